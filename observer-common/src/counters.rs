@@ -1,0 +1,175 @@
+//! Keys and values of the kernel maps that counts live in.
+
+use crate::{assert_layout, hist::DEPTH_BUCKETS};
+
+/// A listener's identity in the kernel maps: the inode number of its socket.
+///
+/// All sockets of a host are inodes of one sockfs, so the number is unique among the sockets that
+/// live, in whichever network namespace. Unlike a sock's address it is not reused by the slab, and
+/// unlike the cookie it is there before anybody asks for it (`sock_alloc` in net/socket.c).
+pub type ListenerId = u64;
+
+/// SO_REUSEPORT is set on the listener.
+pub const FLAG_REUSEPORT: u32 = 1;
+/// The task that called `listen()` was of the processes that `--pid` names or below them.
+pub const FLAG_OF_TREE: u32 = 2;
+
+/// What is known of a listener, kept once per listener and not per CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ListenerInfo {
+    /// Address of the TCP sock when it was last seen. It may have been freed since: whoever follows
+    /// it compares the inode number first.
+    pub sock: u64,
+    /// Socket cookie, 0 when nobody had asked the kernel for one (`skc_cookie`).
+    pub cookie: u64,
+    /// `bpf_ktime_get_ns` at its birth; 0 when it was older than the window.
+    pub born: u64,
+    /// `bpf_ktime_get_ns` when it stopped listening; 0 while it listens.
+    pub closed: u64,
+    /// Inode number of the network namespace (`net->ns.inum`).
+    pub netns: u32,
+    /// Thread group id of the task that called `listen()`; 0 when that was before the window.
+    pub creator: u32,
+    /// Limit on the accept queue when it was last seen (`sk_max_ack_backlog`).
+    pub limit: u32,
+    /// `sk_drops` when it stopped listening.
+    pub drops: u32,
+    /// Local port, host byte order.
+    pub port: u16,
+    /// AF_INET or AF_INET6.
+    pub family: u16,
+    /// [`FLAG_REUSEPORT`] and [`FLAG_OF_TREE`].
+    pub flags: u32,
+    /// Local address: all 16 bytes for IPv6, the first 4 for IPv4; network byte order.
+    pub address: [u8; 16],
+    /// Name of the task that called `listen()`.
+    pub comm: [u8; 16],
+}
+assert_layout!(ListenerInfo, 88);
+
+/// A listener's accept queue, per CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueStats {
+    /// Connections that entered the queue.
+    pub queued: u64,
+    /// Greatest depth at an enqueue, the new connection included.
+    pub depth_max: u64,
+    /// The same of one interval.
+    pub interval_max: u64,
+    /// That interval's number.
+    pub interval: u64,
+    /// Depth at each enqueue, by the buckets of [`crate::hist`].
+    pub depth: [u64; DEPTH_BUCKETS],
+}
+assert_layout!(QueueStats, 8 * (4 + DEPTH_BUCKETS));
+
+impl QueueStats {
+    /// Nothing counted.
+    pub const ZERO: Self =
+        Self { queued: 0, depth_max: 0, interval_max: 0, interval: 0, depth: [0; DEPTH_BUCKETS] };
+}
+
+/// One task's dealings with one listener.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WorkerKey {
+    /// The listener.
+    pub listener: ListenerId,
+    /// Thread group id: what userspace calls the process id. 0 for the row that takes what had no
+    /// room of its own.
+    pub pid: u32,
+    /// Thread id.
+    pub tid: u32,
+}
+assert_layout!(WorkerKey, 16);
+
+/// What one task did with one listener, per CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WorkerStats {
+    /// Wakeups by the listener, whatever became of them.
+    pub wakeups: u64,
+    /// Wakeups after which it accepted from the listener.
+    pub won: u64,
+    /// Wakeups after which its accept said EAGAIN.
+    pub lost: u64,
+    /// Wakeups after which its accept failed otherwise.
+    pub failed: u64,
+    /// Wakeups after which it waited again without having called accept.
+    pub silent: u64,
+    /// Connections accepted.
+    pub accepted: u64,
+    /// Accept calls that said EAGAIN.
+    pub eagain: u64,
+    /// The task's name when the row was made, on the CPU that made it; zeros on the others.
+    pub comm: [u8; 16],
+}
+assert_layout!(WorkerStats, 72);
+
+impl WorkerStats {
+    /// Nothing counted.
+    pub const ZERO: Self = Self {
+        wakeups: 0,
+        won: 0,
+        lost: 0,
+        failed: 0,
+        silent: 0,
+        accepted: 0,
+        eagain: 0,
+        comm: [0; 16],
+    };
+}
+
+/// An errno other than EAGAIN that accept returned to one task on one listener.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ErrorKey {
+    /// The task and the listener.
+    pub worker: WorkerKey,
+    /// The errno, positive.
+    pub errno: u32,
+    /// Keeps the key free of implicit padding; always 0.
+    pub zero: u32,
+}
+assert_layout!(ErrorKey, 24);
+
+/// The latest wakeup of one task.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskState {
+    /// The listener that woke it last.
+    pub listener: ListenerId,
+    /// Thread group id.
+    pub pid: u32,
+    /// 1 while the wakeup's outcome is open, 0 once it is settled.
+    pub pending: u32,
+}
+assert_layout!(TaskState, 16);
+
+/// The notification that a CPU is in: from `sk_data_ready` of a listener to its end.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bracket {
+    /// The listener; 0 when no notification is open.
+    pub listener: ListenerId,
+    /// Address of the task that was current when it opened. A wakeup under another current task
+    /// is not of this notification.
+    pub task: u64,
+}
+assert_layout!(Bracket, 16);
+
+/// What could not be counted, and what was counted by inference; per CPU.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Misc {
+    /// Counts that found a map full.
+    pub map_full: u64,
+    /// Perf events that found their buffer full.
+    pub events_lost: u64,
+    /// Wakeups attributed by what waker and woken were doing, not by a bracket: the chain wakes of
+    /// a shared epoll instance.
+    pub inferred: u64,
+}
+assert_layout!(Misc, 24);

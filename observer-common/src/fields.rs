@@ -1,0 +1,82 @@
+//! Every kernel field that is read, in one table.
+//!
+//! The table names fields; the numbers come from the running kernel's BTF when observer starts, and
+//! reach the kernel programs as globals of the same name. Offsets move even inside a stable series,
+//! so none is written down anywhere.
+
+/// Calls `$callback!` with the table: a global's name, the struct, and the path of the field in it.
+#[macro_export]
+macro_rules! kernel_fields {
+    ($callback:ident) => {
+        $callback! {
+            SOCK_STATE: "sock", "__sk_common.skc_state";
+            SOCK_FAMILY: "sock", "__sk_common.skc_family";
+            SOCK_PORT: "sock", "__sk_common.skc_num";
+            SOCK_ADDRESS4: "sock", "__sk_common.skc_rcv_saddr";
+            SOCK_ADDRESS6: "sock", "__sk_common.skc_v6_rcv_saddr";
+            SOCK_NET: "sock", "__sk_common.skc_net.net";
+            SOCK_COOKIE: "sock", "__sk_common.skc_cookie.counter";
+            SOCK_SOCKET: "sock", "sk_socket";
+            SOCK_PROTOCOL: "sock", "sk_protocol";
+            SOCK_BACKLOG: "sock", "sk_ack_backlog";
+            SOCK_BACKLOG_LIMIT: "sock", "sk_max_ack_backlog";
+            SOCK_DROPS: "sock", "sk_drops.counter";
+            SOCKET_SOCK: "socket", "sk";
+            // From the start of the socket, which is the first member (checked at start).
+            SOCKET_INODE: "socket_alloc", "vfs_inode.i_ino";
+            NET_INODE: "net", "ns.inum";
+            TASK_TID: "task_struct", "pid";
+            TASK_PID: "task_struct", "tgid";
+            TASK_MM: "task_struct", "mm";
+            TASK_COMM: "task_struct", "comm";
+            TASK_FILES: "task_struct", "files";
+            FILES_TABLE: "files_struct", "fdt";
+            TABLE_SIZE: "fdtable", "max_fds";
+            TABLE_FILES: "fdtable", "fd";
+            FILE_PRIVATE: "file", "private_data";
+            REGS_SYSCALL: "pt_regs", $crate::fields::REGS_SYSCALL_PATH;
+            REGS_ARGUMENT: "pt_regs", $crate::fields::REGS_ARGUMENT_PATH;
+        }
+    };
+}
+
+/// Where a task's saved registers keep the number of its system call.
+#[cfg(not(target_arch = "aarch64"))]
+pub const REGS_SYSCALL_PATH: &str = "orig_ax";
+/// Where a task's saved registers keep the number of its system call.
+#[cfg(target_arch = "aarch64")]
+pub const REGS_SYSCALL_PATH: &str = "syscallno";
+
+/// Where a task's saved registers keep the first argument of its system call, also at its exit.
+#[cfg(not(target_arch = "aarch64"))]
+pub const REGS_ARGUMENT_PATH: &str = "di";
+/// Where a task's saved registers keep the first argument of its system call, also at its exit.
+#[cfg(target_arch = "aarch64")]
+pub const REGS_ARGUMENT_PATH: &str = "orig_x0";
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Name of the global that takes the offset.
+    pub global: &'static str,
+    /// Name of the struct in BTF.
+    pub container: &'static str,
+    /// The field's path from the struct, dots between the steps.
+    pub path: &'static str,
+}
+
+macro_rules! table {
+    ($($name:ident: $container:expr, $path:expr;)*) => {
+        /// The table as data: what userspace resolves.
+        pub const FIELDS: &[Field] = &[
+            $(Field { global: stringify!($name), container: $container, path: $path },)*
+        ];
+    };
+}
+kernel_fields!(table);
+
+/// The enumerators that are compared with, by the global that takes the value.
+///
+/// They are in an anonymous enum of the kernel (include/net/tcp_states.h), found by enumerator.
+pub const ENUMERATORS: &[(&str, &str)] =
+    &[("STATE_LISTEN", "TCP_LISTEN"), ("STATE_CLOSE", "TCP_CLOSE")];

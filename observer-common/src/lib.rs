@@ -1,0 +1,55 @@
+//! What observer's kernel programs and userspace share: the wire records, the counters, the bucket
+//! maths, the table of kernel fields and the names of the knobs.
+//!
+//! Every type here is `no_std`, holds integers only, has no implicit padding, and has its size
+//! asserted at compile time, because one side writes it and the other side reads it.
+#![no_std]
+
+pub mod config;
+pub mod counters;
+pub mod event;
+pub mod fields;
+pub mod hist;
+
+/// Checks at compile time that a shared type has the size that both sides rely on.
+///
+/// A type without implicit padding is exactly as large as its fields together, so the second
+/// number, the sum of the fields, being equal to the size proves that there is none.
+#[macro_export]
+macro_rules! assert_layout {
+    ($type:ty, $size:expr) => {
+        const _: () = assert!(
+            core::mem::size_of::<$type>() == $size && core::mem::align_of::<$type>() <= 8,
+            "the layout of a shared type changed"
+        );
+    };
+}
+
+/// Marks shared types as plain data for aya's maps.
+#[cfg(feature = "user")]
+mod user {
+    use crate::{config, counters};
+
+    macro_rules! plain_data {
+        ($($type:ty),* $(,)?) => {
+            $(
+                // SAFETY: the type is `repr(C)`, holds integers only, and `assert_layout!` pins
+                // its size.
+                unsafe impl aya::Pod for $type {}
+            )*
+        };
+    }
+
+    plain_data!(
+        config::Control,
+        config::SyscallSet,
+        counters::Bracket,
+        counters::ErrorKey,
+        counters::ListenerInfo,
+        counters::Misc,
+        counters::QueueStats,
+        counters::TaskState,
+        counters::WorkerKey,
+        counters::WorkerStats,
+    );
+}
