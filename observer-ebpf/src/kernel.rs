@@ -1,0 +1,94 @@
+//! Typed reads of kernel memory, over offsets that BTF gave.
+
+use core::{ffi::c_void, ptr};
+
+use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
+use observer_common::{config::SyscallSet, kernel_fields};
+
+/// A kernel object's address.
+pub(crate) type Address = *const c_void;
+
+macro_rules! globals {
+    ($($name:ident: $container:expr, $path:expr;)*) => {
+        $(
+            #[doc = concat!("Offset of `", $container, ".", stringify!($name), "`, set at load.")]
+            #[unsafe(no_mangle)]
+            pub(crate) static $name: Global<u32> = Global::new(u32::MAX);
+        )*
+    };
+}
+kernel_fields!(globals);
+
+/// `TCP_LISTEN`, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static STATE_LISTEN: Global<u32> = Global::new(u32::MAX);
+/// `TCP_CLOSE`, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static STATE_CLOSE: Global<u32> = Global::new(u32::MAX);
+/// Byte of `sock_common` that `skc_reuseport` is a bit of, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static REUSEPORT_BYTE: Global<u32> = Global::new(u32::MAX);
+/// That bit, as a mask.
+#[unsafe(no_mangle)]
+pub(crate) static REUSEPORT_MASK: Global<u32> = Global::new(0);
+/// Number of the accept system call, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static SYSCALL_ACCEPT: Global<u64> = Global::new(u64::MAX);
+/// Number of the accept4 system call, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static SYSCALL_ACCEPT4: Global<u64> = Global::new(u64::MAX);
+/// System calls in which a task can wait for a listener, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static WAIT_SYSCALLS: Global<SyscallSet> = Global::new(SyscallSet::EMPTY);
+/// System calls in which a task waits on an epoll instance, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static EPOLL_SYSCALLS: Global<SyscallSet> = Global::new(SyscallSet::EMPTY);
+
+/// AF_INET (uapi, the same on every architecture).
+pub(crate) const AF_INET: u16 = 2;
+/// AF_INET6 (uapi, the same on every architecture).
+pub(crate) const AF_INET6: u16 = 10;
+/// IPPROTO_TCP (uapi).
+pub(crate) const IPPROTO_TCP: u16 = 6;
+/// IPPROTO_MPTCP (uapi).
+pub(crate) const IPPROTO_MPTCP: u16 = 262;
+
+/// Reads a field of an object whose type the verifier knows: a program argument. It costs one
+/// load; the offset is a constant to the verifier, because the globals are frozen before loading.
+///
+/// # Safety
+///
+/// `object` must come unchanged from the program's context, and `T` must be the field's type.
+#[inline(always)]
+pub(crate) unsafe fn field<T: Copy>(object: Address, offset: &Global<u32>) -> T {
+    // SAFETY: the verifier checks the access against the kernel's own BTF.
+    unsafe { ptr::read_volatile(object.cast::<u8>().add(offset.load() as usize).cast::<T>()) }
+}
+
+/// Reads a field of an object by its address; `None` where the address cannot be read.
+#[inline(always)]
+pub(crate) fn read<T: Copy>(object: Address, offset: &Global<u32>) -> Option<T> {
+    read_at(object, offset.load() as usize)
+}
+
+/// Reads what lies `offset` bytes behind an address; `None` where that cannot be read.
+#[inline(always)]
+pub(crate) fn read_at<T: Copy>(object: Address, offset: usize) -> Option<T> {
+    if object.is_null() {
+        return None;
+    }
+    // SAFETY: the helper checks the address and fails instead of faulting.
+    unsafe { bpf_probe_read_kernel(object.cast::<u8>().wrapping_add(offset).cast::<T>()) }.ok()
+}
+
+/// Whether a global set of system calls holds `number`.
+#[inline(always)]
+pub(crate) fn set_contains(set: &Global<SyscallSet>, number: u64) -> bool {
+    if number >= observer_common::config::SYSCALL_BITS as u64 {
+        return false;
+    }
+    let word = (number as usize / 64) & (observer_common::config::SYSCALL_WORDS - 1);
+    // SAFETY: `word` is within the set; volatile, because userspace patches the value at load.
+    let bits = unsafe { ptr::read_volatile(ptr::from_ref(set).cast::<u64>().add(word)) };
+    bits >> (number % 64) & 1 == 1
+}

@@ -1,0 +1,29 @@
+//! observer's kernel programs.
+//!
+//! One file per subject; each holds the body of its signal and thin entry points, one per hook.
+//! Nothing here knows an offset or an enum value: userspace resolves them from the running kernel's
+//! BTF and writes them into the globals of [`kernel`].
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+
+mod accept;
+mod handshake;
+mod kernel;
+mod lifecycle;
+mod listener;
+mod maps;
+mod task;
+mod wakeup;
+
+#[cfg(target_arch = "bpf")]
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    // The verifier refuses programs that can get here, so that this is never run.
+    loop {}
+}
+
+// GPL-compatible: the kernel reserves the helpers that read its memory for such programs.
+#[unsafe(link_section = "license")]
+#[unsafe(no_mangle)]
+static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";

@@ -1,0 +1,124 @@
+//! Every map. Sizes marked "set at load" are replaced by userspace before loading.
+
+use core::arch::asm;
+
+use aya_ebpf::{
+    macros::map,
+    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, PerfEventArray},
+};
+use observer_common::{
+    config::{CONTROL_INDEX, Control, TASK_FILTER_SLOTS},
+    counters::{
+        Bracket, ErrorKey, ListenerId, ListenerInfo, Misc, QueueStats, TaskState, WorkerKey,
+        WorkerStats,
+    },
+    event::Event,
+};
+
+/// Whether the window is open. Programs attach one after the other; what the first ones see before
+/// the last is there would not add up.
+#[map]
+pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+
+/// The notification that each CPU is in.
+#[map]
+pub(crate) static BRACKETS: PerCpuArray<Bracket> = PerCpuArray::with_max_entries(1, 0);
+
+/// Listeners that something happened on. Set at load.
+#[map]
+pub(crate) static LISTENERS: HashMap<ListenerId, ListenerInfo> = HashMap::with_max_entries(1024, 0);
+
+/// Their accept queues. Set at load.
+#[map]
+pub(crate) static QUEUES: PerCpuHashMap<ListenerId, QueueStats> =
+    PerCpuHashMap::with_max_entries(1024, 0);
+
+/// What each task did with each listener. Set at load.
+#[map]
+pub(crate) static WORKERS: PerCpuHashMap<WorkerKey, WorkerStats> =
+    PerCpuHashMap::with_max_entries(1024, 0);
+
+/// Accept errors other than EAGAIN.
+#[map]
+pub(crate) static ERRORS: PerCpuHashMap<ErrorKey, u64> = PerCpuHashMap::with_max_entries(4096, 0);
+
+/// The latest wakeup of each task, by thread id. Set at load.
+#[map]
+pub(crate) static TASKS: HashMap<u32, TaskState> = HashMap::with_max_entries(1024, 0);
+
+/// How many entries of TASKS have a thread id that falls into each slot: a wakeup by a task that
+/// falls into an empty slot needs no hash look-up.
+#[map]
+pub(crate) static TASK_FILTER: Array<u64> = Array::with_max_entries(TASK_FILTER_SLOTS as u32, 0);
+
+/// What could not be counted, or was inferred.
+#[map]
+pub(crate) static MISC: PerCpuArray<Misc> = PerCpuArray::with_max_entries(1, 0);
+
+/// The processes that `--pid` names and their descendants. Set at load.
+#[map]
+pub(crate) static TREE: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
+
+/// Events that people read one by one.
+#[map]
+pub(crate) static EVENTS: PerfEventArray<Event> = PerfEventArray::new(0);
+
+/// Whether anything is to be counted now.
+#[inline(always)]
+pub(crate) fn window_open() -> bool {
+    interval().is_some()
+}
+
+/// Number of the interval, while anything is to be counted.
+#[inline(always)]
+pub(crate) fn interval() -> Option<u32> {
+    let control = CONTROL.get(CONTROL_INDEX)?;
+    (control.open != 0).then_some(control.interval)
+}
+
+/// Adds one to a counter. Per-CPU counters need the atomic form too: a softirq can interrupt a
+/// program that runs in process context between its load and its store.
+///
+/// # Safety
+///
+/// `counter` must point into a map value that is alive.
+#[inline(always)]
+pub(crate) unsafe fn increment(counter: *mut u64) {
+    // SAFETY: the caller's promise.
+    unsafe { add(counter, 1) };
+}
+
+/// Adds to a counter, in one instruction that does not fetch: the form that 5.10 knows too.
+/// `core::sync::atomic` has no read-modify-write for BPF targets.
+///
+/// # Safety
+///
+/// `counter` must point into a map value that is alive, aligned to eight bytes.
+#[inline(always)]
+pub(crate) unsafe fn add(counter: *mut u64, amount: u64) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        asm!(
+            "lock *(u64 *)({counter} + 0) += {amount}",
+            counter = in(reg) counter,
+            amount = in(reg) amount,
+            options(nostack),
+        );
+    }
+}
+
+/// Adds one to a counter of [`Misc`].
+#[inline(always)]
+pub(crate) fn misc(counter: impl Fn(*mut Misc) -> *mut u64) {
+    if let Some(misc) = MISC.get_ptr_mut(0) {
+        // SAFETY: `misc` is this CPU's map value, and `counter` names one of its fields.
+        unsafe { increment(counter(misc)) };
+    }
+}
+
+/// Counts something that found a map full.
+#[inline(always)]
+pub(crate) fn count_map_full() {
+    // SAFETY: only takes the address of a field of a live map value.
+    misc(|misc| unsafe { &raw mut (*misc).map_full });
+}

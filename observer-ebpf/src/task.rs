@@ -1,0 +1,92 @@
+//! Tasks: who they are, what they wait in, and the latest wakeup of each.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{
+    Global,
+    helpers::{
+        bpf_get_current_comm, bpf_get_current_pid_tgid,
+        generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+    },
+};
+use observer_common::{config::SyscallSet, config::TASK_FILTER_SLOTS};
+
+use crate::{
+    kernel::{
+        Address, FILE_PRIVATE, FILES_TABLE, REGS_ARGUMENT, REGS_SYSCALL, TABLE_FILES, TABLE_SIZE,
+        TASK_FILES, TASK_MM, field, read, read_at, set_contains,
+    },
+    maps::TASK_FILTER,
+};
+
+/// The current task's process id and thread id, as userspace calls them.
+#[inline(always)]
+pub(crate) fn current_ids() -> (u32, u32) {
+    let both = bpf_get_current_pid_tgid();
+    ((both >> 32) as u32, both as u32)
+}
+
+/// The current task's name.
+#[inline(always)]
+pub(crate) fn current_comm() -> [u8; 16] {
+    bpf_get_current_comm().unwrap_or_default()
+}
+
+/// The current task, typed for the verifier.
+#[inline(always)]
+pub(crate) fn current() -> Address {
+    // SAFETY: the helper takes nothing and always succeeds.
+    unsafe { bpf_get_current_task_btf() }.cast_const().cast::<c_void>()
+}
+
+/// The system call that a user task is in, and that call's first argument, when the call is one of
+/// `set`.
+///
+/// A sleeping user task always sleeps in a system call or a fault, and its registers at entry lie at
+/// the top of its kernel stack (`bpf_task_pt_regs`, `task_pt_regs` in the kernel). A kernel thread
+/// has no such registers, and no `mm`.
+///
+/// # Safety
+///
+/// `task` must come unchanged from the program's context or from [`current`].
+#[inline(always)]
+pub(crate) unsafe fn in_syscall(task: Address, set: &Global<SyscallSet>) -> Option<u64> {
+    // SAFETY: the caller's promise about `task`, and the fields' types are as in the table.
+    unsafe {
+        if field::<u64>(task, &TASK_MM) == 0 {
+            return None;
+        }
+        let registers = bpf_task_pt_regs(task.cast_mut().cast()) as Address;
+        if !set_contains(set, field::<u64>(registers, &REGS_SYSCALL)) {
+            return None;
+        }
+        Some(field::<u64>(registers, &REGS_ARGUMENT))
+    }
+}
+
+/// `private_data` of the file that `task` has open as `descriptor`: the `socket` of a socket, the
+/// `eventpoll` of an epoll instance.
+#[inline(always)]
+pub(crate) fn file_private(task: Address, descriptor: u64) -> Option<Address> {
+    // Descriptors are ints; the upper half of the register is not part of the argument.
+    let descriptor = descriptor as u32;
+    let table: Address = read(read(task, &TASK_FILES)?, &FILES_TABLE)?;
+    if descriptor >= read::<u32>(table, &TABLE_SIZE)? {
+        return None;
+    }
+    let files: Address = read(table, &TABLE_FILES)?;
+    let file: Address = read_at(files, descriptor as usize * size_of::<Address>())?;
+    read(file, &FILE_PRIVATE)
+}
+
+/// Whether a task that has an entry in TASKS may have this thread id.
+#[inline(always)]
+pub(crate) fn may_be_known(tid: u32) -> bool {
+    TASK_FILTER.get(filter_slot(tid)).is_some_and(|entries| *entries != 0)
+}
+
+/// The slot of the filter that a thread id falls into.
+#[inline(always)]
+pub(crate) fn filter_slot(tid: u32) -> u32 {
+    tid & (TASK_FILTER_SLOTS as u32 - 1)
+}
