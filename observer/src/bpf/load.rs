@@ -1,0 +1,110 @@
+//! Loading: offsets into globals, sizes into maps, programs into the kernel.
+
+use anyhow::{Context as _, Result};
+use aya::{Btf, Ebpf, EbpfLoader};
+use observer_common::config::SyscallSet;
+
+use crate::plan::Plan;
+
+/// The kernel object that this package's build script made.
+static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer"));
+
+/// System calls in which a task can wait for a listener: a wakeup of a task in any other is not a
+/// listener's doing. A poll that a signal interrupted goes on as restart_syscall.
+#[cfg(target_arch = "x86_64")]
+const WAIT_SYSCALLS: &[i64] = &[
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_epoll_wait,
+    libc::SYS_io_uring_enter,
+    libc::SYS_poll,
+    libc::SYS_ppoll,
+    libc::SYS_pselect6,
+    libc::SYS_restart_syscall,
+    libc::SYS_select,
+];
+/// The same where the older calls do not exist.
+#[cfg(not(target_arch = "x86_64"))]
+const WAIT_SYSCALLS: &[i64] = &[
+    libc::SYS_accept,
+    libc::SYS_accept4,
+    libc::SYS_epoll_pwait,
+    libc::SYS_epoll_pwait2,
+    libc::SYS_io_uring_enter,
+    libc::SYS_ppoll,
+    libc::SYS_pselect6,
+    libc::SYS_restart_syscall,
+];
+
+/// Those of them that wait on an epoll instance, named by their first argument.
+#[cfg(target_arch = "x86_64")]
+const EPOLL_SYSCALLS: &[i64] =
+    &[libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2, libc::SYS_epoll_wait];
+/// The same where the older call does not exist.
+#[cfg(not(target_arch = "x86_64"))]
+const EPOLL_SYSCALLS: &[i64] = &[libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2];
+
+/// Whether `number` is a system call in which a task can wait for a listener.
+#[must_use]
+pub fn is_wait_syscall(number: i64) -> bool {
+    WAIT_SYSCALLS.contains(&number)
+}
+
+/// Whether `number` is a system call that waits on an epoll instance.
+#[must_use]
+pub fn is_epoll_syscall(number: i64) -> bool {
+    EPOLL_SYSCALLS.contains(&number)
+}
+
+/// Whether `number` accepts a connection.
+#[must_use]
+pub fn is_accept_syscall(number: i64) -> bool {
+    number == libc::SYS_accept || number == libc::SYS_accept4
+}
+
+/// The object in the kernel's hands, its programs not yet loaded.
+pub struct Loaded {
+    /// Maps and programs.
+    pub ebpf: Ebpf,
+    /// The kernel's types, which attaching needs.
+    pub btf: Btf,
+}
+
+/// Creates the maps and prepares the programs.
+///
+/// `log` keeps the kernel programs' debug lines; without it the verifier sees that their level is
+/// off and removes them.
+///
+/// # Errors
+///
+/// When the kernel refuses a map, or the object does not fit this kernel's types.
+pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
+    let btf = Btf::from_sys_fs().context("the kernel's type information cannot be read")?;
+    let waits = SyscallSet::of(WAIT_SYSCALLS);
+    let epolls = SyscallSet::of(EPOLL_SYSCALLS);
+    let (accept, accept4) = (libc::SYS_accept.cast_unsigned(), libc::SYS_accept4.cast_unsigned());
+    let level: u8 = if log { aya_log::Level::Debug as u8 } else { 0 };
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(&btf));
+    for (name, value) in &plan.layout.globals {
+        loader.override_global(name, value, true);
+    }
+    let (byte, mask) = &plan.layout.reuseport;
+    loader
+        .override_global("REUSEPORT_BYTE", byte, true)
+        .override_global("REUSEPORT_MASK", mask, true)
+        .override_global("SYSCALL_ACCEPT", &accept, true)
+        .override_global("SYSCALL_ACCEPT4", &accept4, true)
+        .override_global("WAIT_SYSCALLS", &waits, true)
+        .override_global("EPOLL_SYSCALLS", &epolls, true)
+        .override_global(aya_log::LEVEL, &level, false)
+        .map_max_entries("LISTENERS", plan.sizes.listeners)
+        .map_max_entries("QUEUES", plan.sizes.listeners)
+        .map_max_entries("WORKERS", plan.sizes.workers)
+        .map_max_entries("TASKS", plan.sizes.tasks)
+        .map_max_entries("TREE", plan.sizes.tree);
+    let ebpf = loader.load(OBJECT).context("the kernel refused observer's maps")?;
+    Ok(Loaded { ebpf, btf })
+}

@@ -1,0 +1,8 @@
+//! The kernel programs from userspace: which there are, loading, attaching, and how they fare.
+
+pub mod attach;
+pub mod events;
+pub mod load;
+pub mod snapshot;
+pub mod status;
+pub mod table;

@@ -1,0 +1,165 @@
+//! One reading of the kernel maps, per-CPU values merged.
+
+use std::collections::{BTreeMap, HashMap};
+
+use anyhow::{Context as _, Result};
+use aya::{
+    Ebpf, Pod,
+    maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray, PerCpuHashMap},
+};
+use observer_common::{
+    config::{CONTROL_INDEX, Control},
+    counters::{
+        ErrorKey, ListenerId, ListenerInfo, Misc, QueueStats, TaskState, WorkerKey, WorkerStats,
+    },
+    hist::DEPTH_BUCKETS,
+};
+
+/// Everything that the kernel programs counted since the window opened.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// What is known of each listener that something happened on.
+    pub listeners: HashMap<ListenerId, ListenerInfo>,
+    /// Their accept queues.
+    pub queues: HashMap<ListenerId, QueueStats>,
+    /// What each task did with each of them.
+    pub workers: BTreeMap<WorkerKey, WorkerStats>,
+    /// Accept errors other than EAGAIN.
+    pub errors: BTreeMap<ErrorKey, u64>,
+    /// The latest wakeup of each task, by thread id.
+    pub tasks: HashMap<u32, TaskState>,
+    /// What could not be counted, or was inferred.
+    pub misc: Misc,
+}
+
+/// The maps that userspace reads and writes.
+pub struct Maps {
+    control: Array<MapData, Control>,
+    listeners: BpfHashMap<MapData, ListenerId, ListenerInfo>,
+    queues: PerCpuHashMap<MapData, ListenerId, QueueStats>,
+    workers: PerCpuHashMap<MapData, WorkerKey, WorkerStats>,
+    errors: PerCpuHashMap<MapData, ErrorKey, u64>,
+    tasks: BpfHashMap<MapData, u32, TaskState>,
+    misc: PerCpuArray<MapData, Misc>,
+    tree: BpfHashMap<MapData, u32, u32>,
+}
+
+impl Maps {
+    /// Takes the maps out of a loaded object.
+    ///
+    /// # Errors
+    ///
+    /// When the object lacks one, or it is of another type: a defect of the build.
+    pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
+        let mut take = |name: &'static str| {
+            ebpf.take_map(name).with_context(|| format!("the object has no map {name}"))
+        };
+        Ok(Self {
+            control: take("CONTROL")?.try_into()?,
+            listeners: take("LISTENERS")?.try_into()?,
+            queues: take("QUEUES")?.try_into()?,
+            workers: take("WORKERS")?.try_into()?,
+            errors: take("ERRORS")?.try_into()?,
+            tasks: take("TASKS")?.try_into()?,
+            misc: take("MISC")?.try_into()?,
+            tree: take("TREE")?.try_into()?,
+        })
+    }
+
+    /// Opens or closes the window, or begins an interval.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses the write.
+    pub fn control(&mut self, control: Control) -> Result<()> {
+        self.control.set(CONTROL_INDEX, control, 0).context("cannot write the control map")
+    }
+
+    /// Adds a process to those that `--pid` names.
+    ///
+    /// # Errors
+    ///
+    /// When the map is full.
+    pub fn add_to_tree(&mut self, pid: u32) -> Result<()> {
+        self.tree
+            .insert(pid, 1, 0)
+            .context("there are more processes below --pid than observer can follow")
+    }
+
+    /// The processes that `--pid` names and their descendants.
+    #[must_use]
+    pub fn tree(&self) -> std::collections::HashSet<u32> {
+        self.tree.keys().filter_map(Result::ok).collect()
+    }
+
+    /// What is known of one listener.
+    #[must_use]
+    pub fn listener(&self, id: ListenerId) -> Option<ListenerInfo> {
+        self.listeners.get(&id, 0).ok()
+    }
+
+    /// Reads everything.
+    ///
+    /// # Errors
+    ///
+    /// When a map cannot be read.
+    pub fn read(&self) -> Result<Snapshot> {
+        let misc = self.misc.get(&0, 0).context("cannot read the map MISC")?.iter().fold(
+            Misc::default(),
+            |sum, cpu| Misc {
+                map_full: sum.map_full + cpu.map_full,
+                events_lost: sum.events_lost + cpu.events_lost,
+                inferred: sum.inferred + cpu.inferred,
+            },
+        );
+        Ok(Snapshot {
+            listeners: present(self.listeners.iter()).collect(),
+            queues: present(self.queues.iter())
+                .map(|(id, cpus)| (id, cpus.iter().fold(QueueStats::ZERO, merge_queue)))
+                .collect(),
+            workers: present(self.workers.iter())
+                .map(|(key, cpus)| (key, cpus.iter().fold(WorkerStats::ZERO, merge_worker)))
+                .collect(),
+            errors: present(self.errors.iter())
+                .map(|(key, cpus)| (key, cpus.iter().sum()))
+                .collect(),
+            tasks: present(self.tasks.iter()).collect(),
+            misc,
+        })
+    }
+}
+
+/// Entries of an iteration; one that the kernel removed between its key and its value is no error.
+fn present<K: Pod, V>(
+    entries: impl Iterator<Item = Result<(K, V), aya::maps::MapError>>,
+) -> impl Iterator<Item = (K, V)> {
+    entries.filter_map(Result::ok)
+}
+
+fn merge_queue(mut sum: QueueStats, cpu: &QueueStats) -> QueueStats {
+    sum.queued += cpu.queued;
+    sum.depth_max = sum.depth_max.max(cpu.depth_max);
+    // The latest interval wins: a CPU that saw no connection since keeps an older one's maximum.
+    let latest = sum.interval.max(cpu.interval);
+    let of_latest = |one: &QueueStats| if one.interval == latest { one.interval_max } else { 0 };
+    sum.interval_max = of_latest(&sum).max(of_latest(cpu));
+    sum.interval = latest;
+    for bucket in 0..DEPTH_BUCKETS {
+        sum.depth[bucket] += cpu.depth[bucket];
+    }
+    sum
+}
+
+fn merge_worker(mut sum: WorkerStats, cpu: &WorkerStats) -> WorkerStats {
+    sum.wakeups += cpu.wakeups;
+    sum.won += cpu.won;
+    sum.lost += cpu.lost;
+    sum.failed += cpu.failed;
+    sum.silent += cpu.silent;
+    sum.accepted += cpu.accepted;
+    sum.eagain += cpu.eagain;
+    if sum.comm[0] == 0 {
+        sum.comm = cpu.comm;
+    }
+    sum
+}

@@ -1,0 +1,149 @@
+//! The command line: clap's definitions and nothing else.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// A kernel-side observer of the TCP accept path.
+///
+/// Counts, per listener, how many tasks the kernel wakes for each connection (the thundering
+/// herd), who wins and who wakes for nothing, how full the accept queue gets and against which
+/// limit, and how accept fails.
+#[derive(Debug, Parser)]
+#[command(name = "observer", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Without a subcommand it watches: a live table every second until Ctrl-C, \
+                        then the total.")]
+pub struct Cli {
+    /// What to do instead of watching.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of watching.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what this kernel allows and which hooks would be used
+    Doctor(DoctorArgs),
+    /// Run real servers with each waiting strategy and show what each costs
+    Demo(DemoArgs),
+    /// Print a shell's completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// One server and its client, with its own tally (what `demo` and the tests observe)
+    #[command(hide = true)]
+    Workload(crate::demo::workload::WorkloadArgs),
+}
+
+/// Which listeners to show: values of one flag are alternatives, different flags must all hold.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Filters")]
+pub struct FilterArgs {
+    /// Listeners held by this process or its descendants, now or later (repeatable)
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: Vec<u32>,
+    /// Listeners on this port (repeatable)
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Vec<u16>,
+    /// Listeners held by a process of this name (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub comm: Vec<String>,
+    /// Listeners held by a process in this cgroup or below it (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Vec<PathBuf>,
+}
+
+/// Options of watching.
+#[derive(Args, Clone, Debug)]
+pub struct WatchArgs {
+    /// Which listeners.
+    #[command(flatten)]
+    pub filters: FilterArgs,
+    /// How long to observe, such as 8s or 2min; until Ctrl-C without it
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    pub duration: Option<Duration>,
+    /// Report the counts of each interval of this length, and the total at the end
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    pub interval: Option<Duration>,
+    /// How to print reports
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Worker lines to show for each listener in the table
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub workers: usize,
+    /// Which kind of hooks to use
+    #[arg(long, value_enum, default_value_t = ProviderArg::Auto)]
+    pub provider: ProviderArg,
+    /// Say more: -v shows causes of errors, -vv the kernel programs' debug lines
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Options of `observer doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Show the kernel's own words for each refusal
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Options of `observer demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Only this strategy (repeatable); all of them without it
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub strategy: Vec<crate::demo::strategy::Strategy>,
+    /// Workers of each server
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub workers: u32,
+    /// Connections to make to each server
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub connections: u32,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Say more: -v shows causes of errors
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs: one object per line
+    Json,
+}
+
+/// Which kind of hooks to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProviderArg {
+    /// The best that this kernel gives
+    Auto,
+    /// fentry and fexit programs
+    Fentry,
+    /// kprobes and kretprobes
+    Kprobe,
+    /// Tracepoints only
+    Tracepoint,
+}
+
+/// Parses a time such as `8s`, `500ms` or `2min 30s`; zero is refused.
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write a time such as 8s, 500ms or 2min"))?;
+    if duration.is_zero() {
+        return Err("a time of zero makes no window; write one such as 8s, 500ms or 2min".into());
+    }
+    Ok(duration)
+}

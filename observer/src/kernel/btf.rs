@@ -1,0 +1,159 @@
+//! Field path to offset, enumerator to value, by the running kernel's own type information.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use btfparse::{
+    Error as BtfError, ErrorKind, Integer32Value, Offset, Readable, TypeInformation, TypeVariant,
+};
+use observer_common::fields::{ENUMERATORS, FIELDS};
+
+/// Where the kernel publishes its type information.
+pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// What the kernel programs need to know of this kernel: global name to value.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Layout {
+    /// Offsets in bytes, and enumerators.
+    pub globals: BTreeMap<&'static str, u32>,
+    /// Byte of `sock` that `skc_reuseport` is a bit of, and that bit as a mask.
+    pub reuseport: (u32, u32),
+}
+
+/// A whole BTF file in memory: the parser reads many small pieces.
+struct Bytes(Vec<u8>);
+
+impl Readable for Bytes {
+    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
+        let found = usize::try_from(offset)
+            .ok()
+            .and_then(|start| self.0.get(start..start.checked_add(buffer.len())?));
+        match found {
+            Some(bytes) => {
+                buffer.copy_from_slice(bytes);
+                Ok(())
+            }
+            // The parser reads until this.
+            None => Err(BtfError::new(ErrorKind::EOF, "there are no bytes left to read")),
+        }
+    }
+}
+
+/// The kernel's types, indexed by name.
+pub struct Types {
+    information: TypeInformation,
+    /// Structs by name: more than one where the kernel has several of the same name.
+    structs: BTreeMap<String, Vec<u32>>,
+}
+
+impl Types {
+    /// Reads and parses the running kernel's types.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or is not BTF.
+    pub fn of_kernel() -> Result<Self> {
+        Self::read(Path::new(BTF_PATH))
+    }
+
+    /// Reads and parses types from a file.
+    ///
+    /// # Errors
+    ///
+    /// When the file cannot be read or is not BTF.
+    pub fn read(path: &Path) -> Result<Self> {
+        let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let information = TypeInformation::new(&Bytes(bytes))
+            .map_err(|error| anyhow!("{} is not valid BTF: {error:?}", path.display()))?;
+        let mut structs = BTreeMap::<String, Vec<u32>>::new();
+        for (id, variant) in information.get() {
+            if let TypeVariant::Struct(found) = variant
+                && let Some(name) = found.name()
+            {
+                structs.entry(name.clone()).or_default().push(*id);
+            }
+        }
+        Ok(Self { information, structs })
+    }
+
+    /// Resolves everything that the kernel programs read.
+    ///
+    /// # Errors
+    ///
+    /// When a field or an enumerator is missing or ambiguous.
+    pub fn layout(&self) -> Result<Layout> {
+        let mut globals = BTreeMap::new();
+        for field in FIELDS {
+            globals.insert(field.global, self.byte_offset(field.container, field.path)?);
+        }
+        if self.byte_offset("socket_alloc", "socket")? != 0 {
+            bail!("struct socket is not at the start of struct socket_alloc on this kernel");
+        }
+        for (global, enumerator) in ENUMERATORS {
+            globals.insert(*global, self.enumerator(enumerator)?);
+        }
+        let (bit, size) = match self.offset("sock", "__sk_common.skc_reuseport")? {
+            Offset::BitOffsetAndSize(bit, size) => (bit, size),
+            Offset::ByteOffset(byte) => (byte * 8, 1),
+        };
+        if size != 1 {
+            bail!("sock.skc_reuseport is {size} bits wide, not one");
+        }
+        Ok(Layout { globals, reuseport: (bit / 8, 1 << (bit % 8)) })
+    }
+
+    /// Whether the kernel has this typedef: `btf_trace_NAME` says that tracepoint NAME is there
+    /// for BTF-typed programs.
+    pub fn has_tracepoint(&self, name: &str) -> bool {
+        self.information.id_of(&format!("btf_trace_{name}")).is_some()
+    }
+
+    fn byte_offset(&self, container: &str, path: &str) -> Result<u32> {
+        match self.offset(container, path)? {
+            Offset::ByteOffset(byte) => Ok(byte),
+            Offset::BitOffsetAndSize(bit, _) if bit % 8 == 0 => Ok(bit / 8),
+            Offset::BitOffsetAndSize(..) => {
+                bail!("{container}.{path} is a bit field that starts within a byte")
+            }
+        }
+    }
+
+    /// The offset of a field. A name that stands for several structs must mean the same offset in
+    /// each: anything else would be a guess.
+    fn offset(&self, container: &str, path: &str) -> Result<Offset> {
+        let ids = self
+            .structs
+            .get(container)
+            .ok_or_else(|| anyhow!("this kernel's BTF has no struct {container}"))?;
+        let mut found = None;
+        for id in ids {
+            let Ok((_, offset)) = self.information.offset_of(*id, path) else { continue };
+            match found {
+                None => found = Some(offset),
+                Some(first) if first == offset => {}
+                Some(_) => bail!("this kernel's BTF has several structs {container} that differ"),
+            }
+        }
+        found.ok_or_else(|| anyhow!("this kernel's struct {container} has no field {path}"))
+    }
+
+    /// The value of an enumerator, whatever enum it belongs to.
+    fn enumerator(&self, name: &str) -> Result<u32> {
+        let mut found = None;
+        for variant in self.information.get().values() {
+            let TypeVariant::Enum(list) = variant else { continue };
+            for named in list.named_value_list().iter().filter(|named| named.name == name) {
+                let value = match named.value {
+                    Integer32Value::Signed(value) => value.cast_unsigned(),
+                    Integer32Value::Unsigned(value) => value,
+                };
+                match found {
+                    None => found = Some(value),
+                    Some(first) if first == value => {}
+                    Some(_) => bail!("this kernel's BTF has several enumerators {name}"),
+                }
+            }
+        }
+        found.ok_or_else(|| anyhow!("this kernel's BTF has no enumerator {name}"))
+    }
+}

@@ -1,0 +1,98 @@
+//! What this host is and has: gathered here, decided on elsewhere.
+
+use std::{collections::BTreeSet, io};
+
+use nix::sys::utsname::uname;
+
+use crate::kernel::btf::{BTF_PATH, Layout, Types};
+
+/// What this host allows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// Kernel release, as `uname -r` prints it.
+    pub kernel: String,
+    /// Machine architecture, as `uname -m` prints it.
+    pub arch: String,
+    /// The capabilities that observing needs and this process lacks.
+    pub missing_capabilities: Vec<&'static str>,
+    /// Where the kernel's fields lie, or why that is not known.
+    pub layout: Result<Layout, String>,
+    /// Tracepoints that BTF-typed programs can attach to, of those that observer knows.
+    pub tracepoints: BTreeSet<&'static str>,
+}
+
+/// Bit numbers of capabilities (include/uapi/linux/capability.h).
+const CAP_SYS_ADMIN: u32 = 21;
+const CAP_PERFMON: u32 = 38;
+const CAP_BPF: u32 = 39;
+
+impl Facts {
+    /// Gathers the facts; what cannot be had is a fact too.
+    pub fn gather(tracepoints: &[&'static str]) -> Self {
+        let name = uname();
+        let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
+        let types = Types::of_kernel().map_err(|error| match error.downcast_ref::<io::Error>() {
+            Some(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                format!("this kernel publishes no type information ({BTF_PATH} is not there)")
+            }
+            _ => format!("{error:#}"),
+        });
+        Self {
+            kernel: name.as_ref().map_or_else(|_| "?".into(), |name| text(name.release())),
+            arch: name.as_ref().map_or_else(|_| "?".into(), |name| text(name.machine())),
+            missing_capabilities: missing_capabilities(effective_capabilities()),
+            tracepoints: types.as_ref().map_or_else(
+                |_| BTreeSet::new(),
+                |types| {
+                    tracepoints.iter().copied().filter(|name| types.has_tracepoint(name)).collect()
+                },
+            ),
+            layout: types.and_then(|types| types.layout().map_err(|error| format!("{error:#}"))),
+        }
+    }
+}
+
+/// This process's effective capabilities; none when /proc does not tell.
+fn effective_capabilities() -> u64 {
+    procfs::process::Process::myself()
+        .and_then(|process| process.status())
+        .map_or(0, |status| status.capeff)
+}
+
+/// Which of the capabilities that observing needs are not among `effective`.
+///
+/// Loading takes CAP_BPF, tracing takes CAP_PERFMON, and CAP_SYS_ADMIN stands for both
+/// (kernel/bpf/syscall.c, `bpf_prog_load`). Other network namespaces are entered by `setns`, which
+/// takes CAP_SYS_ADMIN itself; without it they are left out, which is no reason not to start.
+fn missing_capabilities(effective: u64) -> Vec<&'static str> {
+    let has = |bit: u32| effective >> bit & 1 == 1;
+    if has(CAP_SYS_ADMIN) {
+        return Vec::new();
+    }
+    [(CAP_BPF, "CAP_BPF"), (CAP_PERFMON, "CAP_PERFMON")]
+        .into_iter()
+        .filter(|(bit, _)| !has(*bit))
+        .map(|(_, name)| name)
+        .collect()
+}
+
+/// CPUs that are online.
+#[must_use]
+pub fn online_cpus() -> usize {
+    aya::util::online_cpus().map_or(1, |cpus| cpus.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, missing_capabilities};
+
+    #[test]
+    fn each_missing_capability_is_named() {
+        let bit = |number: u32| 1_u64 << number;
+        assert_eq!(missing_capabilities(0), ["CAP_BPF", "CAP_PERFMON"]);
+        assert_eq!(missing_capabilities(bit(CAP_BPF)), ["CAP_PERFMON"]);
+        assert_eq!(missing_capabilities(bit(CAP_PERFMON)), ["CAP_BPF"]);
+        assert!(missing_capabilities(bit(CAP_BPF) | bit(CAP_PERFMON)).is_empty());
+        assert!(missing_capabilities(bit(CAP_SYS_ADMIN)).is_empty());
+    }
+}

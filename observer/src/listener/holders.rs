@@ -1,0 +1,154 @@
+//! Who holds a descriptor to a listener, and through which epoll instances they wait for it.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs,
+};
+
+use procfs::process::{FDTarget, Process, all_processes};
+
+use crate::report::model::{Holder, Wait};
+
+/// EPOLLEXCLUSIVE (uapi/linux/eventpoll.h), as fdinfo's `events` shows it.
+const EPOLLEXCLUSIVE: u32 = 1 << 28;
+
+/// One process that holds a descriptor to a listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holding {
+    /// What reports show.
+    pub holder: Holder,
+    /// The process's descriptors of epoll instances that watch the listener.
+    pub epolls: Vec<i32>,
+}
+
+/// Holders by the socket inode of what they hold.
+pub type Holdings = HashMap<u64, Vec<Holding>>;
+
+/// Looks through every process that this one may look into for descriptors of `listeners`.
+#[must_use]
+pub fn scan(listeners: &HashSet<u64>) -> Holdings {
+    let mut holdings = Holdings::new();
+    if listeners.is_empty() {
+        return holdings;
+    }
+    for process in all_processes().into_iter().flatten().flatten() {
+        scan_process(&process, listeners, &mut holdings);
+    }
+    for holders in holdings.values_mut() {
+        holders.sort_by(|one, other| one.holder.cmp(&other.holder));
+    }
+    holdings
+}
+
+fn scan_process(process: &Process, listeners: &HashSet<u64>, holdings: &mut Holdings) {
+    let (mut held, mut epolls) = (Vec::new(), Vec::new());
+    for descriptor in process.fd().into_iter().flatten().flatten() {
+        match descriptor.target {
+            FDTarget::Socket(inode) if listeners.contains(&inode) => {
+                held.push((descriptor.fd, inode));
+            }
+            FDTarget::AnonInode(kind) if kind.contains("eventpoll") => epolls.push(descriptor.fd),
+            _ => {}
+        }
+    }
+    if held.is_empty() {
+        return;
+    }
+    let Ok(pid) = u32::try_from(process.pid) else { return };
+    let comm = comm(pid).unwrap_or_default();
+    let mut watched = BTreeMap::<u64, Vec<(i32, bool)>>::new();
+    for epoll in epolls {
+        let path = format!("/proc/{pid}/fdinfo/{epoll}");
+        for (inode, exclusive) in parse_epoll(&fs::read_to_string(path).unwrap_or_default()) {
+            watched.entry(inode).or_default().push((epoll, exclusive));
+        }
+    }
+    for (fd, inode) in held {
+        let watches = watched.get(&inode).map(Vec::as_slice).unwrap_or_default();
+        let wait = match watches {
+            [] => None,
+            watches if watches.iter().all(|(_, exclusive)| *exclusive) => {
+                Some(Wait::EpollExclusive)
+            }
+            _ => Some(Wait::Epoll),
+        };
+        holdings.entry(inode).or_default().push(Holding {
+            holder: Holder { pid, comm: comm.clone(), fd, wait },
+            epolls: watches.iter().map(|(epoll, _)| *epoll).collect(),
+        });
+    }
+}
+
+/// The name of a process or thread.
+#[must_use]
+pub fn comm(pid: u32) -> Option<String> {
+    fs::read(format!("/proc/{pid}/comm"))
+        .ok()
+        .map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
+}
+
+/// What an epoll instance watches, by fdinfo: inode numbers of the watched files, and whether with
+/// EPOLLEXCLUSIVE. Numbers are hexadecimal (`ep_show_fdinfo`).
+fn parse_epoll(text: &str) -> Vec<(u64, bool)> {
+    text.lines()
+        .filter(|line| line.starts_with("tfd:"))
+        .filter_map(|line| {
+            // Some values follow their colon at once, others after blanks.
+            let value = |name: &str| {
+                let after = line.split_once(name)?.1;
+                after.split_whitespace().next()
+            };
+            let inode = u64::from_str_radix(value("ino:")?, 16).ok()?;
+            let events = u32::from_str_radix(value("events:")?, 16).ok()?;
+            Some((inode, events & EPOLLEXCLUSIVE != 0))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{collections::HashSet, os::fd::AsRawFd as _};
+
+    use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+
+    use super::{parse_epoll, scan};
+    use crate::{listener::diag::listening_sockets, report::model::Wait};
+
+    #[test]
+    fn fdinfo_tells_what_is_watched_and_how() {
+        let text = "pos:\t0\nflags:\t02000002\n\
+            tfd:        5 events: 10000001 data:                0  pos:0 ino:3a sdev:8\n\
+            tfd:        6 events:       19 data: ffffffffffffffff  pos:0 ino:3b sdev:8\n";
+        assert_eq!(parse_epoll(text), [(0x3a, true), (0x3b, false)]);
+        assert!(parse_epoll("tfd: nonsense\n").is_empty());
+    }
+
+    #[test]
+    fn this_process_is_found_as_a_holder_with_its_way_of_waiting() {
+        for (flags, expected) in [
+            (None, None),
+            (Some(EpollFlags::EPOLLIN), Some(Wait::Epoll)),
+            (Some(EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE), Some(Wait::EpollExclusive)),
+        ] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+            let port = listener.local_addr().expect("its address").port();
+            let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("an epoll instance");
+            if let Some(flags) = flags {
+                epoll.add(&listener, EpollEvent::new(flags, 0)).expect("watched");
+            }
+            let inode = listening_sockets()
+                .expect("a dump")
+                .into_iter()
+                .find(|socket| socket.port == port)
+                .expect("the listener")
+                .inode;
+            let found = scan(&HashSet::from([inode]));
+            let holding = found[&inode]
+                .iter()
+                .find(|holding| holding.holder.pid == std::process::id())
+                .expect("this process");
+            assert_eq!(holding.holder.fd, listener.as_raw_fd());
+            assert_eq!(holding.holder.wait, expected);
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! Network namespaces: finding them, and looking at each from inside.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File},
+    io,
+    os::unix::fs::MetadataExt as _,
+    path::PathBuf,
+    thread,
+};
+
+use anyhow::{Context as _, Result, anyhow};
+use nix::sched::{CloneFlags, setns};
+
+use crate::listener::diag::{self, Socket};
+
+/// The kernel's TcpExt counters that the audit compares with.
+pub const COUNTERS: &[&str] =
+    &["ListenDrops", "ListenOverflows", "TCPReqQFullDrop", "TCPReqQFullDoCookies"];
+
+/// One network namespace, as it looked at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Namespace {
+    /// TCP sockets that listen.
+    pub sockets: Vec<Socket>,
+    /// TcpExt counters by the kernel's name.
+    pub counters: BTreeMap<String, u64>,
+    /// `net.core.somaxconn`.
+    pub somaxconn: Option<u64>,
+    /// `net.ipv4.tcp_max_syn_backlog`.
+    pub tcp_max_syn_backlog: Option<u64>,
+    /// `net.ipv4.tcp_syncookies`.
+    pub syncookies: Option<u64>,
+    /// `net.ipv4.tcp_abort_on_overflow`.
+    pub abort_on_overflow: Option<u64>,
+}
+
+/// Every network namespace that a process is in or that has a name, by inode number. Those that
+/// could not be entered are left out: without CAP_SYS_ADMIN that is all but the own one.
+#[must_use]
+pub fn look_at_all() -> BTreeMap<u64, Namespace> {
+    let own = inode_of("/proc/thread-self/ns/net");
+    let mut seen = BTreeMap::new();
+    for (inode, path) in find() {
+        let namespace = if Some(inode) == own { look() } else { look_from_inside(path) };
+        match namespace {
+            Ok(namespace) => drop(seen.insert(inode, namespace)),
+            Err(error) => log::debug!("network namespace {inode} is left out: {error:#}"),
+        }
+    }
+    seen
+}
+
+/// A path to each network namespace, by inode number.
+fn find() -> BTreeMap<u64, PathBuf> {
+    let mut found = BTreeMap::new();
+    let named = ["/run/netns", "/run/docker/netns"].into_iter().flat_map(|directory| {
+        fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
+    });
+    let of_processes = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
+        let name = entry.file_name();
+        let is_process = name.to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()));
+        is_process.then(|| entry.path().join("ns/net"))
+    });
+    for path in of_processes.chain(named) {
+        if let Some(inode) = inode_of(&path) {
+            found.entry(inode).or_insert(path);
+        }
+    }
+    found
+}
+
+fn inode_of(path: impl AsRef<std::path::Path>) -> Option<u64> {
+    fs::metadata(path).ok().map(|metadata| metadata.ino())
+}
+
+/// Looks at a namespace from a thread that enters it and ends there.
+fn look_from_inside(path: PathBuf) -> Result<Namespace> {
+    let worker = thread::Builder::new().name("netns".into()).spawn(move || {
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        setns(&file, CloneFlags::CLONE_NEWNET).context("cannot enter it")?;
+        look()
+    })?;
+    worker.join().map_err(|_| anyhow!("the thread that looked at it ended early"))?
+}
+
+/// Looks at the namespace that this thread is in.
+fn look() -> Result<Namespace> {
+    // /proc/sys/net shows the namespace of whoever opens it, and so does thread-self/net.
+    let setting = |path: &str| {
+        fs::read_to_string(format!("/proc/sys/net/{path}"))
+            .ok()
+            .and_then(|text| text.trim().parse().ok())
+    };
+    Ok(Namespace {
+        sockets: diag::listening_sockets()?,
+        counters: tcp_ext().unwrap_or_default(),
+        somaxconn: setting("core/somaxconn"),
+        tcp_max_syn_backlog: setting("ipv4/tcp_max_syn_backlog"),
+        syncookies: setting("ipv4/tcp_syncookies"),
+        abort_on_overflow: setting("ipv4/tcp_abort_on_overflow"),
+    })
+}
+
+fn tcp_ext() -> io::Result<BTreeMap<String, u64>> {
+    Ok(parse_tcp_ext(&fs::read_to_string("/proc/thread-self/net/netstat")?))
+}
+
+/// Reads the counters out of a netstat file: a line of names, then a line of values, each after the
+/// group's name.
+fn parse_tcp_ext(text: &str) -> BTreeMap<String, u64> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
+    let (Some(names), Some(values)) = (lines.next(), lines.next()) else {
+        return BTreeMap::new();
+    };
+    names
+        .split_whitespace()
+        .zip(values.split_whitespace())
+        .filter(|(name, _)| COUNTERS.contains(name))
+        .filter_map(|(name, value)| Some((name.to_owned(), value.parse().ok()?)))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COUNTERS, look_at_all, parse_tcp_ext};
+
+    #[test]
+    fn counters_are_found_by_name() {
+        let text = "TcpExt: SyncookiesSent ListenOverflows ListenDrops\nTcpExt: 1 22 333\n\
+                    IpExt: InNoRoutes\nIpExt: 4\n";
+        let counters = parse_tcp_ext(text);
+        assert_eq!(counters.get("ListenOverflows"), Some(&22));
+        assert_eq!(counters.get("ListenDrops"), Some(&333));
+        assert_eq!(counters.get("SyncookiesSent"), None);
+        assert!(parse_tcp_ext("IpExt: A\nIpExt: 1\n").is_empty());
+        assert!(parse_tcp_ext("TcpExt: A\n").is_empty());
+    }
+
+    #[test]
+    fn this_namespace_shows_a_listener_of_this_process() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let port = listener.local_addr().expect("its address").port();
+        let found = look_at_all();
+        let (_, namespace) = found
+            .iter()
+            .find(|(_, namespace)| namespace.sockets.iter().any(|socket| socket.port == port))
+            .expect("the listener's namespace");
+        for name in COUNTERS {
+            assert!(namespace.counters.contains_key(*name), "{name}");
+        }
+        assert!(namespace.somaxconn.is_some_and(|value| value > 0));
+        assert!(namespace.tcp_max_syn_backlog.is_some());
+        assert!(namespace.syncookies.is_some());
+        assert!(namespace.abort_on_overflow.is_some());
+    }
+}

@@ -1,0 +1,73 @@
+//! observer: a kernel-side observer of the TCP accept path.
+//!
+//! The way of the data: arguments and facts make a plan, the plan is loaded and attached, maps and
+//! events make a report, the report is shown. One module for each step.
+
+mod bpf;
+mod cli;
+mod demo;
+mod doctor;
+mod fail;
+mod kernel;
+mod listener;
+mod logging;
+mod output;
+mod plan;
+mod readiness;
+mod report;
+mod session;
+mod view;
+mod watch;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use clap::{CommandFactory as _, Parser as _};
+
+use crate::cli::{Cli, Command};
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let verbose = match &cli.command {
+        None => cli.watch.verbose,
+        Some(Command::Doctor(args)) => args.verbose,
+        Some(Command::Demo(args)) => args.verbose,
+        Some(_) => 0,
+    };
+    logging::set_up(verbose);
+    run(cli).unwrap_or_else(|error| {
+        let _closed = writeln!(io::stderr().lock(), "{}", fail::describe(&error, verbose));
+        fail::exit_code(&error)
+    })
+}
+
+fn run(cli: Cli) -> Result<ExitCode> {
+    match cli.command {
+        None => watch::run(&cli.watch),
+        Some(Command::Doctor(args)) => doctor::run(&args),
+        Some(Command::Demo(args)) => demo::run(args),
+        Some(Command::Workload(args)) => demo::workload::run(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Completions { shell }) => {
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "observer", &mut script);
+            print(&script)
+        }
+        Some(Command::Man) => {
+            let mut page = Vec::new();
+            clap_mangen::Man::new(Cli::command()).render(&mut page)?;
+            print(&page)
+        }
+    }
+}
+
+/// Writes to standard output; that nobody reads any more is not an error.
+fn print(bytes: &[u8]) -> Result<ExitCode> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

@@ -1,0 +1,225 @@
+//! Arithmetic on snapshots: settling what is decided by the time of the report, and taking what an
+//! earlier one had already.
+
+use std::collections::{HashMap, HashSet};
+
+use observer_common::{
+    counters::{Misc, QueueStats, WorkerKey, WorkerStats},
+    hist::DEPTH_BUCKETS,
+};
+
+use crate::{bpf::snapshot::Snapshot, report::model::Wakeups};
+
+impl Snapshot {
+    /// Tasks whose latest wakeup is still open: process id and thread id.
+    pub fn pending(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        self.tasks
+            .iter()
+            .filter(|(_, state)| state.pending != 0)
+            .map(|(tid, state)| (state.pid, *tid))
+    }
+
+    /// Settles as silent the open wakeups of tasks that wait again, or are gone. The kernel
+    /// programs settle them too, but only when the task is woken once more.
+    pub fn settle_silent(&mut self, waiting_again: &HashSet<u32>) {
+        for (tid, state) in &mut self.tasks {
+            if state.pending == 0 || !waiting_again.contains(tid) {
+                continue;
+            }
+            state.pending = 0;
+            let key = WorkerKey { listener: state.listener, pid: state.pid, tid: *tid };
+            let rest = WorkerKey { listener: state.listener, pid: 0, tid: 0 };
+            let row = if self.workers.contains_key(&key) { key } else { rest };
+            if let Some(worker) = self.workers.get_mut(&row)
+                && worker.won + worker.lost + worker.failed + worker.silent < worker.wakeups
+            {
+                worker.silent += 1;
+            }
+        }
+    }
+
+    /// What was counted since `base`. Rows keep their place also where nothing changed.
+    #[must_use]
+    pub fn since(&self, base: &Self) -> Self {
+        let queues = self.queues.iter().map(|(id, queue)| {
+            let mut queue = *queue;
+            if let Some(before) = base.queues.get(id) {
+                queue.queued = queue.queued.saturating_sub(before.queued);
+                for bucket in 0..DEPTH_BUCKETS {
+                    queue.depth[bucket] = queue.depth[bucket].saturating_sub(before.depth[bucket]);
+                }
+            }
+            queue.depth_max = if queue.queued == 0 { 0 } else { queue.interval_max };
+            (*id, queue)
+        });
+        let workers = self.workers.iter().map(|(key, worker)| {
+            let before = base.workers.get(key).copied().unwrap_or(WorkerStats::ZERO);
+            let left = |now: u64, before: u64| now.saturating_sub(before);
+            let row = WorkerStats {
+                wakeups: left(worker.wakeups, before.wakeups),
+                won: left(worker.won, before.won),
+                lost: left(worker.lost, before.lost),
+                failed: left(worker.failed, before.failed),
+                silent: left(worker.silent, before.silent),
+                accepted: left(worker.accepted, before.accepted),
+                eagain: left(worker.eagain, before.eagain),
+                comm: worker.comm,
+            };
+            (*key, row)
+        });
+        let errors = self.errors.iter().map(|(key, count)| {
+            (*key, count.saturating_sub(base.errors.get(key).copied().unwrap_or(0)))
+        });
+        Self {
+            // A listener that had closed before is no part of this window.
+            listeners: self
+                .listeners
+                .iter()
+                .filter(|(id, _)| base.listeners.get(id).is_none_or(|before| before.closed == 0))
+                .map(|(id, info)| (*id, *info))
+                .collect(),
+            queues: queues.collect::<HashMap<_, QueueStats>>(),
+            workers: workers.collect(),
+            errors: errors.collect(),
+            tasks: self.tasks.clone(),
+            misc: Misc {
+                map_full: self.misc.map_full.saturating_sub(base.misc.map_full),
+                events_lost: self.misc.events_lost.saturating_sub(base.misc.events_lost),
+                inferred: self.misc.inferred.saturating_sub(base.misc.inferred),
+            },
+        }
+    }
+}
+
+/// A row's wakeups, so that the outcomes add up to the total.
+///
+/// A wakeup that was open when one interval ended is decided in the next, where the outcomes can
+/// then be more than the wakeups: it counts in both, open in the first and decided in the second.
+#[must_use]
+pub fn wakeups(row: &WorkerStats) -> Wakeups {
+    let settled = row.won + row.lost + row.failed + row.silent;
+    Wakeups {
+        total: row.wakeups.max(settled),
+        won: row.won,
+        lost: row.lost,
+        failed: row.failed,
+        silent: row.silent,
+        pending: row.wakeups.saturating_sub(settled),
+    }
+}
+
+/// Adds up wakeups.
+#[must_use]
+pub fn sum(all: impl IntoIterator<Item = Wakeups>) -> Wakeups {
+    all.into_iter().fold(Wakeups::default(), |sum, one| Wakeups {
+        total: sum.total + one.total,
+        won: sum.won + one.won,
+        lost: sum.lost + one.lost,
+        failed: sum.failed + one.failed,
+        silent: sum.silent + one.silent,
+        pending: sum.pending + one.pending,
+    })
+}
+
+/// Jain's index of fairness: 1 when all took the same, 1/n when one took all; `None` below two, or
+/// when nothing was taken.
+#[must_use]
+pub fn jain(taken: &[u64]) -> Option<f64> {
+    if taken.len() < 2 {
+        return None;
+    }
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "an index needs no more than 52 bits of a count"
+    )]
+    let parts: Vec<f64> = taken.iter().map(|count| *count as f64).collect();
+    let squares: f64 = parts.iter().map(|part| part * part).sum();
+    if squares == 0.0 {
+        return None;
+    }
+    let sum: f64 = parts.iter().sum();
+    #[expect(clippy::cast_precision_loss, reason = "nobody has 2^52 workers")]
+    let workers = parts.len() as f64;
+    Some(sum * sum / (workers * squares))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use observer_common::counters::{ListenerInfo, QueueStats, TaskState, WorkerKey, WorkerStats};
+
+    use super::{jain, wakeups};
+    use crate::bpf::snapshot::Snapshot;
+
+    const KEY: WorkerKey = WorkerKey { listener: 7, pid: 1, tid: 2 };
+
+    fn snapshot(row: WorkerStats, pending: u32) -> Snapshot {
+        let mut snapshot = Snapshot::default();
+        snapshot.workers.insert(KEY, row);
+        snapshot.tasks.insert(2, TaskState { listener: 7, pid: 1, pending });
+        snapshot
+    }
+
+    #[test]
+    fn an_open_wakeup_of_a_task_that_waits_again_is_silent() {
+        let row = WorkerStats { wakeups: 3, won: 2, ..WorkerStats::ZERO };
+        let mut waiting = snapshot(row, 1);
+        assert_eq!(waiting.pending().collect::<Vec<_>>(), [(1, 2)]);
+        waiting.settle_silent(&HashSet::from([2]));
+        assert_eq!(wakeups(&waiting.workers[&KEY]).silent, 1);
+        assert_eq!(wakeups(&waiting.workers[&KEY]).pending, 0);
+        // Once is enough, and a task that runs stays undecided.
+        waiting.settle_silent(&HashSet::from([2]));
+        assert_eq!(wakeups(&waiting.workers[&KEY]).silent, 1);
+        let mut running = snapshot(row, 1);
+        running.settle_silent(&HashSet::new());
+        assert_eq!(wakeups(&running.workers[&KEY]).pending, 1);
+    }
+
+    #[test]
+    fn an_interval_holds_what_came_since_the_last() {
+        let before =
+            snapshot(WorkerStats { wakeups: 5, won: 5, accepted: 6, ..WorkerStats::ZERO }, 0);
+        let mut after =
+            snapshot(WorkerStats { wakeups: 9, won: 7, accepted: 9, ..WorkerStats::ZERO }, 0);
+        after.queues.insert(
+            7,
+            QueueStats { queued: 3, depth_max: 50, interval_max: 2, ..QueueStats::ZERO },
+        );
+        let row = after.since(&before).workers[&KEY];
+        assert_eq!((row.wakeups, row.won, row.accepted), (4, 2, 3));
+        assert_eq!(after.since(&before).queues[&7].depth_max, 2);
+        assert_eq!(after.since(&after).queues[&7].depth_max, 0);
+    }
+
+    #[test]
+    fn a_listener_that_closed_before_the_interval_is_not_in_it() {
+        let mut before = Snapshot::default();
+        before.listeners.insert(1, ListenerInfo { closed: 9, ..ListenerInfo::default() });
+        before.listeners.insert(2, ListenerInfo::default());
+        let mut after = before.clone();
+        after.listeners.insert(2, ListenerInfo { closed: 10, ..ListenerInfo::default() });
+        let left = after.since(&before);
+        assert!(!left.listeners.contains_key(&1));
+        assert!(left.listeners.contains_key(&2));
+    }
+
+    #[test]
+    fn outcomes_always_add_up() {
+        let carried = wakeups(&WorkerStats { wakeups: 0, won: 1, ..WorkerStats::ZERO });
+        assert_eq!((carried.total, carried.won, carried.pending), (1, 1, 0));
+        let open = wakeups(&WorkerStats { wakeups: 3, lost: 1, ..WorkerStats::ZERO });
+        assert_eq!((open.total, open.lost, open.pending), (3, 1, 2));
+    }
+
+    #[test]
+    fn fairness_has_its_two_ends() {
+        let close =
+            |index: Option<f64>, value: f64| index.is_some_and(|i| (i - value).abs() < 1e-9);
+        assert!(close(jain(&[5, 5, 5, 5]), 1.0));
+        assert!(close(jain(&[20, 0, 0, 0]), 0.25));
+        assert_eq!(jain(&[5]), None);
+        assert_eq!(jain(&[0, 0]), None);
+    }
+}

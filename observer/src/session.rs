@@ -1,0 +1,305 @@
+//! One window of observing: from the first probe to the last report.
+
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    time::{Duration, Instant, SystemTime},
+};
+
+use anyhow::Result;
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use observer_common::{
+    config::Control,
+    counters::FLAG_OF_TREE,
+    event::{Event, EventKind},
+};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use crate::{
+    bpf::{
+        attach::attach_all,
+        events,
+        load::{Loaded, load},
+        snapshot::{Maps, Snapshot},
+        status::missed_runs,
+        table,
+    },
+    cli::WatchArgs,
+    fail::Failure,
+    kernel::facts::{Facts, online_cpus},
+    listener::{
+        descendants,
+        holders::{self, Holdings},
+        namespaces::{self, Namespace},
+        select::{Candidate, Selection},
+        waiters,
+    },
+    plan::{Request, plan},
+    report::{
+        build::{self, Input},
+        model::{Host, Provider, Providers, Report, Via, Window, WindowKind},
+    },
+};
+
+/// A look through /proc may take this part of the time between two looks.
+const SCAN_SHARE: u32 = 50;
+
+/// A window that is open.
+pub struct Session {
+    loaded: Loaded,
+    maps: Maps,
+    host: Host,
+    selection: Selection,
+    holdings: Holdings,
+    scanned: Instant,
+    scan_took: Duration,
+    start: Point,
+    last: Point,
+    interval: u32,
+    missed_before: u64,
+}
+
+/// Where a window begins: what is taken off what is read later.
+struct Point {
+    wall: SystemTime,
+    clock: Instant,
+    counted: Snapshot,
+    namespaces: BTreeMap<u64, Namespace>,
+    missed_runs: u64,
+}
+
+impl Session {
+    /// Gathers the facts, decides, loads, attaches, and opens the window.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] when a named process is not there or this host cannot observe.
+    pub fn start(args: &WatchArgs) -> Result<(Self, UnboundedReceiver<(Event, EventKind)>)> {
+        let pids = &args.filters.pid;
+        if let Some(pid) = pids.iter().find(|pid| holders::comm(**pid).is_none()) {
+            return Err(Failure::failed(format!(
+                "there is no process {pid}; look it up with pgrep or ss -ltnp"
+            ))
+            .into());
+        }
+        let facts = Facts::gather(&table::tracepoints());
+        let existing = namespaces::look_at_all().values().map(|one| one.sockets.len()).sum();
+        let request = Request {
+            provider: args.provider,
+            pid_filter: !pids.is_empty(),
+            listeners: existing,
+            cpus: aya::util::nr_cpus().unwrap_or(1),
+        };
+        let plan = plan(&facts, request)?;
+        // Kernels before 5.11 count maps as locked memory. Where the limit cannot be raised, maps
+        // that do not fit say so themselves.
+        let _unchanged = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+        let mut loaded = load(&plan, args.verbose >= 2)?;
+        attach_all(&mut loaded, &plan.probes)?;
+        let receiver = events::listen(&mut loaded.ebpf)?;
+        let mut maps = Maps::take(&mut loaded.ebpf)?;
+        // Forks are followed from here on, so that no child slips through between the two.
+        if !pids.is_empty() {
+            for pid in descendants::of(pids) {
+                maps.add_to_tree(pid)?;
+            }
+        }
+        let host = Host { kernel: facts.kernel, arch: facts.arch, cpus: online_cpus() };
+        let namespaces = namespaces::look_at_all();
+        maps.control(Control { open: 1, interval: 0 })?;
+        let point = || Point {
+            wall: SystemTime::now(),
+            clock: Instant::now(),
+            counted: Snapshot::default(),
+            namespaces: namespaces.clone(),
+            missed_runs: 0,
+        };
+        let mut session = Self {
+            start: point(),
+            last: point(),
+            loaded,
+            maps,
+            host,
+            selection: Selection::new(args.filters.clone()),
+            holdings: Holdings::new(),
+            scanned: Instant::now(),
+            scan_took: Duration::ZERO,
+            interval: 0,
+            missed_before: 0,
+        };
+        session.missed_before = session.missed_runs();
+        session.scan(&namespaces);
+        Ok((session, receiver))
+    }
+
+    /// The object, for the debug lines of the kernel programs.
+    pub fn loaded(&mut self) -> &mut Loaded {
+        &mut self.loaded
+    }
+
+    /// How many listeners are chosen now.
+    #[must_use]
+    pub fn chosen(&self) -> usize {
+        let sockets = self.last.namespaces.values().flat_map(|namespace| &namespace.sockets);
+        sockets.filter(|one| self.selection.contains(one.inode, one.port)).count()
+    }
+
+    /// Takes note of a listener's birth: its holders are looked for soon, and who opened it may
+    /// choose it at once.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel maps cannot be read.
+    pub fn note(&mut self, event: &Event, kind: EventKind) -> Result<()> {
+        log::debug!("{kind:?} {event:?}");
+        if kind == EventKind::Birth && self.selection.asks_for_processes() {
+            let of_tree = self
+                .maps
+                .listener(event.listener)
+                .is_some_and(|info| info.flags & FLAG_OF_TREE != 0);
+            let comm = build::text(&event.comm);
+            let creator = Candidate { pid: event.pid, comm: &comm };
+            self.selection.consider_creator(event.listener, creator, of_tree);
+        }
+        Ok(())
+    }
+
+    /// The counts of the interval that ends now.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel maps cannot be read.
+    pub fn interval(&mut self) -> Result<Report> {
+        let counted = self.read()?;
+        let now = self.point(counted);
+        self.refresh(&now.namespaces, false);
+        let difference = now.counted.since(&self.last.counted);
+        let report = self.report(&self.last, &now, &difference, WindowKind::Interval);
+        self.last = now;
+        self.interval += 1;
+        self.maps.control(Control { open: 1, interval: self.interval })?;
+        Ok(report)
+    }
+
+    /// Everything since the window opened; it stays open.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel maps cannot be read.
+    pub fn so_far(&mut self) -> Result<Report> {
+        self.total(false)
+    }
+
+    /// Closes the window and reports everything since it opened.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel maps cannot be read.
+    pub fn finish(&mut self) -> Result<Report> {
+        self.maps.control(Control { open: 0, interval: self.interval })?;
+        self.total(true)
+    }
+
+    fn total(&mut self, last: bool) -> Result<Report> {
+        let counted = self.read()?;
+        let now = self.point(counted);
+        self.refresh(&now.namespaces, last);
+        let report = self.report(&self.start, &now, &now.counted, WindowKind::Total);
+        self.last = now;
+        Ok(report)
+    }
+
+    /// Reads the maps, and settles what is decided by now.
+    fn read(&self) -> Result<Snapshot> {
+        let mut counted = self.maps.read()?;
+        let waiting: HashSet<u32> = counted
+            .pending()
+            // A task that is gone will not accept any more.
+            .filter(|(pid, tid)| waiters::waits(*pid, *tid).unwrap_or(true))
+            .map(|(_, tid)| tid)
+            .collect();
+        counted.settle_silent(&waiting);
+        Ok(counted)
+    }
+
+    fn point(&self, counted: Snapshot) -> Point {
+        Point {
+            wall: SystemTime::now(),
+            clock: Instant::now(),
+            counted,
+            namespaces: namespaces::look_at_all(),
+            missed_runs: self.missed_runs().saturating_sub(self.missed_before),
+        }
+    }
+
+    fn missed_runs(&self) -> u64 {
+        missed_runs(&self.loaded.ebpf).unwrap_or(0)
+    }
+
+    /// Looks for holders again, unless the last look was too dear to be repeated so soon.
+    fn refresh(&mut self, namespaces: &BTreeMap<u64, Namespace>, must: bool) {
+        if must || self.scanned.elapsed() >= self.scan_took * SCAN_SHARE {
+            self.scan(namespaces);
+        }
+    }
+
+    fn scan(&mut self, namespaces: &BTreeMap<u64, Namespace>) {
+        let began = Instant::now();
+        let listening = namespaces
+            .values()
+            .flat_map(|namespace| &namespace.sockets)
+            .filter(|socket| self.selection.wants_port(socket.port))
+            .map(|socket| socket.inode)
+            .collect::<HashSet<_>>();
+        let found = holders::scan(&listening);
+        // Of a listener that closed, the last holders stay known.
+        self.holdings.retain(|listener, _| !listening.contains(listener));
+        self.holdings.extend(found);
+        let tree = self.maps.tree();
+        self.selection.update(&self.holdings, &tree);
+        self.scanned = Instant::now();
+        self.scan_took = began.elapsed();
+    }
+
+    fn report(&self, from: &Point, to: &Point, counted: &Snapshot, kind: WindowKind) -> Report {
+        let chosen: HashSet<u64> = to
+            .namespaces
+            .values()
+            .flat_map(|namespace| &namespace.sockets)
+            .filter(|socket| self.selection.contains(socket.inode, socket.port))
+            .map(|socket| socket.inode)
+            .collect();
+        let held = self.holdings.iter().filter(|(listener, _)| chosen.contains(*listener));
+        let waiters: HashMap<_, _> =
+            held.map(|(listener, holdings)| (*listener, waiters::find(holdings))).collect();
+        build::build(Input {
+            host: &self.host,
+            window: Window {
+                start: humantime::format_rfc3339_millis(from.wall).to_string(),
+                seconds: to.clock.duration_since(from.clock).as_secs_f64(),
+                kind,
+            },
+            providers: providers(counted.misc.inferred),
+            counted,
+            before: &from.namespaces,
+            now: &to.namespaces,
+            holdings: &self.holdings,
+            waiters: &waiters,
+            selection: &self.selection,
+            missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
+        })
+    }
+}
+
+/// What each signal comes from. Wakeups by tracepoints see every event; those that were attributed
+/// by what waker and woken were doing make the number an estimate, by at most as many.
+#[must_use]
+pub fn providers(inferred: u64) -> Providers {
+    let tracepoint =
+        |exact| Provider { via: Via::Tracepoint, exact, inferred: (!exact).then_some(inferred) };
+    Providers {
+        wakeups: tracepoint(inferred == 0),
+        accepts: tracepoint(true),
+        handshakes: tracepoint(true),
+        drops: Provider { via: Via::None, exact: false, inferred: None },
+    }
+}

@@ -1,0 +1,10 @@
+//! What people and programs see: a report in, text out.
+//!
+//! Everything here is pure but for [`terminal::Screen::of_stdout`], which asks what standard output
+//! is, and [`json::write`], which writes where it is told.
+
+pub mod human;
+pub mod json;
+pub mod table;
+pub mod terminal;
+pub mod text;

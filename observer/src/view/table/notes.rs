@@ -1,0 +1,220 @@
+//! What is said beneath the table: nothing happened, something is wrong, or a number is not what
+//! it seems.
+
+use std::{cmp::Reverse, fmt::Write};
+
+use anstyle::Style;
+
+use super::cell::{BAD, CAUTION, DIM, Line};
+use super::rows::{self, Tally};
+use super::words;
+use crate::report::model::{Finding, Listener, NetnsAudit, Report, Severity, Via, Worth};
+use crate::view::text;
+
+/// Below this, lines are cut and not wrapped: a column of single words is harder to read.
+const WRAP: usize = 40;
+
+/// The most notes of one kind; the others are counted.
+const MOST: usize = 10;
+
+/// The kernel's counters that tell of lost connections, and what they mean.
+const COUNTERS: [(&str, &str); 4] = [
+    ("ListenOverflows", "accept queue full"),
+    ("ListenDrops", "attempts refused, for whatever reason"),
+    ("TCPReqQFullDrop", "SYN queue full"),
+    ("TCPReqQFullDoCookies", "SYN queue full, answered with cookies"),
+];
+
+/// All notes on a report.
+pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
+    let mut listeners: Vec<&Listener> = report.listeners.iter().collect();
+    listeners.sort_by(|a, b| rows::by_herd(a, b));
+    let plain = |note| (note, Style::new());
+
+    let mut notes = Vec::new();
+    notes.extend(nothing_accepted(report).map(plain));
+    add(&mut notes, findings(&listeners), "findings");
+    add(&mut notes, hanging(&listeners), "listeners at which connections wait");
+    add(&mut notes, accept_errors(&listeners), "listeners on which accept failed");
+    notes.extend(losses(report));
+    add(&mut notes, kernel_counters(report), "network namespaces with such counts");
+    notes.extend(estimates(report).map(plain));
+    notes.extend(unobserved(report).map(plain));
+    notes.iter().flat_map(|(note, style)| styled(note, *style, width)).collect()
+}
+
+/// A sentence over as many lines as it needs, in one style.
+pub(super) fn styled(sentence: &str, style: Style, width: usize) -> Vec<Line> {
+    let sentence = text::clean(sentence);
+    if width < WRAP {
+        return vec![Line::new(sentence, style)];
+    }
+    let options = textwrap::Options::new(width).subsequent_indent("  ");
+    textwrap::wrap(&sentence, options)
+        .into_iter()
+        .map(|line| Line::new(line.into_owned(), style))
+        .collect()
+}
+
+fn nothing_accepted(report: &Report) -> Option<String> {
+    let unobserved = report.providers.accepts.via == Via::None;
+    if report.listeners.is_empty()
+        || unobserved
+        || report.listeners.iter().any(|listener| listener.accepted > 0)
+    {
+        return None;
+    }
+    let mut note = "no connection was accepted in this window".to_owned();
+    let queued =
+        report.listeners.iter().fold(0_u64, |sum, listener| sum.saturating_add(listener.queued));
+    if queued > 0 {
+        let _ = write!(note, ", though {queued} completed the handshake and were queued");
+    }
+    Some(note)
+}
+
+/// Adds the first of these notes, and how many of what are left out.
+fn add(notes: &mut Vec<(String, Style)>, told: Vec<(String, Style)>, what: &str) {
+    let more = told.len().saturating_sub(MOST);
+    notes.extend(told.into_iter().take(MOST));
+    if more > 0 {
+        notes.push((format!("… {more} more {what}"), DIM));
+    }
+}
+
+fn findings(listeners: &[&Listener]) -> Vec<(String, Style)> {
+    let mut findings: Vec<(&Listener, &Finding)> = listeners
+        .iter()
+        .flat_map(|listener| listener.findings.iter().map(|finding| (*listener, finding)))
+        .collect();
+    findings.sort_by_key(|(_, finding)| Reverse(finding.severity));
+    let told = findings.into_iter().map(|(listener, finding)| {
+        let Finding { severity, summary, evidence, fix, .. } = finding;
+        let (word, style) = match severity {
+            Severity::Critical => ("critical", BAD),
+            Severity::Warning => ("warning", CAUTION),
+            Severity::Info => ("info", Style::new()),
+        };
+        let address = words::plain_address(listener);
+        let summary = summary.trim_end_matches('.');
+        (format!("{word}: {address}: {summary} ({evidence}). {fix}"), style)
+    });
+    told.collect()
+}
+
+fn hanging(listeners: &[&Listener]) -> Vec<(String, Style)> {
+    let hanging = listeners.iter().filter(|listener| rows::hangs(listener));
+    let told = hanging.map(|listener| {
+        let address = words::plain_address(listener);
+        let note = match listener.accept_queue.now {
+            Some(1) => format!("1 connection waits at {address} and was not accepted"),
+            now => {
+                format!("{} connections wait at {address} and none was accepted", now.unwrap_or(0))
+            }
+        };
+        (note, CAUTION)
+    });
+    told.collect()
+}
+
+/// Which errors they are: the column may have room for their sum only.
+fn accept_errors(listeners: &[&Listener]) -> Vec<(String, Style)> {
+    let mut failed: Vec<(&Listener, Tally)> = listeners
+        .iter()
+        .map(|listener| (*listener, Tally::of(listener)))
+        .filter(|(_, tally)| tally.other_errors() > 0)
+        .collect();
+    failed.sort_by_key(|(_, tally)| Reverse(tally.other_errors()));
+    let told = failed.into_iter().map(|(listener, tally)| {
+        let address = words::plain_address(listener);
+        (format!("accept failed on {address}: {}", tally.named_errors().join(", ")), BAD)
+    });
+    told.collect()
+}
+
+fn losses(report: &Report) -> Vec<(String, Style)> {
+    let audit = &report.audit;
+    let told = [
+        (
+            audit.events_lost,
+            "event was lost because the buffer was full: what it told is missing here",
+            "events were lost because the buffer was full: what they told is missing here",
+        ),
+        (
+            audit.map_full,
+            "count found no room in a kernel map: numbers here are too low",
+            "counts found no room in a kernel map: numbers here are too low",
+        ),
+        (
+            audit.missed_runs,
+            "run of observer's programs was skipped by the kernel: numbers here may be too low",
+            "runs of observer's programs were skipped by the kernel: numbers here may be too low",
+        ),
+    ];
+    told.into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, many)| {
+            (format!("{count} {}", if count == 1 { one } else { many }), CAUTION)
+        })
+        .collect()
+}
+
+fn kernel_counters(report: &Report) -> Vec<(String, Style)> {
+    let audited = &report.audit.netns;
+    let told = audited.iter().filter_map(|audit| {
+        let counters = counters(audit)?;
+        let note = match audited.len() {
+            1 => format!("the kernel counted {counters}"),
+            _ => format!("netns {}: the kernel counted {counters}", audit.netns),
+        };
+        Some((note, BAD))
+    });
+    told.collect()
+}
+
+/// The counters that are not zero, or that observer saw otherwise; `None` when there is none.
+fn counters(audit: &NetnsAudit) -> Option<String> {
+    let told: Vec<String> = COUNTERS
+        .iter()
+        .filter_map(|(name, meaning)| {
+            let counter = audit.counters.get(*name)?;
+            let kernel = counter.kernel?;
+            match counter.observed {
+                Some(observed) if observed != kernel => {
+                    Some(format!("{kernel} {name} ({meaning}; observer saw {observed})"))
+                }
+                _ if kernel > 0 => Some(format!("{kernel} {name} ({meaning})")),
+                _ => None,
+            }
+        })
+        .collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
+/// What `~` means, once, if it is used.
+fn estimates(report: &Report) -> Option<String> {
+    let told: Vec<String> = report
+        .providers
+        .signals()
+        .into_iter()
+        .filter(|(_, _, worth)| *worth == Worth::Estimate)
+        .map(|(signal, provider, _)| match (provider.inferred, provider.via) {
+            (Some(inferred), _) => format!("{signal}, at most {inferred} too many"),
+            (None, Via::None) => format!("{signal}, by the socket's own counter"),
+            (None, _) => signal.to_owned(),
+        })
+        .collect();
+    let listed = told.join("; ");
+    (!told.is_empty()).then(|| format!("~ is an estimate: no hook sees every event ({listed})"))
+}
+
+fn unobserved(report: &Report) -> Option<String> {
+    let signals = report.providers.signals().into_iter();
+    let told: Vec<&str> = signals
+        .filter(|(_, _, worth)| *worth == Worth::Nothing)
+        .map(|(signal, _, _)| signal)
+        .collect();
+    let listed = told.join(", ");
+    (!told.is_empty())
+        .then(|| format!("not observed: {listed}; `observer doctor` tells what this kernel allows"))
+}

@@ -1,0 +1,159 @@
+//! What listeners, holders, workers and filters are called.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::cell::Cell;
+use crate::cli::FilterArgs;
+use crate::report::model::{Family, Listener, Wait, Worker};
+use crate::view::text;
+
+/// The sentence for a report without any listener.
+pub fn empty(filters: &FilterArgs) -> String {
+    let FilterArgs { pid, port, comm, cgroup } = filters;
+    let flags: Vec<String> = [
+        pid.iter().map(|pid| format!("--pid {pid}")).collect::<Vec<_>>(),
+        port.iter().map(|port| format!("--port {port}")).collect(),
+        comm.iter().map(|comm| format!("--comm {comm}")).collect(),
+        cgroup.iter().map(|path| format!("--cgroup {}", path.display())).collect(),
+    ]
+    .concat();
+    if flags.is_empty() {
+        return "no TCP listener was found in this window".to_owned();
+    }
+    text::clean(&format!("no listener matched {} in this window", flags.join(" ")))
+}
+
+/// `127.0.0.1:8080`, `[::1]:8080`, `*:8080` for every IPv4 address. Every IPv6 address stays
+/// `[::]:8080`, because a host can have both on one port.
+pub(super) fn address(listener: &Listener) -> Cell {
+    let host = match listener.family {
+        Family::Ipv4 if listener.address == "0.0.0.0" => "*".to_owned(),
+        Family::Ipv4 => listener.address.clone(),
+        Family::Ipv6 => format!("[{}]", listener.address),
+    };
+    let closed = if listener.closed { " closed" } else { "" };
+    Cell::blank().or(&host, &format!(":{}{closed}", listener.port))
+}
+
+/// Address and port in a sentence.
+pub(super) fn plain_address(listener: &Listener) -> String {
+    let cell = address(listener);
+    cell.at(cell.natural())
+}
+
+/// Who holds a listener and how they wait for it: `nginx ×8 epoll`, shorter where there is less
+/// room. How they wait is what the reader needs to explain a herd, so the names give way to it.
+pub(super) fn held_by(listener: &Listener) -> Cell {
+    let mut pids: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
+    for holder in &listener.holders {
+        pids.entry(&holder.comm).or_default().insert(holder.pid);
+    }
+    let mut names: Vec<(&str, usize)> =
+        pids.iter().map(|(name, pids)| (*name, pids.len())).collect();
+    names.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
+    let Some((first, others)) = names.split_first() else { return Cell::text("-") };
+
+    let times = |(name, processes): &(&str, usize)| match processes {
+        1 => (*name).to_owned(),
+        _ => format!("{name} ×{processes}"),
+    };
+    let all: Vec<String> = names.iter().map(times).collect();
+    let more = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
+    let (wait, short_wait) = waits(listener);
+    let reuseport = if listener.reuseport == Some(true) { ", reuseport" } else { "" };
+    Cell::text(&format!("{}{wait}{reuseport}", all.join(", ")))
+        .or(&format!("{}{more}{wait}{reuseport}", times(first)), "")
+        .or(&format!("{}{more}{wait}", times(first)), "")
+        .or(&format!("{}{more}{short_wait}", times(first)), "")
+        .or(first.0, short_wait)
+}
+
+/// How the holders wait, in full and short; nothing where `/proc` does not tell.
+fn waits(listener: &Listener) -> (&'static str, &'static str) {
+    let any = |wait| listener.holders.iter().any(|holder| holder.wait == Some(wait));
+    match (any(Wait::Epoll), any(Wait::EpollExclusive)) {
+        (true, true) => (" epoll and epoll-exclusive", " mixed"),
+        (true, false) => (" epoll", " epoll"),
+        (false, true) => (" epoll-exclusive", " exclusive"),
+        (false, false) => ("", ""),
+    }
+}
+
+/// A worker: name and process, and the thread where it is not the first.
+pub(super) fn worker(worker: &Worker) -> Cell {
+    let Worker { pid, tid, comm, .. } = worker;
+    let id = if pid == tid { format!(" {pid}") } else { format!(" {pid}/{tid}") };
+    Cell::blank().or(&format!("  {comm}"), &id)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::model::Holder;
+    use crate::view::table::fixtures;
+
+    fn shown(cell: &Cell, width: usize) -> String {
+        cell.at(width)
+    }
+
+    #[test]
+    fn the_sentence_names_the_filters() {
+        let mut filters = FilterArgs::default();
+        assert_eq!(empty(&filters), "no TCP listener was found in this window");
+        filters.port = vec![8080];
+        assert_eq!(empty(&filters), "no listener matched --port 8080 in this window");
+        filters.port.push(8081);
+        filters.pid = vec![1];
+        filters.comm = vec!["a\u{1b}[2Jb".into()];
+        filters.cgroup = vec!["/sys/fs/cgroup/x".into()];
+        assert_eq!(
+            empty(&filters),
+            "no listener matched --pid 1 --port 8080 --port 8081 --comm a?[2Jb \
+             --cgroup /sys/fs/cgroup/x in this window"
+        );
+    }
+
+    #[test]
+    fn addresses() {
+        let mut listener = fixtures::listener("0.0.0.0", 80);
+        assert_eq!(plain_address(&listener), "*:80");
+        listener.closed = true;
+        assert_eq!(plain_address(&listener), "*:80 closed");
+        assert_eq!(plain_address(&fixtures::listener("127.0.0.1", 1)), "127.0.0.1:1");
+        assert_eq!(plain_address(&fixtures::listener("::", 443)), "[::]:443");
+        assert_eq!(plain_address(&fixtures::listener("fe80::1", 443)), "[fe80::1]:443");
+    }
+
+    #[test]
+    fn holders_give_way_to_how_they_wait() {
+        let mut listener = fixtures::listener("0.0.0.0", 80);
+        assert_eq!(shown(&held_by(&listener), 20), "-");
+        let holder = |pid, comm: &str, wait| Holder { pid, comm: comm.into(), fd: 6, wait };
+        listener.holders = (1..=8)
+            .flat_map(|pid| {
+                [holder(pid, "nginx", Some(Wait::EpollExclusive)), holder(pid, "nginx", None)]
+            })
+            .chain([holder(9, "systemd", None)])
+            .collect();
+        listener.reuseport = Some(true);
+        let cell = held_by(&listener);
+        assert_eq!(shown(&cell, 99), "nginx ×8, systemd epoll-exclusive, reuseport");
+        assert_eq!(shown(&cell, 40), "nginx ×8 +1 epoll-exclusive, reuseport");
+        assert_eq!(shown(&cell, 30), "nginx ×8 +1 epoll-exclusive");
+        assert_eq!(shown(&cell, 22), "nginx ×8 +1 exclusive");
+        assert_eq!(shown(&cell, 15), "nginx exclusive");
+        assert_eq!(shown(&cell, 12), "n… exclusive");
+        listener.holders.push(holder(10, "nginx", Some(Wait::Epoll)));
+        assert_eq!(shown(&held_by(&listener), 11), "nginx mixed");
+    }
+
+    #[test]
+    fn workers_keep_their_ids() {
+        let mut one = fixtures::worker("a-long-name-of-it", 4242);
+        assert_eq!(shown(&worker(&one), 12), "  a-lo… 4242");
+        one.tid = 4250;
+        assert_eq!(shown(&worker(&one), 40), "  a-long-name-of-it 4242/4250");
+        one.comm = "a\nb".into();
+        assert_eq!(shown(&worker(&one), 40), "  a?b 4242/4250");
+    }
+}
