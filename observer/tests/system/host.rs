@@ -1,0 +1,57 @@
+//! What this machine can run.
+
+use std::{path::Path, process::Command};
+
+use crate::{Need, observer::PROGRAM};
+
+/// What keeps tests from running; `None` where nothing does.
+pub struct Host {
+    root: Option<String>,
+    kernel: Option<String>,
+    nginx: Option<String>,
+    cgroup: Option<String>,
+}
+
+/// Looks at this machine.
+pub fn look() -> Host {
+    let root = (!nix::unistd::geteuid().is_root()).then(|| "needs root".to_owned());
+    let kernel = root.clone().or_else(|| {
+        let doctor = Command::new(PROGRAM).arg("doctor").output();
+        match doctor {
+            Ok(output) if output.status.success() => None,
+            Ok(output) => Some(format!(
+                "this kernel cannot be observed: {}",
+                String::from_utf8_lossy(&output.stdout).lines().nth(1).unwrap_or("doctor failed")
+            )),
+            Err(error) => Some(format!("the program does not start: {error}")),
+        }
+    });
+    let nginx = (!Command::new("nginx").arg("-v").output().is_ok_and(|out| out.status.success()))
+        .then(|| "nginx is not installed".to_owned());
+    let cgroup = cgroup_root().is_none().then(|| "no cgroup hierarchy to write to".to_owned());
+    Host { root, kernel, nginx, cgroup }
+}
+
+impl Host {
+    /// Why a test with this need cannot run here.
+    pub fn lacks(&self, need: Need) -> Option<String> {
+        let Self { root, kernel, nginx, cgroup } = self;
+        match need {
+            Need::Nothing => None,
+            Need::Root => root.clone(),
+            Need::Kernel => kernel.clone(),
+            Need::Nginx => kernel.clone().or_else(|| nginx.clone()),
+            Need::Cgroup => kernel.clone().or_else(|| cgroup.clone()),
+        }
+    }
+}
+
+/// Where a cgroup of version 2 can be made.
+pub fn cgroup_root() -> Option<&'static Path> {
+    ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"].into_iter().map(Path::new).find(|root| {
+        let probe = root.join(format!("observer-probe-{}", std::process::id()));
+        root.join("cgroup.procs").exists()
+            && std::fs::create_dir(&probe).is_ok()
+            && std::fs::remove_dir(&probe).is_ok()
+    })
+}

@@ -1,0 +1,116 @@
+//! Queues and limits, against `ss` and against what the test itself left unaccepted.
+
+use std::net::{SocketAddr, TcpStream};
+
+use anyhow::{Context, ensure};
+use serde_json::Value;
+use socket2::{Domain, Socket, Type};
+
+use crate::{
+    Need, Outcome, Test,
+    observer::{Observer, number, only_on_port},
+};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("queues::depth_and_limit_are_what_ss_shows", Need::Kernel, depth_and_limit),
+        Test::new("queues::a_backlog_beyond_somaxconn_is_clamped", Need::Kernel, clamped),
+        Test::new("queues::overflows_reach_drops_and_the_audit", Need::Kernel, overflow),
+    ]
+}
+
+/// A listener on loopback with this backlog.
+fn listen(backlog: i32) -> anyhow::Result<(Socket, SocketAddr)> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.listen(backlog)?;
+    let address = socket.local_addr()?.as_socket().context("no address")?;
+    Ok((socket, address))
+}
+
+fn observe(port: u16) -> anyhow::Result<Observer> {
+    Observer::json(&["--port", &port.to_string()])
+}
+
+fn connect(address: SocketAddr, count: usize) -> anyhow::Result<Vec<TcpStream>> {
+    (0..count).map(|_| Ok(TcpStream::connect(address)?)).collect()
+}
+
+fn depth_and_limit() -> Outcome {
+    let (_listener, address) = listen(7)?;
+    let before = connect(address, 1)?;
+    let observer = observe(address.port())?;
+    let during = connect(address, 3)?;
+    let report = observer.total()?;
+    let one = only_on_port(&report, address.port())?;
+    // One was there before the window: it is in the depth, and not among what was queued.
+    ensure!(one["queued"] == 3, "queued {}", one["queued"]);
+    ensure!(one["accepted"] == 0 && one["herd_ratio"].is_null(), "nothing was accepted");
+    let queue = &one["accept_queue"];
+    ensure!(queue["now"] == 4 && queue["max"] == 4 && queue["limit"] == 7, "{queue}");
+    let buckets = queue["histogram"].as_array().context("histogram")?;
+    let filled: Vec<_> = buckets.iter().filter(|one| one["count"] != 0).collect();
+    ensure!(filled.len() == 2 && filled[0]["le"] == 2 && filled[1]["le"] == 4, "{buckets:?}");
+    ensure!(one["backlog"]["clamped"] == false, "{}", one["backlog"]);
+    let shown = std::process::Command::new("ss")
+        .args(["-Hltn", "sport", "=", &format!(":{}", address.port())])
+        .output();
+    if let Ok(shown) = shown {
+        let text = String::from_utf8_lossy(&shown.stdout).into_owned();
+        let words: Vec<_> = text.split_whitespace().collect();
+        ensure!(words.get(1..3) == Some(&["4", "7"][..]), "ss shows {text}");
+    }
+    drop((before, during));
+    Ok(())
+}
+
+fn clamped() -> Outcome {
+    let (_listener, address) = listen(1_000_000)?;
+    let report = observe(address.port())?.total()?;
+    let one = only_on_port(&report, address.port())?;
+    let somaxconn: u64 = std::fs::read_to_string("/proc/sys/net/core/somaxconn")?.trim().parse()?;
+    let backlog = &one["backlog"];
+    ensure!(number(&backlog["limit"])? == somaxconn, "{backlog}");
+    ensure!(backlog["somaxconn"] == somaxconn && backlog["clamped"] == true, "{backlog}");
+    for (name, file) in [
+        ("tcp_max_syn_backlog", "tcp_max_syn_backlog"),
+        ("syncookies", "tcp_syncookies"),
+        ("abort_on_overflow", "tcp_abort_on_overflow"),
+    ] {
+        let value: u64 =
+            std::fs::read_to_string(format!("/proc/sys/net/ipv4/{file}"))?.trim().parse()?;
+        ensure!(backlog[name] == value, "{name}: {backlog}");
+    }
+    Ok(())
+}
+
+/// SYNs to a full accept queue: the socket's own counter, and the kernel's of the namespace.
+fn overflow() -> Outcome {
+    let (_listener, address) = listen(1)?;
+    let observer = observe(address.port())?;
+    // Backlog 1 holds two. A third client is refused at its SYN and tries again by itself.
+    let held = connect(address, 2)?;
+    let refused = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    refused.set_nonblocking(true)?;
+    let _in_progress = refused.connect(&address.into());
+    let report = observer.total()?;
+    let one = only_on_port(&report, address.port())?;
+    ensure!(one["queued"] == 2 && one["accept_queue"]["max"] == 2, "{one}");
+    let drops = number(&one["drops"]["total"])?;
+    ensure!(drops >= 1, "no drop was seen: {one}");
+    ensure!(one["drops"]["by_reason"].is_null(), "reasons are not told apart yet");
+    ensure!(report["providers"]["drops"]["exact"] == false, "sk_drops is an estimate");
+    let counters = &report["audit"]["netns"][0]["counters"];
+    let kernel = |name: &str| -> anyhow::Result<u64> {
+        let counter: &Value = &counters[name];
+        ensure!(counter["observed"].is_null(), "{name}: nothing observes it yet");
+        number(&counter["kernel"])
+    };
+    ensure!(kernel("ListenOverflows")? >= 1, "{counters}");
+    ensure!(kernel("ListenDrops")? >= kernel("ListenOverflows")?, "{counters}");
+    for name in ["TCPReqQFullDrop", "TCPReqQFullDoCookies"] {
+        kernel(name)?;
+    }
+    drop((held, refused));
+    Ok(())
+}

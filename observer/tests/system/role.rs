@@ -1,0 +1,181 @@
+//! Processes that misbehave in a certain way: the test program itself, started again with a role.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Read, Write},
+    net::{TcpListener, TcpStream},
+    os::fd::AsRawFd,
+    process::{Child, ChildStdin, Command, ExitCode, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sys::resource::{Resource, setrlimit},
+};
+
+const ROLE: &str = "OBSERVER_TEST_ROLE";
+
+/// Plays the role that the environment names; `None` where there is none.
+pub fn play() -> Option<ExitCode> {
+    let role = env::var(ROLE).ok()?;
+    let result = match role.as_str() {
+        "listen" => listen(),
+        "listen-late" => listen_late(),
+        "child-listens" => child_listens(),
+        "no-descriptors" => no_descriptors(),
+        "reopen" => reopen(),
+        other => Err(anyhow::anyhow!("no role {other}")),
+    };
+    Some(match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{role}: {error:?}");
+            ExitCode::FAILURE
+        }
+    })
+}
+
+/// A process in a role, which answers each line with a line.
+pub struct Actor {
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Actor {
+    /// Starts one.
+    pub fn start(role: &str) -> anyhow::Result<Self> {
+        let mut child = Command::new(env::current_exe()?)
+            .env(ROLE, role)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()?;
+        let input = child.stdin.take().context("no standard input")?;
+        let output = BufReader::new(child.stdout.take().context("no standard output")?);
+        Ok(Self { child, input, output })
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Reads the next line: a port.
+    pub fn port(&mut self) -> anyhow::Result<u16> {
+        let mut line = String::new();
+        self.output.read_line(&mut line)?;
+        line.trim().parse().with_context(|| format!("not a port: {line:?}"))
+    }
+
+    /// Lets it go on.
+    pub fn next(&mut self) -> anyhow::Result<()> {
+        Ok(writeln!(self.input, "next")?)
+    }
+
+    /// Ends it.
+    pub fn kill(mut self) -> anyhow::Result<()> {
+        self.child.kill()?;
+        self.child.wait()?;
+        Ok(())
+    }
+}
+
+impl Drop for Actor {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            let _gone = self.child.kill();
+            let _gone = self.child.wait();
+        }
+    }
+}
+
+/// Connects, waits for the server's close, and closes with a reset, which leaves no TIME_WAIT.
+pub fn connect(port: u16) -> anyhow::Result<()> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    socket2::SockRef::from(&stream).set_linger(Some(Duration::ZERO))?;
+    let _end = stream.read(&mut [0])?;
+    Ok(())
+}
+
+fn say(port: u16) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    writeln!(stdout, "{port}")?;
+    Ok(stdout.flush()?)
+}
+
+fn wait_for_line() -> anyhow::Result<()> {
+    let mut line = String::new();
+    if std::io::stdin().lock().read_line(&mut line)? == 0 {
+        bail!("no more lines");
+    }
+    Ok(())
+}
+
+/// Accepts for ever, one at a time.
+fn serve(listener: &TcpListener) -> anyhow::Result<()> {
+    loop {
+        drop(listener.accept()?);
+    }
+}
+
+/// Listens at once.
+fn listen() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    say(listener.local_addr()?.port())?;
+    serve(&listener)
+}
+
+/// Listens when told to.
+fn listen_late() -> anyhow::Result<()> {
+    wait_for_line()?;
+    listen()
+}
+
+/// Starts a child that listens when told to, and does nothing itself.
+fn child_listens() -> anyhow::Result<()> {
+    let mut child = {
+        wait_for_line()?;
+        Command::new(env::current_exe()?).env(ROLE, "listen").spawn()?
+    };
+    child.wait()?;
+    Ok(())
+}
+
+/// A server that runs out of descriptors: four more fit, then accept says EMFILE for each try. It
+/// tries once for each connection, and frees them all when told to.
+fn no_descriptors() -> anyhow::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    let limit = u64::try_from(listener.as_raw_fd())? + 1;
+    setrlimit(Resource::RLIMIT_NOFILE, limit, limit)?;
+    say(listener.local_addr()?.port())?;
+    // Seven connections wake it up, and each accept fails; then the port is said again.
+    let mut failures = 0;
+    while failures < 7 {
+        let mut descriptors = [PollFd::new(std::os::fd::AsFd::as_fd(&listener), PollFlags::POLLIN)];
+        poll(&mut descriptors, PollTimeout::NONE)?;
+        match listener.accept() {
+            Err(error) if error.raw_os_error() == Some(libc::EMFILE) => failures += 1,
+            other => bail!("accept did not fail with EMFILE: {other:?}"),
+        }
+    }
+    say(listener.local_addr()?.port())?;
+    wait_for_line()
+}
+
+/// Listens on one port, closes, and listens on the next, a hundred times; the sock's memory is used
+/// again each time. Says how often it has.
+fn reopen() -> anyhow::Result<()> {
+    wait_for_line()?;
+    for _ in 0..100 {
+        let listener = TcpListener::bind("127.0.0.1:0")?;
+        let port = listener.local_addr()?.port();
+        let client = TcpStream::connect(("127.0.0.1", port))?;
+        drop(listener.accept()?);
+        drop(client);
+    }
+    say(100)?;
+    wait_for_line()
+}
