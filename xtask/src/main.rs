@@ -1,0 +1,83 @@
+//! `cargo xtask`: one command each to set up, build, run, check and test observer.
+
+#![expect(clippy::print_stdout, reason = "what these commands print is their result")]
+
+mod check;
+mod process;
+mod run;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Parser;
+
+use crate::{
+    setup::{Goal, setup},
+    workspace::Workspace,
+};
+
+/// Set up, build, run, check and test observer.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+enum Task {
+    /// Find or make the toolchain that compiles the kernel programs
+    Setup,
+    /// Set up, then build target/release/observer
+    Build,
+    /// Build, then run `observer demo`, or observer with the arguments after `--`
+    Run {
+        /// observer's arguments
+        #[arg(last = true, value_name = "ARGS")]
+        args: Vec<String>,
+    },
+    /// Formatting, lints of both sides and documentation
+    Check,
+    /// Every test that this machine can run
+    Test {
+        /// Arguments of the test harnesses, such as a part of a test's name
+        #[arg(last = true, value_name = "FILTER")]
+        filter: Vec<String>,
+    },
+}
+
+fn main() -> ExitCode {
+    match dispatch(Task::parse()) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(task: Task) -> Result<ExitCode> {
+    let workspace = Workspace::find()?;
+    match task {
+        Task::Setup => {
+            let ready = setup(&workspace, Goal::Build)?;
+            ready.lines().iter().for_each(|line| println!("setup: {line}"));
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Build => {
+            setup(&workspace, Goal::Build)?;
+            let binary = run::build(&workspace)?;
+            println!("build: {}", binary.display());
+            Ok(ExitCode::SUCCESS)
+        }
+        Task::Run { args } => {
+            setup(&workspace, Goal::Build)?;
+            run::run(&workspace, args)
+        }
+        Task::Check => {
+            let ready = setup(&workspace, Goal::Check)?;
+            check::check(&workspace, &ready)
+        }
+        Task::Test { filter } => {
+            setup(&workspace, Goal::Test)?;
+            test::test(&workspace, &filter)
+        }
+    }
+}

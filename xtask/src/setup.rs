@@ -1,0 +1,110 @@
+//! Set-up: what is here (`facts`), what to do about it (`plan`), doing it (`act`).
+
+mod act;
+mod facts;
+mod plan;
+mod services;
+
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+pub(crate) use self::facts::{Core, bpf_target};
+use self::{
+    facts::{Facts, LINKED, rustup_run},
+    plan::{Extras, Plan, Way},
+};
+use crate::{process, workspace::Workspace};
+
+/// What the set-up is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Goal {
+    /// Compile.
+    Build,
+    /// Compile and lint.
+    Check,
+    /// Compile and test.
+    Test,
+}
+
+/// A toolchain that compiles the kernel programs.
+#[derive(Debug)]
+pub(crate) struct Ready {
+    way: Way,
+    facts: Facts,
+    linker: String,
+}
+
+impl Ready {
+    /// A program of that toolchain.
+    pub(crate) fn command(&self, program: &str) -> Command {
+        match &self.way {
+            Way::Chosen(name) => rustup_run(name, program),
+            Way::Linked => rustup_run(LINKED, program),
+            Way::Nightly => rustup_run("nightly", program),
+            Way::Current => Command::new(program),
+        }
+    }
+
+    /// How it has `core`.
+    pub(crate) fn core(&self) -> Core {
+        match &self.way {
+            Way::Chosen(_) => self.facts.chosen.as_ref().map_or(Core::Missing, |(_, core)| *core),
+            Way::Linked => self.facts.linked,
+            Way::Nightly => self.facts.nightly,
+            Way::Current => self.facts.current,
+        }
+    }
+
+    /// What was found, one line each.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        let rustc = process::ask(self.command("rustc").arg("--version")).unwrap_or_default();
+        vec![
+            format!("{}: {rustc}", plan::describe(&self.way)),
+            format!("kernel programs are linked by {}", self.linker),
+        ]
+    }
+}
+
+/// Finds what `goal` needs, and installs or builds what is missing where that is allowed.
+///
+/// Says on standard error what it does, and nothing where all is there.
+pub(crate) fn setup(workspace: &Workspace, goal: Goal) -> Result<Ready> {
+    let mut facts = Facts::gather(workspace);
+    let mut apt = act::Apt::default();
+    if let Plan::Do(steps) = plan::plan(&facts) {
+        for step in &steps {
+            act::perform(workspace, &facts, step, &mut apt)?;
+        }
+        facts = Facts::gather(workspace);
+    }
+    let way = match plan::plan(&facts) {
+        Plan::Ready(way) => way,
+        Plan::Tell(reason, commands) => bail!("{}", advice(&reason, &commands)),
+        Plan::Do(steps) => bail!(
+            "set-up took its steps, and this is still to do: {steps:?}; the other way is\n{}",
+            indented(&plan::nightly_commands(&facts))
+        ),
+    };
+    let Extras { install, without } = plan::extras(&facts, goal, &way);
+    if !install.is_empty()
+        && let Err(error) = apt.install(&install)
+    {
+        eprintln!("setup: going on without {}: {error:#}", install.join(" "));
+    }
+    without.iter().for_each(|line| eprintln!("setup: {line}"));
+    let linker = if facts.own_linker {
+        workspace.linker().display().to_string()
+    } else {
+        facts.path_linker.as_ref().map_or_else(String::new, |path| path.display().to_string())
+    };
+    Ok(Ready { way, facts, linker })
+}
+
+fn advice(reason: &str, commands: &[String]) -> String {
+    format!("{reason}; type\n{}", indented(commands))
+}
+
+fn indented(commands: &[String]) -> String {
+    commands.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
+}

@@ -1,0 +1,151 @@
+//! What this machine has for building the kernel programs and for the tests.
+
+use std::{
+    collections::HashSet,
+    env, fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use nix::unistd::geteuid;
+
+use crate::{process, workspace::Workspace};
+
+/// The name under which rustup knows Debian's compiler.
+pub(crate) const LINKED: &str = "observer-bpf";
+
+/// Names a toolchain to use instead of any that would be found.
+pub(crate) const CHOICE: &str = "OBSERVER_BPF_TOOLCHAIN";
+
+/// Debian's packages with a `core` compiled for BPF, and with what bpf-linker is built against.
+/// A C compiler to link with comes with them.
+pub(crate) const TOOLCHAIN_PACKAGES: [&str; 5] =
+    ["cargo-web", "libpolly-22-dev", "libstd-rust-web-dev-bpf", "llvm-22-dev", "rustc-web"];
+
+/// Debian's package of the lints for the same compiler.
+pub(crate) const LINT_PACKAGE: &str = "rust-web-clippy";
+
+/// Commands that tests call, and the Debian packages that bring them.
+pub(crate) const TEST_COMMANDS: [(&str, &str); 4] =
+    [("ip", "iproute2"), ("nginx", "nginx"), ("ps", "procps"), ("python3", "python3")];
+
+/// How a toolchain has `core` for BPF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Core {
+    /// Not at all, or there is no such toolchain.
+    Missing,
+    /// Compiled, as Debian ships it.
+    Compiled,
+    /// As the source that `-Z build-std` compiles.
+    Source,
+}
+
+/// The facts that the plan is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Facts {
+    /// Debian itself: its derivatives do not carry these packages.
+    pub(crate) debian: bool,
+    /// Whether we may install packages.
+    pub(crate) root: bool,
+    /// Whether rustup is here.
+    pub(crate) rustup: bool,
+    /// The toolchain that the user names in the environment.
+    pub(crate) chosen: Option<(String, Core)>,
+    /// rustup's `observer-bpf`.
+    pub(crate) linked: Core,
+    /// rustup's `nightly`.
+    pub(crate) nightly: Core,
+    /// The compiler on PATH; it counts only where there is no rustup.
+    pub(crate) current: Core,
+    /// Whether the bpf-linker under target/tools works.
+    pub(crate) own_linker: bool,
+    /// The bpf-linker on PATH.
+    pub(crate) path_linker: Option<PathBuf>,
+    /// Those of [`TOOLCHAIN_PACKAGES`] that are not installed.
+    pub(crate) missing_packages: Vec<&'static str>,
+    /// Whether [`LINT_PACKAGE`] is installed.
+    pub(crate) lints: bool,
+    /// Those of [`TEST_COMMANDS`] that are not here.
+    pub(crate) missing_commands: Vec<(&'static str, &'static str)>,
+}
+
+impl Facts {
+    /// Looks at this machine; changes nothing and touches no network.
+    pub(crate) fn gather(workspace: &Workspace) -> Self {
+        let debian = fs::read_to_string("/etc/os-release")
+            .is_ok_and(|text| text.lines().any(|line| line == "ID=debian"))
+            && which::which("apt-get").is_ok();
+        let rustup = which::which("rustup").is_ok();
+        let of_rustup =
+            |name: &str| if rustup { core_of(rustup_run(name, "rustc")) } else { Core::Missing };
+        let installed = if debian { installed_packages() } else { HashSet::new() };
+        Self {
+            debian,
+            root: geteuid().is_root(),
+            rustup,
+            chosen: env::var(CHOICE).ok().map(|name| {
+                let core = of_rustup(&name);
+                (name, core)
+            }),
+            linked: of_rustup(LINKED),
+            nightly: of_rustup("nightly"),
+            current: if rustup { Core::Missing } else { core_of(Command::new("rustc")) },
+            own_linker: process::ask(Command::new(workspace.linker()).arg("--version")).is_some(),
+            path_linker: which::which("bpf-linker").ok(),
+            missing_packages: TOOLCHAIN_PACKAGES
+                .into_iter()
+                .filter(|package| !installed.contains(*package))
+                .collect(),
+            lints: installed.contains(LINT_PACKAGE),
+            missing_commands: TEST_COMMANDS
+                .into_iter()
+                .filter(|(command, _)| !command_exists(command))
+                .collect(),
+        }
+    }
+}
+
+/// A program of one of rustup's toolchains, which is never downloaded for that.
+pub(crate) fn rustup_run(toolchain: &str, program: &str) -> Command {
+    let mut command = Command::new("rustup");
+    command.env("RUSTUP_AUTO_INSTALL", "0").args(["run", toolchain, program]);
+    command
+}
+
+fn core_of(mut rustc: Command) -> Core {
+    let Some(sysroot) = process::ask(rustc.args(["--print", "sysroot"])) else {
+        return Core::Missing;
+    };
+    let rustlib = Path::new(&sysroot).join("lib/rustlib");
+    if rustlib.join(bpf_target()).join("lib").is_dir() {
+        Core::Compiled
+    } else if rustlib.join("src/rust/library/core/src/lib.rs").is_file() {
+        Core::Source
+    } else {
+        Core::Missing
+    }
+}
+
+/// The BPF target of this machine's byte order.
+pub(crate) fn bpf_target() -> &'static str {
+    if cfg!(target_endian = "big") { "bpfeb-unknown-none" } else { "bpfel-unknown-none" }
+}
+
+fn installed_packages() -> HashSet<String> {
+    let mut query = Command::new("dpkg-query");
+    query.args(["--show", "--showformat", "${db:Status-Status} ${Package}\n"]);
+    query.args(TOOLCHAIN_PACKAGES).arg(LINT_PACKAGE);
+    // It fails as soon as one package is unknown, and tells of the others all the same.
+    let Ok(output) = query.output() else { return HashSet::new() };
+    String::from_utf8_lossy(&output.stdout)
+        .lines()
+        .filter_map(|line| line.strip_prefix("installed "))
+        .map(str::to_owned)
+        .collect()
+}
+
+fn command_exists(command: &str) -> bool {
+    // Daemons are not on every user's PATH.
+    which::which(command).is_ok()
+        || ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(command).is_file())
+}

@@ -1,0 +1,178 @@
+//! What to do about the facts: pure, so that it can be tested by taking one fact away at a time.
+
+use super::{
+    Goal,
+    facts::{CHOICE, Core, Facts, LINKED, LINT_PACKAGE},
+};
+
+/// Which toolchain compiles the kernel programs. observer's build script follows the same order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// One that the user names.
+    Chosen(String),
+    /// Debian's, through rustup, with the linker that set-up built.
+    Linked,
+    /// The compiler on PATH, without rustup.
+    Current,
+    /// rustup's nightly with rust-src, with the linker on PATH.
+    Nightly,
+}
+
+/// One thing that set-up does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Install Debian packages.
+    Packages(Vec<&'static str>),
+    /// Build bpf-linker into the target directory.
+    Linker,
+    /// Make Debian's compiler known to rustup.
+    Link,
+}
+
+/// The decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// All is there.
+    Ready(Way),
+    /// These steps are missing and can be done.
+    Do(Vec<Step>),
+    /// The user must act: the reason, and what to type.
+    Tell(String, Vec<String>),
+}
+
+/// Decides how the kernel programs will be compiled, preferring what is already complete.
+pub(crate) fn plan(facts: &Facts) -> Plan {
+    let any_linker = facts.own_linker || facts.path_linker.is_some();
+    if let Some((name, core)) = &facts.chosen {
+        return match (core, any_linker) {
+            (Core::Missing, _) => Plan::Tell(
+                format!("{CHOICE} names the toolchain {name}, which has no `core` for BPF"),
+                vec![format!("unset {CHOICE}"), "cargo xtask setup".to_owned()],
+            ),
+            (_, false) => Plan::Tell(
+                format!("{CHOICE} names the toolchain {name}, but there is no bpf-linker"),
+                vec![install_linker()],
+            ),
+            (_, true) => Plan::Ready(Way::Chosen(name.clone())),
+        };
+    }
+    // Debian's compiler and nightly may differ in their LLVM, so each goes with the linker that
+    // was made for it.
+    if facts.linked == Core::Compiled && facts.own_linker {
+        return Plan::Ready(Way::Linked);
+    }
+    if facts.nightly == Core::Source && facts.path_linker.is_some() {
+        return Plan::Ready(Way::Nightly);
+    }
+    if !facts.rustup && facts.current == Core::Compiled && any_linker {
+        return Plan::Ready(Way::Current);
+    }
+    if facts.debian { debian(facts) } else { elsewhere(facts) }
+}
+
+fn debian(facts: &Facts) -> Plan {
+    let mut steps = Vec::new();
+    if !facts.missing_packages.is_empty() {
+        if !facts.root {
+            return Plan::Tell(
+                "compiling the kernel programs needs Debian packages, and only root installs them"
+                    .to_owned(),
+                vec![sudo_install(&facts.missing_packages), "cargo xtask setup".to_owned()],
+            );
+        }
+        steps.push(Step::Packages(facts.missing_packages.clone()));
+    }
+    if !facts.own_linker {
+        steps.push(Step::Linker);
+    }
+    if facts.rustup && facts.linked != Core::Compiled {
+        steps.push(Step::Link);
+    }
+    if steps.is_empty() {
+        // Without rustup, and with another compiler before Debian's.
+        return Plan::Tell(
+            "the rustc on PATH has no `core` for BPF, though Debian's is installed".to_owned(),
+            vec!["PATH=/usr/bin:$PATH cargo xtask setup".to_owned()],
+        );
+    }
+    Plan::Do(steps)
+}
+
+fn elsewhere(facts: &Facts) -> Plan {
+    Plan::Tell(
+        "compiling the kernel programs needs Rust's nightly with its sources, and bpf-linker"
+            .to_owned(),
+        nightly_commands(facts),
+    )
+}
+
+/// What to type for the way that works on any distribution.
+pub(crate) fn nightly_commands(facts: &Facts) -> Vec<String> {
+    let mut commands = Vec::new();
+    if !facts.rustup {
+        commands.push("curl --proto '=https' -sSf https://sh.rustup.rs | sh".to_owned());
+    }
+    if facts.nightly != Core::Source {
+        commands.push("rustup toolchain install nightly --component rust-src".to_owned());
+    }
+    if facts.path_linker.is_none() {
+        commands.push(install_linker());
+    }
+    commands
+}
+
+fn install_linker() -> String {
+    "cargo install cargo-binstall && cargo binstall --no-confirm bpf-linker".to_owned()
+}
+
+/// What to type to install packages where we are not root.
+pub(crate) fn sudo_install(packages: &[&str]) -> String {
+    format!(
+        "sudo apt-get update && sudo apt-get install --no-install-recommends {}",
+        packages.join(" ")
+    )
+}
+
+/// What a command is better off with, beside the toolchain.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extras {
+    /// Packages to install.
+    pub(crate) install: Vec<&'static str>,
+    /// What stays missing and what follows from it, for the user to read.
+    pub(crate) without: Vec<String>,
+}
+
+/// Decides what else a command wants; none of it is needed to go on.
+pub(crate) fn extras(facts: &Facts, goal: Goal, way: &Way) -> Extras {
+    let installable = facts.debian && facts.root;
+    let mut extras = Extras::default();
+    match goal {
+        Goal::Check if *way == Way::Linked && !facts.lints && installable => {
+            extras.install.push(LINT_PACKAGE);
+        }
+        Goal::Test if installable => {
+            extras.install.extend(facts.missing_commands.iter().map(|(_, package)| package));
+        }
+        Goal::Test => {
+            extras.without.extend(facts.missing_commands.iter().map(|(command, package)| {
+                format!("no {command} (package {package}): the tests that call it are skipped")
+            }))
+        }
+        Goal::Build | Goal::Check => {}
+    }
+    extras
+}
+
+/// One line about what was found.
+pub(crate) fn describe(way: &Way) -> String {
+    match way {
+        Way::Chosen(name) => format!("kernel programs are compiled by {name}, as {CHOICE} says"),
+        Way::Linked => format!("kernel programs are compiled by Debian's rustc ({LINKED})"),
+        Way::Current => "kernel programs are compiled by the rustc on PATH".to_owned(),
+        Way::Nightly => "kernel programs are compiled by rustup's nightly".to_owned(),
+    }
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

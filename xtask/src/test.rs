@@ -1,0 +1,123 @@
+//! Every test that this machine can run, in bounded time, with a total that can be trusted.
+
+mod child;
+mod tally;
+
+use std::{process::ExitCode, time::Duration};
+
+use anyhow::Result;
+
+use self::{
+    child::{End, Limit, stream},
+    tally::Tally,
+};
+use crate::workspace::Workspace;
+
+/// Compiling included; the tests take a few minutes.
+const LIMIT: Limit = Limit { run: Duration::from_secs(15 * 60), grace: Duration::from_secs(5) };
+
+/// Runs the tests, shows what they print, and ends with `N passed, N failed, N skipped`.
+pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<ExitCode> {
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--no-fail-fast", "--"]).args(filter);
+    let mut tally = Tally::default();
+    let end = stream(cargo, LIMIT, |line| {
+        println!("{line}");
+        tally.read(line);
+    })?;
+
+    let complaints = complaints(&tally, &end);
+    tally.skips().iter().for_each(|skip| println!("skipped: {skip}"));
+    complaints.iter().for_each(|complaint| println!("error: {complaint}"));
+    println!("{tally}");
+    Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// What keeps this run from being a good one.
+fn complaints(tally: &Tally, end: &End) -> Vec<String> {
+    let mut complaints = Vec::new();
+    if tally.failed > 0 {
+        complaints.push(format!("{} failed", tests(tally.failed)));
+    }
+    match end {
+        End::TimedOut => complaints.push(format!(
+            "the tests were ended after {} minutes",
+            LIMIT.run.as_secs().div_ceil(60)
+        )),
+        End::Status(status) => {
+            if tally.unfinished() > 0 {
+                complaints.push(format!(
+                    "{} of the test programs ended without a result",
+                    tally.unfinished()
+                ));
+            } else if !status.success() && tally.failed == 0 {
+                complaints
+                    .push(format!("no test failed, but cargo test did ({status}): see above"));
+            }
+        }
+    }
+    if tally.passed + tally.failed == 0 && complaints.is_empty() {
+        complaints.push("no test ran".to_owned());
+    }
+    complaints
+}
+
+fn tests(count: u64) -> String {
+    if count == 1 { "1 test".to_owned() } else { format!("{count} tests") }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{os::unix::process::ExitStatusExt as _, process::ExitStatus};
+
+    use super::*;
+
+    fn tally(text: &str) -> Tally {
+        let mut tally = Tally::default();
+        text.lines().for_each(|line| tally.read(line));
+        tally
+    }
+
+    fn exit(code: i32) -> End {
+        End::Status(ExitStatus::from_raw(code << 8))
+    }
+
+    const GOOD: &str = "running 2 tests\n\
+                        test result: ok. 1 passed; 0 failed; 1 ignored; 0 measured; \
+                        0 filtered out; finished in 0.00s";
+
+    #[test]
+    fn a_good_run_has_no_complaints() {
+        assert_eq!(complaints(&tally(GOOD), &exit(0)), [] as [&str; 0]);
+    }
+
+    #[test]
+    fn a_failed_test_is_one() {
+        let tally = tally(&GOOD.replace("1 passed; 0 failed", "0 passed; 1 failed"));
+        assert_eq!(complaints(&tally, &exit(101)), ["1 test failed"]);
+    }
+
+    #[test]
+    fn a_harness_that_dies_is_one() {
+        let tally = tally(&format!("{GOOD}\nrunning 3 tests\n"));
+        for end in [exit(101), exit(0)] {
+            assert_eq!(complaints(&tally, &end).len(), 1, "{end:?}");
+        }
+    }
+
+    #[test]
+    fn a_build_that_fails_is_one() {
+        assert_eq!(complaints(&tally(""), &exit(101)).len(), 1);
+    }
+
+    #[test]
+    fn running_nothing_is_one() {
+        let tally = tally(&GOOD.replace("1 passed", "0 passed"));
+        assert_eq!(complaints(&tally, &exit(0)), ["no test ran"]);
+    }
+
+    #[test]
+    fn running_out_of_time_is_one() {
+        assert_eq!(complaints(&tally(GOOD), &End::TimedOut).len(), 1);
+    }
+}

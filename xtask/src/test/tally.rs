@@ -1,0 +1,146 @@
+//! Counting results from the lines that test programs print (libtest's, and libtest-mimic's).
+
+use std::{collections::BTreeMap, fmt};
+
+/// What the lines told so far.
+#[derive(Debug, Default)]
+pub(crate) struct Tally {
+    /// Tests that passed.
+    pub(crate) passed: u64,
+    /// Tests that failed.
+    pub(crate) failed: u64,
+    /// Tests that were not run, on purpose.
+    pub(crate) skipped: u64,
+    started: u64,
+    ended: u64,
+    skips: BTreeMap<String, Option<String>>,
+}
+
+impl Tally {
+    /// Takes one line of output.
+    pub(crate) fn read(&mut self, line: &str) {
+        let line = line.trim();
+        if let Some(result) = line.strip_prefix("test result: ") {
+            self.ended += 1;
+            self.passed += count(result, "passed");
+            self.failed += count(result, "failed");
+            self.skipped += count(result, "ignored");
+        } else if is_title(line) {
+            self.started += 1;
+        } else if let Some((name, reason)) = skip(line) {
+            // The line with the reason and the one of the harness may come in either order.
+            let known = self.skips.entry(name.to_owned()).or_default();
+            if reason.is_some() {
+                *known = reason.map(str::to_owned);
+            }
+        }
+    }
+
+    /// How many test programs began and told no result.
+    pub(crate) fn unfinished(&self) -> u64 {
+        self.started.saturating_sub(self.ended)
+    }
+
+    /// Each skipped test, with its reason where one was given.
+    pub(crate) fn skips(&self) -> Vec<String> {
+        self.skips
+            .iter()
+            .map(|(name, reason)| match reason {
+                Some(reason) => format!("{name}: {reason}"),
+                None => format!("{name}: no reason given"),
+            })
+            .collect()
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed, {} skipped", self.passed, self.failed, self.skipped)
+    }
+}
+
+/// `running 3 tests`
+fn is_title(line: &str) -> bool {
+    line.strip_prefix("running ")
+        .and_then(|rest| rest.strip_suffix(" tests").or_else(|| rest.strip_suffix(" test")))
+        .is_some_and(|number| number.parse::<u64>().is_ok())
+}
+
+/// The number before `word` in `ok. 3 passed; 0 failed; …`.
+fn count(result: &str, word: &str) -> u64 {
+    result
+        .split(['.', ';'])
+        .filter_map(|part| part.trim().split_once(' '))
+        .find(|(_, what)| *what == word)
+        .and_then(|(number, _)| number.parse().ok())
+        .unwrap_or(0)
+}
+
+/// A skipped test's name, and its reason, from any of the ways in which harnesses tell them:
+/// `skip: NAME: REASON`, libtest's `test NAME ... ignored, REASON`, and libtest-mimic's
+/// `test NAME ... ignored (REASON)`.
+fn skip(line: &str) -> Option<(&str, Option<&str>)> {
+    if let Some((name, reason)) = line.strip_prefix("skip: ").and_then(|rest| rest.split_once(": "))
+    {
+        return Some((name, Some(reason)));
+    }
+    let (name, outcome) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let rest = outcome.strip_prefix("ignored")?;
+    let reason = rest
+        .strip_prefix(", ")
+        .or_else(|| rest.strip_prefix(" (").map(|rest| rest.strip_suffix(')').unwrap_or(rest)));
+    Some((name.trim(), reason))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn tally(lines: &[&str]) -> Tally {
+        let mut tally = Tally::default();
+        lines.iter().for_each(|line| tally.read(line));
+        tally
+    }
+
+    #[test]
+    fn results_of_all_programs_add_up() {
+        let tally = tally(&[
+            "running 3 tests",
+            "test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured; 4 filtered out; finished in 0.00s",
+            "running 1 test",
+            "test result: FAILED. 10 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 1.25s",
+        ]);
+        assert_eq!(tally.to_string(), "12 passed, 3 failed, 1 skipped");
+        assert_eq!(tally.unfinished(), 0);
+    }
+
+    #[test]
+    fn a_program_without_a_result_is_noticed() {
+        assert_eq!(tally(&["running 3 tests", "test a ... ok"]).unfinished(), 1);
+    }
+
+    #[test]
+    fn other_lines_count_for_nothing() {
+        let tally = tally(&["running tests of the day", "passed; 3 failed;", "test a ... ok", ""]);
+        assert_eq!(tally.to_string(), "0 passed, 0 failed, 0 skipped");
+        assert_eq!((tally.unfinished(), tally.skips()), (0, Vec::new()));
+    }
+
+    #[test]
+    fn reasons_are_found_wherever_they_stand() {
+        let tally = tally(&[
+            "test herd::exclusive       ... ignored",
+            "skip: herd::exclusive: needs root",
+            "test a - b (line 3) ... ignored, needs a network",
+            "test nginx ... ignored (no nginx (package nginx))",
+            "test plain ... ignored",
+        ]);
+        let expected = [
+            "a - b (line 3): needs a network",
+            "herd::exclusive: needs root",
+            "nginx: no nginx (package nginx)",
+            "plain: no reason given",
+        ];
+        assert_eq!(tally.skips(), expected);
+    }
+}
