@@ -17,7 +17,7 @@ use crate::{
     },
     lifecycle::emit,
     listener::Listener,
-    maps::{ERRORS, TASKS, WORKERS, count_map_full, increment, window_open},
+    maps::{ERRORS, TASKS, WORKERS, count_map_full, increment, may_be_known, window_open},
     task, wakeup,
 };
 
@@ -104,7 +104,7 @@ fn listener_of(descriptor: u64, tid: u32) -> Option<u64> {
     }
     // The descriptor was closed or replaced while the call blocked, which does not end the call.
     // Whoever woke the task is the listener that it waited for.
-    if !task::may_be_known(tid) {
+    if !may_be_known(tid) {
         return None;
     }
     let state = TASKS.get_ptr(tid)?;

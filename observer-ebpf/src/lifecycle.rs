@@ -17,7 +17,9 @@ use observer_common::{
 use crate::{
     kernel::{Address, SOCK_DROPS, STATE_CLOSE, STATE_LISTEN, TASK_PID, TASK_TID, field, read},
     listener::Listener,
-    maps::{EVENTS, LISTENERS, TASKS, TREE, count_map_full, misc, window_open},
+    maps::{
+        EVENTS, LISTENERS, TASKS, TREE, count_map_full, filter_add, may_be_known, misc, window_open,
+    },
     task, wakeup,
 };
 
@@ -112,7 +114,7 @@ fn task_exit(ctx: BtfTracePointContext) -> i32 {
     let tid = unsafe { field::<u32>(gone, &TASK_TID) };
     // A process ends with its first thread, for what a family of processes is about.
     let _not_of_it = TREE.remove(tid);
-    if !task::may_be_known(tid) {
+    if !may_be_known(tid) {
         return 0;
     }
     let Some(state) = TASKS.get_ptr(tid) else { return 0 };
@@ -121,7 +123,7 @@ fn task_exit(ctx: BtfTracePointContext) -> i32 {
     if TASKS.remove(tid).is_err() {
         return 0;
     }
-    wakeup::filter_add(tid, -1);
+    filter_add(tid, -1);
     if state.pending != 0 && window_open() {
         let key = WorkerKey { listener: state.listener, pid: state.pid, tid };
         wakeup::with_worker(key, |worker| &raw mut worker.silent);

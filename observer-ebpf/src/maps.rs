@@ -1,6 +1,6 @@
 //! Every map. Sizes marked "set at load" are replaced by userspace before loading.
 
-use core::arch::asm;
+use core::{arch::asm, cell::UnsafeCell};
 
 use aya_ebpf::{
     macros::map,
@@ -47,9 +47,36 @@ pub(crate) static ERRORS: PerCpuHashMap<ErrorKey, u64> = PerCpuHashMap::with_max
 pub(crate) static TASKS: HashMap<u32, TaskState> = HashMap::with_max_entries(1024, 0);
 
 /// How many entries of TASKS have a thread id that falls into each slot: a wakeup by a task that
-/// falls into an empty slot needs no hash look-up.
-#[map]
-pub(crate) static TASK_FILTER: Array<u64> = Array::with_max_entries(TASK_FILTER_SLOTS as u32, 0);
+/// falls into an empty slot needs no hash look-up. A plain global, which is read without any
+/// look-up at all.
+static TASK_FILTER: Filter = Filter(UnsafeCell::new([0; TASK_FILTER_SLOTS]));
+
+struct Filter(UnsafeCell<[u64; TASK_FILTER_SLOTS]>);
+
+// SAFETY: the slots are read by volatile loads and changed by atomic adds only.
+unsafe impl Sync for Filter {}
+
+/// The slot of the filter that a thread id falls into.
+#[inline(always)]
+fn filter_slot(tid: u32) -> *mut u64 {
+    let slot = tid as usize & (TASK_FILTER_SLOTS - 1);
+    // SAFETY: the mask keeps the slot within the array.
+    unsafe { TASK_FILTER.0.get().cast::<u64>().add(slot) }
+}
+
+/// Whether TASKS may have an entry for this thread id.
+#[inline(always)]
+pub(crate) fn may_be_known(tid: u32) -> bool {
+    // SAFETY: `filter_slot` gives a valid address.
+    unsafe { filter_slot(tid).read_volatile() != 0 }
+}
+
+/// Counts one more or one less entry of TASKS with this thread id.
+#[inline(always)]
+pub(crate) fn filter_add(tid: u32, change: i64) {
+    // SAFETY: `filter_slot` gives a valid address, and slots are aligned.
+    unsafe { add(filter_slot(tid), change.cast_unsigned()) };
+}
 
 /// What could not be counted, or was inferred.
 #[map]

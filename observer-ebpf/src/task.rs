@@ -9,14 +9,11 @@ use aya_ebpf::{
         generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
     },
 };
-use observer_common::{config::SyscallSet, config::TASK_FILTER_SLOTS};
+use observer_common::config::SyscallSet;
 
-use crate::{
-    kernel::{
-        Address, FILE_PRIVATE, FILES_TABLE, REGS_ARGUMENT, REGS_SYSCALL, TABLE_FILES, TABLE_SIZE,
-        TASK_FILES, TASK_MM, field, read, read_at, set_contains,
-    },
-    maps::TASK_FILTER,
+use crate::kernel::{
+    Address, FILE_PRIVATE, FILES_TABLE, REGS_ARGUMENT, REGS_SYSCALL, TABLE_FILES, TABLE_SIZE,
+    TASK_FILES, TASK_MM, field, read, read_at, set_contains,
 };
 
 /// The current task's process id and thread id, as userspace calls them.
@@ -77,16 +74,4 @@ pub(crate) fn file_private(task: Address, descriptor: u64) -> Option<Address> {
     let files: Address = read(table, &TABLE_FILES)?;
     let file: Address = read_at(files, descriptor as usize * size_of::<Address>())?;
     read(file, &FILE_PRIVATE)
-}
-
-/// Whether a task that has an entry in TASKS may have this thread id.
-#[inline(always)]
-pub(crate) fn may_be_known(tid: u32) -> bool {
-    TASK_FILTER.get(filter_slot(tid)).is_some_and(|entries| *entries != 0)
-}
-
-/// The slot of the filter that a thread id falls into.
-#[inline(always)]
-pub(crate) fn filter_slot(tid: u32) -> u32 {
-    tid & (TASK_FILTER_SLOTS as u32 - 1)
 }

@@ -16,8 +16,8 @@ use crate::{
         TASK_TID, WAIT_SYSCALLS, field, read,
     },
     maps::{
-        BRACKETS, LISTENERS, TASK_FILTER, TASKS, WORKERS, add, count_map_full, increment, misc,
-        window_open,
+        BRACKETS, LISTENERS, TASKS, WORKERS, count_map_full, filter_add, increment, may_be_known,
+        misc, window_open,
     },
     task,
 };
@@ -128,15 +128,6 @@ pub(crate) fn with_worker(key: WorkerKey, counter: impl Fn(&mut WorkerStats) -> 
     unsafe { increment(counter(&mut *row)) };
 }
 
-/// Counts one more or one less task in a slot of the filter.
-#[inline(always)]
-pub(crate) fn filter_add(tid: u32, change: i64) {
-    if let Some(entries) = TASK_FILTER.get_ptr_mut(task::filter_slot(tid)) {
-        // SAFETY: `entries` is a live map value.
-        unsafe { add(entries, change.cast_unsigned()) };
-    }
-}
-
 /// Settles the current task's open wakeup by `listener`, as what its accept came to.
 #[inline(always)]
 pub(crate) fn settle(
@@ -144,7 +135,7 @@ pub(crate) fn settle(
     key: WorkerKey,
     outcome: impl Fn(&mut WorkerStats) -> *mut u64,
 ) {
-    if !task::may_be_known(key.tid) {
+    if !may_be_known(key.tid) {
         return;
     }
     let Some(state) = TASKS.get_ptr_mut(key.tid) else { return };
@@ -168,7 +159,7 @@ pub(crate) fn settle(
 #[inline(always)]
 fn chain_wakeup(ctx: &BtfTracePointContext, woken: Address) {
     let (_, tid) = task::current_ids();
-    if !task::may_be_known(tid) || !window_open() {
+    if !may_be_known(tid) || !window_open() {
         return;
     }
     let Some(state) = TASKS.get_ptr(tid) else { return };

@@ -23,6 +23,7 @@ use crate::{
     output::Output,
     readiness::readable,
     session::{self, Session},
+    view::table::heading,
 };
 
 /// How often the live table is drawn, and how long an interval is where none was asked for.
@@ -104,26 +105,14 @@ async fn next_tick(ticks: &mut Option<tokio::time::Interval>) {
 
 /// Says that every program is attached: to people, to scripts that wait for it, and to systemd.
 fn announce(session: &Session, args: &WatchArgs) {
-    let providers = session::providers(0);
-    let via = |provider: &crate::report::model::Provider| {
-        let estimate = if provider.exact { "" } else { " (estimate)" };
-        let name = serde_json::to_value(provider.via).ok();
-        format!("{}{estimate}", name.as_ref().and_then(|name| name.as_str()).unwrap_or("?"))
-    };
     let mut stderr = io::stderr().lock();
+    let listeners = match session.chosen() {
+        1 => "1 listener".to_owned(),
+        count => format!("{count} listeners"),
+    };
+    let hooks = heading::hooks(&session::providers(0)).0;
     // Nobody listening on standard error is no reason to stop.
-    let _closed = writeln!(
-        stderr,
-        "observing: wakeups by {}, accepts by {}, handshakes by {}, drops by {}; {} listening",
-        via(&providers.wakeups),
-        via(&providers.accepts),
-        via(&providers.handshakes),
-        via(&providers.drops),
-        match session.chosen() {
-            1 => "1 listener".to_owned(),
-            count => format!("{count} listeners"),
-        }
-    );
+    let _closed = writeln!(stderr, "observing {listeners}: {hooks}");
     if session.chosen() == 0 && !args.filters.pid.is_empty() {
         let pids: Vec<_> = args.filters.pid.iter().map(ToString::to_string).collect();
         let _closed = writeln!(

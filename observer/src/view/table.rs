@@ -11,7 +11,7 @@ mod cell;
 mod columns;
 #[cfg(test)]
 pub(crate) mod fixtures;
-mod heading;
+pub mod heading;
 mod layout;
 mod legend;
 mod live;

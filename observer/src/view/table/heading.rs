@@ -1,7 +1,7 @@
 //! The first line: who observed what, for how long, and through which hooks.
 
 use super::cell::Line;
-use crate::report::model::{Provider, Report, Via, WindowKind, Worth};
+use crate::report::model::{Provider, Providers, Report, Via, WindowKind, Worth};
 use crate::view::{human, text};
 
 const SEPARATOR: &str = " · ";
@@ -16,7 +16,7 @@ pub(super) fn line(report: &Report, width: usize) -> Line {
         WindowKind::Total => length,
     };
     let start = format!("from {}", report.window.start);
-    let (hooks, brief_hooks) = hooks(report);
+    let (hooks, brief_hooks) = hooks(&report.providers);
     let forms: [&[&str]; 7] = [
         &[&tool, &host, &window, &start, &hooks],
         &[&tool, &host, &window, &hooks],
@@ -33,8 +33,8 @@ pub(super) fn line(report: &Report, width: usize) -> Line {
 }
 
 /// The hooks in full (`wakeups, accepts by fentry, drops by kernel counters`) and in short.
-fn hooks(report: &Report) -> (String, String) {
-    let signals = report.providers.signals();
+pub fn hooks(providers: &Providers) -> (String, String) {
+    let signals = providers.signals();
     let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
     for (signal, provider, worth) in signals {
         let way = way(provider, worth);
