@@ -50,6 +50,8 @@ pub struct Session {
     host: Host,
     selection: Selection,
     holdings: Holdings,
+    /// Processes that held a listener when somebody looked: process id and listener.
+    held: HashSet<(u32, u64)>,
     scanned: Instant,
     scan_took: Duration,
     start: Point,
@@ -121,6 +123,7 @@ impl Session {
             host,
             selection: Selection::new(args.filters.clone()),
             holdings: Holdings::new(),
+            held: HashSet::new(),
             scanned: Instant::now(),
             scan_took: Duration::ZERO,
             interval: 0,
@@ -209,8 +212,20 @@ impl Session {
     }
 
     /// Reads the maps, and settles what is decided by now.
-    fn read(&self) -> Result<Snapshot> {
+    fn read(&mut self) -> Result<Snapshot> {
         let mut counted = self.maps.read()?;
+        counted.leave_out_strangers(|pid, listener| {
+            // Of a process that is gone nobody can say any more what it held: it stays.
+            !self.held.contains(&(pid, listener))
+                && match holders::holds(pid, listener) {
+                    Some(true) => {
+                        self.held.insert((pid, listener));
+                        false
+                    }
+                    Some(false) => true,
+                    None => false,
+                }
+        });
         let waiting: HashSet<u32> = counted
             .pending()
             // A task that is gone will not accept any more.
@@ -253,6 +268,9 @@ impl Session {
         let found = holders::scan(&listening);
         // Of a listener that closed, the last holders stay known.
         self.holdings.retain(|listener, _| !listening.contains(listener));
+        self.held.extend(found.iter().flat_map(|(listener, holdings)| {
+            holdings.iter().map(|holding| (holding.holder.pid, *listener))
+        }));
         self.holdings.extend(found);
         let tree = self.maps.tree();
         self.selection.update(&self.holdings, &tree);

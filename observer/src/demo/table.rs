@@ -76,7 +76,7 @@ fn notes(outcomes: &[Outcome]) -> Vec<String> {
             .to_owned(),
     ];
     if outcomes.iter().any(|outcome| !outcome.exact) {
-        notes.push("~ is an estimate: the hooks of this kernel do not see every wakeup.".into());
+        notes.push("~ : wakeups that one waiter of a shared epoll passes on are inferred.".into());
     }
     for outcome in outcomes.iter().filter(|outcome| !outcome.agrees) {
         notes.push(format!(

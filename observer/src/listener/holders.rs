@@ -79,6 +79,21 @@ fn scan_process(process: &Process, listeners: &HashSet<u64>, holdings: &mut Hold
     }
 }
 
+/// Whether a process holds a descriptor to a listener; `None` when the process is gone.
+#[must_use]
+pub fn holds(pid: u32, listener: u64) -> Option<bool> {
+    let process = Process::new(i32::try_from(pid).ok()?).ok()?;
+    // A process that ends has no descriptors any more, and is as good as gone.
+    let mut any = false;
+    for descriptor in process.fd().ok()?.flatten() {
+        any = true;
+        if matches!(descriptor.target, FDTarget::Socket(inode) if inode == listener) {
+            return Some(true);
+        }
+    }
+    any.then_some(false)
+}
+
 /// The name of a process or thread.
 #[must_use]
 pub fn comm(pid: u32) -> Option<String> {

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use observer_common::{
-    counters::{Misc, QueueStats, WorkerKey, WorkerStats},
+    counters::{ErrorKey, ListenerId, Misc, QueueStats, WorkerKey, WorkerStats},
     hist::DEPTH_BUCKETS,
 };
 
@@ -36,6 +36,21 @@ impl Snapshot {
                 worker.silent += 1;
             }
         }
+    }
+
+    /// Takes out the tasks of processes that do not hold the listener: an interrupt within a
+    /// notification (a timer's end, a signal) wakes whoever it is for, who may well be waiting for
+    /// something else. A task that called accept on the listener is none of these.
+    pub fn leave_out_strangers(&mut self, mut is_stranger: impl FnMut(u32, ListenerId) -> bool) {
+        let errors = &self.errors;
+        self.workers.retain(|key, row| {
+            let called = row.accepted + row.eagain != 0
+                || errors
+                    .range(first_error(*key)..)
+                    .next()
+                    .is_some_and(|(one, _)| one.worker == *key);
+            key.pid == 0 || called || !is_stranger(key.pid, key.listener)
+        });
     }
 
     /// What was counted since `base`. Rows keep their place also where nothing changed.
@@ -89,6 +104,11 @@ impl Snapshot {
             },
         }
     }
+}
+
+/// Where a worker's errors begin among all.
+fn first_error(worker: WorkerKey) -> ErrorKey {
+    ErrorKey { worker, errno: 0, zero: 0 }
 }
 
 /// A row's wakeups, so that the outcomes add up to the total.
@@ -147,7 +167,9 @@ pub fn jain(taken: &[u64]) -> Option<f64> {
 mod tests {
     use std::collections::HashSet;
 
-    use observer_common::counters::{ListenerInfo, QueueStats, TaskState, WorkerKey, WorkerStats};
+    use observer_common::counters::{
+        ErrorKey, ListenerInfo, QueueStats, TaskState, WorkerKey, WorkerStats,
+    };
 
     use super::{jain, wakeups};
     use crate::bpf::snapshot::Snapshot;
@@ -175,6 +197,26 @@ mod tests {
         let mut running = snapshot(row, 1);
         running.settle_silent(&HashSet::new());
         assert_eq!(wakeups(&running.workers[&KEY]).pending, 1);
+    }
+
+    #[test]
+    fn only_strangers_that_never_called_accept_are_left_out() {
+        let woken = WorkerStats { wakeups: 1, ..WorkerStats::ZERO };
+        let mut snapshot = Snapshot::default();
+        let key = |pid| WorkerKey { listener: 7, pid, tid: pid };
+        snapshot.workers.insert(key(0), woken);
+        snapshot.workers.insert(key(1), woken);
+        snapshot.workers.insert(key(2), WorkerStats { accepted: 1, ..woken });
+        snapshot.workers.insert(key(3), WorkerStats { eagain: 1, ..woken });
+        snapshot.workers.insert(key(4), woken);
+        snapshot.workers.insert(key(5), woken);
+        snapshot.errors.insert(ErrorKey { worker: key(4), errno: 24, zero: 0 }, 1);
+        snapshot.leave_out_strangers(|pid, listener| {
+            assert_eq!(listener, 7);
+            pid != 5
+        });
+        let left: Vec<_> = snapshot.workers.keys().map(|key| key.pid).collect();
+        assert_eq!(left, [0, 2, 3, 4, 5]);
     }
 
     #[test]

@@ -118,6 +118,11 @@ fn compare(report: &Value, workload: &Workload, tally: &Tally) -> Outcome {
             own.eagain
         );
     }
+    // Nobody else: an interrupt within a notification may wake strangers, this program among them.
+    let rows = listeners.iter().flat_map(|one| one["workers"].as_array().into_iter().flatten());
+    for row in rows {
+        ensure!(tally.workers.iter().any(|own| row["tid"] == own.tid), "a stranger: {row}");
+    }
     let sum =
         |name: &str| listeners.iter().map(|one| number(&one[name])).sum::<anyhow::Result<u64>>();
     ensure!(sum("accepted")? == tally.connections, "accepted is not what the client made");
