@@ -1,7 +1,9 @@
 //! Set-up: what is here (`facts`), what to do about it (`plan`), doing it (`act`).
 
 mod act;
+mod apt_sources;
 mod facts;
+mod nginx;
 mod plan;
 mod services;
 
@@ -86,11 +88,14 @@ pub(crate) fn setup(workspace: &Workspace, goal: Goal) -> Result<Ready> {
             indented(&plan::nightly_commands(&facts))
         ),
     };
-    let Extras { install, without } = plan::extras(&facts, goal, &way);
+    let Extras { install, nginx, without } = plan::extras(&facts, goal, &way);
     if !install.is_empty()
         && let Err(error) = apt.install(&install)
     {
         eprintln!("setup: going on without {}: {error:#}", install.join(" "));
+    }
+    if nginx && let Err(error) = nginx::build(workspace) {
+        eprintln!("setup: going on without an nginx that polls: {error:#}");
     }
     without.iter().for_each(|line| eprintln!("setup: {line}"));
     let linker = if facts.own_linker {

@@ -2,13 +2,14 @@
 
 use std::{path::Path, process::Command};
 
-use crate::{Need, observer::PROGRAM};
+use crate::{Need, nginx, observer::PROGRAM};
 
 /// What keeps tests from running; `None` where nothing does.
 pub struct Host {
     root: Option<String>,
     kernel: Option<String>,
     nginx: Option<String>,
+    polling_nginx: Option<String>,
     cgroup: Option<String>,
 }
 
@@ -26,21 +27,26 @@ pub fn look() -> Host {
             Err(error) => Some(format!("the program does not start: {error}")),
         }
     });
-    let nginx = (!Command::new("nginx").arg("-v").output().is_ok_and(|out| out.status.success()))
-        .then(|| "nginx is not installed".to_owned());
+    let nginx = (!Command::new(nginx::installed())
+        .arg("-v")
+        .output()
+        .is_ok_and(|out| out.status.success()))
+    .then(|| "nginx is not installed".to_owned());
+    let polling_nginx = nginx::polling().err().map(|error| format!("{error:#}"));
     let cgroup = cgroup_root().is_none().then(|| "no cgroup hierarchy to write to".to_owned());
-    Host { root, kernel, nginx, cgroup }
+    Host { root, kernel, nginx, polling_nginx, cgroup }
 }
 
 impl Host {
     /// Why a test with this need cannot run here.
     pub fn lacks(&self, need: Need) -> Option<String> {
-        let Self { root, kernel, nginx, cgroup } = self;
+        let Self { root, kernel, nginx, polling_nginx, cgroup } = self;
         match need {
             Need::Nothing => None,
             Need::Root => root.clone(),
             Need::Kernel => kernel.clone(),
             Need::Nginx => kernel.clone().or_else(|| nginx.clone()),
+            Need::PollingNginx => kernel.clone().or_else(|| polling_nginx.clone()),
             Need::Cgroup => kernel.clone().or_else(|| cgroup.clone()),
         }
     }

@@ -28,8 +28,10 @@ enum Need {
     Nothing,
     /// Root, and a kernel that observer can run on.
     Kernel,
-    /// The same, and nginx.
+    /// The same, and the distribution's nginx.
     Nginx,
+    /// The same, and an nginx with the poll module.
+    PollingNginx,
     /// The same, and a cgroup hierarchy to make a group in.
     Cgroup,
     /// Root.

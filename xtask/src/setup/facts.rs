@@ -9,6 +9,7 @@ use std::{
 
 use nix::unistd::geteuid;
 
+use super::nginx;
 use crate::{process, workspace::Workspace};
 
 /// The name under which rustup knows Debian's compiler.
@@ -26,8 +27,16 @@ pub(crate) const TOOLCHAIN_PACKAGES: [&str; 5] =
 pub(crate) const LINT_PACKAGE: &str = "rust-web-clippy";
 
 /// Commands that tests call, and the Debian packages that bring them.
-pub(crate) const TEST_COMMANDS: [(&str, &str); 4] =
-    [("ip", "iproute2"), ("nginx", "nginx"), ("ps", "procps"), ("python3", "python3")];
+pub(crate) const TEST_COMMANDS: [(&str, &str); 5] = [
+    ("ip", "iproute2"),
+    ("nginx", "nginx"),
+    ("ps", "procps"),
+    ("python3", "python3"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+];
+
+/// What an nginx that polls is built with, and the Debian packages that bring it.
+pub(crate) const NGINX_COMMANDS: [(&str, &str); 2] = [("cc", "gcc"), ("make", "make")];
 
 /// How a toolchain has `core` for BPF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +76,10 @@ pub(crate) struct Facts {
     pub(crate) lints: bool,
     /// Those of [`TEST_COMMANDS`] that are not here.
     pub(crate) missing_commands: Vec<(&'static str, &'static str)>,
+    /// Whether there is an nginx that polls: under target/tools, or one that the user names.
+    pub(crate) polling_nginx: bool,
+    /// Those of [`NGINX_COMMANDS`] that are not here.
+    pub(crate) missing_nginx_commands: Vec<(&'static str, &'static str)>,
 }
 
 impl Facts {
@@ -97,10 +110,9 @@ impl Facts {
                 .filter(|package| !installed.contains(*package))
                 .collect(),
             lints: installed.contains(LINT_PACKAGE),
-            missing_commands: TEST_COMMANDS
-                .into_iter()
-                .filter(|(command, _)| !command_exists(command))
-                .collect(),
+            missing_commands: missing(&TEST_COMMANDS),
+            polling_nginx: env::var_os(nginx::CHOICE).is_some() || nginx::is_built(workspace),
+            missing_nginx_commands: missing(&NGINX_COMMANDS),
         }
     }
 }
@@ -142,6 +154,10 @@ fn installed_packages() -> HashSet<String> {
         .filter_map(|line| line.strip_prefix("installed "))
         .map(str::to_owned)
         .collect()
+}
+
+fn missing(commands: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'static str)> {
+    commands.iter().copied().filter(|(command, _)| !command_exists(command)).collect()
 }
 
 fn command_exists(command: &str) -> bool {

@@ -3,6 +3,7 @@
 use super::{
     Goal,
     facts::{CHOICE, Core, Facts, LINKED, LINT_PACKAGE},
+    nginx,
 };
 
 /// Which toolchain compiles the kernel programs. observer's build script follows the same order.
@@ -138,6 +139,8 @@ pub(crate) fn sudo_install(packages: &[&str]) -> String {
 pub(crate) struct Extras {
     /// Packages to install.
     pub(crate) install: Vec<&'static str>,
+    /// Whether to build an nginx that polls, with the packages installed.
+    pub(crate) nginx: bool,
     /// What stays missing and what follows from it, for the user to read.
     pub(crate) without: Vec<String>,
 }
@@ -160,7 +163,25 @@ pub(crate) fn extras(facts: &Facts, goal: Goal, way: &Way) -> Extras {
         }
         Goal::Build | Goal::Check => {}
     }
+    if goal == Goal::Test && !facts.polling_nginx {
+        polling_nginx(facts, &mut extras);
+    }
     extras
+}
+
+fn polling_nginx(facts: &Facts, extras: &mut Extras) {
+    let missing = &facts.missing_nginx_commands;
+    let what = if !facts.debian {
+        format!("it is built on Debian only; elsewhere {} names one", nginx::CHOICE)
+    } else if missing.is_empty() || facts.root {
+        extras.install.extend(missing.iter().map(|(_, package)| package));
+        extras.nginx = true;
+        return;
+    } else {
+        let packages: Vec<_> = missing.iter().map(|(_, package)| *package).collect();
+        format!("building it needs {}: {}", packages.join(" and "), sudo_install(&packages))
+    };
+    extras.without.push(format!("no nginx with the poll module, so its tests are skipped: {what}"));
 }
 
 /// One line about what was found.

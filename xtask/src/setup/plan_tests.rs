@@ -1,5 +1,5 @@
 use super::*;
-use crate::setup::facts::{TEST_COMMANDS, TOOLCHAIN_PACKAGES};
+use crate::setup::facts::{NGINX_COMMANDS, TEST_COMMANDS, TOOLCHAIN_PACKAGES};
 
 /// Debian, as root, with rustup and everything that set-up makes.
 fn complete() -> Facts {
@@ -16,6 +16,8 @@ fn complete() -> Facts {
         missing_packages: Vec::new(),
         lints: true,
         missing_commands: Vec::new(),
+        polling_nginx: true,
+        missing_nginx_commands: Vec::new(),
     }
 }
 
@@ -27,6 +29,8 @@ fn bare() -> Facts {
         missing_packages: TOOLCHAIN_PACKAGES.to_vec(),
         lints: false,
         missing_commands: TEST_COMMANDS.to_vec(),
+        polling_nginx: false,
+        missing_nginx_commands: NGINX_COMMANDS.to_vec(),
         ..complete()
     }
 }
@@ -125,7 +129,9 @@ fn extras_are_installed_only_for_who_wants_them() {
     assert_eq!(extras(&facts, Goal::Build, &Way::Linked), Extras::default());
     assert_eq!(extras(&facts, Goal::Check, &Way::Linked).install, [LINT_PACKAGE]);
     assert_eq!(extras(&facts, Goal::Check, &Way::Nightly), Extras::default());
-    assert_eq!(extras(&facts, Goal::Test, &Way::Linked).install.len(), TEST_COMMANDS.len());
+    let test = extras(&facts, Goal::Test, &Way::Linked);
+    assert_eq!(test.install.len(), TEST_COMMANDS.len() + NGINX_COMMANDS.len());
+    assert!(test.nginx);
     assert_eq!(extras(&complete(), Goal::Test, &Way::Linked), Extras::default());
 }
 
@@ -135,4 +141,22 @@ fn extras_that_cannot_be_installed_are_said() {
     let extras = extras(&facts, Goal::Test, &Way::Linked);
     assert!(extras.install.is_empty());
     assert_eq!(extras.without.len(), 1);
+}
+
+#[test]
+fn an_nginx_that_polls_is_built_where_it_can_be() {
+    let facts = Facts { polling_nginx: false, ..complete() };
+    let built = Extras { nginx: true, ..Extras::default() };
+    assert_eq!(extras(&facts, Goal::Check, &Way::Linked), Extras::default());
+    assert_eq!(extras(&facts, Goal::Test, &Way::Linked), built);
+    let facts = Facts { root: false, ..facts };
+    assert_eq!(extras(&facts, Goal::Test, &Way::Linked), built, "it needs no root");
+    let told = |facts: &Facts| {
+        let Extras { install, nginx, without } = extras(facts, Goal::Test, &Way::Linked);
+        assert!(install.is_empty() && !nginx, "{facts:?}");
+        without.join("\n")
+    };
+    let bare = Facts { missing_nginx_commands: vec![("make", "make")], ..facts.clone() };
+    assert!(told(&bare).ends_with(&sudo_install(&["make"])));
+    assert!(told(&Facts { debian: false, ..facts }).contains(nginx::CHOICE));
 }
