@@ -15,8 +15,17 @@ pub struct Control {
     pub open: u32,
     /// Number of the interval: what is the greatest of an interval starts anew with each.
     pub interval: u32,
+    /// What the tracepoint `sk_data_ready` is there for: [`READY_QUEUES`] and [`READY_WAKES`].
+    pub ready: u32,
+    /// Keeps the record a multiple of eight bytes; always 0.
+    pub zero: u32,
 }
-crate::assert_layout!(Control, 8);
+crate::assert_layout!(Control, 16);
+
+/// `sk_data_ready` counts connections queued.
+pub const READY_QUEUES: u32 = 1;
+/// `sk_data_ready` opens the bracket of a notification.
+pub const READY_WAKES: u32 = 2;
 
 /// System call numbers below this fit the bitmaps of system calls.
 pub const SYSCALL_BITS: usize = 512;

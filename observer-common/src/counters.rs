@@ -54,6 +54,8 @@ assert_layout!(ListenerInfo, 88);
 pub struct QueueStats {
     /// Connections that entered the queue.
     pub queued: u64,
+    /// Handshakes that ended at the final ACK without a connection.
+    pub failed: u64,
     /// Greatest depth at an enqueue, the new connection included.
     pub depth_max: u64,
     /// The same of one interval.
@@ -63,12 +65,18 @@ pub struct QueueStats {
     /// Depth at each enqueue, by the buckets of [`crate::hist`].
     pub depth: [u64; DEPTH_BUCKETS],
 }
-assert_layout!(QueueStats, 8 * (4 + DEPTH_BUCKETS));
+assert_layout!(QueueStats, 8 * (5 + DEPTH_BUCKETS));
 
 impl QueueStats {
     /// Nothing counted.
-    pub const ZERO: Self =
-        Self { queued: 0, depth_max: 0, interval_max: 0, interval: 0, depth: [0; DEPTH_BUCKETS] };
+    pub const ZERO: Self = Self {
+        queued: 0,
+        failed: 0,
+        depth_max: 0,
+        interval_max: 0,
+        interval: 0,
+        depth: [0; DEPTH_BUCKETS],
+    };
 }
 
 /// One task's dealings with one listener.
@@ -145,8 +153,11 @@ pub struct TaskState {
     pub pid: u32,
     /// 1 while the wakeup's outcome is open, 0 once it is settled.
     pub pending: u32,
+    /// Address of the epoll instance whose ready list the task is putting in order, where a probe
+    /// sees that; 0 otherwise.
+    pub scanning: u64,
 }
-assert_layout!(TaskState, 16);
+assert_layout!(TaskState, 24);
 
 /// The notification that a CPU is in: from `sk_data_ready` of a listener to its end.
 #[repr(C)]
@@ -157,8 +168,12 @@ pub struct Bracket {
     /// Address of the task that was current when it opened. A wakeup under another current task
     /// is not of this notification.
     pub task: u64,
+    /// The child that `inet_csk_complete_hashdance` is adding to an accept queue; 0 outside.
+    pub child: u64,
+    /// 1 within `tcp_v6_syn_recv_sock`, which calls the IPv4 function for mapped peers.
+    pub in_v6: u64,
 }
-assert_layout!(Bracket, 16);
+assert_layout!(Bracket, 32);
 
 /// What could not be counted, and what was counted by inference; per CPU.
 #[repr(C)]

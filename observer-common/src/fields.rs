@@ -34,6 +34,10 @@ macro_rules! kernel_fields {
             TABLE_SIZE: "fdtable", "max_fds";
             TABLE_FILES: "fdtable", "fd";
             FILE_PRIVATE: "file", "private_data";
+            EPOLL_READY: "eventpoll", "rdllist";
+            ITEM_READY: "epitem", "rdllink";
+            ITEM_FILE: "epitem", "ffd.file";
+            LIST_NEXT: "list_head", "next";
             REGS_SYSCALL: "pt_regs", $crate::fields::REGS_SYSCALL_PATH;
             REGS_ARGUMENT: "pt_regs", $crate::fields::REGS_ARGUMENT_PATH;
         }
@@ -74,6 +78,15 @@ macro_rules! table {
     };
 }
 kernel_fields!(table);
+
+/// Functions whose number of arguments is needed: what an exit program finds behind the last of
+/// them is the return value. The numbers change even inside a stable series.
+pub const ARGUMENT_COUNTS: &[(&str, &str)] = &[
+    ("ARGS_INET_CSK_ACCEPT", "inet_csk_accept"),
+    ("ARGS_SYS_ACCEPT4", "__sys_accept4"),
+    ("ARGS_SYN_RECV_V4", "tcp_v4_syn_recv_sock"),
+    ("ARGS_SYN_RECV_V6", "tcp_v6_syn_recv_sock"),
+];
 
 /// The enumerators that are compared with, by the global that takes the value.
 ///

@@ -1,8 +1,11 @@
 //! Accept calls: which listener, which task, and what came of it.
 
 use aya_ebpf::{
-    bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns, macros::btf_tracepoint,
-    programs::BtfTracePointContext,
+    EbpfContext,
+    bindings::BPF_NOEXIST,
+    helpers::bpf_ktime_get_ns,
+    macros::{btf_tracepoint, fentry, fexit},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use aya_log_ebpf::debug;
 use observer_common::{
@@ -12,12 +15,16 @@ use observer_common::{
 
 use crate::{
     kernel::{
-        Address, REGS_ARGUMENT, REGS_SYSCALL, SOCKET_SOCK, SYSCALL_ACCEPT, SYSCALL_ACCEPT4, field,
+        self, ARGS_INET_CSK_ACCEPT, ARGS_SYS_ACCEPT4, Address, FILE_PRIVATE, REGS_ARGUMENT,
+        REGS_SYSCALL, SOCK_PORT, SOCK_SOCKET, SOCKET_SOCK, SYSCALL_ACCEPT, SYSCALL_ACCEPT4, field,
         read,
     },
     lifecycle::emit,
     listener::Listener,
-    maps::{ERRORS, TASKS, WORKERS, count_map_full, increment, may_be_known, window_open},
+    maps::{
+        ERRORS, IN_FLIGHT, LISTENERS, TASKS, WORKERS, count_map_full, increment, may_be_known,
+        window_open,
+    },
     task, wakeup,
 };
 
@@ -53,30 +60,48 @@ fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
 
 /// Counts an accept call on `descriptor` that returned `result`.
 #[inline(always)]
-fn returned(ctx: &BtfTracePointContext, descriptor: u64, result: i64) {
+fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) {
     let (pid, tid) = task::current_ids();
     let Some(listener) = listener_of(descriptor, tid) else { return };
     debug!(ctx, "task {} called accept on listener {}: {}", tid, listener, result);
     let key = WorkerKey { listener, pid, tid };
+    if result >= 0 {
+        succeeded(key);
+    } else {
+        failed(ctx, key, result.unsigned_abs() as u32);
+    }
+}
+
+/// Makes the row of a worker that calls accept without having been woken before.
+#[inline(always)]
+fn ensure_worker(key: WorkerKey) {
     if WORKERS.get_ptr(key).is_none() {
         wakeup::insert_worker(key, task::current_comm());
     }
-    if result >= 0 {
-        wakeup::with_worker(key, |worker| &raw mut worker.accepted);
-        wakeup::settle(listener, key, |worker| &raw mut worker.won);
-        return;
-    }
-    let errno = match result.unsigned_abs() as u32 {
-        ERESTARTSYS.. => EINTR,
-        errno => errno,
-    };
+    wakeup::ensure_task(key);
+}
+
+/// Counts a connection that the current task accepted.
+#[inline(always)]
+fn succeeded(key: WorkerKey) {
+    ensure_worker(key);
+    wakeup::with_worker(key, |worker| &raw mut worker.accepted);
+    wakeup::settle(key, |worker| &raw mut worker.won);
+}
+
+/// Counts an accept call of the current task that failed.
+#[inline(always)]
+fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
+    ensure_worker(key);
+    let errno = if errno >= ERESTARTSYS { EINTR } else { errno };
     if errno == EAGAIN {
         wakeup::with_worker(key, |worker| &raw mut worker.eagain);
-        wakeup::settle(listener, key, |worker| &raw mut worker.lost);
+        wakeup::settle(key, |worker| &raw mut worker.lost);
         return;
     }
     count_error(key, errno);
-    wakeup::settle(listener, key, |worker| &raw mut worker.failed);
+    wakeup::settle(key, |worker| &raw mut worker.failed);
+    let WorkerKey { listener, pid, tid } = key;
     emit(
         ctx,
         &Event {
@@ -90,6 +115,71 @@ fn returned(ctx: &BtfTracePointContext, descriptor: u64, result: i64) {
             comm: task::current_comm(),
         },
     );
+}
+
+/// `inet_csk_accept(sk, …)`: a connection taken from the queue, whoever asked: accept4, io_uring, or
+/// the kernel itself. Why there was none is told by the system call.
+#[fexit(function = "inet_csk_accept")]
+fn accept_exit(ctx: FExitContext) -> i32 {
+    if kernel::returned(&ctx, &ARGS_INET_CSK_ACCEPT).is_none_or(|child| child == 0) {
+        return 0;
+    }
+    if window_open()
+        && let Some(listener) = Listener::of_sock(ctx.arg(0))
+        && listener.ensure_rows()
+    {
+        let (pid, tid) = task::current_ids();
+        let _was_not = IN_FLIGHT.remove(tid);
+        debug!(&ctx, "task {} accepted from listener {}", tid, listener.id);
+        succeeded(WorkerKey { listener: listener.id, pid, tid });
+    }
+    0
+}
+
+/// `fd_install(fd, file)`, for the accept calls that were under way when the exit programs were
+/// attached: the last thing that a successful one does. Attached only while there are such calls.
+#[fentry(function = "fd_install")]
+fn installed(ctx: FEntryContext) -> i32 {
+    let (pid, tid) = task::current_ids();
+    let Some(listener) = IN_FLIGHT.get_ptr(tid) else { return 0 };
+    // SAFETY: a copy of an integer in a live map value.
+    let listener = unsafe { *listener };
+    if window_open() && is_child(ctx.arg(1), listener) {
+        let _gone = IN_FLIGHT.remove(tid);
+        debug!(&ctx, "task {} accepted from listener {}, having waited before", tid, listener);
+        succeeded(WorkerKey { listener, pid, tid });
+    }
+    0
+}
+
+/// Whether a file is a connection on a listener's port. The task may install other files, when its
+/// call had ended before the window opened.
+#[inline(always)]
+fn is_child(file: Address, listener: u64) -> bool {
+    let child = || -> Option<(Address, u16)> {
+        let socket: Address = read(file, &FILE_PRIVATE)?;
+        let sock: Address = read(socket, &SOCKET_SOCK)?;
+        (read::<Address>(sock, &SOCK_SOCKET)? == socket).then_some((sock, read(sock, &SOCK_PORT)?))
+    };
+    let Some((sock, port)) = child() else { return false };
+    Listener::of_sock(sock).is_none()
+        && LISTENERS.get_ptr(listener).is_some_and(|info| {
+            // SAFETY: a copy of an integer in a live map value.
+            unsafe { (*info).port == port }
+        })
+}
+
+/// `__sys_accept4(fd, …)`: accept calls that failed. EMFILE and ENFILE never reach
+/// `inet_csk_accept`.
+#[fexit(function = "__sys_accept4")]
+fn sys_accept_exit(ctx: FExitContext) -> i32 {
+    let Some(result) = kernel::returned(&ctx, &ARGS_SYS_ACCEPT4) else { return 0 };
+    // An int: the upper half of the slot is not part of it.
+    let result = result as i32;
+    if result < 0 && window_open() {
+        returned(&ctx, ctx.arg(0), i64::from(result));
+    }
+    0
 }
 
 /// The listener that the current task called accept on.

@@ -1,8 +1,8 @@
 //! Typed reads of kernel memory, over offsets that BTF gave.
 
-use core::{ffi::c_void, ptr};
+use core::{arch::asm, ffi::c_void, ptr};
 
-use aya_ebpf::{Global, helpers::bpf_probe_read_kernel};
+use aya_ebpf::{EbpfContext as _, Global, helpers::bpf_probe_read_kernel, programs::FExitContext};
 use observer_common::{config::SyscallSet, kernel_fields};
 
 /// A kernel object's address.
@@ -25,6 +25,21 @@ pub(crate) static STATE_LISTEN: Global<u32> = Global::new(u32::MAX);
 /// `TCP_CLOSE`, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static STATE_CLOSE: Global<u32> = Global::new(u32::MAX);
+macro_rules! argument_counts {
+    ($($name:ident)*) => {
+        $(
+            /// How many arguments the function of this name has, set at load.
+            #[unsafe(no_mangle)]
+            pub(crate) static $name: Global<u32> = Global::new(u32::MAX);
+        )*
+    };
+}
+argument_counts!(ARGS_INET_CSK_ACCEPT ARGS_SYS_ACCEPT4 ARGS_SYN_RECV_V4 ARGS_SYN_RECV_V6);
+
+/// 1 when the kernel has the helper `bpf_task_pt_regs` (Linux 5.15), set at load.
+#[unsafe(no_mangle)]
+pub(crate) static HAS_TASK_REGISTERS: Global<u8> = Global::new(0);
+
 /// Byte of `sock_common` that `skc_reuseport` is a bit of, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static REUSEPORT_BYTE: Global<u32> = Global::new(u32::MAX);
@@ -63,6 +78,38 @@ pub(crate) const IPPROTO_MPTCP: u16 = 262;
 pub(crate) unsafe fn field<T: Copy>(object: Address, offset: &Global<u32>) -> T {
     // SAFETY: the verifier checks the access against the kernel's own BTF.
     unsafe { ptr::read_volatile(object.cast::<u8>().add(offset.load() as usize).cast::<T>()) }
+}
+
+/// What a function returned, in an exit program: the slot behind its last argument. The loads are
+/// at constant offsets, as the verifier demands of the context, and all but one of them are dead
+/// code to it, because the number is frozen before loading. `None` for a number never met.
+#[inline(always)]
+pub(crate) fn returned(ctx: &FExitContext, arguments: &Global<u32>) -> Option<u64> {
+    // Assembly, because LLVM would otherwise make one load at a computed offset of these.
+    macro_rules! slot {
+        ($offset:literal) => {{
+            let value: u64;
+            // SAFETY: reads the context within its bounds, which the verifier checks.
+            unsafe {
+                asm!(
+                    concat!("{value} = *(u64 *)({context} + ", $offset, ")"),
+                    value = out(reg) value,
+                    context = in(reg) ctx.as_ptr(),
+                    options(nostack, readonly),
+                );
+            }
+            Some(value)
+        }};
+    }
+    match arguments.load() {
+        2 => slot!(16),
+        3 => slot!(24),
+        4 => slot!(32),
+        5 => slot!(40),
+        6 => slot!(48),
+        7 => slot!(56),
+        _ => None,
+    }
 }
 
 /// Reads a field of an object by its address; `None` where the address cannot be read.

@@ -25,7 +25,7 @@ use crate::{
 
 /// Sends an event; one that finds no room is counted here, where it is known.
 #[inline(always)]
-pub(crate) fn emit(ctx: &BtfTracePointContext, event: &Event) {
+pub(crate) fn emit<C: EbpfContext>(ctx: &C, event: &Event) {
     // SAFETY: the context is the program's own, the map is a perf event array, and the event is a
     // plain record on this stack.
     let result = unsafe {

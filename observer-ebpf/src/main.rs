@@ -8,6 +8,7 @@
 #![feature(asm_experimental_arch)]
 
 mod accept;
+mod chain;
 mod handshake;
 mod kernel;
 mod lifecycle;

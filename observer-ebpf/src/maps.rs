@@ -86,6 +86,11 @@ pub(crate) static MISC: PerCpuArray<Misc> = PerCpuArray::with_max_entries(1, 0);
 #[map]
 pub(crate) static TREE: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
 
+/// Tasks that were blocked in accept when the window opened, by thread id, with the listener. An
+/// exit program does not run for calls that were under way when it was attached. Set at load.
+#[map]
+pub(crate) static IN_FLIGHT: HashMap<u32, ListenerId> = HashMap::with_max_entries(1, 0);
+
 /// Events that people read one by one.
 #[map]
 pub(crate) static EVENTS: PerfEventArray<Event> = PerfEventArray::new(0);
@@ -93,14 +98,13 @@ pub(crate) static EVENTS: PerfEventArray<Event> = PerfEventArray::new(0);
 /// Whether anything is to be counted now.
 #[inline(always)]
 pub(crate) fn window_open() -> bool {
-    interval().is_some()
+    control().is_some()
 }
 
-/// Number of the interval, while anything is to be counted.
+/// What userspace said, while anything is to be counted.
 #[inline(always)]
-pub(crate) fn interval() -> Option<u32> {
-    let control = CONTROL.get(CONTROL_INDEX)?;
-    (control.open != 0).then_some(control.interval)
+pub(crate) fn control() -> Option<&'static Control> {
+    CONTROL.get(CONTROL_INDEX).filter(|control| control.open != 0)
 }
 
 /// Adds one to a counter. Per-CPU counters need the atomic form too: a softirq can interrupt a

@@ -6,14 +6,14 @@ use aya_ebpf::{
     Global,
     helpers::{
         bpf_get_current_comm, bpf_get_current_pid_tgid,
-        generated::{bpf_get_current_task_btf, bpf_task_pt_regs},
+        generated::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs},
     },
 };
 use observer_common::config::SyscallSet;
 
 use crate::kernel::{
-    Address, FILE_PRIVATE, FILES_TABLE, REGS_ARGUMENT, REGS_SYSCALL, TABLE_FILES, TABLE_SIZE,
-    TASK_FILES, TASK_MM, field, read, read_at, set_contains,
+    Address, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, REGS_ARGUMENT, REGS_SYSCALL,
+    TABLE_FILES, TABLE_SIZE, TASK_FILES, TASK_MM, field, read, read_at, set_contains,
 };
 
 /// The current task's process id and thread id, as userspace calls them.
@@ -29,9 +29,17 @@ pub(crate) fn current_comm() -> [u8; 16] {
     bpf_get_current_comm().unwrap_or_default()
 }
 
-/// The current task, typed for the verifier.
+/// The current task's address.
 #[inline(always)]
 pub(crate) fn current() -> Address {
+    // SAFETY: the helper takes nothing and always succeeds.
+    (unsafe { bpf_get_current_task() }) as Address
+}
+
+/// The current task, typed for the verifier. The helper came with Linux 5.11, before the registers
+/// that it is for.
+#[inline(always)]
+pub(crate) fn current_typed() -> Address {
     // SAFETY: the helper takes nothing and always succeeds.
     unsafe { bpf_get_current_task_btf() }.cast_const().cast::<c_void>()
 }
@@ -45,9 +53,12 @@ pub(crate) fn current() -> Address {
 ///
 /// # Safety
 ///
-/// `task` must come unchanged from the program's context or from [`current`].
+/// `task` must come unchanged from the program's context or from [`current_typed`].
 #[inline(always)]
 pub(crate) unsafe fn in_syscall(task: Address, set: &Global<SyscallSet>) -> Option<u64> {
+    if HAS_TASK_REGISTERS.load() == 0 {
+        return None;
+    }
     // SAFETY: the caller's promise about `task`, and the fields' types are as in the table.
     unsafe {
         if field::<u64>(task, &TASK_MM) == 0 {

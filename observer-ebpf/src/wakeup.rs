@@ -1,23 +1,29 @@
 //! Wakeups: which tasks a listener's notification makes runnable, and what became of each.
 //!
 //! A bracket is open on a CPU from `sk_data_ready` of a listener to the end of that notification.
-//! What `sched_waking` names in between was woken by the listener. Nothing marks the end itself, so
+//! What `sched_waking` names in between was woken by the listener. Where `sock_def_readable` can be
+//! hooked, its entry and its exit are the bracket. With tracepoints only, nothing marks the end, so
 //! the bracket closes at the next thing that this CPU is seen to do on the receive path:
 //! another socket's notification, a change of a connection's state (a FIN or a reset wakes tasks by
 //! `sk_state_change`, after the state changed), or the end of the NAPI run.
 
-use aya_ebpf::{bindings::BPF_NOEXIST, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    bindings::BPF_NOEXIST,
+    macros::{btf_tracepoint, fentry, fexit},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext},
+};
 use aya_log_ebpf::debug;
-use observer_common::counters::{Bracket, ListenerId, TaskState, WorkerKey, WorkerStats};
+use observer_common::counters::{ListenerId, TaskState, WorkerKey, WorkerStats};
 
 use crate::{
+    chain,
     kernel::{
-        Address, EPOLL_SYSCALLS, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE, TASK_COMM, TASK_PID,
-        TASK_TID, WAIT_SYSCALLS, field, read,
+        Address, HAS_TASK_REGISTERS, SOCK_STATE, STATE_LISTEN, TASK_COMM, TASK_PID, TASK_TID,
+        WAIT_SYSCALLS, field, read,
     },
+    listener::Listener,
     maps::{
-        BRACKETS, LISTENERS, TASKS, WORKERS, count_map_full, filter_add, increment, may_be_known,
-        misc, window_open,
+        BRACKETS, TASKS, WORKERS, count_map_full, filter_add, increment, may_be_known, window_open,
     },
     task,
 };
@@ -27,7 +33,10 @@ use crate::{
 pub(crate) fn open_bracket(listener: ListenerId) {
     if let Some(bracket) = BRACKETS.get_ptr_mut(0) {
         // SAFETY: `bracket` is this CPU's map value, and only this CPU uses it.
-        unsafe { *bracket = Bracket { listener, task: task::current() as u64 } };
+        unsafe {
+            (*bracket).listener = listener;
+            (*bracket).task = task::current() as u64;
+        }
     }
 }
 
@@ -44,6 +53,29 @@ pub(crate) fn close_bracket() {
     }
 }
 
+/// `sock_def_readable(sk)`: the notification itself, of every socket that becomes readable.
+#[fentry(function = "sock_def_readable")]
+fn readable_enter(ctx: FEntryContext) -> i32 {
+    let sock: Address = ctx.arg(0);
+    // SAFETY: `sock` is the program's argument, and the state is a byte.
+    if u32::from(unsafe { field::<u8>(sock, &SOCK_STATE) }) == STATE_LISTEN.load()
+        && window_open()
+        && let Some(listener) = Listener::of_listening(sock)
+        && listener.ensure_rows()
+    {
+        open_bracket(listener.id);
+        debug!(&ctx, "listener {} became ready", listener.id);
+    }
+    0
+}
+
+/// Its end. Not asked for the state again: the listener may have closed meanwhile.
+#[fexit(function = "sock_def_readable")]
+fn readable_exit(_ctx: FExitContext) -> i32 {
+    close_bracket();
+    0
+}
+
 /// `napi_poll(napi, work, budget)`: the end of one NAPI run, and of everything notified in it.
 #[btf_tracepoint(function = "napi_poll")]
 fn napi_done(_ctx: BtfTracePointContext) -> i32 {
@@ -57,29 +89,31 @@ fn waking(ctx: BtfTracePointContext) -> i32 {
     let woken: Address = ctx.arg(0);
     let Some(bracket) = BRACKETS.get_ptr_mut(0) else { return 0 };
     // SAFETY: `bracket` is this CPU's map value, and only this CPU uses it.
-    let Bracket { listener, task } = unsafe { *bracket };
+    let (listener, task) = unsafe { ((*bracket).listener, (*bracket).task) };
     if listener != 0 {
         if task == task::current() as u64 {
             // Waking hands over what cannot wait for a listener too: ksoftirqd, the client itself,
             // a timer's sleeper. They are not in a system call that waits for descriptors.
+            // On kernels that do not tell, strangers are left out when the report is made.
             // SAFETY: `woken` is the program's argument.
-            if unsafe { task::in_syscall(woken, &WAIT_SYSCALLS) }.is_some() {
+            let waits = unsafe { task::in_syscall(woken, &WAIT_SYSCALLS) }.is_some();
+            if waits || HAS_TASK_REGISTERS.load() == 0 {
                 count_wakeup(&ctx, listener, woken);
             }
             return 0;
         }
         close_bracket();
     }
-    chain_wakeup(&ctx, woken);
+    chain::wakeup(&ctx, woken);
     0
 }
 
 /// Counts `woken` as woken by `listener`.
 #[inline(always)]
-fn count_wakeup(ctx: &BtfTracePointContext, listener: ListenerId, woken: Address) {
+pub(crate) fn count_wakeup(ctx: &BtfTracePointContext, listener: ListenerId, woken: Address) {
     // SAFETY: `woken` is the program's argument, and both ids are 32 bits wide.
     let (pid, tid) = unsafe { (field::<u32>(woken, &TASK_PID), field::<u32>(woken, &TASK_TID)) };
-    let next = TaskState { listener, pid, pending: 1 };
+    let next = TaskState { listener, pid, pending: 1, scanning: 0 };
     if let Some(state) = TASKS.get_ptr_mut(tid) {
         // SAFETY: `state` is a live map value. Nobody else writes it now: `try_to_wake_up` holds
         // the task's `pi_lock` here, and the task itself sleeps.
@@ -128,69 +162,31 @@ pub(crate) fn with_worker(key: WorkerKey, counter: impl Fn(&mut WorkerStats) -> 
     unsafe { increment(counter(&mut *row)) };
 }
 
-/// Settles the current task's open wakeup by `listener`, as what its accept came to.
+/// Makes the current task known as one that deals with listeners.
 #[inline(always)]
-pub(crate) fn settle(
-    listener: ListenerId,
-    key: WorkerKey,
-    outcome: impl Fn(&mut WorkerStats) -> *mut u64,
-) {
-    if !may_be_known(key.tid) {
+pub(crate) fn ensure_task(key: WorkerKey) {
+    let WorkerKey { listener, pid, tid } = key;
+    if may_be_known(tid) && TASKS.get_ptr(tid).is_some() {
         return;
     }
+    let state = TaskState { listener, pid, pending: 0, scanning: 0 };
+    if TASKS.insert(tid, state, u64::from(BPF_NOEXIST)).is_ok() {
+        filter_add(tid, 1);
+    } else {
+        count_map_full();
+    }
+}
+
+/// Settles the current task's open wakeup by the listener of `key`, as what its accept came to.
+#[inline(always)]
+pub(crate) fn settle(key: WorkerKey, outcome: impl Fn(&mut WorkerStats) -> *mut u64) {
     let Some(state) = TASKS.get_ptr_mut(key.tid) else { return };
     // SAFETY: `state` is a live map value, and a running task is not woken.
     unsafe {
-        if (*state).pending == 0 || (*state).listener != listener {
+        if (*state).pending == 0 || (*state).listener != key.listener {
             return;
         }
         (*state).pending = 0;
     }
     with_worker(key, outcome);
-}
-
-/// A wakeup outside every bracket: it belongs to a listener when one waiter of a shared epoll
-/// instance wakes the next.
-///
-/// `ep_done_scan` wakes another waiter of the same instance when a level-triggered item was put
-/// back, that is, when its poll was non-zero. The waker is in its own `epoll_wait` then, and both
-/// wait on the same instance. It speaks for the listener that woke the waker, if that wakeup is
-/// still open, and otherwise for the listener that the waker knows, if a connection is in its queue.
-#[inline(always)]
-fn chain_wakeup(ctx: &BtfTracePointContext, woken: Address) {
-    let (_, tid) = task::current_ids();
-    if !may_be_known(tid) || !window_open() {
-        return;
-    }
-    let Some(state) = TASKS.get_ptr(tid) else { return };
-    // SAFETY: a copy of a live map value of integers.
-    let state = unsafe { *state };
-    let waker = task::current();
-    // SAFETY: `waker` is the current task, `woken` the program's argument.
-    let instances = unsafe {
-        let Some(ours) = task::in_syscall(waker, &EPOLL_SYSCALLS) else { return };
-        let Some(theirs) = task::in_syscall(woken, &EPOLL_SYSCALLS) else { return };
-        (task::file_private(waker, ours), task::file_private(woken, theirs))
-    };
-    if instances.0.is_none() || instances.0 != instances.1 {
-        return;
-    }
-    if state.pending == 0 && !has_connections(state.listener) {
-        return;
-    }
-    // SAFETY: only takes the address of a field of a live map value.
-    misc(|misc| unsafe { &raw mut (*misc).inferred });
-    count_wakeup(ctx, state.listener, woken);
-}
-
-/// Whether there are connections in a listener's accept queue now.
-#[inline(always)]
-fn has_connections(listener: ListenerId) -> bool {
-    let Some(info) = LISTENERS.get_ptr(listener) else { return false };
-    // SAFETY: a copy of an integer in a live map value.
-    let sock = unsafe { (*info).sock } as Address;
-    // The sock may have been freed and used again since: its socket's inode number tells.
-    let socket: Option<Address> = read(sock, &SOCK_SOCKET);
-    socket.and_then(|socket| read::<u64>(socket, &SOCKET_INODE)) == Some(listener)
-        && read::<u32>(sock, &SOCK_BACKLOG).is_some_and(|depth| depth != 0)
 }

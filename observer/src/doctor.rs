@@ -1,4 +1,4 @@
-//! `observer doctor`: what this kernel allows, by trying each hook.
+//! `observer doctor`: what this kernel allows, by trying each way to have each signal.
 
 use std::{
     io::{self, Write},
@@ -10,15 +10,14 @@ use serde::Serialize;
 
 use crate::{
     bpf::{
-        attach::{Verdict, attempt},
-        load::load,
-        table::{PROBES, Probe, Signal, tracepoints},
+        attach::{Attached, Verdict, attach_candidate},
+        load::{Loaded, load},
+        table::{Kind, Provider, Signal, functions, tracepoints},
     },
     cli::{DoctorArgs, Format, ProviderArg},
-    fail::Status,
+    fail::{Failure, Status},
     kernel::facts::{Facts, online_cpus},
-    plan::{Request, plan},
-    report::model::Via,
+    plan::{Candidate, Request, candidate, plan},
 };
 
 /// What was found out.
@@ -27,30 +26,30 @@ struct Diagnosis {
     kernel: String,
     arch: String,
     cpus: usize,
-    /// Why nothing could be tried, where that is so.
+    /// Why observer cannot run here, where that is so.
     refusal: Option<String>,
     signals: Vec<SignalState>,
-    hooks: Vec<HookState>,
 }
 
 /// What a signal would come from.
 #[derive(Debug, Serialize)]
 struct SignalState {
     signal: &'static str,
-    via: Via,
-    /// What is not known without it, where it cannot be had.
-    lost: Option<&'static str>,
+    /// The provider that would be used; `none` where there is none.
+    via: &'static str,
+    /// What is not known without the signal.
+    lost: &'static str,
+    candidates: Vec<CandidateState>,
 }
 
-/// What became of a hook.
+/// One way to have a signal.
 #[derive(Debug, Serialize)]
-struct HookState {
-    program: &'static str,
-    hook: &'static str,
-    kind: &'static str,
-    signals: Vec<&'static str>,
-    purpose: &'static str,
+struct CandidateState {
+    provider: &'static str,
     usable: bool,
+    hooks: Vec<&'static str>,
+    /// The hook that the kernel refused or does not have.
+    refused_at: Option<&'static str>,
     reason: Option<String>,
     #[serde(skip)]
     details: Option<String>,
@@ -75,176 +74,188 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
         _ => {}
     }
-    let able = diagnosis.refusal.is_none() && diagnosis.hooks.iter().all(|hook| hook.usable);
+    let able = diagnosis.refusal.is_none() && diagnosis.signals.iter().all(|one| one.via != "none");
     Ok(if able { ExitCode::SUCCESS } else { ExitCode::from(Status::NotPossible as u8) })
 }
 
-/// Tries every probe, one after the other; one that fails does not stop the others. All are
-/// detached again when this returns.
+/// Tries every candidate of every signal; one that fails does not stop the others. All are let go
+/// again when this returns.
 fn examine() -> Diagnosis {
-    let facts = Facts::gather(&tracepoints());
+    let facts = Facts::gather(&tracepoints(), &functions());
     let request = Request {
         provider: ProviderArg::Auto,
         pid_filter: true,
         listeners: 0,
         cpus: aya::util::nr_cpus().unwrap_or(1),
     };
-    // A plan that is refused for want of one tracepoint says nothing about the others, so that
-    // the refusal is taken from a plan and the verdicts from trying.
-    let planned = plan(&facts, request);
-    let refusal = planned.as_ref().err().map(|failure| failure.sentence.clone());
-    let verdicts: Vec<_> = match planned.and_then(|plan| {
-        load(&plan, false).map_err(|error| crate::fail::Failure::failed(format!("{error:#}")))
-    }) {
-        Ok(mut loaded) => PROBES.iter().map(|probe| attempt(&mut loaded, probe)).collect(),
-        Err(failure) => {
-            PROBES.iter().map(|probe| untried(probe, &facts, &failure.sentence)).collect()
+    let prepared = plan(&facts, request)
+        .and_then(|plan| load(&plan, false).map_err(|error| Failure::failed(format!("{error:#}"))));
+    let refusal = prepared.as_ref().err().map(|failure| failure.sentence.clone());
+    let mut loaded = prepared.ok();
+    let signals = Signal::ALL.map(|signal| {
+        let mut states: Vec<CandidateState> = Vec::new();
+        for provider in Provider::ALL {
+            let state = match candidate(&facts, request, signal, provider) {
+                Ok(candidate) => attempt(loaded.as_mut(), signal, &candidate),
+                Err(probe) => CandidateState {
+                    provider: provider.name(),
+                    usable: false,
+                    hooks: Vec::new(),
+                    refused_at: Some(probe.hook()),
+                    reason: Some(match probe.since {
+                        _ if facts.layout.is_err() => "not tried".to_owned(),
+                        Some(since) => format!("not in this kernel; {since} and later have it"),
+                        None => "not in this kernel".to_owned(),
+                    }),
+                    details: None,
+                },
+            };
+            // Where nothing but tracepoints is needed there is one way and not two.
+            if states.last().is_none_or(|last| last.provider != state.provider) {
+                states.push(state);
+            }
         }
-    };
-    let hooks: Vec<_> =
-        PROBES.iter().zip(verdicts).map(|(probe, verdict)| hook_state(probe, verdict)).collect();
-    let signals = Signal::ALL.map(|signal| signal_state(signal, &hooks)).into();
+        SignalState {
+            signal: signal.name(),
+            via: states.iter().find(|state| state.usable).map_or("none", |state| state.provider),
+            lost: signal.loss(),
+            candidates: states,
+        }
+    });
     Diagnosis {
         kernel: facts.kernel,
         arch: facts.arch,
         cpus: online_cpus(),
         refusal,
-        signals,
+        signals: signals.into(),
+    }
+}
+
+/// Attaches a candidate and lets it go again.
+fn attempt(loaded: Option<&mut Loaded>, signal: Signal, candidate: &Candidate) -> CandidateState {
+    let plain = candidate.probes.iter().all(|(probe, _)| probe.kind == Kind::BtfTracepoint);
+    let mut hooks: Vec<_> = candidate.probes.iter().map(|(_, hook)| *hook).collect();
+    hooks.dedup();
+    let mut state = CandidateState {
+        provider: if plain { Provider::Tracepoint.name() } else { candidate.provider.name() },
+        usable: false,
         hooks,
-    }
-}
-
-fn untried(probe: &Probe, facts: &Facts, why: &str) -> Verdict {
-    let reason = if facts.layout.is_ok() && !facts.tracepoints.contains(probe.hook) {
-        probe.since.map_or_else(
-            || "this kernel does not have it".to_owned(),
-            |since| format!("this kernel does not have it; {since} and later do"),
-        )
-    } else {
-        "not tried".to_owned()
+        refused_at: None,
+        reason: Some("not tried".to_owned()),
+        details: None,
     };
-    Verdict::Refused { reason, details: why.to_owned() }
-}
-
-fn hook_state(probe: &Probe, verdict: Verdict) -> HookState {
-    let (usable, reason, details) = match verdict {
-        Verdict::Attached => (true, None, None),
-        Verdict::Refused { reason, details } => (false, Some(reason), Some(details)),
-    };
-    HookState {
-        program: probe.program,
-        hook: probe.hook,
-        kind: probe.kind.name(),
-        signals: probe.signals.iter().map(|signal| signal.name()).collect(),
-        purpose: probe.purpose,
-        usable,
-        reason,
-        details,
+    let Some(loaded) = loaded else { return state };
+    let mut attached = Attached::default();
+    attach_candidate(loaded, &mut attached, signal, candidate);
+    match attached.trials.pop().map(|trial| trial.verdict) {
+        Some(Verdict::Refused { probe, reason, details }) => {
+            state.refused_at = Some(probe);
+            state.reason = Some(reason);
+            state.details = Some(details);
+        }
+        Some(Verdict::Attached) => {
+            state.usable = true;
+            state.reason = None;
+        }
+        None => {}
     }
-}
-
-fn signal_state(signal: Signal, hooks: &[HookState]) -> SignalState {
-    let name = signal.name();
-    let had = hooks.iter().filter(|hook| hook.signals.contains(&name)).all(|hook| hook.usable);
-    SignalState {
-        signal: name,
-        via: if had { Via::Tracepoint } else { Via::None },
-        lost: (!had).then(|| signal.loss()),
-    }
+    state
 }
 
 fn table(out: &mut impl Write, diagnosis: &Diagnosis, verbose: u8) -> io::Result<()> {
-    let Diagnosis { kernel, arch, cpus, refusal, signals, hooks } = diagnosis;
+    let Diagnosis { kernel, arch, cpus, refusal, signals } = diagnosis;
     writeln!(out, "Linux {kernel} on {arch}, {cpus} CPUs")?;
     match refusal {
         Some(refusal) => writeln!(out, "observer cannot run here: {refusal}\n")?,
         None => writeln!(out, "observer can run here.\n")?,
     }
-    writeln!(out, "{:<12}{:<12}WITHOUT IT", "SIGNAL", "VIA")?;
+    writeln!(out, "{:<11} {:<11} {:<8} HOOKS, OR WHY NOT", "SIGNAL", "PROVIDER", "VERDICT")?;
+    let options = textwrap::Options::new(46);
     for signal in signals {
-        let via = match signal.via {
-            Via::None => "none",
-            _ => "tracepoint",
-        };
-        writeln!(out, "{:<12}{via:<12}{}", signal.signal, signal.lost.unwrap_or("-"))?;
-    }
-    writeln!(out, "\n{:<21}{:<8}{:<9}FOR", "HOOK", "KIND", "VERDICT")?;
-    for hook in hooks {
-        let verdict = if hook.usable { "ok" } else { "refused" };
-        writeln!(out, "{:<21}{:<8}{verdict:<9}{}", hook.hook, hook.kind, hook.purpose)?;
-        if let Some(reason) = &hook.reason {
-            writeln!(out, "{:<21}{reason}", "")?;
+        let mut name = signal.signal;
+        let mut chosen = false;
+        for candidate in &signal.candidates {
+            let verdict = match (candidate.usable, chosen) {
+                (true, false) => "used",
+                (true, true) => "spare",
+                (false, _) => "refused",
+            };
+            chosen |= candidate.usable;
+            let what = match (&candidate.reason, candidate.refused_at) {
+                (Some(reason), Some(hook)) => format!("{hook}: {reason}"),
+                (Some(reason), None) => reason.clone(),
+                (None, _) => candidate.hooks.join(", "),
+            };
+            for (index, line) in textwrap::wrap(&what, &options).iter().enumerate() {
+                let (name, provider, verdict) =
+                    if index == 0 { (name, candidate.provider, verdict) } else { ("", "", "") };
+                writeln!(out, "{name:<11} {provider:<11} {verdict:<8} {line}")?;
+            }
+            name = "";
+            if let (Some(details), true) = (&candidate.details, verbose > 0) {
+                writeln!(out, "{}", details.trim_end())?;
+            }
         }
-        if let (Some(details), true) = (&hook.details, verbose > 0) {
-            writeln!(out, "{}", details.trim_end().replace('\n', "\n    "))?;
+        if !chosen {
+            writeln!(out, "{:<11} without it: {}", "", signal.lost)?;
         }
     }
-    writeln!(
-        out,
-        "\nEach hook was tried and let go again. fentry and kprobe hooks are not part of this \
-         version."
-    )
+    writeln!(out, "\nEach was tried and let go again; `used` is what observer takes by itself.")
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Diagnosis, HookState, hook_state, signal_state, table};
-    use crate::{
-        bpf::{
-            attach::Verdict,
-            table::{PROBES, Signal},
-        },
-        report::model::Via,
-    };
+    use super::{CandidateState, Diagnosis, SignalState, table};
 
-    fn hooks(refused: &str) -> Vec<HookState> {
-        PROBES
-            .iter()
-            .map(|probe| {
-                let verdict = if probe.hook == refused {
-                    Verdict::Refused { reason: "EPERM".into(), details: "the whole log".into() }
-                } else {
-                    Verdict::Attached
-                };
-                hook_state(probe, verdict)
-            })
-            .collect()
-    }
-
-    #[test]
-    fn a_signal_is_lost_with_any_of_its_hooks() {
-        assert_eq!(signal_state(Signal::Wakeups, &hooks("")).via, Via::Tracepoint);
-        for probe in PROBES {
-            for signal in probe.signals {
-                let state = signal_state(*signal, &hooks(probe.hook));
-                assert_eq!(state.via, Via::None);
-                assert_eq!(state.lost, Some(signal.loss()));
-            }
-        }
-        assert_eq!(signal_state(Signal::Accepts, &hooks("napi_poll")).via, Via::Tracepoint);
-    }
-
-    #[test]
-    fn the_table_names_the_refused_hook_and_shows_the_log_when_asked() {
-        let hooks = hooks("sk_data_ready");
-        let signals = Signal::ALL.map(|signal| signal_state(signal, &hooks)).into();
-        let diagnosis = Diagnosis {
+    fn diagnosis() -> Diagnosis {
+        let refused = || CandidateState {
+            provider: "fentry",
+            usable: false,
+            hooks: vec!["sock_def_readable"],
+            refused_at: Some("sock_def_readable"),
+            reason: Some("Operation not permitted".into()),
+            details: Some("the whole log".into()),
+        };
+        let used = CandidateState {
+            provider: "tracepoint",
+            usable: true,
+            hooks: vec!["sched_waking", "sk_data_ready", "napi_poll", "inet_sock_set_state"],
+            refused_at: None,
+            reason: None,
+            details: None,
+        };
+        let state = |signal, via, candidates| SignalState {
+            signal,
+            via,
+            lost: "no herd ratio",
+            candidates,
+        };
+        Diagnosis {
             kernel: "6.1".into(),
             arch: "x86_64".into(),
             cpus: 2,
-            refusal: Some("no tracepoint".into()),
-            signals,
-            hooks,
-        };
+            refusal: None,
+            signals: vec![
+                state("wakeups", "tracepoint", vec![refused(), used]),
+                state("accepts", "none", vec![refused()]),
+            ],
+        }
+    }
+
+    #[test]
+    fn the_table_names_what_is_used_and_why_the_rest_is_not() {
         let print = |verbose| {
             let mut out = Vec::new();
-            table(&mut out, &diagnosis, verbose).expect("a table");
+            table(&mut out, &diagnosis(), verbose).expect("a table");
             String::from_utf8(out).expect("text")
         };
-        assert!(print(0).contains("observer cannot run here: no tracepoint"));
-        assert!(print(0).contains("EPERM"));
-        assert!(!print(0).contains("the whole log"));
+        let text = print(0);
+        assert!(text.contains("observer can run here"), "{text}");
+        assert!(text.contains("sock_def_readable: Operation not permitted"), "{text}");
+        assert!(text.contains("tracepoint  used"), "{text}");
+        assert!(text.contains("without it: no herd ratio"), "{text}");
+        assert!(!text.contains("the whole log"), "{text}");
         assert!(print(1).contains("the whole log"));
-        assert!(print(1).lines().all(|line| line.chars().count() <= 100));
+        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
     }
 }

@@ -43,10 +43,8 @@ impl std::error::Error for Failure {}
 /// The exit code for an error: that of the [`Failure`] in its chain, or 1.
 #[must_use]
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    let status = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<Failure>())
-        .map_or(Status::Failed, |failure| failure.status);
+    // anyhow looks into what was given as context too, which the chain of causes does not show.
+    let status = error.downcast_ref::<Failure>().map_or(Status::Failed, |failure| failure.status);
     ExitCode::from(status as u8)
 }
 
@@ -95,6 +93,9 @@ mod tests {
     fn a_failure_keeps_its_status_below_context() {
         let error = Err::<(), _>(Failure::not_possible("no BTF")).context("cannot start");
         let code = format!("{:?}", super::exit_code(&error.expect_err("an error")));
+        assert!(code.contains('4'), "{code}");
+        let above = anyhow!("EPERM").context(Failure::not_possible("refused"));
+        let code = format!("{:?}", super::exit_code(&above.context("cannot start")));
         assert!(code.contains('4'), "{code}");
     }
 }

@@ -1,7 +1,7 @@
-//! The decision: which probes to attach, from what the host has and what was asked for.
+//! The decision: which probes to try for each signal, from what the host has and what was asked for.
 
 use crate::{
-    bpf::table::{Kind, PROBES, Probe, Signal, When},
+    bpf::table::{Kind, PROBES, Probe, Provider, Signal, When},
     cli::ProviderArg,
     fail::Failure,
     kernel::{btf::Layout, facts::Facts},
@@ -31,20 +31,31 @@ pub struct Sizes {
     pub tasks: u32,
     /// Processes below those that `--pid` names.
     pub tree: u32,
+    /// Accept calls that are under way when the window opens.
+    pub in_flight: u32,
 }
 
-/// What to load and attach.
+/// One way to have a signal: all of its probes, or none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The kind of hooks.
+    pub provider: Provider,
+    /// The probes with the hook of each that this kernel has, in the order of attaching.
+    pub probes: Vec<(&'static Probe, &'static str)>,
+}
+
+/// What to load, and what to try.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// In the order of attaching.
-    pub probes: Vec<&'static Probe>,
+    /// For each signal, in the order of attaching: the candidates, the preferred first.
+    pub signals: Vec<(Signal, Vec<Candidate>)>,
     /// Where the kernel's fields lie.
     pub layout: Layout,
     /// Sizes of the kernel maps.
     pub sizes: Sizes,
 }
 
-/// Decides what to attach.
+/// Decides what to try.
 ///
 /// # Errors
 ///
@@ -61,37 +72,77 @@ pub fn plan(facts: &Facts, request: Request) -> Result<Plan, Failure> {
             "{reason}; observer needs a kernel built with CONFIG_DEBUG_INFO_BTF"
         ))
     })?;
-    match request.provider {
-        ProviderArg::Auto | ProviderArg::Tracepoint => {}
-        ProviderArg::Fentry | ProviderArg::Kprobe => {
-            return Err(Failure::not_possible(
-                "this version of observer has tracepoint programs only; use --provider tracepoint \
-                 or leave the flag out",
-            ));
+    if request.provider == ProviderArg::Kprobe {
+        return Err(Failure::not_possible(
+            "this version of observer has no kprobe programs; use --provider fentry or \
+             --provider tracepoint, or leave the flag out",
+        ));
+    }
+    let mut signals = Vec::new();
+    for signal in Signal::ALL {
+        let allowed = Provider::ALL.into_iter().filter(|one| one.is_allowed(request.provider));
+        let mut missing = Vec::new();
+        let candidates: Vec<_> = allowed
+            .filter_map(|provider| {
+                candidate(facts, request, signal, provider).map_err(|one| missing.push(one)).ok()
+            })
+            .collect();
+        if candidates.is_empty() {
+            return Err(cannot_have(facts, signal, &missing));
         }
+        signals.push((signal, candidates));
     }
-    let probes: Vec<_> =
-        PROBES.iter().filter(|probe| probe.when == When::Always || request.pid_filter).collect();
-    if let Some(missing) = probes.iter().find(|probe| !can_attach(probe, facts)) {
-        let lost: Vec<_> = missing.signals.iter().map(|signal| Signal::loss(*signal)).collect();
-        let since =
-            missing.since.map_or_else(String::new, |since| format!(" ({since} and later have it)"));
-        return Err(Failure::not_possible(format!(
-            "this kernel ({}) has no tracepoint {}{since}; without it: {}",
-            facts.kernel,
-            missing.hook,
-            lost.join("; ")
-        )));
-    }
-    Ok(Plan { probes, layout: layout.clone(), sizes: sizes(request) })
+    Ok(Plan { signals, layout: layout.clone(), sizes: sizes(request) })
 }
 
-/// Whether the host has what a probe attaches to.
+/// One way to have a signal on this host, or the first probe whose hook is missing.
+///
+/// # Errors
+///
+/// The probe that this kernel has no hook for.
+pub fn candidate(
+    facts: &Facts,
+    request: Request,
+    signal: Signal,
+    provider: Provider,
+) -> Result<Candidate, &'static Probe> {
+    let probes = PROBES
+        .iter()
+        .filter(|probe| probe.is_for(signal, provider))
+        .filter(|probe| match probe.when {
+            When::Always | When::InFlight => true,
+            When::PidFilter => request.pid_filter,
+        })
+        .map(|probe| hook(probe, facts).map(|hook| (probe, hook)).ok_or(probe))
+        .collect::<Result<Vec<_>, _>>()?;
+    Ok(Candidate { provider, probes })
+}
+
+/// The hook of a probe that this kernel has.
 #[must_use]
-pub fn can_attach(probe: &Probe, facts: &Facts) -> bool {
-    match probe.kind {
-        Kind::BtfTracepoint => facts.tracepoints.contains(probe.hook),
-    }
+pub fn hook(probe: &Probe, facts: &Facts) -> Option<&'static str> {
+    let there = match probe.kind {
+        Kind::BtfTracepoint => &facts.tracepoints,
+        Kind::Fentry | Kind::Fexit => &facts.functions,
+    };
+    probe.hooks.iter().copied().find(|hook| there.contains(hook))
+}
+
+fn cannot_have(facts: &Facts, signal: Signal, missing: &[&Probe]) -> Failure {
+    let hooks: Vec<_> = missing
+        .iter()
+        .map(|probe| match probe.since {
+            Some(since) => format!("{} ({since} and later have it)", probe.hook()),
+            None => probe.hook().to_owned(),
+        })
+        .collect();
+    Failure::not_possible(format!(
+        "this kernel ({}) does not give {}: it has no {}; without it: {}",
+        facts.kernel,
+        signal.name(),
+        hooks.join(" and no "),
+        signal.loss()
+    ))
 }
 
 /// Room for what exists twice over, and for a busy host's worth beside it. What has no room is
@@ -106,6 +157,7 @@ fn sizes(request: Request) -> Sizes {
         workers: fit(workers),
         tasks: 32_768,
         tree: if request.pid_filter { 32_768 } else { 1 },
+        in_flight: 16_384,
     }
 }
 
@@ -115,7 +167,7 @@ mod tests {
 
     use super::{Plan, Request, plan};
     use crate::{
-        bpf::table::{PROBES, tracepoints},
+        bpf::table::{PROBES, Provider, Signal, functions, tracepoints},
         cli::ProviderArg,
         fail::{Failure, Status},
         kernel::{btf::Layout, facts::Facts},
@@ -128,7 +180,15 @@ mod tests {
             missing_capabilities: Vec::new(),
             layout: Ok(Layout::default()),
             tracepoints: tracepoints().into_iter().collect::<BTreeSet<_>>(),
+            functions: functions().into_iter().collect::<BTreeSet<_>>(),
         }
+    }
+
+    fn without(hook: &str) -> Facts {
+        let mut facts = facts();
+        facts.tracepoints.remove(hook);
+        facts.functions.remove(hook);
+        facts
     }
 
     const REQUEST: Request =
@@ -141,24 +201,67 @@ mod tests {
         sentence
     }
 
+    fn providers(plan: &Plan, signal: Signal) -> Vec<Provider> {
+        let (_, candidates) =
+            plan.signals.iter().find(|(one, _)| *one == signal).expect("every signal");
+        candidates.iter().map(|candidate| candidate.provider).collect()
+    }
+
     #[test]
-    fn a_host_that_has_everything_gets_every_probe() {
-        let Plan { probes, .. } = plan(&facts(), REQUEST).expect("a plan");
-        assert_eq!(probes.len(), PROBES.len());
-        let without = plan(&facts(), Request { pid_filter: false, ..REQUEST }).expect("a plan");
-        assert_eq!(without.probes.len(), PROBES.len() - 1);
-        assert!(without.probes.iter().all(|probe| probe.program != "process_fork"));
+    fn a_host_that_has_everything_prefers_fentry_for_every_signal() {
+        let plan = plan(&facts(), REQUEST).expect("a plan");
+        for signal in Signal::ALL {
+            assert_eq!(providers(&plan, signal), [Provider::Fentry, Provider::Tracepoint]);
+        }
+    }
+
+    #[test]
+    fn forks_are_followed_only_where_processes_were_named() {
+        let has_fork = |pid_filter| {
+            let plan = plan(&facts(), Request { pid_filter, ..REQUEST }).expect("a plan");
+            plan.signals
+                .iter()
+                .flat_map(|(_, candidates)| candidates)
+                .flat_map(|candidate| &candidate.probes)
+                .any(|(probe, _)| probe.program == "process_fork")
+        };
+        assert!(has_fork(true));
+        assert!(!has_fork(false));
+    }
+
+    #[test]
+    fn a_missing_function_leaves_the_tracepoints_of_its_signal() {
+        for function in ["inet_csk_accept", "sock_def_readable", "tcp_v4_syn_recv_sock"] {
+            let plan = plan(&without(function), REQUEST).expect("a plan");
+            for signal in Signal::ALL {
+                let served = PROBES.iter().any(|probe| {
+                    probe.hooks == [function] && probe.is_for(signal, Provider::Fentry)
+                });
+                let first = providers(&plan, signal)[0];
+                assert_eq!(first == Provider::Tracepoint, served, "{function} {}", signal.name());
+            }
+        }
+    }
+
+    #[test]
+    fn the_older_name_of_a_function_serves_as_well() {
+        let plan = plan(&without("ep_done_scan"), REQUEST).expect("a plan");
+        assert_eq!(providers(&plan, Signal::Wakeups)[0], Provider::Fentry);
+        let hooks: Vec<_> = plan.signals[3].1[0].probes.iter().map(|(_, hook)| *hook).collect();
+        assert!(hooks.contains(&"ep_scan_ready_list"), "{hooks:?}");
     }
 
     #[test]
     fn each_tracepoint_that_is_taken_away_is_named_with_what_is_lost() {
-        for probe in PROBES {
-            let mut facts = facts();
-            facts.tracepoints.remove(probe.hook);
-            let sentence = refusal(&facts, REQUEST);
-            assert!(sentence.contains(probe.hook), "{sentence}");
+        let forced = Request { provider: ProviderArg::Tracepoint, ..REQUEST };
+        for hook in tracepoints() {
+            let sentence = refusal(&without(hook), forced);
+            assert!(sentence.contains(hook), "{sentence}");
             assert!(sentence.contains("without it"), "{sentence}");
         }
+        // A kernel before 6.3 still has the functions.
+        let older = plan(&without("sk_data_ready"), REQUEST).expect("a plan");
+        assert_eq!(providers(&older, Signal::Wakeups), [Provider::Fentry]);
     }
 
     #[test]
@@ -176,14 +279,18 @@ mod tests {
     }
 
     #[test]
-    fn a_provider_that_is_not_there_is_refused_and_the_one_that_is_is_not() {
-        for provider in [ProviderArg::Fentry, ProviderArg::Kprobe] {
-            assert!(
-                refusal(&facts(), Request { provider, ..REQUEST })
-                    .contains("--provider tracepoint")
-            );
+    fn a_forced_provider_is_the_only_candidate() {
+        for (argument, provider) in [
+            (ProviderArg::Fentry, Provider::Fentry),
+            (ProviderArg::Tracepoint, Provider::Tracepoint),
+        ] {
+            let plan = plan(&facts(), Request { provider: argument, ..REQUEST }).expect("a plan");
+            for signal in Signal::ALL {
+                assert_eq!(providers(&plan, signal), [provider]);
+            }
         }
-        assert!(plan(&facts(), Request { provider: ProviderArg::Tracepoint, ..REQUEST }).is_ok());
+        let kprobe = Request { provider: ProviderArg::Kprobe, ..REQUEST };
+        assert!(refusal(&facts(), kprobe).contains("--provider tracepoint"));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::{
 use anyhow::Result;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use observer_common::{
-    config::Control,
+    config::{Control, READY_QUEUES, READY_WAKES},
     counters::FLAG_OF_TREE,
     event::{Event, EventKind},
 };
@@ -16,12 +16,12 @@ use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::{
     bpf::{
-        attach::attach_all,
+        attach::{Attached, attach_all},
         events,
         load::{Loaded, load},
         snapshot::{Maps, Snapshot},
         status::missed_runs,
-        table,
+        table::{self, Signal},
     },
     cli::WatchArgs,
     fail::Failure,
@@ -46,6 +46,9 @@ const SCAN_SHARE: u32 = 50;
 /// A window that is open.
 pub struct Session {
     loaded: Loaded,
+    attached: Attached,
+    /// What `sk_data_ready` is there for.
+    ready: u32,
     maps: Maps,
     host: Host,
     selection: Selection,
@@ -83,7 +86,7 @@ impl Session {
             ))
             .into());
         }
-        let facts = Facts::gather(&table::tracepoints());
+        let facts = Facts::gather(&table::tracepoints(), &table::functions());
         let existing = namespaces::look_at_all().values().map(|one| one.sockets.len()).sum();
         let request = Request {
             provider: args.provider,
@@ -96,7 +99,7 @@ impl Session {
         // that do not fit say so themselves.
         let _unchanged = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
         let mut loaded = load(&plan, args.verbose >= 2)?;
-        attach_all(&mut loaded, &plan.probes)?;
+        let mut attached = attach_all(&mut loaded, &plan)?;
         let receiver = events::listen(&mut loaded.ebpf)?;
         let mut maps = Maps::take(&mut loaded.ebpf)?;
         // Forks are followed from here on, so that no child slips through between the two.
@@ -107,7 +110,14 @@ impl Session {
         }
         let host = Host { kernel: facts.kernel, arch: facts.arch, cpus: online_cpus() };
         let namespaces = namespaces::look_at_all();
-        maps.control(Control { open: 1, interval: 0 })?;
+        if attached.provider(Signal::Accepts) == Some(table::Provider::Fentry) {
+            note_in_flight(&mut maps, &namespaces)?;
+        }
+        if !maps.any_in_flight() {
+            attached.release_in_flight();
+        }
+        let ready = ready_roles(&attached);
+        maps.control(Control { open: 1, interval: 0, ready, zero: 0 })?;
         let point = || Point {
             wall: SystemTime::now(),
             clock: Instant::now(),
@@ -119,6 +129,8 @@ impl Session {
             start: point(),
             last: point(),
             loaded,
+            attached,
+            ready,
             maps,
             host,
             selection: Selection::new(args.filters.clone()),
@@ -137,6 +149,28 @@ impl Session {
     /// The object, for the debug lines of the kernel programs.
     pub fn loaded(&mut self) -> &mut Loaded {
         &mut self.loaded
+    }
+
+    /// What each signal comes from. Every provider sees every event; wakeups that were attributed by
+    /// what waker and woken were doing make the number an estimate, by at most as many.
+    #[must_use]
+    pub fn providers(&self, inferred: u64) -> Providers {
+        let of = |signal| match self.attached.provider(signal) {
+            Some(table::Provider::Fentry) => Via::Fentry,
+            Some(table::Provider::Tracepoint) => Via::Tracepoint,
+            None => Via::None,
+        };
+        let exact = |signal| Provider { via: of(signal), exact: true, inferred: None };
+        Providers {
+            wakeups: Provider {
+                via: of(Signal::Wakeups),
+                exact: inferred == 0,
+                inferred: (inferred != 0).then_some(inferred),
+            },
+            accepts: exact(Signal::Accepts),
+            handshakes: exact(Signal::Handshakes),
+            drops: Provider { via: Via::None, exact: false, inferred: None },
+        }
     }
 
     /// How many listeners are chosen now.
@@ -179,7 +213,7 @@ impl Session {
         let report = self.report(&self.last, &now, &difference, WindowKind::Interval);
         self.last = now;
         self.interval += 1;
-        self.maps.control(Control { open: 1, interval: self.interval })?;
+        self.control(1)?;
         Ok(report)
     }
 
@@ -198,8 +232,12 @@ impl Session {
     ///
     /// When the kernel maps cannot be read.
     pub fn finish(&mut self) -> Result<Report> {
-        self.maps.control(Control { open: 0, interval: self.interval })?;
+        self.control(0)?;
         self.total(true)
+    }
+
+    fn control(&mut self, open: u32) -> Result<()> {
+        self.maps.control(Control { open, interval: self.interval, ready: self.ready, zero: 0 })
     }
 
     fn total(&mut self, last: bool) -> Result<Report> {
@@ -213,6 +251,9 @@ impl Session {
 
     /// Reads the maps, and settles what is decided by now.
     fn read(&mut self) -> Result<Snapshot> {
+        if !self.maps.any_in_flight() {
+            self.attached.release_in_flight();
+        }
         let mut counted = self.maps.read()?;
         counted.leave_out_strangers(|pid, listener| {
             // Of a process that is gone nobody can say any more what it held: it stays.
@@ -296,7 +337,7 @@ impl Session {
                 seconds: to.clock.duration_since(from.clock).as_secs_f64(),
                 kind,
             },
-            providers: providers(counted.misc.inferred),
+            providers: self.providers(counted.misc.inferred),
             counted,
             before: &from.namespaces,
             now: &to.namespaces,
@@ -308,16 +349,23 @@ impl Session {
     }
 }
 
-/// What each signal comes from. Wakeups by tracepoints see every event; those that were attributed
-/// by what waker and woken were doing make the number an estimate, by at most as many.
-#[must_use]
-pub fn providers(inferred: u64) -> Providers {
-    let tracepoint =
-        |exact| Provider { via: Via::Tracepoint, exact, inferred: (!exact).then_some(inferred) };
-    Providers {
-        wakeups: tracepoint(inferred == 0),
-        accepts: tracepoint(true),
-        handshakes: tracepoint(true),
-        drops: Provider { via: Via::None, exact: false, inferred: None },
+/// Finds the tasks that are blocked in accept now: exit programs do not run for their calls.
+fn note_in_flight(maps: &mut Maps, namespaces: &BTreeMap<u64, Namespace>) -> Result<()> {
+    let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
+    let all = sockets.map(|socket| socket.inode).collect();
+    for (listener, holdings) in holders::scan(&all) {
+        for waiter in waiters::in_accept(&holdings) {
+            maps.add_in_flight(waiter.tid, listener)?;
+        }
     }
+    Ok(())
+}
+
+/// What `sk_data_ready` has to do: only what no better hook does.
+fn ready_roles(attached: &Attached) -> u32 {
+    let role = |signal, role| match attached.provider(signal) {
+        Some(table::Provider::Tracepoint) => role,
+        _ => 0,
+    };
+    role(Signal::Handshakes, READY_QUEUES) | role(Signal::Wakeups, READY_WAKES)
 }

@@ -17,12 +17,7 @@ use tokio::{
 };
 
 use crate::{
-    cli::WatchArgs,
-    fail::Failure,
-    logging,
-    output::Output,
-    readiness::readable,
-    session::{self, Session},
+    cli::WatchArgs, fail::Failure, logging, output::Output, readiness::readable, session::Session,
     view::table::heading,
 };
 
@@ -110,7 +105,7 @@ fn announce(session: &Session, args: &WatchArgs) {
         1 => "1 listener".to_owned(),
         count => format!("{count} listeners"),
     };
-    let hooks = heading::hooks(&session::providers(0)).0;
+    let hooks = heading::hooks(&session.providers(0)).0;
     // Nobody listening on standard error is no reason to stop.
     let _closed = writeln!(stderr, "observing {listeners}: {hooks}");
     if session.chosen() == 0 && !args.filters.pid.is_empty() {

@@ -1,23 +1,28 @@
 //! Attaching: the only place that tells program kinds apart.
 
+use std::{any::Any, collections::BTreeMap};
+
 use anyhow::{Context as _, Result, anyhow};
-use aya::programs::{BtfTracePoint, Program};
+use aya::programs::{BtfTracePoint, FEntry, FExit, Program, ProgramError};
 
 use crate::{
     bpf::{
         load::Loaded,
-        table::{Kind, Probe},
+        table::{Kind, PROBES, Probe, Provider, Signal, When},
     },
     fail::Failure,
+    plan::{Candidate, Plan},
 };
 
-/// What became of a probe.
+/// What became of a candidate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It runs.
+    /// Its probes run.
     Attached,
-    /// It does not, and why: a short reason, and the kernel's own words.
+    /// One of its probes was refused.
     Refused {
+        /// Which one.
+        probe: &'static str,
         /// One line.
         reason: String,
         /// Everything that is known, the verifier's log included.
@@ -25,57 +30,157 @@ pub enum Verdict {
     },
 }
 
-/// Loads and attaches one probe.
+/// One candidate that was tried.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Trial {
+    /// The signal.
+    pub signal: Signal,
+    /// The kind of hooks.
+    pub provider: Provider,
+    /// What became of it.
+    pub verdict: Verdict,
+}
+
+/// What keeps a program attached: dropping it detaches.
+type Link = Box<dyn Any + Send>;
+
+/// Links that keep programs attached, and what was tried on the way.
+#[derive(Default)]
+pub struct Attached {
+    links: BTreeMap<&'static str, Link>,
+    /// Candidates in the order in which they were tried.
+    pub trials: Vec<Trial>,
+}
+
+impl Attached {
+    /// Lets the probes go that are there for accept calls of before the window.
+    pub fn release_in_flight(&mut self) {
+        for probe in PROBES.iter().filter(|probe| probe.when == When::InFlight) {
+            self.links.remove(probe.program);
+        }
+    }
+
+    /// Which provider a signal comes from.
+    #[must_use]
+    pub fn provider(&self, signal: Signal) -> Option<Provider> {
+        self.trials
+            .iter()
+            .find(|trial| trial.signal == signal && trial.verdict == Verdict::Attached)
+            .map(|trial| trial.provider)
+    }
+}
+
+/// For each signal of the plan, tries the candidates until one is attached.
 ///
 /// # Errors
 ///
-/// When the verifier, the kernel's policy or the hook's absence refuses it.
-pub fn attach(loaded: &mut Loaded, probe: &Probe) -> Result<()> {
+/// A [`Failure`] that names the first signal which the kernel refused altogether, with its words
+/// below.
+pub fn attach_all(loaded: &mut Loaded, plan: &Plan) -> Result<Attached> {
+    let mut attached = Attached::default();
+    for (signal, candidates) in &plan.signals {
+        let had = candidates.iter().any(|candidate| {
+            attach_candidate(loaded, &mut attached, *signal, candidate);
+            attached.provider(*signal).is_some()
+        });
+        if !had {
+            return Err(refused(*signal, &attached.trials));
+        }
+    }
+    Ok(attached)
+}
+
+/// Attaches the probes of one candidate, or none of them.
+pub fn attach_candidate(
+    loaded: &mut Loaded,
+    attached: &mut Attached,
+    signal: Signal,
+    candidate: &Candidate,
+) {
+    let mut added = BTreeMap::new();
+    let mut verdict = Verdict::Attached;
+    for (probe, hook) in &candidate.probes {
+        // A probe may serve several signals.
+        if attached.links.contains_key(probe.program) {
+            continue;
+        }
+        match attach(loaded, probe, hook) {
+            Ok(link) => drop(added.insert(probe.program, link)),
+            Err(error) => {
+                log::debug!("{} by {}: {error:#}", signal.name(), candidate.provider.name());
+                verdict = Verdict::Refused {
+                    probe: hook,
+                    reason: reason(&error),
+                    details: format!("{error:#}"),
+                };
+                break;
+            }
+        }
+    }
+    if verdict == Verdict::Attached {
+        attached.links.append(&mut added);
+    }
+    attached.trials.push(Trial { signal, provider: candidate.provider, verdict });
+}
+
+/// Loads and attaches one probe.
+fn attach(loaded: &mut Loaded, probe: &Probe, hook: &str) -> Result<Link> {
     let Loaded { ebpf, btf } = loaded;
     let program: &mut Program = ebpf
         .program_mut(probe.program)
         .ok_or_else(|| anyhow!("the object has no program {}", probe.program))?;
-    match probe.kind {
+    let link: Link = match probe.kind {
         Kind::BtfTracepoint => {
             let program: &mut BtfTracePoint = program.try_into()?;
-            program.load(probe.hook, btf).context("the kernel refused to load it")?;
-            program.attach().context("the kernel refused to attach it")?;
+            unless_loaded(program.load(hook, btf))?;
+            let link = program.attach().context("the kernel refused to attach it")?;
+            Box::new(program.take_link(link)?)
+        }
+        Kind::Fentry => {
+            let program: &mut FEntry = program.try_into()?;
+            unless_loaded(program.load(hook, btf))?;
+            let link = program.attach().context("the kernel refused to attach it")?;
+            Box::new(program.take_link(link)?)
+        }
+        Kind::Fexit => {
+            let program: &mut FExit = program.try_into()?;
+            unless_loaded(program.load(hook, btf))?;
+            let link = program.attach().context("the kernel refused to attach it")?;
+            Box::new(program.take_link(link)?)
+        }
+    };
+    Ok(link)
+}
+
+/// A program that an earlier candidate had loaded needs only attaching.
+fn unless_loaded(result: Result<(), ProgramError>) -> Result<()> {
+    match result {
+        Err(ProgramError::AlreadyLoaded) => Ok(()),
+        result => result.context("the kernel refused to load it"),
+    }
+}
+
+/// The kernel's own word for a refusal.
+fn reason(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .find_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .map_or_else(|| error.root_cause().to_string(), ToString::to_string)
+}
+
+fn refused(signal: Signal, trials: &[Trial]) -> anyhow::Error {
+    let mut details = String::new();
+    let mut reasons = Vec::new();
+    for trial in trials.iter().filter(|trial| trial.signal == signal) {
+        if let Verdict::Refused { probe, reason, details: all } = &trial.verdict {
+            reasons.push(format!("{} at {probe}: {reason}", trial.provider.name()));
+            details.push_str(all);
+            details.push('\n');
         }
     }
-    Ok(())
-}
-
-/// Attaches every probe of a plan.
-///
-/// # Errors
-///
-/// A [`Failure`] that names the first probe which the kernel refused, with its words below.
-pub fn attach_all(loaded: &mut Loaded, probes: &[&Probe]) -> Result<()> {
-    for probe in probes {
-        attach(loaded, probe).map_err(|error| {
-            error.context(Failure::not_possible(format!(
-                "this kernel refused observer's program for {} ({}); `observer doctor` shows what \
-                 it allows",
-                probe.hook, probe.purpose
-            )))
-        })?;
-    }
-    Ok(())
-}
-
-/// Attaches one probe and says what became of it.
-#[must_use]
-pub fn attempt(loaded: &mut Loaded, probe: &Probe) -> Verdict {
-    match attach(loaded, probe) {
-        Ok(()) => Verdict::Attached,
-        Err(error) => Verdict::Refused {
-            reason: error
-                .chain()
-                .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-                .map(ToString::to_string)
-                .next()
-                .unwrap_or_else(|| error.to_string()),
-            details: format!("{error:#}"),
-        },
-    }
+    anyhow!(details.trim_end().to_owned()).context(Failure::not_possible(format!(
+        "this kernel refused every provider of {} ({}); `observer doctor` shows what it allows",
+        signal.name(),
+        reasons.join("; ")
+    )))
 }

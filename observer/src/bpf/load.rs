@@ -85,6 +85,7 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
     let waits = SyscallSet::of(WAIT_SYSCALLS);
     let epolls = SyscallSet::of(EPOLL_SYSCALLS);
     let (accept, accept4) = (libc::SYS_accept.cast_unsigned(), libc::SYS_accept4.cast_unsigned());
+    let task_registers = u8::from(plan.layout.task_registers);
     let level: u8 = if log { aya_log::Level::Debug as u8 } else { 0 };
     let mut loader = EbpfLoader::new();
     loader.btf(Some(&btf));
@@ -94,6 +95,7 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
     let (byte, mask) = &plan.layout.reuseport;
     loader
         .override_global("REUSEPORT_BYTE", byte, true)
+        .override_global("HAS_TASK_REGISTERS", &task_registers, true)
         .override_global("REUSEPORT_MASK", mask, true)
         .override_global("SYSCALL_ACCEPT", &accept, true)
         .override_global("SYSCALL_ACCEPT4", &accept4, true)
@@ -104,6 +106,7 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
         .map_max_entries("QUEUES", plan.sizes.listeners)
         .map_max_entries("WORKERS", plan.sizes.workers)
         .map_max_entries("TASKS", plan.sizes.tasks)
+        .map_max_entries("IN_FLIGHT", plan.sizes.in_flight)
         .map_max_entries("TREE", plan.sizes.tree);
     let ebpf = loader.load(OBJECT).context("the kernel refused observer's maps")?;
     Ok(Loaded { ebpf, btf })

@@ -42,6 +42,7 @@ pub struct Maps {
     tasks: BpfHashMap<MapData, u32, TaskState>,
     misc: PerCpuArray<MapData, Misc>,
     tree: BpfHashMap<MapData, u32, u32>,
+    in_flight: BpfHashMap<MapData, u32, ListenerId>,
 }
 
 impl Maps {
@@ -63,6 +64,7 @@ impl Maps {
             tasks: take("TASKS")?.try_into()?,
             misc: take("MISC")?.try_into()?,
             tree: take("TREE")?.try_into()?,
+            in_flight: take("IN_FLIGHT")?.try_into()?,
         })
     }
 
@@ -90,6 +92,23 @@ impl Maps {
     #[must_use]
     pub fn tree(&self) -> std::collections::HashSet<u32> {
         self.tree.keys().filter_map(Result::ok).collect()
+    }
+
+    /// Notes that a task is in an accept call that began before the window.
+    ///
+    /// # Errors
+    ///
+    /// When the map is full.
+    pub fn add_in_flight(&mut self, tid: u32, listener: ListenerId) -> Result<()> {
+        self.in_flight
+            .insert(tid, listener, 0)
+            .context("there are more blocked accept calls than observer can follow")
+    }
+
+    /// Whether accept calls of before the window are still under way, as far as is known.
+    #[must_use]
+    pub fn any_in_flight(&self) -> bool {
+        self.in_flight.keys().next().is_some()
     }
 
     /// What is known of one listener.
@@ -138,6 +157,7 @@ fn present<K: Pod, V>(
 
 fn merge_queue(mut sum: QueueStats, cpu: &QueueStats) -> QueueStats {
     sum.queued += cpu.queued;
+    sum.failed += cpu.failed;
     sum.depth_max = sum.depth_max.max(cpu.depth_max);
     // The latest interval wins: a CPU that saw no connection since keeps an older one's maximum.
     let latest = sum.interval.max(cpu.interval);

@@ -1,21 +1,24 @@
 //! The probes, as data: one row per kernel program.
 
+use crate::cli::ProviderArg;
+
 /// What a probe serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Signal {
-    /// Which tasks a listener wakes, and what became of each wakeup.
-    Wakeups,
-    /// Accept calls and their outcome.
-    Accepts,
-    /// Connections that enter an accept queue.
-    Handshakes,
     /// Births and deaths of listeners and of the processes that hold them.
     Life,
+    /// Connections that enter an accept queue.
+    Handshakes,
+    /// Accept calls and their outcome.
+    Accepts,
+    /// Which tasks a listener wakes, and what became of each wakeup.
+    Wakeups,
 }
 
 impl Signal {
-    /// All of them, in the order in which people read them.
-    pub const ALL: [Self; 4] = [Self::Wakeups, Self::Accepts, Self::Handshakes, Self::Life];
+    /// All of them, in the order of attaching: what opens a notification comes last, so that nothing
+    /// is seen half.
+    pub const ALL: [Self; 4] = [Self::Life, Self::Handshakes, Self::Accepts, Self::Wakeups];
 
     /// Its name in reports.
     #[must_use]
@@ -40,21 +43,50 @@ impl Signal {
     }
 }
 
+/// A family of hooks that a signal can come from. The order is that of preference: fentry and
+/// fexit see the functions themselves at the least cost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Provider {
+    /// fentry and fexit programs.
+    Fentry,
+    /// Tracepoints only.
+    Tracepoint,
+}
+
+impl Provider {
+    /// All of them, the preferred first.
+    pub const ALL: [Self; 2] = [Self::Fentry, Self::Tracepoint];
+
+    /// Its name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Fentry => "fentry",
+            Self::Tracepoint => "tracepoint",
+        }
+    }
+
+    /// Whether `--provider` allows it.
+    #[must_use]
+    pub fn is_allowed(self, argument: ProviderArg) -> bool {
+        match argument {
+            ProviderArg::Auto => true,
+            ProviderArg::Fentry => self == Self::Fentry,
+            ProviderArg::Kprobe => false,
+            ProviderArg::Tracepoint => self == Self::Tracepoint,
+        }
+    }
+}
+
 /// The kind of a program, which decides how it is loaded and attached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     /// A BTF-typed tracepoint program: needs no tracefs.
     BtfTracepoint,
-}
-
-impl Kind {
-    /// Its name for people.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::BtfTracepoint => "tp_btf",
-        }
-    }
+    /// Runs at the entry of a kernel function.
+    Fentry,
+    /// Runs at the exit of a kernel function, with its arguments and its return value.
+    Fexit,
 }
 
 /// When a probe is attached.
@@ -64,6 +96,8 @@ pub enum When {
     Always,
     /// Only when processes were named with `--pid`.
     PidFilter,
+    /// Only while accept calls are under way that began before the window.
+    InFlight,
 }
 
 /// One kernel program and where it belongs.
@@ -71,12 +105,12 @@ pub enum When {
 pub struct Probe {
     /// The program's name in the object.
     pub program: &'static str,
-    /// What it attaches to.
-    pub hook: &'static str,
+    /// What it attaches to: the first of these that the kernel has.
+    pub hooks: &'static [&'static str],
     /// How.
     pub kind: Kind,
-    /// What it serves; without it, these signals cannot be had.
-    pub signals: &'static [Signal],
+    /// What it serves, and for which provider of each signal: `None` for every provider.
+    pub serves: &'static [(Signal, Option<Provider>)],
     /// When it is attached.
     pub when: When,
     /// What it is there for.
@@ -85,76 +119,226 @@ pub struct Probe {
     pub since: Option<&'static str>,
 }
 
-/// Every probe. The order is that of attaching: what opens a notification comes last, so that
-/// nothing is seen half.
+impl Probe {
+    /// Whether a provider of a signal needs it.
+    #[must_use]
+    pub fn is_for(&self, signal: Signal, provider: Provider) -> bool {
+        self.serves
+            .iter()
+            .any(|(served, of)| *served == signal && of.is_none_or(|of| of == provider))
+    }
+
+    /// The name that people know its hook by.
+    #[must_use]
+    pub fn hook(&self) -> &'static str {
+        self.hooks.first().copied().unwrap_or(self.program)
+    }
+}
+
+use Provider::{Fentry, Tracepoint};
+use Signal::{Accepts, Handshakes, Life, Wakeups};
+
+/// A row whose probe is always attached when its provider is chosen.
+const fn probe(
+    program: &'static str,
+    hooks: &'static [&'static str],
+    kind: Kind,
+    serves: &'static [(Signal, Option<Provider>)],
+    purpose: &'static str,
+) -> Probe {
+    Probe { program, hooks, kind, serves, when: When::Always, purpose, since: None }
+}
+
+/// Every probe, in the order of attaching within a signal.
 pub const PROBES: &[Probe] = &[
     Probe {
-        program: "process_fork",
-        hook: "sched_process_fork",
-        kind: Kind::BtfTracepoint,
-        signals: &[Signal::Life],
         when: When::PidFilter,
-        purpose: "follows the descendants of the processes that --pid names",
-        since: None,
+        ..probe(
+            "process_fork",
+            &["sched_process_fork"],
+            Kind::BtfTracepoint,
+            &[(Life, None)],
+            "follows the descendants of the processes that --pid names",
+        )
     },
+    probe(
+        "set_state",
+        &["inet_sock_set_state"],
+        Kind::BtfTracepoint,
+        &[(Life, None), (Wakeups, Some(Tracepoint))],
+        "births and deaths of listeners; ends a notification",
+    ),
+    probe(
+        "syn_recv_v6_enter",
+        &["tcp_v6_syn_recv_sock"],
+        Kind::Fentry,
+        &[(Handshakes, Some(Fentry))],
+        "tells the IPv6 handshake from the IPv4 one within it",
+    ),
+    probe(
+        "syn_recv_v6",
+        &["tcp_v6_syn_recv_sock"],
+        Kind::Fexit,
+        &[(Handshakes, Some(Fentry))],
+        "handshakes that fail at the final ACK, IPv6",
+    ),
+    probe(
+        "syn_recv_v4",
+        &["tcp_v4_syn_recv_sock"],
+        Kind::Fexit,
+        &[(Handshakes, Some(Fentry))],
+        "handshakes that fail at the final ACK, IPv4",
+    ),
+    probe(
+        "hashdance_exit",
+        &["inet_csk_complete_hashdance"],
+        Kind::Fexit,
+        &[(Handshakes, Some(Fentry))],
+        "a connection entered an accept queue",
+    ),
+    probe(
+        "queue_add",
+        &["inet_csk_reqsk_queue_add"],
+        Kind::Fentry,
+        &[(Handshakes, Some(Fentry))],
+        "the same for SYN cookies and Fast Open",
+    ),
+    probe(
+        "hashdance_enter",
+        &["inet_csk_complete_hashdance"],
+        Kind::Fentry,
+        &[(Handshakes, Some(Fentry))],
+        "a connection enters an accept queue",
+    ),
+    probe(
+        "sys_accept_exit",
+        &["__sys_accept4"],
+        Kind::Fexit,
+        &[(Accepts, Some(Fentry))],
+        "accept calls that fail, and why",
+    ),
+    probe(
+        "accept_exit",
+        &["inet_csk_accept"],
+        Kind::Fexit,
+        &[(Accepts, Some(Fentry))],
+        "connections taken from an accept queue, by whomever",
+    ),
     Probe {
-        program: "task_exit",
-        hook: "sched_process_exit",
-        kind: Kind::BtfTracepoint,
-        signals: &[Signal::Wakeups],
-        when: When::Always,
-        purpose: "settles the wakeup of a task that ends",
-        since: None,
+        when: When::InFlight,
+        ..probe(
+            "installed",
+            &["fd_install"],
+            Kind::Fentry,
+            &[(Accepts, Some(Fentry))],
+            "accept calls that were under way when the window opened",
+        )
     },
+    probe(
+        "syscall_exit",
+        &["sys_exit"],
+        Kind::BtfTracepoint,
+        &[(Accepts, Some(Tracepoint))],
+        "results of accept and accept4",
+    ),
+    probe(
+        "task_exit",
+        &["sched_process_exit"],
+        Kind::BtfTracepoint,
+        &[(Wakeups, None)],
+        "settles the wakeup of a task that ends",
+    ),
+    probe(
+        "napi_done",
+        &["napi_poll"],
+        Kind::BtfTracepoint,
+        &[(Wakeups, Some(Tracepoint))],
+        "ends a notification",
+    ),
+    probe(
+        "waking",
+        &["sched_waking"],
+        Kind::BtfTracepoint,
+        &[(Wakeups, None)],
+        "tasks woken within a notification",
+    ),
+    probe(
+        "scan_exit",
+        &["ep_done_scan", "ep_scan_ready_list"],
+        Kind::Fexit,
+        &[(Wakeups, Some(Fentry))],
+        "ends what one waiter of a shared epoll instance passes on",
+    ),
+    probe(
+        "scan_enter",
+        &["ep_done_scan", "ep_scan_ready_list"],
+        Kind::Fentry,
+        &[(Wakeups, Some(Fentry))],
+        "wakeups that one waiter of a shared epoll instance passes on",
+    ),
+    probe(
+        "readable_exit",
+        &["sock_def_readable"],
+        Kind::Fexit,
+        &[(Wakeups, Some(Fentry))],
+        "ends a notification",
+    ),
+    probe(
+        "readable_enter",
+        &["sock_def_readable"],
+        Kind::Fentry,
+        &[(Wakeups, Some(Fentry))],
+        "begins a notification",
+    ),
     Probe {
-        program: "set_state",
-        hook: "inet_sock_set_state",
-        kind: Kind::BtfTracepoint,
-        signals: &[Signal::Life, Signal::Wakeups],
-        when: When::Always,
-        purpose: "births and deaths of listeners; ends a notification",
-        since: None,
-    },
-    Probe {
-        program: "napi_done",
-        hook: "napi_poll",
-        kind: Kind::BtfTracepoint,
-        signals: &[Signal::Wakeups],
-        when: When::Always,
-        purpose: "ends a notification",
-        since: None,
-    },
-    Probe {
-        program: "syscall_exit",
-        hook: "sys_exit",
-        kind: Kind::BtfTracepoint,
-        signals: &[Signal::Accepts],
-        when: When::Always,
-        purpose: "results of accept and accept4",
-        since: None,
-    },
-    Probe {
-        program: "waking",
-        hook: "sched_waking",
-        kind: Kind::BtfTracepoint,
-        signals: &[Signal::Wakeups],
-        when: When::Always,
-        purpose: "tasks woken within a notification",
-        since: None,
-    },
-    Probe {
-        program: "data_ready",
-        hook: "sk_data_ready",
-        kind: Kind::BtfTracepoint,
-        signals: &[Signal::Wakeups, Signal::Handshakes],
-        when: When::Always,
-        purpose: "a connection entered an accept queue; begins the notification",
         since: Some("Linux 6.3"),
+        ..probe(
+            "data_ready",
+            &["sk_data_ready"],
+            Kind::BtfTracepoint,
+            &[(Handshakes, Some(Tracepoint)), (Wakeups, Some(Tracepoint))],
+            "a connection entered an accept queue; begins a notification",
+        )
     },
 ];
 
 /// The tracepoints that the table names.
 #[must_use]
 pub fn tracepoints() -> Vec<&'static str> {
-    PROBES.iter().map(|probe| probe.hook).collect()
+    hooks(|kind| kind == Kind::BtfTracepoint)
+}
+
+/// The functions that the table names.
+#[must_use]
+pub fn functions() -> Vec<&'static str> {
+    hooks(|kind| kind != Kind::BtfTracepoint)
+}
+
+fn hooks(wanted: impl Fn(Kind) -> bool) -> Vec<&'static str> {
+    let probes = PROBES.iter().filter(|probe| wanted(probe.kind));
+    probes.flat_map(|probe| probe.hooks).copied().collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{PROBES, Provider, Signal};
+
+    #[test]
+    fn every_provider_of_every_signal_has_a_probe() {
+        for signal in Signal::ALL {
+            for provider in Provider::ALL {
+                let any = PROBES.iter().any(|probe| probe.is_for(signal, provider));
+                assert!(any, "{} by {}", signal.name(), provider.name());
+            }
+        }
+    }
+
+    #[test]
+    fn programs_are_named_once_and_have_a_hook() {
+        let names: BTreeSet<_> = PROBES.iter().map(|probe| probe.program).collect();
+        assert_eq!(names.len(), PROBES.len());
+        assert!(PROBES.iter().all(|probe| !probe.hooks.is_empty() && !probe.serves.is_empty()));
+    }
 }

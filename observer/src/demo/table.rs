@@ -237,7 +237,11 @@ kernel's count of its workers' sleeps.
         assert!(text.contains(
             "epoll-exclusive: observer counted 199 accepts and 120 EAGAIN, the server itself 200"
         ));
-        assert!(text.contains("~ is an estimate") && text.contains("~1280") && text.contains("~-"));
+        assert!(
+            text.contains("~ : wakeups that one waiter")
+                && text.contains("~1280")
+                && text.contains("~-")
+        );
         assert!(!text.contains("These agree"));
         assert!(!text.contains("count of sleeps"));
         all[3].wakeups_agree = false;

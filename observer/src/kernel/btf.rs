@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use btfparse::{
     Error as BtfError, ErrorKind, Integer32Value, Offset, Readable, TypeInformation, TypeVariant,
 };
-use observer_common::fields::{ENUMERATORS, FIELDS};
+use observer_common::fields::{ARGUMENT_COUNTS, ENUMERATORS, FIELDS};
 
 /// Where the kernel publishes its type information.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -16,6 +16,8 @@ pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
 pub struct Layout {
     /// Offsets in bytes, and enumerators.
     pub globals: BTreeMap<&'static str, u32>,
+    /// Whether the helper `bpf_task_pt_regs` is there.
+    pub task_registers: bool,
     /// Byte of `sock` that `skc_reuseport` is a bit of, and that bit as a mask.
     pub reuseport: (u32, u32),
 }
@@ -99,13 +101,41 @@ impl Types {
         if size != 1 {
             bail!("sock.skc_reuseport is {size} bits wide, not one");
         }
-        Ok(Layout { globals, reuseport: (bit / 8, 1 << (bit % 8)) })
+        for (global, function) in ARGUMENT_COUNTS {
+            // A function that is not there is not attached to, and its number is not asked for.
+            globals.insert(*global, self.argument_count(function).unwrap_or(u32::MAX));
+        }
+        let task_registers = self.enumerator("BPF_FUNC_task_pt_regs").is_ok();
+        Ok(Layout { globals, task_registers, reuseport: (bit / 8, 1 << (bit % 8)) })
     }
 
     /// Whether the kernel has this typedef: `btf_trace_NAME` says that tracepoint NAME is there
     /// for BTF-typed programs.
     pub fn has_tracepoint(&self, name: &str) -> bool {
         self.information.id_of(&format!("btf_trace_{name}")).is_some()
+    }
+
+    /// Whether the kernel has a function that programs can attach to by its type.
+    pub fn has_function(&self, name: &str) -> bool {
+        self.function(name).is_some()
+    }
+
+    fn function(&self, name: &str) -> Option<&btfparse::Func> {
+        // A struct may have the same name, and names lead to one id only.
+        self.information.get().values().find_map(|variant| match variant {
+            TypeVariant::Func(found) if found.name().as_deref() == Some(name) => Some(found),
+            _ => None,
+        })
+    }
+
+    fn argument_count(&self, name: &str) -> Option<u32> {
+        let prototype = self.information.from_id(*self.function(name)?.prototype_tid())?;
+        match prototype {
+            TypeVariant::FuncProto(prototype) => {
+                u32::try_from(prototype.parameter_list().len()).ok()
+            }
+            _ => None,
+        }
     }
 
     fn byte_offset(&self, container: &str, path: &str) -> Result<u32> {

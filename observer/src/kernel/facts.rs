@@ -19,6 +19,8 @@ pub struct Facts {
     pub layout: Result<Layout, String>,
     /// Tracepoints that BTF-typed programs can attach to, of those that observer knows.
     pub tracepoints: BTreeSet<&'static str>,
+    /// Functions with type information, of those that observer knows.
+    pub functions: BTreeSet<&'static str>,
 }
 
 /// Bit numbers of capabilities (include/uapi/linux/capability.h).
@@ -28,7 +30,7 @@ const CAP_BPF: u32 = 39;
 
 impl Facts {
     /// Gathers the facts; what cannot be had is a fact too.
-    pub fn gather(tracepoints: &[&'static str]) -> Self {
+    pub fn gather(tracepoints: &[&'static str], functions: &[&'static str]) -> Self {
         let name = uname();
         let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
         let types = Types::of_kernel().map_err(|error| match error.downcast_ref::<io::Error>() {
@@ -41,15 +43,21 @@ impl Facts {
             kernel: name.as_ref().map_or_else(|_| "?".into(), |name| text(name.release())),
             arch: name.as_ref().map_or_else(|_| "?".into(), |name| text(name.machine())),
             missing_capabilities: missing_capabilities(effective_capabilities()),
-            tracepoints: types.as_ref().map_or_else(
-                |_| BTreeSet::new(),
-                |types| {
-                    tracepoints.iter().copied().filter(|name| types.has_tracepoint(name)).collect()
-                },
-            ),
+            tracepoints: of_those(&types, tracepoints, Types::has_tracepoint),
+            functions: of_those(&types, functions, Types::has_function),
             layout: types.and_then(|types| types.layout().map_err(|error| format!("{error:#}"))),
         }
     }
+}
+
+/// Which of `names` the kernel has; none where its types cannot be read.
+fn of_those(
+    types: &Result<Types, String>,
+    names: &[&'static str],
+    has: impl Fn(&Types, &str) -> bool,
+) -> BTreeSet<&'static str> {
+    let Ok(types) = types else { return BTreeSet::new() };
+    names.iter().copied().filter(|name| has(types, name)).collect()
 }
 
 /// This process's effective capabilities; none when /proc does not tell.

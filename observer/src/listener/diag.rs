@@ -12,22 +12,28 @@ use netlink_packet_sock_diag::{
     inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, nlas::Nla},
 };
 use netlink_sys::{Socket as NetlinkSocket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
+use nix::unistd::gettid;
+use procfs::{
+    ProcError,
+    net::{TcpNetEntries, TcpState},
+    process::Process,
+};
 
 /// One socket in LISTEN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Socket {
     /// Inode number of the socket; 0 for one that belongs to no file.
     pub inode: u64,
-    /// The kernel's cookie. Asking makes it, so that it is never 0.
-    pub cookie: u64,
+    /// The kernel's cookie. inet_diag makes it when asked; /proc has none.
+    pub cookie: Option<u64>,
     /// Local address.
     pub address: IpAddr,
     /// Local port.
     pub port: u16,
     /// Connections in the accept queue (`sk_ack_backlog`).
     pub queue: u32,
-    /// Limit on the accept queue (`sk_max_ack_backlog`).
-    pub limit: u32,
+    /// Limit on the accept queue (`sk_max_ack_backlog`); /proc has none.
+    pub limit: Option<u32>,
     /// `sk_drops` since its birth; `None` where the kernel does not tell.
     pub drops: Option<u32>,
 }
@@ -37,10 +43,46 @@ const RECEIVE_BUFFER: usize = 64 * 1024;
 
 /// Every listening TCP socket of the network namespace that this thread is in.
 ///
+/// inet_diag is a module on many kernels, and one that cannot be loaded in a minimal system; what
+/// is left then is /proc, which shows no limit, no drops and no cookie.
+///
 /// # Errors
 ///
-/// When the kernel refuses the dump or answers with something else.
+/// When neither inet_diag nor /proc shows them.
 pub fn listening_sockets() -> Result<Vec<Socket>> {
+    by_diag().or_else(|error| {
+        log::debug!("no inet_diag, /proc instead: {error:#}");
+        by_proc()
+    })
+}
+
+fn by_proc() -> Result<Vec<Socket>> {
+    // The files of a thread show the network namespace that the thread is in.
+    let root = format!("/proc/self/task/{}", gettid());
+    let thread = Process::new_with_root(root.into()).context("cannot look into /proc")?;
+    let mut sockets = Vec::new();
+    for name in ["net/tcp", "net/tcp6"] {
+        let TcpNetEntries(entries) = match thread.read_si(name) {
+            Ok(entries) => entries,
+            // There is no tcp6 on a kernel without IPv6.
+            Err(ProcError::NotFound(_)) => continue,
+            Err(error) => return Err(error).with_context(|| format!("cannot read {name}")),
+        };
+        let listening = entries.into_iter().filter(|entry| entry.state == TcpState::Listen);
+        sockets.extend(listening.map(|entry| Socket {
+            inode: entry.inode,
+            cookie: None,
+            address: entry.local_address.ip(),
+            port: entry.local_address.port(),
+            queue: entry.rx_queue,
+            limit: None,
+            drops: None,
+        }));
+    }
+    Ok(sockets)
+}
+
+fn by_diag() -> Result<Vec<Socket>> {
     let mut sockets = Vec::new();
     dump(AF_INET, SocketId::new_v4(), &mut sockets)?;
     // A kernel without IPv6 answers an IPv6 dump with ENOENT: there are none, then.
@@ -106,11 +148,11 @@ fn socket(response: &InetResponse) -> Socket {
     });
     Socket {
         inode: u64::from(header.inode),
-        cookie: u64::from_ne_bytes(header.socket_id.cookie),
+        cookie: Some(u64::from_ne_bytes(header.socket_id.cookie)),
         address: header.socket_id.source_address,
         port: header.socket_id.source_port,
         queue: header.recv_queue,
-        limit: header.send_queue,
+        limit: Some(header.send_queue),
         drops,
     }
 }
@@ -119,7 +161,7 @@ fn socket(response: &InetResponse) -> Socket {
 mod tests {
     use std::net::{TcpListener, TcpStream};
 
-    use super::listening_sockets;
+    use super::{by_proc, listening_sockets};
 
     #[test]
     fn a_listener_is_found_with_its_queue() {
@@ -134,10 +176,16 @@ mod tests {
                 .find(|socket| socket.port == local.port() && socket.address == local.ip())
                 .expect("the listener");
             assert_eq!(found.queue, 2);
-            assert!(found.limit >= 2);
+            assert!(found.limit.is_some_and(|limit| limit >= 2));
             assert_ne!(found.inode, 0);
-            assert_ne!(found.cookie, 0);
+            assert_ne!(found.cookie.unwrap_or(0), 0);
             assert_eq!(found.drops, Some(0));
+            let plain = by_proc().expect("/proc");
+            let same = plain
+                .iter()
+                .find(|socket| socket.inode == found.inode)
+                .expect("the listener in /proc");
+            assert_eq!((same.address, same.port, same.queue), (found.address, found.port, 2));
         }
     }
 }

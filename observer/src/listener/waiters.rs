@@ -40,6 +40,16 @@ pub fn waits(pid: u32, tid: u32) -> Option<bool> {
 /// that watches it. Those in poll and select cannot be told by what they wait for.
 #[must_use]
 pub fn find(holdings: &[Holding]) -> Vec<Waiter> {
+    find_those(holdings, true)
+}
+
+/// Those of them that are in accept.
+#[must_use]
+pub fn in_accept(holdings: &[Holding]) -> Vec<Waiter> {
+    find_those(holdings, false)
+}
+
+fn find_those(holdings: &[Holding], in_epoll_too: bool) -> Vec<Waiter> {
     let mut by_process = BTreeMap::<u32, Vec<&Holding>>::new();
     for holding in holdings {
         by_process.entry(holding.holder.pid).or_default().push(holding);
@@ -54,7 +64,9 @@ pub fn find(holdings: &[Holding]) -> Vec<Waiter> {
             let descriptor = i32::try_from(asleep.argument).unwrap_or(-1);
             let waits = holdings.iter().any(|holding| {
                 (is_accept_syscall(asleep.number) && holding.holder.fd == descriptor)
-                    || (is_epoll_syscall(asleep.number) && holding.epolls.contains(&descriptor))
+                    || (in_epoll_too
+                        && is_epoll_syscall(asleep.number)
+                        && holding.epolls.contains(&descriptor))
             });
             if waits {
                 let comm = holders::comm(tid).unwrap_or_default();

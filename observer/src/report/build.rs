@@ -25,7 +25,7 @@ use crate::{
         counts,
         model::{
             AcceptQueue, Audit, AuditCounter, Backlog, Bucket, Drops, Family, Host, Listener,
-            NetnsAudit, Providers, Report, SCHEMA_VERSION, Tool, Window, Worker,
+            NetnsAudit, Providers, Report, SCHEMA_VERSION, Tool, Via, Window, Worker,
         },
     },
 };
@@ -112,7 +112,7 @@ fn listener(
     let queue = input.counted.queues.get(&id).copied().unwrap_or(QueueStats::ZERO);
     let limit = socket
         .or(earlier)
-        .map(|socket| socket.limit)
+        .and_then(|socket| socket.limit)
         .or_else(|| info.map(|info| info.limit))
         .map(u64::from);
     let taken: Vec<u64> = workers.iter().map(|worker| worker.accepted).collect();
@@ -120,7 +120,7 @@ fn listener(
         netns,
         cookie: socket
             .or(earlier)
-            .map(|socket| socket.cookie)
+            .and_then(|socket| socket.cookie)
             .or_else(|| info.map(|info| info.cookie).filter(|cookie| *cookie != 0)),
         inode: id,
         family: if address.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 },
@@ -130,6 +130,8 @@ fn listener(
         closed,
         holders: holdings.iter().map(|holding: &Holding| holding.holder.clone()).collect(),
         queued: queue.queued,
+        // The tracepoint sees connections only, not what became none.
+        handshakes_failed: (input.providers.handshakes.via == Via::Fentry).then_some(queue.failed),
         accepted,
         wakeups,
         herd_ratio: ratio(wakeups.total, accepted),

@@ -60,6 +60,7 @@ impl Snapshot {
             let mut queue = *queue;
             if let Some(before) = base.queues.get(id) {
                 queue.queued = queue.queued.saturating_sub(before.queued);
+                queue.failed = queue.failed.saturating_sub(before.failed);
                 for bucket in 0..DEPTH_BUCKETS {
                     queue.depth[bucket] = queue.depth[bucket].saturating_sub(before.depth[bucket]);
                 }
@@ -179,7 +180,7 @@ mod tests {
     fn snapshot(row: WorkerStats, pending: u32) -> Snapshot {
         let mut snapshot = Snapshot::default();
         snapshot.workers.insert(KEY, row);
-        snapshot.tasks.insert(2, TaskState { listener: 7, pid: 1, pending });
+        snapshot.tasks.insert(2, TaskState { listener: 7, pid: 1, pending, scanning: 0 });
         snapshot
     }
 

@@ -169,6 +169,10 @@ pub struct Listener {
     pub holders: Vec<Holder>,
     /// Connections that completed their handshake and entered its accept queue.
     pub queued: u64,
+    /// Handshakes that ended at the final ACK without a connection, retransmissions included;
+    /// `null` where no hook sees them.
+    #[serde(default)]
+    pub handshakes_failed: Option<u64>,
     /// Connections that an accept call returned to a program.
     pub accepted: u64,
     /// Tasks made runnable because it became ready.

@@ -1,6 +1,6 @@
 //! Which listeners are chosen.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use anyhow::{Context, ensure};
 
@@ -118,12 +118,9 @@ fn by_cgroup() -> Outcome {
 /// `--pid` of one worker shows the listener with all its workers.
 fn shown_whole() -> Outcome {
     let mut workload = Workload::start(&["--netns", "--strategy", "epoll", "--workers", "4"])?;
-    let workers = Command::new("pgrep")
-        .args(["-P", &workload.ready.pid.to_string()])
-        .output()
-        .context("pgrep does not start")?;
-    let text = String::from_utf8(workers.stdout)?;
-    let first = text.lines().next().context("no worker")?;
+    let pid = workload.ready.pid;
+    let workers = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
+    let first = workers.split_whitespace().next().context("no worker")?;
     let observer = Observer::json(&["--pid", first])?;
     let tally = workload.round()?;
     let report = observer.total()?;

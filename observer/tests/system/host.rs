@@ -2,7 +2,10 @@
 
 use std::{path::Path, process::Command};
 
-use crate::{Need, nginx, observer::PROGRAM};
+use crate::{
+    Need, nginx,
+    observer::{program, provider},
+};
 
 /// What keeps tests from running; `None` where nothing does.
 pub struct Host {
@@ -17,7 +20,10 @@ pub struct Host {
 pub fn look() -> Host {
     let root = (!nix::unistd::geteuid().is_root()).then(|| "needs root".to_owned());
     let kernel = root.clone().or_else(|| {
-        let doctor = Command::new(PROGRAM).arg("doctor").output();
+        if provider().is_some() {
+            return None;
+        }
+        let doctor = Command::new(program()).arg("doctor").output();
         match doctor {
             Ok(output) if output.status.success() => None,
             Ok(output) => Some(format!(

@@ -1,7 +1,9 @@
 //! The program under test, as a child.
 
 use std::{
+    env,
     io::{BufRead, BufReader, Read},
+    path::PathBuf,
     process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
     sync::mpsc,
     thread,
@@ -15,8 +17,26 @@ use nix::{
 };
 use serde_json::Value;
 
-/// The built program.
-pub const PROGRAM: &str = env!("CARGO_BIN_EXE_observer");
+/// The program: the one that was built with the tests, unless the environment names another.
+pub fn program() -> PathBuf {
+    env::var_os("OBSERVER_PROGRAM")
+        .map_or_else(|| PathBuf::from(env!("CARGO_BIN_EXE_observer")), PathBuf::from)
+}
+
+/// The provider that every observer is told to use, where the environment names one.
+///
+/// Whoever names one expects that it works: tests then run, and fail, where it does not.
+pub fn provider() -> Option<String> {
+    env::var("OBSERVER_TEST_PROVIDER").ok()
+}
+
+/// Whether a signal may come from this provider: from the one that was asked for, if one was.
+pub fn expected_via(via: &Value) -> bool {
+    match provider().as_deref() {
+        None | Some("auto") => via.as_str().is_some_and(|via| via != "none"),
+        Some(asked) => via == asked,
+    }
+}
 
 /// Longest that anything may take before the test says that it hangs. No duration is asserted.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -48,13 +68,16 @@ impl Observer {
 
     /// Starts it with these arguments, and waits until it observes.
     pub fn start(arguments: &[&str]) -> anyhow::Result<Self> {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         command.args(arguments);
         Self::spawn(command)
     }
 
     /// Starts it as `command` says, and waits until it observes.
     pub fn spawn(mut command: Command) -> anyhow::Result<Self> {
+        if let Some(provider) = provider() {
+            command.args(["--provider", &provider]);
+        }
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -180,11 +203,16 @@ fn read_stderr(stderr: ChildStderr, first: &mpsc::Sender<String>, rest: &mpsc::S
 
 /// Runs the program to its end.
 pub fn run(arguments: &[&str]) -> anyhow::Result<Output> {
-    Command::new(PROGRAM)
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .context("observer does not start")
+    let mut command = Command::new(program());
+    command.args(arguments);
+    let watches = arguments.first().is_some_and(|first| first.starts_with('-'));
+    if watches
+        && !arguments.contains(&"--provider")
+        && let Some(provider) = provider()
+    {
+        command.args(["--provider", &provider]);
+    }
+    command.stdin(Stdio::null()).output().context("observer does not start")
 }
 
 /// What must hold in every report, whatever was observed.

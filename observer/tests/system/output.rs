@@ -11,7 +11,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     Need, Outcome, Test,
-    observer::{Observer, PROGRAM, run},
+    observer::{Observer, program, provider, run},
     role::{Actor, connect},
 };
 
@@ -33,7 +33,7 @@ fn table() -> Outcome {
     let mut actor = Actor::start("listen")?;
     let port = actor.port()?;
     for columns in [40, 80, 200] {
-        let mut command = Command::new(PROGRAM);
+        let mut command = Command::new(program());
         command.args(["--port", &port.to_string()]).env("COLUMNS", columns.to_string());
         // Without times a pipe gets a block a second; the first signal comes before that.
         command.args(["--duration", "1h"]);
@@ -83,7 +83,7 @@ fn ready() -> Outcome {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("notify");
     let socket = UnixDatagram::bind(&path)?;
-    let mut command = Command::new(PROGRAM);
+    let mut command = Command::new(program());
     command.args(["--format", "json"]).env("NOTIFY_SOCKET", &path);
     let observer = Observer::spawn(command)?;
     let mut buffer = [0; 256];
@@ -120,11 +120,20 @@ fn doctor() -> Outcome {
     observer.total()?;
     for name in ["wakeups", "accepts", "handshakes"] {
         let one = signals.iter().find(|one| one["signal"] == name).context(name)?;
-        ensure!(one["via"] == "tracepoint", "{one}");
-        ensure!(observing.contains(name) && observing.contains("by tracepoint"), "{observing}");
+        let via = one["via"].as_str().filter(|via| *via != "none").context("no provider")?;
+        // What it tells is what observer chooses by itself.
+        let used = provider().filter(|asked| asked != "auto").unwrap_or_else(|| via.to_owned());
+        let words = format!("by {used}");
+        ensure!(observing.contains(name) && observing.contains(&words), "{via}, yet {observing}");
     }
-    let hooks = found["hooks"].as_array().context("hooks")?;
-    ensure!(hooks.iter().all(|hook| hook["usable"] == true), "{hooks:?}");
+    for signal in signals {
+        let candidates = signal["candidates"].as_array().context("candidates")?;
+        let first = candidates.iter().find(|one| one["usable"] == true).context("a candidate")?;
+        ensure!(first["provider"] == signal["via"], "not the preferred: {signal}");
+        // Whoever is refused has a reason.
+        let refused = candidates.iter().filter(|one| one["usable"] != true);
+        ensure!(refused.clone().all(|one| one["reason"].is_string()), "{signal}");
+    }
     let table = run(&["doctor"])?;
     let text = String::from_utf8(table.stdout)?;
     ensure!(text.contains("observer can run here"), "{text}");

@@ -4,16 +4,20 @@ use std::{
     env,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    os::fd::AsRawFd,
+    os::{fd::AsRawFd, unix::process::CommandExt},
     process::{Child, ChildStdin, Command, ExitCode, Stdio},
     time::Duration,
 };
 
 use anyhow::{Context, bail};
 use nix::{
+    mount::{MsFlags, mount},
     poll::{PollFd, PollFlags, PollTimeout, poll},
+    sched::{CloneFlags, unshare},
     sys::resource::{Resource, setrlimit},
 };
+
+use crate::observer::program;
 
 const ROLE: &str = "OBSERVER_TEST_ROLE";
 
@@ -26,6 +30,7 @@ pub fn play() -> Option<ExitCode> {
         "child-listens" => child_listens(),
         "no-descriptors" => no_descriptors(),
         "reopen" => reopen(),
+        "without-btf" => without_btf(),
         other => Err(anyhow::anyhow!("no role {other}")),
     };
     Some(match result {
@@ -35,6 +40,13 @@ pub fn play() -> Option<ExitCode> {
             ExitCode::FAILURE
         }
     })
+}
+
+/// This program in a role.
+pub fn as_role(role: &str) -> anyhow::Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command.env(ROLE, role);
+    Ok(command)
 }
 
 /// A process in a role, which answers each line with a line.
@@ -47,11 +59,7 @@ pub struct Actor {
 impl Actor {
     /// Starts one.
     pub fn start(role: &str) -> anyhow::Result<Self> {
-        let mut child = Command::new(env::current_exe()?)
-            .env(ROLE, role)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()?;
+        let mut child = as_role(role)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take().context("no standard input")?;
         let output = BufReader::new(child.stdout.take().context("no standard output")?);
         Ok(Self { child, input, output })
@@ -137,7 +145,7 @@ fn listen_late() -> anyhow::Result<()> {
 fn child_listens() -> anyhow::Result<()> {
     let mut child = {
         wait_for_line()?;
-        Command::new(env::current_exe()?).env(ROLE, "listen").spawn()?
+        as_role("listen")?.spawn()?
     };
     child.wait()?;
     Ok(())
@@ -178,4 +186,14 @@ fn reopen() -> anyhow::Result<()> {
     }
     say(100)?;
     wait_for_line()
+}
+
+/// Becomes an observer for whom the kernel's type information is covered by an empty directory.
+fn without_btf() -> anyhow::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNS)?;
+    // What is mounted here must not show anywhere else.
+    let nothing = None::<&str>;
+    mount(nothing, "/", nothing, MsFlags::MS_REC | MsFlags::MS_PRIVATE, nothing)?;
+    mount(Some("none"), "/sys/kernel/btf", Some("tmpfs"), MsFlags::empty(), nothing)?;
+    Err(Command::new(program()).args(["--duration", "1s"]).exec().into())
 }

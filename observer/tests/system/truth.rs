@@ -6,19 +6,41 @@ use std::{
     time::SystemTime,
 };
 
+use std::env;
+
 use anyhow::{Context, ensure};
 use serde_json::Value;
 
 use crate::{
     Need, Outcome, Test,
-    observer::{Observer, number},
+    observer::{Observer, expected_via, number, provider},
     workload::{Tally, WorkerTally, Workload},
 };
 
 const STRATEGIES: [&str; 7] =
     ["epoll", "epoll-exclusive", "epoll-shared", "poll", "blocking", "reuseport", "accept-mutex"];
 
-const WORKERS: [&str; 4] = ["1", "2", "8", "32"];
+/// Sizes of servers, unless the environment names others.
+const WORKERS: &str = "1,2,8,32";
+
+/// Spaced connections to each server, unless the environment says otherwise: an emulated machine
+/// has a fiftieth of the time.
+const CONNECTIONS: u32 = 200;
+
+/// Connections of a burst, for each spaced one.
+const BURST: u32 = 25;
+
+fn workers() -> Vec<String> {
+    let sizes = env::var("OBSERVER_TEST_WORKERS").unwrap_or_else(|_| WORKERS.to_owned());
+    sizes.split(',').map(str::to_owned).collect()
+}
+
+fn connections() -> anyhow::Result<u32> {
+    match env::var("OBSERVER_TEST_CONNECTIONS") {
+        Ok(count) => count.parse().context("OBSERVER_TEST_CONNECTIONS is no count"),
+        Err(_) => Ok(CONNECTIONS),
+    }
+}
 
 pub fn tests() -> Vec<Test> {
     let spaced = STRATEGIES.iter().flat_map(|strategy| {
@@ -44,13 +66,15 @@ pub fn tests() -> Vec<Test> {
     spaced.chain(threads).chain(bursts).chain(others).collect()
 }
 
-/// 200 spaced connections to 1, 2, 8 and 32 workers, all under one observer.
+/// Spaced connections to servers of all sizes, all under one observer.
 fn all_sizes(strategy: &str, options: &[&str]) -> Outcome {
-    let mut workloads = WORKERS
+    let (sizes, connections) = (workers(), connections()?.to_string());
+    let mut workloads = sizes
         .iter()
         .map(|workers| {
-            let base = ["--netns", "--strategy", strategy, "--workers", workers];
-            Workload::start(&[&base, options].concat())
+            let base = ["--netns", "--strategy", strategy, "--connections", &connections];
+            let base = [&base[..], &["--workers", workers]].concat();
+            Workload::start(&[&base[..], options].concat())
         })
         .collect::<anyhow::Result<Vec<_>>>()?;
     let pids: Vec<_> = workloads.iter().map(|one| one.ready.pid.to_string()).collect();
@@ -58,16 +82,21 @@ fn all_sizes(strategy: &str, options: &[&str]) -> Outcome {
     let observer = Observer::json(&flags)?;
     let tallies = workloads.iter_mut().map(Workload::round).collect::<anyhow::Result<Vec<_>>>()?;
     let report = observer.total()?;
-    for ((workload, tally), workers) in workloads.iter().zip(&tallies).zip(WORKERS) {
+    for ((workload, tally), workers) in workloads.iter().zip(&tallies).zip(&sizes) {
         compare(&report, workload, tally)
             .and_then(|()| compare_spaced(&report, workload, tally))
             .with_context(|| format!("{strategy} with {workers} workers"))?;
     }
-    // Only the chain wakes of a shared epoll instance are inferred, and they are said to be.
-    let chained = strategy == "epoll-shared";
+    for signal in ["accepts", "wakeups", "handshakes"] {
+        let from = &report["providers"][signal];
+        ensure!(expected_via(&from["via"]), "{signal}: {from}");
+    }
+    // Only the chain wakes of a shared epoll instance are inferred, and only where there are none
+    // but tracepoints, and they are said to be.
     let wakeups = &report["providers"]["wakeups"];
-    ensure!(wakeups["exact"] == !chained, "{strategy}: {wakeups}");
-    ensure!(wakeups["inferred"].as_u64().is_some_and(|count| count > 0) == chained, "{wakeups}");
+    let inferred = strategy == "epoll-shared" && wakeups["via"] == "tracepoint";
+    ensure!(wakeups["exact"] == !inferred, "{strategy}: {wakeups}");
+    ensure!(wakeups["inferred"].as_u64().is_some_and(|count| count > 0) == inferred, "{wakeups}");
     workloads.into_iter().try_for_each(Workload::quit)
 }
 
@@ -198,6 +227,7 @@ fn passive_opens(pid: u32) -> anyhow::Result<u64> {
 
 /// Thousands of connections back to back.
 fn burst(strategy: &str) -> Outcome {
+    let connections = (BURST * connections()?).to_string();
     let mut workload = Workload::start(&[
         "--netns",
         "--strategy",
@@ -207,16 +237,20 @@ fn burst(strategy: &str) -> Outcome {
         "--pace",
         "burst",
         "--connections",
-        "5000",
+        &connections,
         "--backlog",
         "4096",
     ])?;
     let observer = Observer::json(&["--pid", &workload.ready.pid.to_string()])?;
     let tally = workload.round()?;
     let report = observer.total()?;
-    compare(&report, &workload, &tally).context("in a burst")?;
     let lost = &report["audit"];
-    ensure!(lost["map_full"] == 0 && lost["missed_runs"] == 0, "the audit: {lost}");
+    compare(&report, &workload, &tally)
+        .with_context(|| format!("in a burst; the audit: {lost}"))?;
+    ensure!(lost["map_full"] == 0, "the audit: {lost}");
+    // An interrupt that finds a program running on its CPU skips that program. An emulated machine
+    // is slow enough to see it, and so the numbers above decide there.
+    ensure!(lost["missed_runs"] == 0 || provider().is_some(), "the audit: {lost}");
     workload.quit()
 }
 

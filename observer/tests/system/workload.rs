@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context, ensure};
 use serde::Deserialize;
 
-use crate::observer::PROGRAM;
+use crate::observer::program;
 
 /// A workload that is ready.
 pub struct Workload {
@@ -75,7 +75,7 @@ impl WorkerTally {
 impl Workload {
     /// Starts one; it is ready when this returns.
     pub fn start(arguments: &[&str]) -> anyhow::Result<Self> {
-        let mut child = Command::new(PROGRAM)
+        let mut child = Command::new(program())
             .arg("workload")
             .args(arguments)
             .stdin(Stdio::piped())

@@ -54,6 +54,7 @@ pub(crate) fn listener(address: &str, port: u16) -> Listener {
         closed: false,
         holders: Vec::new(),
         queued: 0,
+        handshakes_failed: None,
         accepted: 0,
         wakeups: Wakeups::default(),
         herd_ratio: None,

@@ -1,0 +1,148 @@
+//! Chain wakes: one waiter of a shared epoll instance wakes the next.
+//!
+//! A level-triggered item that is still ready is put back into the instance's ready list, and
+//! `ep_done_scan` (`ep_scan_ready_list` before 5.12) then wakes another waiter, from the context of
+//! the first and outside every notification. The wakeup belongs to the listener that is in the ready
+//! list.
+
+use aya_ebpf::{
+    macros::{fentry, fexit},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext},
+};
+use observer_common::counters::ListenerId;
+
+use crate::{
+    kernel::{
+        Address, EPOLL_READY, EPOLL_SYSCALLS, FILE_PRIVATE, HAS_TASK_REGISTERS, ITEM_FILE,
+        ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE, SOCKET_SOCK, read,
+    },
+    listener::Listener,
+    maps::{LISTENERS, TASKS, may_be_known, misc, window_open},
+    task, wakeup,
+};
+
+/// Items of a ready list that are looked at: a listener is put back to its end or its beginning,
+/// and few others are ready at the same moment.
+const ITEMS: usize = 8;
+
+/// Notes that the current task puts the ready list of `epoll` in order; 0 when it is done. Tasks that
+/// no listener has woken yet, and that have not accepted, are not followed.
+#[inline(always)]
+fn scanning(epoll: u64) {
+    let (_, tid) = task::current_ids();
+    if may_be_known(tid)
+        && let Some(state) = TASKS.get_ptr_mut(tid)
+    {
+        // SAFETY: `state` is a live map value, and its task is running here.
+        unsafe { (*state).scanning = epoll };
+    }
+}
+
+/// `ep_done_scan(ep, …)`, or what was there before it.
+#[fentry(function = "ep_done_scan")]
+fn scan_enter(ctx: FEntryContext) -> i32 {
+    scanning(ctx.arg(0));
+    0
+}
+
+/// Its end.
+#[fexit(function = "ep_done_scan")]
+fn scan_exit(_ctx: FExitContext) -> i32 {
+    scanning(0);
+    0
+}
+
+/// A wakeup outside every bracket.
+///
+/// Where the scan is seen, everything that its task wakes then waits on the same instance. With
+/// tracepoints only, the same is inferred: waker and woken are both in a call that waits on one and
+/// the same instance.
+#[inline(always)]
+pub(crate) fn wakeup(ctx: &BtfTracePointContext, woken: Address) {
+    let (_, tid) = task::current_ids();
+    if !may_be_known(tid) || !window_open() {
+        return;
+    }
+    let Some(state) = TASKS.get_ptr(tid) else { return };
+    // SAFETY: a copy of a live map value of integers.
+    let state = unsafe { *state };
+    let seen = state.scanning != 0;
+    let epoll = if seen {
+        state.scanning as Address
+    } else {
+        match shared_instance(woken) {
+            Some(epoll) => epoll,
+            None => return,
+        }
+    };
+    // What became ready during the scan is not in the list yet. The listener that woke the waker
+    // is the one then, or the one that it knows, if a connection is in its queue.
+    let listener = match ready_listener(epoll) {
+        Some(listener) => listener,
+        None if state.pending != 0 || has_connections(state.listener) => state.listener,
+        None => return,
+    };
+    if !seen {
+        // SAFETY: only takes the address of a field of a live map value.
+        misc(|misc| unsafe { &raw mut (*misc).inferred });
+    }
+    wakeup::count_wakeup(ctx, listener, woken);
+}
+
+/// The epoll instance that the current task and `woken` both wait on, by their system calls.
+#[inline(always)]
+fn shared_instance(woken: Address) -> Option<Address> {
+    if HAS_TASK_REGISTERS.load() == 0 {
+        // Nor is the helper that gives the current task with its type, on the oldest of these.
+        return None;
+    }
+    let waker = task::current_typed();
+    // SAFETY: `waker` is the current task, `woken` the program's argument.
+    let (ours, theirs) = unsafe {
+        let ours = task::in_syscall(waker, &EPOLL_SYSCALLS)?;
+        (ours, task::in_syscall(woken, &EPOLL_SYSCALLS)?)
+    };
+    let epoll = task::file_private(waker, ours)?;
+    (task::file_private(woken, theirs)? == epoll).then_some(epoll)
+}
+
+/// A listener in the ready list of an epoll instance.
+#[inline(always)]
+fn ready_listener(epoll: Address) -> Option<ListenerId> {
+    let head = epoll.cast::<u8>().wrapping_add(EPOLL_READY.load() as usize) as Address;
+    let mut link: Address = read(head, &LIST_NEXT)?;
+    for _ in 0..ITEMS {
+        if link == head {
+            return None;
+        }
+        let item = link.cast::<u8>().wrapping_sub(ITEM_READY.load() as usize) as Address;
+        if let Some(listener) = listener_of_file(read(item, &ITEM_FILE)?) {
+            return Some(listener);
+        }
+        link = read(link, &LIST_NEXT)?;
+    }
+    None
+}
+
+/// The known listener that a file is. Files of other kinds keep something else where a socket's
+/// `socket` is: it leads to a socket that points back to it, or it is none.
+#[inline(always)]
+fn listener_of_file(file: Address) -> Option<ListenerId> {
+    let socket: Address = read(file, &FILE_PRIVATE)?;
+    let listener = Listener::of_sock(read(socket, &SOCKET_SOCK)?)?;
+    (read::<Address>(listener.sock, &SOCK_SOCKET)? == socket
+        && LISTENERS.get_ptr(listener.id).is_some())
+    .then_some(listener.id)
+}
+
+/// Whether there are connections in a listener's accept queue now.
+#[inline(always)]
+fn has_connections(listener: ListenerId) -> bool {
+    let Some(info) = LISTENERS.get_ptr(listener) else { return false };
+    // SAFETY: a copy of an integer in a live map value.
+    let sock = unsafe { (*info).sock } as Address;
+    // The sock may have been freed and used again since: its socket's inode number tells.
+    let socket: Option<Address> = read(sock, &SOCK_SOCKET);
+    socket.and_then(|socket| read::<u64>(socket, &SOCKET_INODE)) == Some(listener)
+        && read::<u32>(sock, &SOCK_BACKLOG).is_some_and(|depth| depth != 0)
+}
