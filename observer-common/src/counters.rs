@@ -172,8 +172,15 @@ pub struct Bracket {
     pub child: u64,
     /// 1 within `tcp_v6_syn_recv_sock`, which calls the IPv4 function for mapped peers.
     pub in_v6: u64,
+    /// The listener's sock in the outermost `tcp_v*_syn_recv_sock`, where a return probe ends it,
+    /// which has no arguments.
+    pub handshake: u64,
 }
-assert_layout!(Bracket, 32);
+assert_layout!(Bracket, 40);
+
+/// Set in the value of an accept call under way once it has reached `inet_csk_accept`: a failure from
+/// there on is about the queue, an earlier one is about descriptors.
+pub const REACHED_QUEUE: u64 = 1 << 63;
 
 /// What could not be counted, and what was counted by inference; per CPU.
 #[repr(C)]

@@ -30,10 +30,14 @@ macro_rules! kernel_fields {
             TASK_MM: "task_struct", "mm";
             TASK_COMM: "task_struct", "comm";
             TASK_FILES: "task_struct", "files";
+            TASK_ON_QUEUE: "task_struct", "on_rq";
             FILES_TABLE: "files_struct", "fdt";
             TABLE_SIZE: "fdtable", "max_fds";
             TABLE_FILES: "fdtable", "fd";
             FILE_PRIVATE: "file", "private_data";
+            FILE_FLAGS: "file", "f_flags";
+            SOCK_RECEIVE_TIMEOUT: "sock", "sk_rcvtimeo";
+            SOCKET_FILE: "socket", "file";
             EPOLL_READY: "eventpoll", "rdllist";
             ITEM_READY: "epitem", "rdllink";
             ITEM_FILE: "epitem", "ffd.file";
@@ -78,6 +82,12 @@ macro_rules! table {
     };
 }
 kernel_fields!(table);
+
+/// Fields that only some kernels have: the global stays at its greatest value elsewhere.
+pub const OPTIONAL_FIELDS: &[Field] = &[
+    // Linux 6.12: a task that sleeps may stay on the run queue for a while.
+    Field { global: "TASK_DELAYED", container: "task_struct", path: "se.sched_delayed" },
+];
 
 /// Functions whose number of arguments is needed: what an exit program finds behind the last of
 /// them is the return value. The numbers change even inside a stable series.

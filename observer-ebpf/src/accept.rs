@@ -9,7 +9,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use observer_common::{
-    counters::{ErrorKey, WorkerKey},
+    counters::{ErrorKey, REACHED_QUEUE, WorkerKey},
     event::{Event, EventKind},
 };
 
@@ -29,9 +29,9 @@ use crate::{
 };
 
 /// EAGAIN (uapi asm-generic, the same wherever BPF programs run today).
-const EAGAIN: u32 = 11;
+pub(crate) const EAGAIN: u32 = 11;
 /// EINTR.
-const EINTR: u32 = 4;
+pub(crate) const EINTR: u32 = 4;
 /// Return values from here on are not errnos that a program can see: ERESTARTSYS and its kin
 /// (include/linux/errno.h). The call was interrupted by a signal.
 const ERESTARTSYS: u32 = 512;
@@ -83,7 +83,7 @@ fn ensure_worker(key: WorkerKey) {
 
 /// Counts a connection that the current task accepted.
 #[inline(always)]
-fn succeeded(key: WorkerKey) {
+pub(crate) fn succeeded(key: WorkerKey) {
     ensure_worker(key);
     wakeup::with_worker(key, |worker| &raw mut worker.accepted);
     wakeup::settle(key, |worker| &raw mut worker.won);
@@ -91,7 +91,7 @@ fn succeeded(key: WorkerKey) {
 
 /// Counts an accept call of the current task that failed.
 #[inline(always)]
-fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
+pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
     ensure_worker(key);
     let errno = if errno >= ERESTARTSYS { EINTR } else { errno };
     if errno == EAGAIN {
@@ -143,7 +143,7 @@ fn installed(ctx: FEntryContext) -> i32 {
     let (pid, tid) = task::current_ids();
     let Some(listener) = IN_FLIGHT.get_ptr(tid) else { return 0 };
     // SAFETY: a copy of an integer in a live map value.
-    let listener = unsafe { *listener };
+    let listener = unsafe { *listener } & !REACHED_QUEUE;
     if window_open() && is_child(ctx.arg(1), listener) {
         let _gone = IN_FLIGHT.remove(tid);
         debug!(&ctx, "task {} accepted from listener {}, having waited before", tid, listener);
@@ -155,7 +155,7 @@ fn installed(ctx: FEntryContext) -> i32 {
 /// Whether a file is a connection on a listener's port. The task may install other files, when its
 /// call had ended before the window opened.
 #[inline(always)]
-fn is_child(file: Address, listener: u64) -> bool {
+pub(crate) fn is_child(file: Address, listener: u64) -> bool {
     let child = || -> Option<(Address, u16)> {
         let socket: Address = read(file, &FILE_PRIVATE)?;
         let sock: Address = read(socket, &SOCKET_SOCK)?;
@@ -184,15 +184,14 @@ fn sys_accept_exit(ctx: FExitContext) -> i32 {
 
 /// The listener that the current task called accept on.
 #[inline(always)]
-fn listener_of(descriptor: u64, tid: u32) -> Option<u64> {
-    let socket = task::file_private(task::current(), descriptor);
-    let sock = socket.and_then(|socket| read::<Address>(socket, &SOCKET_SOCK));
-    if let Some(listener) = sock.and_then(Listener::of_sock)
-        && listener.ensure_rows()
-    {
-        return Some(listener.id);
+pub(crate) fn listener_of(descriptor: u64, tid: u32) -> Option<u64> {
+    if let Some(socket) = task::file_private(task::current(), descriptor) {
+        // What the descriptor is decides: a Unix or vsock listener is none of ours, also when one
+        // of ours woke the task.
+        let listener = Listener::of_sock(read(socket, &SOCKET_SOCK)?)?;
+        return listener.ensure_rows().then_some(listener.id);
     }
-    // The descriptor was closed or replaced while the call blocked, which does not end the call.
+    // The descriptor was closed while the call blocked, which does not end the call.
     // Whoever woke the task is the listener that it waited for.
     if !may_be_known(tid) {
         return None;

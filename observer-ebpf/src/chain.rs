@@ -6,8 +6,8 @@
 //! list.
 
 use aya_ebpf::{
-    macros::{fentry, fexit},
-    programs::{BtfTracePointContext, FEntryContext, FExitContext},
+    macros::{fentry, fexit, kprobe, kretprobe},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use observer_common::counters::ListenerId;
 
@@ -52,6 +52,20 @@ fn scan_exit(_ctx: FExitContext) -> i32 {
     0
 }
 
+/// The same where only kprobes can be had.
+#[kprobe]
+fn k_scan_enter(ctx: ProbeContext) -> i32 {
+    scanning(ctx.arg(0).unwrap_or(0));
+    0
+}
+
+/// The same where only kprobes can be had.
+#[kretprobe]
+fn k_scan_exit(_ctx: RetProbeContext) -> i32 {
+    scanning(0);
+    0
+}
+
 /// A wakeup outside every bracket.
 ///
 /// Where the scan is seen, everything that its task wakes then waits on the same instance. With
@@ -82,6 +96,10 @@ pub(crate) fn wakeup(ctx: &BtfTracePointContext, woken: Address) {
         None if state.pending != 0 || has_connections(state.listener) => state.listener,
         None => return,
     };
+    // SAFETY: `woken` is the program's argument.
+    if unsafe { task::is_still_awake(woken) } {
+        return;
+    }
     if !seen {
         // SAFETY: only takes the address of a field of a live map value.
         misc(|misc| unsafe { &raw mut (*misc).inferred });

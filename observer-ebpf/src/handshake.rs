@@ -10,8 +10,8 @@
 //! calls the second where that is not inlined, so that a child is counted by the first only.
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, fentry, fexit},
-    programs::{BtfTracePointContext, FEntryContext, FExitContext},
+    macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use aya_log_ebpf::debug;
 use observer_common::{
@@ -99,41 +99,75 @@ fn entering(sock: Address) {
 /// Changes this CPU's record of where it is on the way of a handshake.
 #[inline(always)]
 fn on_this_cpu(change: impl Fn(&mut Bracket)) {
-    if let Some(bracket) = BRACKETS.get_ptr_mut(0) {
-        // SAFETY: `bracket` is this CPU's map value, and only this CPU uses it. Handshakes run with
+    if let Some(cpu) = BRACKETS.get_ptr_mut(0) {
+        // SAFETY: `cpu` is this CPU's map value, and only this CPU uses it. Handshakes run with
         // softirqs off, so that none interrupts another.
-        change(unsafe { &mut *bracket });
+        change(unsafe { &mut *cpu });
     }
 }
 
 /// `inet_csk_complete_hashdance(sk, child, req, own_req)`: with `own_req` false another CPU has
 /// made the connection already, and this child is thrown away.
+#[inline(always)]
+fn hashdance(sock: Address, child: u64, own_request: u64) {
+    // A bool: the rest of the register is not part of it.
+    if own_request as u8 != 0 {
+        on_this_cpu(|cpu| cpu.child = child);
+        entering(sock);
+    }
+}
+
 #[fentry(function = "inet_csk_complete_hashdance")]
 fn hashdance_enter(ctx: FEntryContext) -> i32 {
-    if ctx.arg::<u64>(3) as u8 == 0 {
-        return 0;
+    hashdance(ctx.arg(0), ctx.arg(1), ctx.arg(3));
+    0
+}
+
+#[kprobe]
+fn k_hashdance_enter(ctx: ProbeContext) -> i32 {
+    if let (Some(sock), Some(child), Some(own)) = (ctx.arg(0), ctx.arg(1), ctx.arg(3)) {
+        hashdance(sock, child, own);
     }
-    let child: u64 = ctx.arg(1);
-    on_this_cpu(|bracket| bracket.child = child);
-    entering(ctx.arg(0));
     0
 }
 
 /// The end of it: what enters a queue from here on is counted at its own entry again.
+#[inline(always)]
+fn hashdance_over() {
+    on_this_cpu(|cpu| cpu.child = 0);
+}
+
 #[fexit(function = "inet_csk_complete_hashdance")]
 fn hashdance_exit(_ctx: FExitContext) -> i32 {
-    on_this_cpu(|bracket| bracket.child = 0);
+    hashdance_over();
+    0
+}
+
+#[kretprobe]
+fn k_hashdance_exit(_ctx: RetProbeContext) -> i32 {
+    hashdance_over();
     0
 }
 
 /// `inet_csk_reqsk_queue_add(sk, req, child)`: cookie and Fast Open children, and all of them where
 /// the function is not inlined into its caller.
+#[inline(always)]
+fn added(sock: Address, child: u64) {
+    if BRACKETS.get(0).is_none_or(|cpu| cpu.child != child) {
+        entering(sock);
+    }
+}
+
 #[fentry(function = "inet_csk_reqsk_queue_add")]
 fn queue_add(ctx: FEntryContext) -> i32 {
-    let child: u64 = ctx.arg(2);
-    let counted = BRACKETS.get(0).is_some_and(|bracket| bracket.child == child);
-    if !counted {
-        entering(ctx.arg(0));
+    added(ctx.arg(0), ctx.arg(2));
+    0
+}
+
+#[kprobe]
+fn k_queue_add(ctx: ProbeContext) -> i32 {
+    if let (Some(sock), Some(child)) = (ctx.arg(0), ctx.arg(2)) {
+        added(sock, child);
     }
     0
 }
@@ -152,13 +186,35 @@ fn count_failed(sock: Address) {
 }
 
 /// `tcp_v4_syn_recv_sock(sk, skb, req, dst, req_unhash, own_req, …)`: NULL when the connection could
-/// not be made.
+/// not be made. The IPv6 function calls it for mapped peers, and speaks for both then.
 #[fexit(function = "tcp_v4_syn_recv_sock")]
 fn syn_recv_v4(ctx: FExitContext) -> i32 {
     if returned(&ctx, &ARGS_SYN_RECV_V4) == Some(0)
-        && BRACKETS.get(0).is_some_and(|bracket| bracket.in_v6 == 0)
+        && BRACKETS.get(0).is_some_and(|cpu| cpu.in_v6 == 0)
     {
         count_failed(ctx.arg(0));
+    }
+    0
+}
+
+#[kprobe]
+fn k_syn_recv_v4_enter(ctx: ProbeContext) -> i32 {
+    let sock = ctx.arg(0).unwrap_or(0);
+    on_this_cpu(|cpu| {
+        if cpu.in_v6 == 0 {
+            cpu.handshake = sock;
+        }
+    });
+    0
+}
+
+#[kretprobe]
+fn k_syn_recv_v4(ctx: RetProbeContext) -> i32 {
+    if ctx.ret::<u64>() == 0
+        && let Some(cpu) = BRACKETS.get(0)
+        && cpu.in_v6 == 0
+    {
+        count_failed(cpu.handshake as Address);
     }
     0
 }
@@ -166,16 +222,37 @@ fn syn_recv_v4(ctx: FExitContext) -> i32 {
 /// Marks that the IPv4 function, if it runs now, runs for the IPv6 one.
 #[fentry(function = "tcp_v6_syn_recv_sock")]
 fn syn_recv_v6_enter(_ctx: FEntryContext) -> i32 {
-    on_this_cpu(|bracket| bracket.in_v6 = 1);
+    on_this_cpu(|cpu| cpu.in_v6 = 1);
+    0
+}
+
+#[kprobe]
+fn k_syn_recv_v6_enter(ctx: ProbeContext) -> i32 {
+    let sock = ctx.arg(0).unwrap_or(0);
+    on_this_cpu(|cpu| {
+        cpu.in_v6 = 1;
+        cpu.handshake = sock;
+    });
     0
 }
 
 /// The same as for IPv4, for the outermost call.
 #[fexit(function = "tcp_v6_syn_recv_sock")]
 fn syn_recv_v6(ctx: FExitContext) -> i32 {
-    on_this_cpu(|bracket| bracket.in_v6 = 0);
+    on_this_cpu(|cpu| cpu.in_v6 = 0);
     if returned(&ctx, &ARGS_SYN_RECV_V6) == Some(0) {
         count_failed(ctx.arg(0));
+    }
+    0
+}
+
+#[kretprobe]
+fn k_syn_recv_v6(ctx: RetProbeContext) -> i32 {
+    on_this_cpu(|cpu| cpu.in_v6 = 0);
+    if ctx.ret::<u64>() == 0
+        && let Some(cpu) = BRACKETS.get(0)
+    {
+        count_failed(cpu.handshake as Address);
     }
     0
 }

@@ -25,6 +25,10 @@ pub(crate) static STATE_LISTEN: Global<u32> = Global::new(u32::MAX);
 /// `TCP_CLOSE`, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static STATE_CLOSE: Global<u32> = Global::new(u32::MAX);
+/// Offset of `task_struct.se.sched_delayed`, set at load; its greatest value where there is none.
+#[unsafe(no_mangle)]
+pub(crate) static TASK_DELAYED: Global<u32> = Global::new(u32::MAX);
+
 macro_rules! argument_counts {
     ($($name:ident)*) => {
         $(

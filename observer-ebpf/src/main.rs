@@ -8,6 +8,7 @@
 #![feature(asm_experimental_arch)]
 
 mod accept;
+mod accept_kprobe;
 mod chain;
 mod handshake;
 mod kernel;

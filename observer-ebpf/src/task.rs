@@ -13,7 +13,8 @@ use observer_common::config::SyscallSet;
 
 use crate::kernel::{
     Address, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, REGS_ARGUMENT, REGS_SYSCALL,
-    TABLE_FILES, TABLE_SIZE, TASK_FILES, TASK_MM, field, read, read_at, set_contains,
+    TABLE_FILES, TABLE_SIZE, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, field, read,
+    read_at, set_contains,
 };
 
 /// The current task's process id and thread id, as userspace calls them.
@@ -69,6 +70,22 @@ pub(crate) unsafe fn in_syscall(task: Address, set: &Global<SyscallSet>) -> Opti
             return None;
         }
         Some(field::<u64>(registers, &REGS_ARGUMENT))
+    }
+}
+
+/// Whether a task that is being woken has not gone to sleep: it was about to, and is still on the run
+/// queue. Waking such a task makes nothing runnable, and no switch follows. A sleeper whose removal
+/// from the run queue is put off is on it too, and is marked.
+///
+/// # Safety
+///
+/// `task` must come unchanged from the program's context.
+#[inline(always)]
+pub(crate) unsafe fn is_still_awake(task: Address) -> bool {
+    // SAFETY: the caller's promise about `task`, and the fields' types are as in the table.
+    unsafe {
+        field::<u32>(task, &TASK_ON_QUEUE) != 0
+            && (TASK_DELAYED.load() == u32::MAX || field::<u8>(task, &TASK_DELAYED) == 0)
     }
 }
 

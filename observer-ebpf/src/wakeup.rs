@@ -8,9 +8,10 @@
 //! `sk_state_change`, after the state changed), or the end of the NAPI run.
 
 use aya_ebpf::{
+    EbpfContext,
     bindings::BPF_NOEXIST,
-    macros::{btf_tracepoint, fentry, fexit},
-    programs::{BtfTracePointContext, FEntryContext, FExitContext},
+    macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use aya_log_ebpf::debug;
 use observer_common::counters::{ListenerId, TaskState, WorkerKey, WorkerStats};
@@ -58,20 +59,45 @@ pub(crate) fn close_bracket() {
 fn readable_enter(ctx: FEntryContext) -> i32 {
     let sock: Address = ctx.arg(0);
     // SAFETY: `sock` is the program's argument, and the state is a byte.
-    if u32::from(unsafe { field::<u8>(sock, &SOCK_STATE) }) == STATE_LISTEN.load()
-        && window_open()
+    if u32::from(unsafe { field::<u8>(sock, &SOCK_STATE) }) == STATE_LISTEN.load() {
+        notifies(&ctx, sock);
+    }
+    0
+}
+
+/// The same where only kprobes can be had.
+#[kprobe]
+fn k_readable_enter(ctx: ProbeContext) -> i32 {
+    if let Some(sock) = ctx.arg::<Address>(0)
+        && read::<u8>(sock, &SOCK_STATE).map(u32::from) == Some(STATE_LISTEN.load())
+    {
+        notifies(&ctx, sock);
+    }
+    0
+}
+
+/// A listener notifies those who wait for it.
+#[inline(always)]
+fn notifies<C: EbpfContext>(ctx: &C, sock: Address) {
+    if window_open()
         && let Some(listener) = Listener::of_listening(sock)
         && listener.ensure_rows()
     {
         open_bracket(listener.id);
-        debug!(&ctx, "listener {} became ready", listener.id);
+        debug!(ctx, "listener {} became ready", listener.id);
     }
-    0
 }
 
 /// Its end. Not asked for the state again: the listener may have closed meanwhile.
 #[fexit(function = "sock_def_readable")]
 fn readable_exit(_ctx: FExitContext) -> i32 {
+    close_bracket();
+    0
+}
+
+/// The same where only kprobes can be had.
+#[kretprobe]
+fn k_readable_exit(_ctx: RetProbeContext) -> i32 {
     close_bracket();
     0
 }
@@ -96,8 +122,10 @@ fn waking(ctx: BtfTracePointContext) -> i32 {
             // a timer's sleeper. They are not in a system call that waits for descriptors.
             // On kernels that do not tell, strangers are left out when the report is made.
             // SAFETY: `woken` is the program's argument.
-            let waits = unsafe { task::in_syscall(woken, &WAIT_SYSCALLS) }.is_some();
-            if waits || HAS_TASK_REGISTERS.load() == 0 {
+            let (waits, awake) = unsafe {
+                (task::in_syscall(woken, &WAIT_SYSCALLS).is_some(), task::is_still_awake(woken))
+            };
+            if (waits || HAS_TASK_REGISTERS.load() == 0) && !awake {
                 count_wakeup(&ctx, listener, woken);
             }
             return 0;

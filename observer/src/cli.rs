@@ -111,6 +111,9 @@ pub struct DemoArgs {
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
+    /// Which kind of hooks to observe with
+    #[arg(long, value_enum, default_value_t = ProviderArg::Auto)]
+    pub provider: ProviderArg,
     /// Say more: -v shows causes of errors
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,

@@ -72,12 +72,6 @@ pub fn plan(facts: &Facts, request: Request) -> Result<Plan, Failure> {
             "{reason}; observer needs a kernel built with CONFIG_DEBUG_INFO_BTF"
         ))
     })?;
-    if request.provider == ProviderArg::Kprobe {
-        return Err(Failure::not_possible(
-            "this version of observer has no kprobe programs; use --provider fentry or \
-             --provider tracepoint, or leave the flag out",
-        ));
-    }
     let mut signals = Vec::new();
     for signal in Signal::ALL {
         let allowed = Provider::ALL.into_iter().filter(|one| one.is_allowed(request.provider));
@@ -112,6 +106,7 @@ pub fn candidate(
         .filter(|probe| match probe.when {
             When::Always | When::InFlight => true,
             When::PidFilter => request.pid_filter,
+            When::IfThere => hook(probe, facts).is_some(),
         })
         .map(|probe| hook(probe, facts).map(|hook| (probe, hook)).ok_or(probe))
         .collect::<Result<Vec<_>, _>>()?;
@@ -123,7 +118,7 @@ pub fn candidate(
 pub fn hook(probe: &Probe, facts: &Facts) -> Option<&'static str> {
     let there = match probe.kind {
         Kind::BtfTracepoint => &facts.tracepoints,
-        Kind::Fentry | Kind::Fexit => &facts.functions,
+        Kind::Fentry | Kind::Fexit | Kind::Kprobe | Kind::Kretprobe => &facts.functions,
     };
     probe.hooks.iter().copied().find(|hook| there.contains(hook))
 }
@@ -211,7 +206,7 @@ mod tests {
     fn a_host_that_has_everything_prefers_fentry_for_every_signal() {
         let plan = plan(&facts(), REQUEST).expect("a plan");
         for signal in Signal::ALL {
-            assert_eq!(providers(&plan, signal), [Provider::Fentry, Provider::Tracepoint]);
+            assert_eq!(providers(&plan, signal), Provider::ALL);
         }
     }
 
@@ -261,7 +256,7 @@ mod tests {
         }
         // A kernel before 6.3 still has the functions.
         let older = plan(&without("sk_data_ready"), REQUEST).expect("a plan");
-        assert_eq!(providers(&older, Signal::Wakeups), [Provider::Fentry]);
+        assert_eq!(providers(&older, Signal::Wakeups), [Provider::Fentry, Provider::Kprobe]);
     }
 
     #[test]
@@ -282,6 +277,7 @@ mod tests {
     fn a_forced_provider_is_the_only_candidate() {
         for (argument, provider) in [
             (ProviderArg::Fentry, Provider::Fentry),
+            (ProviderArg::Kprobe, Provider::Kprobe),
             (ProviderArg::Tracepoint, Provider::Tracepoint),
         ] {
             let plan = plan(&facts(), Request { provider: argument, ..REQUEST }).expect("a plan");
@@ -289,8 +285,6 @@ mod tests {
                 assert_eq!(providers(&plan, signal), [provider]);
             }
         }
-        let kprobe = Request { provider: ProviderArg::Kprobe, ..REQUEST };
-        assert!(refusal(&facts(), kprobe).contains("--provider tracepoint"));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use anyhow::Result;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use observer_common::{
     config::{Control, READY_QUEUES, READY_WAKES},
-    counters::FLAG_OF_TREE,
+    counters::{FLAG_OF_TREE, REACHED_QUEUE},
     event::{Event, EventKind},
 };
 use tokio::sync::mpsc::UnboundedReceiver;
@@ -110,7 +110,7 @@ impl Session {
         }
         let host = Host { kernel: facts.kernel, arch: facts.arch, cpus: online_cpus() };
         let namespaces = namespaces::look_at_all();
-        if attached.provider(Signal::Accepts) == Some(table::Provider::Fentry) {
+        if attached.provider(Signal::Accepts) != Some(table::Provider::Tracepoint) {
             note_in_flight(&mut maps, &namespaces)?;
         }
         if !maps.any_in_flight() {
@@ -157,6 +157,7 @@ impl Session {
     pub fn providers(&self, inferred: u64) -> Providers {
         let of = |signal| match self.attached.provider(signal) {
             Some(table::Provider::Fentry) => Via::Fentry,
+            Some(table::Provider::Kprobe) => Via::Kprobe,
             Some(table::Provider::Tracepoint) => Via::Tracepoint,
             None => Via::None,
         };
@@ -164,7 +165,7 @@ impl Session {
         Providers {
             wakeups: Provider {
                 via: of(Signal::Wakeups),
-                exact: inferred == 0,
+                exact: inferred == 0 && self.attached.sees_chains(),
                 inferred: (inferred != 0).then_some(inferred),
             },
             accepts: exact(Signal::Accepts),
@@ -355,7 +356,7 @@ fn note_in_flight(maps: &mut Maps, namespaces: &BTreeMap<u64, Namespace>) -> Res
     let all = sockets.map(|socket| socket.inode).collect();
     for (listener, holdings) in holders::scan(&all) {
         for waiter in waiters::in_accept(&holdings) {
-            maps.add_in_flight(waiter.tid, listener)?;
+            maps.add_in_flight(waiter.tid, listener | REACHED_QUEUE)?;
         }
     }
     Ok(())

@@ -3,7 +3,7 @@
 use std::{any::Any, collections::BTreeMap};
 
 use anyhow::{Context as _, Result, anyhow};
-use aya::programs::{BtfTracePoint, FEntry, FExit, Program, ProgramError};
+use aya::programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError};
 
 use crate::{
     bpf::{
@@ -60,6 +60,18 @@ impl Attached {
         }
     }
 
+    /// Whether everything runs that sees the wakeups which one waiter of a shared epoll instance
+    /// passes on; with tracepoints only, these are inferred.
+    #[must_use]
+    pub fn sees_chains(&self) -> bool {
+        let provider = self.provider(Signal::Wakeups);
+        PROBES
+            .iter()
+            .filter(|probe| probe.when == When::IfThere)
+            .filter(|probe| provider.is_some_and(|one| probe.is_for(Signal::Wakeups, one)))
+            .all(|probe| self.links.contains_key(probe.program))
+    }
+
     /// Which provider a signal comes from.
     #[must_use]
     pub fn provider(&self, signal: Signal) -> Option<Provider> {
@@ -106,6 +118,9 @@ pub fn attach_candidate(
         }
         match attach(loaded, probe, hook) {
             Ok(link) => drop(added.insert(probe.program, link)),
+            Err(error) if probe.when == When::IfThere => {
+                log::debug!("{}, done without: {error:#}", probe.program);
+            }
             Err(error) => {
                 log::debug!("{} by {}: {error:#}", signal.name(), candidate.provider.name());
                 verdict = Verdict::Refused {
@@ -140,6 +155,12 @@ fn attach(loaded: &mut Loaded, probe: &Probe, hook: &str) -> Result<Link> {
             let program: &mut FEntry = program.try_into()?;
             unless_loaded(program.load(hook, btf))?;
             let link = program.attach().context("the kernel refused to attach it")?;
+            Box::new(program.take_link(link)?)
+        }
+        Kind::Kprobe | Kind::Kretprobe => {
+            let program: &mut KProbe = program.try_into()?;
+            unless_loaded(program.load())?;
+            let link = program.attach(hook, 0).context("the kernel refused to attach it")?;
             Box::new(program.take_link(link)?)
         }
         Kind::Fexit => {

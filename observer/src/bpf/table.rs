@@ -49,19 +49,22 @@ impl Signal {
 pub enum Provider {
     /// fentry and fexit programs.
     Fentry,
+    /// kprobes and kretprobes.
+    Kprobe,
     /// Tracepoints only.
     Tracepoint,
 }
 
 impl Provider {
     /// All of them, the preferred first.
-    pub const ALL: [Self; 2] = [Self::Fentry, Self::Tracepoint];
+    pub const ALL: [Self; 3] = [Self::Fentry, Self::Kprobe, Self::Tracepoint];
 
     /// Its name in reports.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::Fentry => "fentry",
+            Self::Kprobe => "kprobe",
             Self::Tracepoint => "tracepoint",
         }
     }
@@ -72,7 +75,7 @@ impl Provider {
         match argument {
             ProviderArg::Auto => true,
             ProviderArg::Fentry => self == Self::Fentry,
-            ProviderArg::Kprobe => false,
+            ProviderArg::Kprobe => self == Self::Kprobe,
             ProviderArg::Tracepoint => self == Self::Tracepoint,
         }
     }
@@ -87,6 +90,10 @@ pub enum Kind {
     Fentry,
     /// Runs at the exit of a kernel function, with its arguments and its return value.
     Fexit,
+    /// Runs at the entry of a kernel function, by a breakpoint or ftrace.
+    Kprobe,
+    /// Runs at the return of a kernel function; only so many at a time.
+    Kretprobe,
 }
 
 /// When a probe is attached.
@@ -98,6 +105,8 @@ pub enum When {
     PidFilter,
     /// Only while accept calls are under way that began before the window.
     InFlight,
+    /// Where the kernel has the hook; without it the signal is an estimate.
+    IfThere,
 }
 
 /// One kernel program and where it belongs.
@@ -135,7 +144,7 @@ impl Probe {
     }
 }
 
-use Provider::{Fentry, Tracepoint};
+use Provider::{Fentry, Kprobe, Tracepoint};
 use Signal::{Accepts, Handshakes, Life, Wakeups};
 
 /// A row whose probe is always attached when its provider is chosen.
@@ -211,6 +220,90 @@ pub const PROBES: &[Probe] = &[
         "a connection enters an accept queue",
     ),
     probe(
+        "k_syn_recv_v6_enter",
+        &["tcp_v6_syn_recv_sock"],
+        Kind::Kprobe,
+        &[(Handshakes, Some(Kprobe))],
+        "tells the IPv6 handshake from the IPv4 one within it",
+    ),
+    probe(
+        "k_syn_recv_v6",
+        &["tcp_v6_syn_recv_sock"],
+        Kind::Kretprobe,
+        &[(Handshakes, Some(Kprobe))],
+        "handshakes that fail at the final ACK, IPv6",
+    ),
+    probe(
+        "k_syn_recv_v4_enter",
+        &["tcp_v4_syn_recv_sock"],
+        Kind::Kprobe,
+        &[(Handshakes, Some(Kprobe))],
+        "whose handshake it is",
+    ),
+    probe(
+        "k_syn_recv_v4",
+        &["tcp_v4_syn_recv_sock"],
+        Kind::Kretprobe,
+        &[(Handshakes, Some(Kprobe))],
+        "handshakes that fail at the final ACK, IPv4",
+    ),
+    probe(
+        "k_hashdance_exit",
+        &["inet_csk_complete_hashdance"],
+        Kind::Kretprobe,
+        &[(Handshakes, Some(Kprobe))],
+        "a connection entered an accept queue",
+    ),
+    probe(
+        "k_queue_add",
+        &["inet_csk_reqsk_queue_add"],
+        Kind::Kprobe,
+        &[(Handshakes, Some(Kprobe))],
+        "the same for SYN cookies and Fast Open",
+    ),
+    probe(
+        "k_hashdance_enter",
+        &["inet_csk_complete_hashdance"],
+        Kind::Kprobe,
+        &[(Handshakes, Some(Kprobe))],
+        "a connection enters an accept queue",
+    ),
+    probe(
+        "k_put_unused",
+        &["put_unused_fd"],
+        Kind::Kprobe,
+        &[(Accepts, Some(Kprobe))],
+        "accept calls that fail",
+    ),
+    probe(
+        "k_no_descriptor",
+        &["__get_unused_fd_flags", "get_unused_fd_flags"],
+        Kind::Kretprobe,
+        &[(Accepts, Some(Kprobe))],
+        "accept calls that get no descriptor",
+    ),
+    probe(
+        "k_installed",
+        &["fd_install"],
+        Kind::Kprobe,
+        &[(Accepts, Some(Kprobe))],
+        "accept calls that have a connection",
+    ),
+    probe(
+        "k_queue_enter",
+        &["inet_csk_accept"],
+        Kind::Kprobe,
+        &[(Accepts, Some(Kprobe))],
+        "accept calls that reach the queue",
+    ),
+    probe(
+        "k_accept_enter",
+        &["__sys_accept4"],
+        Kind::Kprobe,
+        &[(Accepts, Some(Kprobe))],
+        "accept calls that begin",
+    ),
+    probe(
         "sys_accept_exit",
         &["__sys_accept4"],
         Kind::Fexit,
@@ -262,20 +355,26 @@ pub const PROBES: &[Probe] = &[
         &[(Wakeups, None)],
         "tasks woken within a notification",
     ),
-    probe(
-        "scan_exit",
-        &["ep_done_scan", "ep_scan_ready_list"],
-        Kind::Fexit,
-        &[(Wakeups, Some(Fentry))],
-        "ends what one waiter of a shared epoll instance passes on",
-    ),
-    probe(
-        "scan_enter",
-        &["ep_done_scan", "ep_scan_ready_list"],
-        Kind::Fentry,
-        &[(Wakeups, Some(Fentry))],
-        "wakeups that one waiter of a shared epoll instance passes on",
-    ),
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "scan_exit",
+            &["ep_done_scan", "ep_scan_ready_list"],
+            Kind::Fexit,
+            &[(Wakeups, Some(Fentry))],
+            "ends what one waiter of a shared epoll instance passes on",
+        )
+    },
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "scan_enter",
+            &["ep_done_scan", "ep_scan_ready_list"],
+            Kind::Fentry,
+            &[(Wakeups, Some(Fentry))],
+            "wakeups that one waiter of a shared epoll instance passes on",
+        )
+    },
     probe(
         "readable_exit",
         &["sock_def_readable"],
@@ -288,6 +387,40 @@ pub const PROBES: &[Probe] = &[
         &["sock_def_readable"],
         Kind::Fentry,
         &[(Wakeups, Some(Fentry))],
+        "begins a notification",
+    ),
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "k_scan_exit",
+            &["ep_done_scan", "ep_scan_ready_list"],
+            Kind::Kretprobe,
+            &[(Wakeups, Some(Kprobe))],
+            "ends what one waiter of a shared epoll instance passes on",
+        )
+    },
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "k_scan_enter",
+            &["ep_done_scan", "ep_scan_ready_list"],
+            Kind::Kprobe,
+            &[(Wakeups, Some(Kprobe))],
+            "wakeups that one waiter of a shared epoll instance passes on",
+        )
+    },
+    probe(
+        "k_readable_exit",
+        &["sock_def_readable"],
+        Kind::Kretprobe,
+        &[(Wakeups, Some(Kprobe))],
+        "ends a notification",
+    ),
+    probe(
+        "k_readable_enter",
+        &["sock_def_readable"],
+        Kind::Kprobe,
+        &[(Wakeups, Some(Kprobe))],
         "begins a notification",
     ),
     Probe {

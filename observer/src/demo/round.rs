@@ -3,6 +3,7 @@
 use std::{collections::VecDeque, ffi::OsString, time::Duration};
 
 use anyhow::Context;
+use clap::ValueEnum as _;
 use serde::de::DeserializeOwned;
 
 use super::{
@@ -59,7 +60,10 @@ fn workload_arguments(strategy: Strategy, args: &DemoArgs) -> Vec<OsString> {
 /// of an observer that nobody ends.
 fn observer_arguments(pid: u32, args: &DemoArgs) -> Vec<OsString> {
     let pid = pid.to_string();
-    with_verbosity(&["--pid", &pid, "--format", "json", "--duration", "2h"], args)
+    let provider = args.provider.to_possible_value();
+    let provider = provider.as_ref().map_or("auto", |value| value.get_name());
+    let words = ["--pid", &pid, "--format", "json", "--duration", "2h", "--provider", provider];
+    with_verbosity(&words, args)
 }
 
 fn with_verbosity(words: &[&str], args: &DemoArgs) -> Vec<OsString> {
@@ -85,7 +89,7 @@ fn parse<T: DeserializeOwned>(line: &str, whose: &str) -> anyhow::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::Format;
+    use crate::cli::{Format, ProviderArg};
 
     fn args() -> DemoArgs {
         DemoArgs {
@@ -93,6 +97,7 @@ mod tests {
             workers: 4,
             connections: 9,
             format: Format::Table,
+            provider: ProviderArg::Tracepoint,
             verbose: 2,
         }
     }
@@ -105,7 +110,7 @@ mod tests {
         );
         assert_eq!(
             observer_arguments(7, &args()).join(" ".as_ref()),
-            "--pid 7 --format json --duration 2h -v -v"
+            "--pid 7 --format json --duration 2h --provider tracepoint -v -v"
         );
     }
 

@@ -6,7 +6,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use btfparse::{
     Error as BtfError, ErrorKind, Integer32Value, Offset, Readable, TypeInformation, TypeVariant,
 };
-use observer_common::fields::{ARGUMENT_COUNTS, ENUMERATORS, FIELDS};
+use observer_common::fields::{ARGUMENT_COUNTS, ENUMERATORS, FIELDS, OPTIONAL_FIELDS};
 
 /// Where the kernel publishes its type information.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -87,6 +87,10 @@ impl Types {
         let mut globals = BTreeMap::new();
         for field in FIELDS {
             globals.insert(field.global, self.byte_offset(field.container, field.path)?);
+        }
+        for field in OPTIONAL_FIELDS {
+            let offset = self.byte_offset(field.container, field.path);
+            globals.insert(field.global, offset.unwrap_or(u32::MAX));
         }
         if self.byte_offset("socket_alloc", "socket")? != 0 {
             bail!("struct socket is not at the start of struct socket_alloc on this kernel");

@@ -131,7 +131,8 @@ fn listener(
         holders: holdings.iter().map(|holding: &Holding| holding.holder.clone()).collect(),
         queued: queue.queued,
         // The tracepoint sees connections only, not what became none.
-        handshakes_failed: (input.providers.handshakes.via == Via::Fentry).then_some(queue.failed),
+        handshakes_failed: (input.providers.handshakes.via != Via::Tracepoint)
+            .then_some(queue.failed),
         accepted,
         wakeups,
         herd_ratio: ratio(wakeups.total, accepted),

@@ -2,8 +2,10 @@
 
 use std::{path::Path, process::Command};
 
+use anyhow::ensure;
+
 use crate::{
-    Need, nginx,
+    Need, Outcome, Test, nginx,
     observer::{program, provider},
 };
 
@@ -16,12 +18,29 @@ pub struct Host {
     cgroup: Option<String>,
 }
 
+/// Whoever names a provider expects that it can be had: this fails where it cannot, and the tests
+/// that need it are skipped.
+pub fn tests() -> Vec<Test> {
+    let asked = provider().into_iter();
+    asked
+        .map(|asked| Test::new("host::the_provider_can_be_had", Need::Root, move || begins(&asked)))
+        .collect()
+}
+
+/// Whether observer begins to observe with this provider.
+fn begins(provider: &str) -> Outcome {
+    let arguments = ["--provider", provider, "--format", "json", "--duration", "1ms"];
+    let output = Command::new(program()).args(arguments).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    Ok(())
+}
+
 /// Looks at this machine.
 pub fn look() -> Host {
     let root = (!nix::unistd::geteuid().is_root()).then(|| "needs root".to_owned());
     let kernel = root.clone().or_else(|| {
-        if provider().is_some() {
-            return None;
+        if let Some(asked) = provider() {
+            return begins(&asked).err().map(|_| format!("{asked} cannot be had"));
         }
         let doctor = Command::new(program()).arg("doctor").output();
         match doctor {

@@ -19,6 +19,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("lifecycle::the_end_of_the_process_ends_the_window", Need::Kernel, process_ends),
         Test::new("lifecycle::no_connection_makes_no_ratio", Need::Kernel, idle),
         Test::new("lifecycle::emfile_is_an_error_and_a_failed_wakeup", Need::Kernel, emfile),
+        Test::new("lifecycle::another_socket's_accept_is_not_counted", Need::Kernel, two_kinds),
         Test::new("lifecycle::what_was_before_is_not_counted", Need::Kernel, before),
     ]
 }
@@ -132,6 +133,19 @@ fn emfile() -> Outcome {
     ensure!(wakeups["failed"] == 1 && wakeups["total"] == 1, "wakeups: {wakeups}");
     ensure!(one["workers"][0]["accept_errors"]["EMFILE"] == 7, "workers: {}", one["workers"]);
     drop(client);
+    Ok(())
+}
+
+/// Woken by the TCP listener, the server accepts from a Unix socket first.
+fn two_kinds() -> Outcome {
+    let mut actor = Actor::start("two-kinds")?;
+    let port = actor.port()?;
+    let observer = Observer::json(&["--port", &port.to_string()])?;
+    connect(port)?;
+    actor.port()?;
+    let report = observer.total()?;
+    let one = only_on_port(&report, port)?;
+    ensure!(one["accepted"] == 1 && one["wakeups"]["won"] == 1, "{one}");
     Ok(())
 }
 

@@ -21,6 +21,8 @@ use std::process::ExitCode;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
+use crate::observer::provider;
+
 /// What a test needs of the machine.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Need {
@@ -69,6 +71,7 @@ fn main() -> ExitCode {
     arguments.test_threads = Some(1);
     let host = host::look();
     let tests = [
+        host::tests(),
         truth::tests(),
         queues::tests(),
         lifecycle::tests(),
@@ -84,9 +87,17 @@ fn main() -> ExitCode {
         {
             println!("skip: {}: {reason}", test.name);
         }
-        let run = test.run;
-        Trial::test(test.name, move || run().map_err(|error| Failed::from(format!("{error:?}"))))
-            .with_ignored_flag(lacking.is_some())
+        let (run, name) = (test.run, test.name.clone());
+        let run = move || {
+            run().map_err(|error| {
+                if provider().is_some() {
+                    // The harness tells it at the very end, which a virtual machine may not reach.
+                    eprintln!("{name}: {error:?}");
+                }
+                Failed::from(format!("{error:?}"))
+            })
+        };
+        Trial::test(test.name, run).with_ignored_flag(lacking.is_some())
     });
     let trials = trials.collect();
     libtest_mimic::run(&arguments, trials).exit_code()

@@ -30,6 +30,7 @@ pub fn play() -> Option<ExitCode> {
         "child-listens" => child_listens(),
         "no-descriptors" => no_descriptors(),
         "reopen" => reopen(),
+        "two-kinds" => two_kinds(),
         "without-btf" => without_btf(),
         other => Err(anyhow::anyhow!("no role {other}")),
     };
@@ -170,6 +171,24 @@ fn no_descriptors() -> anyhow::Result<()> {
         }
     }
     say(listener.local_addr()?.port())?;
+    wait_for_line()
+}
+
+/// A server of a TCP and a Unix socket, which waits for the first and then accepts from both, the
+/// Unix one first. The Unix connection is its own.
+fn two_kinds() -> anyhow::Result<()> {
+    let tcp = TcpListener::bind("127.0.0.1:0")?;
+    let directory = tempfile::tempdir()?;
+    let path = directory.path().join("socket");
+    let unix = std::os::unix::net::UnixListener::bind(&path)?;
+    let _client = std::os::unix::net::UnixStream::connect(&path)?;
+    let port = tcp.local_addr()?.port();
+    say(port)?;
+    let mut descriptors = [PollFd::new(std::os::fd::AsFd::as_fd(&tcp), PollFlags::POLLIN)];
+    poll(&mut descriptors, PollTimeout::NONE)?;
+    drop(unix.accept()?);
+    drop(tcp.accept()?);
+    say(port)?;
     wait_for_line()
 }
 

@@ -1,0 +1,144 @@
+//! Accept calls where only kprobes can be had.
+//!
+//! A return probe takes one of few instances for as long as its function runs (two for each CPU, or
+//! ten), and accept blocks: with more blocked tasks than that, returns go missing. So nothing here
+//! returns from anything that blocks. An accept call is noted when it begins, and its end is told by
+//! what it does last: `fd_install` when it has a connection, `put_unused_fd` when it has not.
+
+use aya_ebpf::{
+    EbpfContext,
+    bindings::BPF_ANY,
+    macros::{kprobe, kretprobe},
+    programs::{ProbeContext, RetProbeContext},
+};
+use observer_common::counters::{ListenerId, REACHED_QUEUE, WorkerKey};
+
+use crate::{
+    accept::{EAGAIN, EINTR, failed, is_child, listener_of, succeeded},
+    kernel::{
+        Address, FILE_FLAGS, SOCK_RECEIVE_TIMEOUT, SOCK_SOCKET, SOCK_STATE, SOCKET_FILE,
+        STATE_LISTEN, read,
+    },
+    listener::Listener,
+    maps::{IN_FLIGHT, LISTENERS, count_map_full, window_open},
+    task,
+};
+
+/// EINVAL (uapi).
+const EINVAL: u32 = 22;
+/// ENFILE (uapi): what is left when a call fails with a descriptor and without having asked the
+/// queue.
+const ENFILE: u32 = 23;
+/// O_NONBLOCK (uapi asm-generic).
+const O_NONBLOCK: u32 = 0o4000;
+
+/// Notes where the current task's accept call has come to.
+#[inline(always)]
+fn note(tid: u32, listener: u64) {
+    if IN_FLIGHT.insert(tid, listener, u64::from(BPF_ANY)).is_err() {
+        count_map_full();
+    }
+}
+
+/// Takes what was noted of the current task's accept call.
+#[inline(always)]
+fn take(tid: u32) -> Option<(ListenerId, bool)> {
+    let noted = IN_FLIGHT.get_ptr(tid)?;
+    // SAFETY: a copy of an integer in a live map value.
+    let noted = unsafe { *noted };
+    let _gone = IN_FLIGHT.remove(tid);
+    Some((noted & !REACHED_QUEUE, noted & REACHED_QUEUE != 0))
+}
+
+/// `__sys_accept4(fd, …)`: an accept call begins.
+#[kprobe]
+fn k_accept_enter(ctx: ProbeContext) -> i32 {
+    let (_, tid) = task::current_ids();
+    if window_open()
+        && let Some(descriptor) = ctx.arg::<u64>(0)
+        && let Some(listener) = listener_of(descriptor, tid)
+    {
+        note(tid, listener);
+    }
+    0
+}
+
+/// `inet_csk_accept(sk, …)`: it asks the queue; io_uring and others come here without the call above.
+#[kprobe]
+fn k_queue_enter(ctx: ProbeContext) -> i32 {
+    if window_open()
+        && let Some(listener) = ctx.arg::<Address>(0).and_then(Listener::of_sock)
+        && listener.ensure_rows()
+    {
+        note(task::current_ids().1, listener.id | REACHED_QUEUE);
+    }
+    0
+}
+
+/// `fd_install(fd, file)`: it has a connection.
+#[kprobe]
+fn k_installed(ctx: ProbeContext) -> i32 {
+    let (pid, tid) = task::current_ids();
+    let Some(noted) = IN_FLIGHT.get_ptr(tid) else { return 0 };
+    // SAFETY: a copy of an integer in a live map value.
+    let listener = unsafe { *noted } & !REACHED_QUEUE;
+    if window_open() && ctx.arg::<Address>(1).is_some_and(|file| is_child(file, listener)) {
+        let _gone = IN_FLIGHT.remove(tid);
+        succeeded(WorkerKey { listener, pid, tid });
+    }
+    0
+}
+
+/// `put_unused_fd(fd)`: it has none, and why follows from how it waited.
+#[kprobe]
+fn k_put_unused(ctx: ProbeContext) -> i32 {
+    let (pid, tid) = task::current_ids();
+    let Some((listener, reached)) = take(tid) else { return 0 };
+    if window_open() {
+        let errno = if reached { queue_errno(listener) } else { ENFILE };
+        failed(&ctx, WorkerKey { listener, pid, tid }, errno);
+    }
+    0
+}
+
+/// `get_unused_fd_flags(flags)`, or the function below it: where a call that is noted gets no
+/// descriptor, it ends here. It never blocks.
+#[kretprobe]
+fn k_no_descriptor(ctx: RetProbeContext) -> i32 {
+    // An int: the upper half of the register is not part of it.
+    let result = ctx.ret::<i32>();
+    if result < 0 {
+        ends_early(&ctx, result.unsigned_abs());
+    }
+    0
+}
+
+#[inline(always)]
+fn ends_early<C: EbpfContext>(ctx: &C, errno: u32) {
+    let (pid, tid) = task::current_ids();
+    if let Some((listener, _)) = take(tid)
+        && window_open()
+    {
+        failed(ctx, WorkerKey { listener, pid, tid }, errno);
+    }
+}
+
+/// Why the queue gave no connection (`inet_csk_accept`, `inet_csk_wait_for_connect`): the listener is
+/// none any more, or it does not block, or its time is over, or a signal came.
+#[inline(always)]
+fn queue_errno(listener: ListenerId) -> u32 {
+    let state = || -> Option<(u8, u32, i64)> {
+        let info = LISTENERS.get_ptr(listener)?;
+        // SAFETY: a copy of an integer in a live map value.
+        let sock = unsafe { (*info).sock } as Address;
+        let file: Address = read(read(sock, &SOCK_SOCKET)?, &SOCKET_FILE)?;
+        let flags: u32 = read(file, &FILE_FLAGS)?;
+        Some((read(sock, &SOCK_STATE)?, flags, read(sock, &SOCK_RECEIVE_TIMEOUT)?))
+    };
+    match state() {
+        Some((state, ..)) if u32::from(state) != STATE_LISTEN.load() => EINVAL,
+        // No time limit is the greatest long (MAX_SCHEDULE_TIMEOUT).
+        Some((_, flags, timeout)) if flags & O_NONBLOCK != 0 || timeout != i64::MAX => EAGAIN,
+        _ => EINTR,
+    }
+}
