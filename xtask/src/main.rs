@@ -7,6 +7,7 @@ mod process;
 mod run;
 mod setup;
 mod test;
+mod vm;
 mod workspace;
 
 use std::process::ExitCode;
@@ -41,6 +42,11 @@ enum Task {
         #[arg(last = true, value_name = "FILTER")]
         filter: Vec<String>,
     },
+    /// The system tests on other kernels, in virtual machines
+    Vm(vm::VmArgs),
+    /// The first process of a virtual machine
+    #[command(hide = true)]
+    Guest,
 }
 
 fn main() -> ExitCode {
@@ -79,5 +85,10 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             setup(&workspace, Goal::Test)?;
             test::test(&workspace, &filter)
         }
+        Task::Vm(args) => {
+            setup(&workspace, Goal::Test)?;
+            vm::vm(&workspace, &args)
+        }
+        Task::Guest => vm::guest::run(),
     }
 }

@@ -1,0 +1,167 @@
+//! Debian's package archive through a private apt root: no root rights, nothing of the machine's
+//! own apt state is touched, and signatures are checked.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::sources::{Source, for_suite, from_deb822, from_lines};
+use crate::process;
+
+/// What our apt does otherwise than the machine's: it fetches package lists and nothing else, and
+/// runs none of the hooks that the machine has for its own state.
+const CONFIG: &str = "\
+#clear APT::Update::Pre-Invoke;
+#clear APT::Update::Post-Invoke;
+#clear APT::Update::Post-Invoke-Success;
+Acquire::Languages \"none\";
+Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";
+Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled \"false\";
+Acquire::IndexTargets::deb::DEP-11-icons-small::DefaultEnabled \"false\";
+Acquire::IndexTargets::deb::DEP-11-icons-large::DefaultEnabled \"false\";
+Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled \"false\";
+Acquire::IndexTargets::deb::CNF::DefaultEnabled \"false\";
+Acquire::Retries \"2\";
+APT::Architecture \"amd64\";
+APT::Architectures { \"amd64\"; };
+APT::Sandbox::User \"\";
+";
+
+/// One suite of the archive.
+#[derive(Debug)]
+pub(crate) struct Suite {
+    root: PathBuf,
+    name: String,
+}
+
+impl Suite {
+    /// Makes a private root under `base` and fetches the suite's package list.
+    pub(crate) fn open(base: &Path, name: &str) -> Result<Self> {
+        let missing = ["apt-get", "dpkg-deb"].iter().find(|one| which::which(one).is_err());
+        if let Some(program) = missing {
+            bail!("kernels come from Debian's archive, and there is no {program} here");
+        }
+        let sources = for_suite(&machine_sources(), name).with_context(|| {
+            format!("no apt source of this machine leads to Debian's archive, which has {name}")
+        })?;
+        let root = base.join(name);
+        for dir in ["parts", "sources", "state/lists/partial", "cache/archives/partial"] {
+            fs::create_dir_all(root.join(dir))
+                .with_context(|| format!("{} cannot be made", root.join(dir).display()))?;
+        }
+        copy_config(&root)?;
+        let write = |file: &str, text: &str| {
+            fs::write(root.join(file), text)
+                .with_context(|| format!("{} cannot be written", root.join(file).display()))
+        };
+        write("parts/zz-observer", CONFIG)?;
+        write("sources/observer.sources", &sources)?;
+        write("state/status", "")?;
+        let quoted = |dir: &str| format!("\"{}\"", root.join(dir).display());
+        write(
+            "apt.conf",
+            &format!(
+                "Dir::Etc::parts {};\nDir::Etc::sourcelist \"/dev/null\";\n\
+                 Dir::Etc::sourceparts {};\nDir::State {};\nDir::State::status {};\n\
+                 Dir::Cache {};\n",
+                quoted("parts"),
+                quoted("sources"),
+                quoted("state"),
+                quoted("state/status"),
+                quoted("cache"),
+            ),
+        )?;
+        let suite = Self { root, name: name.to_owned() };
+        let (status, output) = process::capture({
+            let mut update = suite.apt("apt-get");
+            update.args(["--quiet", "update"]);
+            update
+        })?;
+        if !status.success() {
+            let said = output.lines().find(|line| line.starts_with("E:")).unwrap_or("no reason");
+            bail!("apt-get cannot fetch the package list of {name}: {said}");
+        }
+        Ok(suite)
+    }
+
+    /// The names of its packages that begin with `prefix`.
+    pub(crate) fn names(&self, prefix: &str) -> Result<Vec<String>> {
+        let mut command = self.apt("apt-cache");
+        command.args(["pkgnames", prefix]);
+        let (status, output) = process::capture(command)?;
+        if !status.success() {
+            bail!("apt-cache does not tell the packages of {}: {output}", self.name);
+        }
+        Ok(output.lines().map(|line| line.trim().to_owned()).collect())
+    }
+
+    /// Fetches packages and unpacks them, all into `into`.
+    pub(crate) fn unpack(&self, packages: &[String], into: &Path) -> Result<()> {
+        let debs = self.root.join("debs");
+        // A file of an earlier run may be half a file.
+        if debs.exists() {
+            fs::remove_dir_all(&debs).context("an earlier download cannot be removed")?;
+        }
+        fs::create_dir_all(&debs).context("no directory for downloads")?;
+        let mut download = self.apt("apt-get");
+        download.args(["--quiet", "download"]).args(packages).current_dir(&debs);
+        let (status, output) = process::capture(download)?;
+        if !status.success() {
+            let said = output.lines().find(|line| line.starts_with("E:")).unwrap_or("no reason");
+            bail!("apt-get cannot fetch {} from {}: {said}", packages.join(" "), self.name);
+        }
+        for entry in fs::read_dir(&debs).context("the downloads cannot be read")? {
+            let mut unpack = Command::new("dpkg-deb");
+            unpack.arg("--extract").arg(entry?.path()).arg(into);
+            process::quietly(unpack)?;
+        }
+        fs::remove_dir_all(&debs).context("the downloads cannot be removed")
+    }
+
+    fn apt(&self, program: &str) -> Command {
+        let mut command = Command::new(program);
+        command.env("APT_CONFIG", self.root.join("apt.conf")).env("LC_ALL", "C");
+        command
+    }
+}
+
+/// The machine's own configuration, which may say how its network is reached.
+fn copy_config(root: &Path) -> Result<()> {
+    let Ok(entries) = fs::read_dir("/etc/apt/apt.conf.d") else { return Ok(()) };
+    for entry in entries.flatten().filter(|entry| entry.path().is_file()) {
+        // What only root may read, only root's apt uses.
+        if let Ok(text) = fs::read(entry.path()) {
+            fs::write(root.join("parts").join(entry.file_name()), text)
+                .context("apt's configuration cannot be copied")?;
+        }
+    }
+    Ok(())
+}
+
+fn machine_sources() -> Vec<Source> {
+    let release = fs::read_to_string("/etc/os-release").unwrap_or_default();
+    let codename = release
+        .lines()
+        .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
+        .map_or("", |name| name.trim_matches('"'));
+    let mut sources = from_lines(&read("/etc/apt/sources.list".as_ref()), codename);
+    let parts = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
+    let mut parts: Vec<_> = parts.map(|entry| entry.path()).collect();
+    parts.sort();
+    for path in parts {
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("list") => sources.extend(from_lines(&read(&path), codename)),
+            Some("sources") => sources.extend(from_deb822(&read(&path), codename)),
+            _ => {}
+        }
+    }
+    sources
+}
+
+fn read(path: &Path) -> String {
+    fs::read_to_string(path).unwrap_or_default()
+}

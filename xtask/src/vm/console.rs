@@ -1,0 +1,197 @@
+//! What a guest's console tells: results, and the ways in which a machine goes wrong. Pure: bytes
+//! go in, events and a verdict come out.
+
+use std::collections::BTreeMap;
+
+use super::protocol::Line;
+
+/// What a test came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Passed,
+    Failed,
+    Skipped(String),
+}
+
+/// What is worth telling while the machine runs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// The kernel is up and says what it is.
+    Kernel(String),
+    /// A test begins.
+    Begins(String),
+    /// A test ended.
+    Done(String, Outcome),
+}
+
+/// How the virtual machine itself ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    /// By itself; whether QEMU was content.
+    Exited { well: bool },
+    /// It was ended after so many seconds.
+    TimedOut(u64),
+    /// It was ended after so many seconds without a word.
+    Silent(u64),
+}
+
+/// Words of the kernel that mean that what follows cannot be trusted.
+const TROUBLE: [&str; 11] = [
+    "Kernel panic",
+    "Oops",
+    "BUG:",
+    "kernel BUG at",
+    "general protection fault",
+    "soft lockup",
+    "hard LOCKUP",
+    "self-detected stall",
+    "detected stalls on CPUs",
+    "blocked for more than",
+    "WARNING: ",
+];
+
+/// A console that is being read.
+#[derive(Debug, Default)]
+pub(crate) struct Console {
+    partial: Vec<u8>,
+    /// The kernel's first line that means trouble.
+    trouble: Option<String>,
+    /// What init complained of.
+    complaint: Option<String>,
+    current: Option<String>,
+    announced: Option<usize>,
+    done: usize,
+    failed: usize,
+    ended: Option<i32>,
+    bye: bool,
+    reasons: BTreeMap<String, String>,
+    doctor: Vec<String>,
+    /// The tests' standard error, where the harness tells each failure as it comes.
+    failures: Vec<String>,
+}
+
+impl Console {
+    /// Takes what the machine wrote.
+    pub(crate) fn read(&mut self, bytes: &[u8]) -> Vec<Event> {
+        let mut events = Vec::new();
+        for byte in bytes {
+            if *byte == b'\n' {
+                let line = std::mem::take(&mut self.partial);
+                events.extend(self.line(String::from_utf8_lossy(&line).trim_end_matches('\r')));
+            } else {
+                self.partial.push(*byte);
+            }
+        }
+        events
+    }
+
+    fn line(&mut self, line: &str) -> Option<Event> {
+        match Line::read(line) {
+            Some(Line::Kernel(text)) => return Some(Event::Kernel(text)),
+            Some(Line::Doctor(text)) => self.doctor.push(text),
+            Some(Line::Begins(name)) => {
+                self.current = Some(name.clone());
+                return Some(Event::Begins(name));
+            }
+            Some(Line::Out(text)) => return self.out(&text),
+            Some(Line::Err(text)) => self.failures.push(text),
+            Some(Line::Ended(status)) => self.ended = Some(status),
+            Some(Line::Trouble(text)) => self.complaint = self.complaint.take().or(Some(text)),
+            Some(Line::Bye) => self.bye = true,
+            None => {
+                if self.trouble.is_none() && TROUBLE.iter().any(|word| line.contains(word)) {
+                    self.trouble = Some(line.trim().to_owned());
+                }
+            }
+        }
+        None
+    }
+
+    fn out(&mut self, text: &str) -> Option<Event> {
+        if let Some((name, reason)) =
+            text.strip_prefix("skip: ").and_then(|rest| rest.split_once(": "))
+        {
+            self.reasons.insert(name.to_owned(), reason.to_owned());
+        } else if let Some(count) = text
+            .strip_prefix("running ")
+            .and_then(|rest| rest.strip_suffix(" tests").or_else(|| rest.strip_suffix(" test")))
+        {
+            self.announced = count.parse().ok();
+        } else if let Some((name, outcome)) = result(text) {
+            let name = name.to_owned();
+            let outcome = match outcome {
+                "ok" => Outcome::Passed,
+                "FAILED" => Outcome::Failed,
+                _ => Outcome::Skipped(self.reasons.get(&name).cloned().unwrap_or_default()),
+            };
+            self.done += 1;
+            self.failed += usize::from(outcome == Outcome::Failed);
+            self.current = None;
+            return Some(Event::Done(name, outcome));
+        }
+        None
+    }
+
+    /// What `observer doctor` said.
+    pub(crate) fn doctor(&self) -> &[String] {
+        &self.doctor
+    }
+
+    /// What the tests said of their failures.
+    pub(crate) fn failures(&self) -> &[String] {
+        &self.failures
+    }
+
+    /// What is wrong with the machine beside tests that failed; nothing where nothing is.
+    pub(crate) fn complaints(&self, end: &End) -> Vec<String> {
+        let mut complaints = Vec::new();
+        let during =
+            self.current.as_ref().map_or_else(String::new, |name| format!(" during {name}"));
+        if let Some(trouble) = &self.trouble {
+            complaints.push(format!("the kernel is in trouble{during}: {trouble}"));
+        }
+        if let Some(complaint) = &self.complaint {
+            complaints.push(format!("the guest's init: {complaint}"));
+        }
+        match end {
+            End::TimedOut(seconds) => {
+                complaints.push(format!("it was ended after {seconds} s{during}"));
+            }
+            End::Silent(seconds) => {
+                complaints.push(format!("it was ended after {seconds} s without a word{during}"));
+            }
+            End::Exited { well: false } => complaints.push(format!("QEMU failed{during}")),
+            End::Exited { well: true } if !self.bye && complaints.is_empty() => {
+                complaints.push(format!("it stopped without an end{during}"));
+            }
+            End::Exited { well: true } => {}
+        }
+        if complaints.is_empty() {
+            match (self.ended, self.announced) {
+                (None, _) => complaints.push("the tests did not run".to_owned()),
+                (Some(status), None) => {
+                    complaints.push(format!("the tests ended with {status} and told no result"));
+                }
+                (Some(_), Some(announced)) if announced != self.done => complaints.push(format!(
+                    "{announced} tests were announced and {} told a result",
+                    self.done
+                )),
+                (Some(status), Some(_)) if (status != 0) != (self.failed > 0) => complaints
+                    .push(format!("{} tests failed, but the exit status is {status}", self.failed)),
+                (Some(_), Some(_)) => {}
+            }
+        }
+        complaints
+    }
+}
+
+/// A test's name and what is said of it, in `test NAME   ... ok`.
+fn result(text: &str) -> Option<(&str, &str)> {
+    let (name, outcome) = text.strip_prefix("test ")?.split_once(" ... ")?;
+    let word = outcome.split_whitespace().next()?;
+    matches!(word, "ok" | "FAILED" | "ignored").then_some((name.trim(), word))
+}
+
+#[cfg(test)]
+#[path = "console_tests.rs"]
+mod tests;

@@ -1,0 +1,143 @@
+//! The guest's root: static programs and nothing else, in one archive per machine.
+
+use std::{
+    fs,
+    io::BufWriter,
+    path::{Path, PathBuf},
+    process::Stdio,
+};
+
+use anyhow::{Context as _, Result, bail};
+use serde_json::Value;
+
+use super::{
+    cpio::Archive,
+    job::{self, Job},
+    kernel::Kernel,
+};
+use crate::{process, workspace::Workspace};
+
+/// What the guest's programs are compiled for: the C library's own target can be linked
+/// statically too, so that no other one has to be installed.
+const TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The programs of a guest, on the host.
+#[derive(Clone, Debug)]
+pub(crate) struct Programs {
+    /// Its init: this very program.
+    init: PathBuf,
+    observer: PathBuf,
+    /// The system tests.
+    system: PathBuf,
+    /// A shell, for a person.
+    pub(crate) shell: Option<PathBuf>,
+}
+
+/// Builds the guest's programs, static ones, into a directory of their own.
+pub(crate) fn build(workspace: &Workspace, vm: &Path) -> Result<Programs> {
+    if !cfg!(target_arch = "x86_64") {
+        bail!("the virtual machines are x86_64, and this machine cannot build for them");
+    }
+    eprintln!("vm: building the guest's programs (some minutes the first time)");
+    let mut cargo = workspace.cargo();
+    cargo.args(["build", "--release", "--target", TARGET, "--package", "observer"]);
+    cargo.args(["--package", "xtask", "--bins", "--test", "system"]);
+    // Not the machine's binaries: theirs would be built anew by turns.
+    cargo.arg("--target-dir").arg(vm.join("build"));
+    // Built often and run once.
+    for setting in ["lto=false", "codegen-units=16", "incremental=true", "strip='debuginfo'"] {
+        cargo.arg("--config").arg(format!("profile.release.{setting}"));
+    }
+    cargo.args(["--message-format", "json-render-diagnostics"]);
+    // Of this target alone: build scripts and macros, which run here, cannot be static.
+    cargo.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=+crt-static");
+    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
+    let shown = process::line(&cargo);
+    let output = cargo
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .output()
+        .with_context(|| format!("`{shown}` did not start"))?;
+    if !output.status.success() {
+        bail!("the guest's programs were not built: Cargo's messages above say why");
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let program = |kind: &str, name: &str| {
+        executable(&messages, kind, name)
+            .with_context(|| format!("Cargo does not tell where it put the {kind} {name}"))
+    };
+    Ok(Programs {
+        init: program("bin", "xtask")?,
+        observer: program("bin", "observer")?,
+        system: program("test", "system")?,
+        shell: None,
+    })
+}
+
+/// Where Cargo put a target, by the messages that it prints.
+fn executable(messages: &str, kind: &str, name: &str) -> Option<PathBuf> {
+    messages.lines().rev().find_map(|line| {
+        let message: Value = serde_json::from_str(line).ok()?;
+        let target = &message["target"];
+        let is_it = target["name"] == name && target["kind"][0] == kind;
+        is_it.then(|| message["executable"].as_str().map(PathBuf::from)).flatten()
+    })
+}
+
+/// Writes a machine's root.
+pub(crate) fn write(path: &Path, kernel: &Kernel, programs: &Programs, job: &Job) -> Result<()> {
+    let file =
+        fs::File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
+    let mut archive = Archive::new(BufWriter::new(file));
+    let mut fill = || -> Result<()> {
+        for directory in ["bin", "dev", "modules", "proc", "run", "sys", "tmp"] {
+            archive.directory(directory)?;
+        }
+        // What init says before it has mounted anything.
+        archive.device("dev/console", (5, 1))?;
+        let mut job = job.clone();
+        for module in &kernel.modules {
+            let name = module.file_name().context("a module without a name")?.to_string_lossy();
+            let inside = format!("modules/{name}");
+            archive.file(&inside, 0o644, &read(module)?)?;
+            job.modules.push(inside);
+        }
+        let mut programs = vec![
+            ("init", &programs.init),
+            ("bin/observer", &programs.observer),
+            ("bin/system", &programs.system),
+        ]
+        .into_iter()
+        .chain(programs.shell.iter().map(|shell| ("bin/busybox", shell)));
+        programs.try_for_each(|(inside, program)| -> Result<()> {
+            Ok(archive.file(inside, 0o755, &read(program)?)?)
+        })?;
+        archive.file(job::PATH, 0o644, job.to_text().as_bytes())?;
+        Ok(())
+    };
+    fill().with_context(|| format!("{} cannot be written", path.display()))?;
+    archive.finish().with_context(|| format!("{} cannot be written", path.display()))?;
+    Ok(())
+}
+
+fn read(path: &Path) -> Result<Vec<u8>> {
+    fs::read(path).with_context(|| format!("{} cannot be read", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::executable;
+
+    #[test]
+    fn cargo_tells_where_a_target_is() {
+        let messages = r#"
+            {"reason":"compiler-artifact","target":{"kind":["lib"],"name":"system"},"executable":null}
+            {"reason":"compiler-artifact","target":{"kind":["test"],"name":"system"},"executable":"/t/deps/system-1"}
+            {"reason":"build-finished","success":true}
+        "#;
+        assert_eq!(executable(messages, "test", "system"), Some(PathBuf::from("/t/deps/system-1")));
+        assert_eq!(executable(messages, "bin", "system"), None);
+    }
+}

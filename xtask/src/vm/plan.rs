@@ -1,0 +1,156 @@
+//! Which machines to run: pure.
+
+use std::fmt;
+
+use clap::ValueEnum;
+
+/// The kind of hooks that observer is told to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Provider {
+    /// What observer chooses by itself
+    Auto,
+    /// fentry and fexit programs
+    Fentry,
+    /// kprobes and kretprobes
+    Kprobe,
+    /// Tracepoints only
+    Tracepoint,
+}
+
+impl fmt::Display for Provider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Auto => "auto",
+            Self::Fentry => "fentry",
+            Self::Kprobe => "kprobe",
+            Self::Tracepoint => "tracepoint",
+        })
+    }
+}
+
+/// A kernel series of the matrix.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Series {
+    /// What kernel releases of it begin with.
+    pub(crate) name: &'static str,
+    /// The suites that carry it, the one to prefer first.
+    pub(crate) suites: &'static [&'static str],
+    /// What must work on it. A provider of this list that a kernel refuses is a failure: this is
+    /// where the promise is written down, and a skip would hide that it is broken.
+    pub(crate) providers: &'static [Provider],
+}
+
+/// The matrix.
+pub(crate) const SERIES: [Series; 5] = [
+    // bullseye's security suite lists packages that are gone from the archive.
+    Series {
+        name: "5.10",
+        suites: &["bullseye"],
+        providers: &[Provider::Fentry, Provider::Kprobe],
+    },
+    // Its tcp_v4_syn_recv_sock has seven arguments, one too many for that kernel's fentry: what
+    // observer chooses by itself is a mixture here.
+    Series {
+        name: "6.1",
+        suites: &["bookworm-security", "bookworm"],
+        providers: &[Provider::Auto, Provider::Kprobe],
+    },
+    Series { name: "6.12", suites: &["trixie", "trixie-security"], providers: &EVERY },
+    Series { name: "6.18", suites: &["trixie-backports", "forky", "sid"], providers: &EVERY },
+    Series { name: "7.2", suites: &["trixie-backports", "forky", "sid"], providers: &EVERY },
+];
+
+const EVERY: [Provider; 3] = [Provider::Fentry, Provider::Kprobe, Provider::Tracepoint];
+
+/// One machine: a kernel, and what observer uses on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Machine {
+    pub(crate) series: &'static Series,
+    pub(crate) provider: Provider,
+    /// Whether it runs every test: the first of the oldest and of the newest kernel do, the others
+    /// leave out [`ANY_KERNEL`].
+    pub(crate) whole: bool,
+}
+
+/// Where the tests are that hardly depend on kernel and provider: what is chosen, what is printed,
+/// and what is refused.
+pub(crate) const ANY_KERNEL: [&str; 4] = ["faults::", "filters::", "nginx::", "output::"];
+
+/// The machines for these kernels and providers; for all that must work where none are named.
+/// A provider that is named runs on every kernel that is, promised or not.
+///
+/// # Errors
+///
+/// Names what is not a series of the matrix.
+pub(crate) fn machines(kernels: &[String], providers: &[Provider]) -> Result<Vec<Machine>, String> {
+    let known = || SERIES.iter().map(|series| series.name).collect::<Vec<_>>().join(", ");
+    if let Some(name) = kernels.iter().find(|name| !SERIES.iter().any(|one| one.name == **name)) {
+        return Err(format!("no kernel series {name} in the matrix: choose from {}", known()));
+    }
+    let chosen: Vec<_> = SERIES
+        .iter()
+        .filter(|series| kernels.is_empty() || kernels.iter().any(|name| name == series.name))
+        .collect();
+    let (oldest, newest) = (chosen.first().copied(), chosen.last().copied());
+    Ok(chosen
+        .iter()
+        .flat_map(|series| {
+            let providers = if providers.is_empty() { series.providers } else { providers };
+            let at_an_end = [oldest, newest].contains(&Some(series));
+            providers.iter().enumerate().map(move |(index, provider)| Machine {
+                series,
+                provider: *provider,
+                whole: at_an_end && index == 0,
+            })
+        })
+        .collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(kernels: &[&str], providers: &[Provider]) -> Vec<String> {
+        let kernels: Vec<_> = kernels.iter().map(|name| (*name).to_owned()).collect();
+        machines(&kernels, providers)
+            .expect("known kernels")
+            .iter()
+            .map(|machine| format!("{} {}", machine.series.name, machine.provider))
+            .collect()
+    }
+
+    #[test]
+    fn without_names_all_that_must_work_runs() {
+        let all = names(&[], &[]);
+        assert_eq!(all.len(), SERIES.iter().map(|series| series.providers.len()).sum::<usize>());
+        assert!(all.contains(&"6.1 auto".to_owned()));
+        assert!(!all.contains(&"5.10 tracepoint".to_owned()), "it came with 6.3");
+    }
+
+    #[test]
+    fn the_oldest_and_the_newest_kernel_run_every_test() {
+        let whole = |kernels: &[&str]| -> Vec<_> {
+            let kernels: Vec<_> = kernels.iter().map(|name| (*name).to_owned()).collect();
+            let machines = machines(&kernels, &[]).expect("known kernels");
+            machines.iter().filter(|one| one.whole).map(|one| one.series.name).collect()
+        };
+        assert_eq!(whole(&[]), ["5.10", "7.2"]);
+        assert_eq!(whole(&["6.12"]), ["6.12"]);
+    }
+
+    #[test]
+    fn a_kernel_is_chosen_by_its_series_and_not_by_a_beginning() {
+        assert_eq!(names(&["6.1"], &[]), ["6.1 auto", "6.1 kprobe"]);
+    }
+
+    #[test]
+    fn a_named_provider_runs_wherever_it_is_asked_for() {
+        assert_eq!(names(&["5.10"], &[Provider::Tracepoint]), ["5.10 tracepoint"]);
+    }
+
+    #[test]
+    fn an_unknown_kernel_is_an_error_that_names_the_known() {
+        let error = machines(&["4.19".to_owned()], &[]).expect_err("unknown");
+        assert!(error.contains("4.19") && error.contains("5.10, 6.1, 6.12, 6.18, 7.2"), "{error}");
+    }
+}

@@ -1,0 +1,123 @@
+//! Running QEMU: one child, read as it writes, and ended when it takes too long or says nothing.
+
+use std::{
+    fs,
+    io::{Read as _, Write as _},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result};
+use clap::ValueEnum;
+use nix::sys::{prctl, signal::Signal};
+
+use super::console::End;
+
+/// QEMU's name, and the Debian package that brings it.
+pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
+/// The package.
+pub(crate) const PACKAGE: &str = "qemu-system-x86";
+
+/// How long a machine may run, and how long it may say nothing.
+const LIMIT: Duration = Duration::from_secs(6 * 60);
+const SILENCE: Duration = Duration::from_secs(120);
+
+const TICK: Duration = Duration::from_millis(200);
+
+/// What runs the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Accel {
+    /// QEMU itself: needs nothing, and is slow
+    Tcg,
+    /// The host's kernel: needs access to /dev/kvm
+    Kvm,
+}
+
+/// What a machine is started from.
+#[derive(Debug)]
+pub(crate) struct Files {
+    pub(crate) kernel: PathBuf,
+    pub(crate) initramfs: PathBuf,
+    /// Where to keep all that the console says.
+    pub(crate) log: PathBuf,
+}
+
+/// QEMU with a guest whose console is our standard output.
+pub(crate) fn command(accel: Accel, kernel: &Path, initramfs: &Path) -> Command {
+    let mut qemu = Command::new(PROGRAM);
+    match accel {
+        // One thread: Debian 12's QEMU crashes guests that patch kernel text while another thread
+        // runs it. Without cmpxchg16b: it leaves garbage in the flags at times, so that every
+        // fourth boot of a kernel whose slab allocator uses it ends in a double fault.
+        Accel::Tcg => qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,cx16=off"]),
+        Accel::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
+    };
+    qemu.args(["-smp", "2", "-m", "1024", "-nodefaults", "-no-user-config", "-nographic"]);
+    // With panic=-1 in the guest a panic ends QEMU.
+    qemu.arg("-no-reboot").arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
+    qemu.args([
+        "-append",
+        "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off rdinit=/init -- guest",
+    ]);
+    qemu
+}
+
+/// Runs a machine to its end, and gives what its console says to `read`.
+pub(crate) fn run(accel: Accel, files: &Files, mut read: impl FnMut(&[u8])) -> Result<End> {
+    let mut qemu = command(accel, &files.kernel, &files.initramfs);
+    qemu.args(["-serial", "stdio", "-monitor", "none"]);
+    let mut log = fs::File::create(&files.log)
+        .with_context(|| format!("{} cannot be written", files.log.display()))?;
+    qemu.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(log.try_clone()?);
+    let ours = Signal::SIGKILL;
+    // SAFETY: prctl is a system call and nothing else, which is allowed between fork and exec.
+    unsafe { qemu.pre_exec(move || Ok(prctl::set_pdeathsig(ours)?)) };
+    let mut child = qemu.spawn().with_context(|| format!("{PROGRAM} did not start"))?;
+    let mut stdout = child.stdout.take().context("no standard output")?;
+    let (sender, receiver) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        let mut buffer = [0; 4096];
+        while let Ok(size @ 1..) = stdout.read(&mut buffer) {
+            if sender.send(buffer[..size].to_vec()).is_err() {
+                break;
+            }
+        }
+    });
+    let started = Instant::now();
+    let mut heard = started;
+    let end = loop {
+        match receiver.recv_timeout(TICK) {
+            Ok(bytes) => {
+                heard = Instant::now();
+                log.write_all(&bytes).context("a console's log cannot be written")?;
+                read(&bytes);
+            }
+            // QEMU closed it, and does so only at its end.
+            Err(RecvTimeoutError::Disconnected) => {
+                break End::Exited { well: wait(&mut child)? };
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+        }
+        if started.elapsed() > LIMIT {
+            break End::TimedOut(LIMIT.as_secs());
+        }
+        if heard.elapsed() > SILENCE {
+            break End::Silent(SILENCE.as_secs());
+        }
+    };
+    if !matches!(end, End::Exited { .. }) {
+        child.kill().context("QEMU cannot be ended")?;
+        child.wait().context("QEMU's end was lost")?;
+    }
+    // Its other end is closed by now.
+    let _: thread::Result<()> = reader.join();
+    Ok(end)
+}
+
+fn wait(child: &mut Child) -> Result<bool> {
+    Ok(child.wait().context("QEMU's end was lost")?.success())
+}

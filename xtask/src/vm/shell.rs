@@ -1,0 +1,63 @@
+//! A shell in a guest, for a person.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    archive::Suite,
+    initramfs,
+    job::Job,
+    kernel,
+    plan::Series,
+    qemu::{self, Accel},
+};
+use crate::workspace::Workspace;
+
+/// The package that brings a static shell, a suite that has it, and the file in it.
+const PACKAGE: &str = "busybox-static";
+const SUITE: &str = "trixie";
+
+/// Boots a guest whose console is this terminal.
+pub(crate) fn shell(
+    workspace: &Workspace,
+    vm: &Path,
+    series: &Series,
+    accel: Accel,
+) -> Result<ExitCode> {
+    let kernel = kernel::obtain(vm, series)
+        .with_context(|| format!("there is no kernel {} to boot", series.name))?;
+    let shell = obtain(vm).with_context(|| {
+        format!("a guest's shell comes from the package {PACKAGE}, which cannot be had")
+    })?;
+    let mut programs = initramfs::build(workspace, vm)?;
+    programs.shell = Some(shell);
+    let root = vm.join("shell.cpio");
+    initramfs::write(&root, &kernel, &programs, &Job { shell: true, ..Job::default() })?;
+    eprintln!("vm: Linux {}; Ctrl-A X ends the machine", kernel.release);
+    let mut qemu = qemu::command(accel, &kernel.image, &root);
+    let status = qemu.args(["-serial", "mon:stdio"]).status();
+    let status = status.with_context(|| format!("{} did not start", qemu::PROGRAM))?;
+    Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// busybox, kept from an earlier time or fetched.
+fn obtain(vm: &Path) -> Result<PathBuf> {
+    let kept = vm.join("busybox");
+    if kept.is_file() {
+        return Ok(kept);
+    }
+    let unpacked = vm.join("busybox-unpacked");
+    Suite::open(&vm.join("apt"), SUITE)?.unpack(&[PACKAGE.to_owned()], &unpacked)?;
+    let inside = ["bin/busybox", "usr/bin/busybox"].map(|path| unpacked.join(path));
+    let found = inside.iter().find(|path| path.is_file()).context("no busybox in its package")?;
+    let partial = vm.join("busybox-partial");
+    fs::copy(found, &partial).context("busybox cannot be kept")?;
+    fs::rename(&partial, &kept).context("busybox cannot be kept")?;
+    fs::remove_dir_all(&unpacked).context("what busybox was unpacked into cannot be removed")?;
+    Ok(kept)
+}
