@@ -76,7 +76,10 @@ fn notes(outcomes: &[Outcome]) -> Vec<String> {
             .to_owned(),
     ];
     if outcomes.iter().any(|outcome| !outcome.exact) {
-        notes.push("~ : wakeups that one waiter of a shared epoll passes on are inferred.".into());
+        notes.push(
+            "~ : wakeups that one waiter of a shared epoll passes on are inferred, or not seen."
+                .into(),
+        );
     }
     for outcome in outcomes.iter().filter(|outcome| !outcome.agrees) {
         notes.push(format!(
