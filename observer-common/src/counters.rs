@@ -56,6 +56,9 @@ pub struct QueueStats {
     pub queued: u64,
     /// Handshakes that ended at the final ACK without a connection.
     pub failed: u64,
+    /// Wakeups attributed by what waker and woken were doing, not by a bracket: those that one
+    /// waiter of a shared epoll instance passes on.
+    pub inferred: u64,
     /// Greatest depth at an enqueue, the new connection included.
     pub depth_max: u64,
     /// The same of one interval.
@@ -65,13 +68,14 @@ pub struct QueueStats {
     /// Depth at each enqueue, by the buckets of [`crate::hist`].
     pub depth: [u64; DEPTH_BUCKETS],
 }
-assert_layout!(QueueStats, 8 * (5 + DEPTH_BUCKETS));
+assert_layout!(QueueStats, 8 * (6 + DEPTH_BUCKETS));
 
 impl QueueStats {
     /// Nothing counted.
     pub const ZERO: Self = Self {
         queued: 0,
         failed: 0,
+        inferred: 0,
         depth_max: 0,
         interval_max: 0,
         interval: 0,
@@ -190,8 +194,5 @@ pub struct Misc {
     pub map_full: u64,
     /// Perf events that found their buffer full.
     pub events_lost: u64,
-    /// Wakeups attributed by what waker and woken were doing, not by a bracket: the chain wakes of
-    /// a shared epoll instance.
-    pub inferred: u64,
 }
-assert_layout!(Misc, 24);
+assert_layout!(Misc, 16);

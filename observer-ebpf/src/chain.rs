@@ -17,7 +17,7 @@ use crate::{
         ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE, SOCKET_SOCK, read,
     },
     listener::Listener,
-    maps::{LISTENERS, TASKS, may_be_known, misc, window_open},
+    maps::{LISTENERS, QUEUES, TASKS, increment, may_be_known, window_open},
     task, wakeup,
 };
 
@@ -100,9 +100,9 @@ pub(crate) fn wakeup(ctx: &BtfTracePointContext, woken: Address) {
     if unsafe { task::is_still_awake(woken) } {
         return;
     }
-    if !seen {
-        // SAFETY: only takes the address of a field of a live map value.
-        misc(|misc| unsafe { &raw mut (*misc).inferred });
+    if !seen && let Some(queue) = QUEUES.get_ptr_mut(listener) {
+        // SAFETY: `queue` is this CPU's map value.
+        unsafe { increment(&raw mut (*queue).inferred) };
     }
     wakeup::count_wakeup(ctx, listener, woken);
 }

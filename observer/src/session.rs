@@ -53,8 +53,10 @@ pub struct Session {
     host: Host,
     selection: Selection,
     holdings: Holdings,
-    /// Processes that held a listener when somebody looked: process id and listener.
-    held: HashSet<(u32, u64)>,
+    /// Whether a process held a listener when somebody looked: by process id and listener.
+    held: HashMap<(u32, u64), bool>,
+    looked: Instant,
+    look_took: Duration,
     scanned: Instant,
     scan_took: Duration,
     start: Point,
@@ -135,7 +137,9 @@ impl Session {
             host,
             selection: Selection::new(args.filters.clone()),
             holdings: Holdings::new(),
-            held: HashSet::new(),
+            held: HashMap::new(),
+            looked: Instant::now(),
+            look_took: Duration::ZERO,
             scanned: Instant::now(),
             scan_took: Duration::ZERO,
             interval: 0,
@@ -151,10 +155,10 @@ impl Session {
         &mut self.loaded
     }
 
-    /// What each signal comes from. Every provider sees every event; wakeups that were attributed by
-    /// what waker and woken were doing make the number an estimate, by at most as many.
+    /// What each signal comes from. Every provider sees every event; wakeups of a shown listener that
+    /// were attributed by what waker and woken were doing make the number an estimate in its report.
     #[must_use]
-    pub fn providers(&self, inferred: u64) -> Providers {
+    pub fn providers(&self) -> Providers {
         let of = |signal| match self.attached.provider(signal) {
             Some(table::Provider::Fentry) => Via::Fentry,
             Some(table::Provider::Kprobe) => Via::Kprobe,
@@ -165,8 +169,8 @@ impl Session {
         Providers {
             wakeups: Provider {
                 via: of(Signal::Wakeups),
-                exact: inferred == 0 && self.attached.sees_chains(),
-                inferred: (inferred != 0).then_some(inferred),
+                exact: self.attached.sees_chains(),
+                inferred: None,
             },
             accepts: exact(Signal::Accepts),
             handshakes: exact(Signal::Handshakes),
@@ -256,17 +260,16 @@ impl Session {
             self.attached.release_in_flight();
         }
         let mut counted = self.maps.read()?;
-        counted.leave_out_strangers(|pid, listener| {
-            // Of a process that is gone nobody can say any more what it held: it stays.
-            !self.held.contains(&(pid, listener))
-                && match holders::holds(pid, listener) {
-                    Some(true) => {
-                        self.held.insert((pid, listener));
-                        false
-                    }
-                    Some(false) => true,
-                    None => false,
-                }
+        // Names of those who held each listener: what has ended without having been looked at is
+        // judged by them.
+        let names: HashSet<(u64, String)> = self
+            .holdings
+            .iter()
+            .flat_map(|(id, all)| all.iter().map(|one| (*id, one.holder.comm.clone())))
+            .collect();
+        counted.leave_out_strangers(|pid, listener, comm| match self.holds(pid, listener) {
+            Some(holds) => !holds,
+            None => !names.contains(&(listener, build::text(comm))),
         });
         let waiting: HashSet<u32> = counted
             .pending()
@@ -276,6 +279,37 @@ impl Session {
             .collect();
         counted.settle_silent(&waiting);
         Ok(counted)
+    }
+
+    /// Whether a process holds a listener, or did when it was looked at; `None` for one that ended
+    /// before.
+    fn holds(&mut self, pid: u32, listener: u64) -> Option<bool> {
+        if let Some(known) = self.held.get(&(pid, listener)) {
+            // A process that did not hold it may have been given it since.
+            if *known || holders::comm(pid).is_none() {
+                return Some(*known);
+            }
+        }
+        let holds = holders::holds(pid, listener)?;
+        self.held.insert((pid, listener), holds);
+        Some(holds)
+    }
+
+    /// Looks at the processes that were woken since the last time: those of short life are gone by
+    /// the time of a report.
+    pub fn look_at_woken(&mut self) {
+        if self.looked.elapsed() < self.look_took * SCAN_SHARE {
+            return;
+        }
+        let began = Instant::now();
+        let keys: Vec<_> = self.maps.worker_keys().collect();
+        for key in keys {
+            if key.pid != 0 && !self.held.contains_key(&(key.pid, key.listener)) {
+                self.holds(key.pid, key.listener);
+            }
+        }
+        self.looked = Instant::now();
+        self.look_took = began.elapsed();
     }
 
     fn point(&self, counted: Snapshot) -> Point {
@@ -311,7 +345,7 @@ impl Session {
         // Of a listener that closed, the last holders stay known.
         self.holdings.retain(|listener, _| !listening.contains(listener));
         self.held.extend(found.iter().flat_map(|(listener, holdings)| {
-            holdings.iter().map(|holding| (holding.holder.pid, *listener))
+            holdings.iter().map(|holding| ((holding.holder.pid, *listener), true))
         }));
         self.holdings.extend(found);
         let tree = self.maps.tree();
@@ -338,7 +372,7 @@ impl Session {
                 seconds: to.clock.duration_since(from.clock).as_secs_f64(),
                 kind,
             },
-            providers: self.providers(counted.misc.inferred),
+            providers: self.providers(),
             counted,
             before: &from.namespaces,
             now: &to.namespaces,

@@ -4,6 +4,7 @@ use std::{
     io::{self, Write},
     os::fd::OwnedFd,
     process::ExitCode,
+    thread,
     time::Duration,
 };
 
@@ -23,6 +24,13 @@ use crate::{
 
 /// How often the live table is drawn, and how long an interval is where none was asked for.
 const LIVE: Duration = Duration::from_secs(1);
+
+/// How often woken processes are looked at, which may not live until the report.
+const LOOK: Duration = Duration::from_millis(100);
+
+/// Signals within this time of the first are the same wish: `timeout` sends two, one to the process
+/// and one to its group.
+const SAME_WISH: Duration = Duration::from_millis(300);
 
 /// Runs the plain `observer`.
 ///
@@ -63,6 +71,8 @@ async fn watch(args: &WatchArgs) -> Result<()> {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
         ticks
     });
+    let mut looks = interval_at(Instant::now() + LOOK, LOOK);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
     let mut drawn = false;
     loop {
         tokio::select! {
@@ -72,6 +82,7 @@ async fn watch(args: &WatchArgs) -> Result<()> {
             () = &mut deadline => break,
             () = &mut ended => break,
             Some((event, kind)) = events.recv() => session.note(&event, kind)?,
+            _ = looks.tick() => session.look_at_woken(),
             () = next_tick(&mut ticks) => {
                 if live {
                     output.frame(&session.so_far()?)?;
@@ -82,7 +93,7 @@ async fn watch(args: &WatchArgs) -> Result<()> {
             }
         }
     }
-    end_at_once_on_the_next_signal()?;
+    thread::spawn(end_at_once_on_the_next_signal);
     // What happened before the end and was not read yet belongs to the window.
     while let Ok((event, kind)) = events.try_recv() {
         session.note(&event, kind)?;
@@ -105,7 +116,7 @@ fn announce(session: &Session, args: &WatchArgs) {
         1 => "1 listener".to_owned(),
         count => format!("{count} listeners"),
     };
-    let hooks = heading::hooks(&session.providers(0)).0;
+    let hooks = heading::hooks(&session.providers()).0;
     // Nobody listening on standard error is no reason to stop.
     let _closed = writeln!(stderr, "observing {listeners}: {hooks}");
     if session.chosen() == 0 && !args.filters.pid.is_empty() {
@@ -152,12 +163,12 @@ async fn all_ended(processes: Vec<AsyncFd<OwnedFd>>) {
 }
 
 /// The first signal ends the window and prints the total; the second ends the program where it is.
-fn end_at_once_on_the_next_signal() -> Result<()> {
+fn end_at_once_on_the_next_signal() {
+    thread::sleep(SAME_WISH);
     for number in [Signal::SIGINT, Signal::SIGTERM] {
         // SAFETY: the default action runs none of our code.
-        unsafe { signal(number, SigHandler::SigDfl) }.context("cannot reset a signal")?;
+        let _unchanged = unsafe { signal(number, SigHandler::SigDfl) };
     }
-    Ok(())
 }
 
 fn is_closed_pipe(error: &anyhow::Error) -> bool {

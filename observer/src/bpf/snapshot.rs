@@ -111,6 +111,11 @@ impl Maps {
         self.in_flight.keys().next().is_some()
     }
 
+    /// The tasks that have a row, with the listener of each.
+    pub fn worker_keys(&self) -> impl Iterator<Item = WorkerKey> + '_ {
+        self.workers.keys().filter_map(Result::ok)
+    }
+
     /// What is known of one listener.
     #[must_use]
     pub fn listener(&self, id: ListenerId) -> Option<ListenerInfo> {
@@ -128,7 +133,6 @@ impl Maps {
             |sum, cpu| Misc {
                 map_full: sum.map_full + cpu.map_full,
                 events_lost: sum.events_lost + cpu.events_lost,
-                inferred: sum.inferred + cpu.inferred,
             },
         );
         Ok(Snapshot {
@@ -158,6 +162,7 @@ fn present<K: Pod, V>(
 fn merge_queue(mut sum: QueueStats, cpu: &QueueStats) -> QueueStats {
     sum.queued += cpu.queued;
     sum.failed += cpu.failed;
+    sum.inferred += cpu.inferred;
     sum.depth_max = sum.depth_max.max(cpu.depth_max);
     // The latest interval wins: a CPU that saw no connection since keeps an older one's maximum.
     let latest = sum.interval.max(cpu.interval);

@@ -68,12 +68,19 @@ pub fn build(input: Input<'_>) -> Report {
     mark_reuseport_groups(&mut listeners);
     listeners.sort_by_key(|one| (one.netns, one.port, one.family, one.address.clone(), one.inode));
     let audit = audit(&input, &listeners);
+    let mut providers = input.providers;
+    let queues = listeners.iter().filter_map(|one| input.counted.queues.get(&one.inode));
+    let inferred: u64 = queues.map(|queue| queue.inferred).sum();
+    if inferred != 0 {
+        providers.wakeups.exact = false;
+        providers.wakeups.inferred = Some(inferred);
+    }
     Report {
         schema_version: SCHEMA_VERSION,
         tool: Tool { name: "observer".into(), version: env!("CARGO_PKG_VERSION").into() },
         host: input.host.clone(),
         window: input.window,
-        providers: input.providers,
+        providers,
         listeners,
         audit,
     }
@@ -139,7 +146,8 @@ fn listener(
         accept_errors: merge_errors(&workers),
         accept_queue: AcceptQueue {
             now: socket.map(|socket| u64::from(socket.queue)),
-            max: queue.depth_max,
+            // What was there before the window, and still is, was seen in it too.
+            max: queue.depth_max.max(socket.map_or(0, |socket| u64::from(socket.queue))),
             limit,
             histogram: histogram(&queue),
         },
@@ -188,9 +196,11 @@ fn workers(input: &Input<'_>, id: u64) -> Vec<Worker> {
     }
     let errors = input.counted.errors.iter().filter(|(key, _)| key.worker.listener == id);
     for (key, count) in errors.filter(|(_, count)| **count != 0) {
+        let named = input.counted.workers.get(&key.worker);
+        let comm = named.map(|row| text(&row.comm)).unwrap_or_default();
         let entry = workers
             .entry((key.worker.pid, key.worker.tid))
-            .or_insert_with(|| worker(key.worker.pid, key.worker.tid, ""));
+            .or_insert_with(|| worker(key.worker.pid, key.worker.tid, &comm));
         entry.accept_errors.insert(errno_name(key.errno), *count);
     }
     let mut workers: Vec<_> = workers.into_values().collect();

@@ -41,7 +41,10 @@ impl Snapshot {
     /// Takes out the tasks of processes that do not hold the listener: an interrupt within a
     /// notification (a timer's end, a signal) wakes whoever it is for, who may well be waiting for
     /// something else. A task that called accept on the listener is none of these.
-    pub fn leave_out_strangers(&mut self, mut is_stranger: impl FnMut(u32, ListenerId) -> bool) {
+    pub fn leave_out_strangers(
+        &mut self,
+        mut is_stranger: impl FnMut(u32, ListenerId, &[u8; 16]) -> bool,
+    ) {
         let errors = &self.errors;
         self.workers.retain(|key, row| {
             let called = row.accepted + row.eagain != 0
@@ -49,7 +52,7 @@ impl Snapshot {
                     .range(first_error(*key)..)
                     .next()
                     .is_some_and(|(one, _)| one.worker == *key);
-            key.pid == 0 || called || !is_stranger(key.pid, key.listener)
+            key.pid == 0 || called || !is_stranger(key.pid, key.listener, &row.comm)
         });
     }
 
@@ -61,6 +64,7 @@ impl Snapshot {
             if let Some(before) = base.queues.get(id) {
                 queue.queued = queue.queued.saturating_sub(before.queued);
                 queue.failed = queue.failed.saturating_sub(before.failed);
+                queue.inferred = queue.inferred.saturating_sub(before.inferred);
                 for bucket in 0..DEPTH_BUCKETS {
                     queue.depth[bucket] = queue.depth[bucket].saturating_sub(before.depth[bucket]);
                 }
@@ -101,7 +105,6 @@ impl Snapshot {
             misc: Misc {
                 map_full: self.misc.map_full.saturating_sub(base.misc.map_full),
                 events_lost: self.misc.events_lost.saturating_sub(base.misc.events_lost),
-                inferred: self.misc.inferred.saturating_sub(base.misc.inferred),
             },
         }
     }
@@ -212,7 +215,7 @@ mod tests {
         snapshot.workers.insert(key(4), woken);
         snapshot.workers.insert(key(5), woken);
         snapshot.errors.insert(ErrorKey { worker: key(4), errno: 24, zero: 0 }, 1);
-        snapshot.leave_out_strangers(|pid, listener| {
+        snapshot.leave_out_strangers(|pid, listener, _comm| {
             assert_eq!(listener, 7);
             pid != 5
         });

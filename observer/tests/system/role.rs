@@ -31,6 +31,8 @@ pub fn play() -> Option<ExitCode> {
         "no-descriptors" => no_descriptors(),
         "reopen" => reopen(),
         "two-kinds" => two_kinds(),
+        "noise" => noise(),
+        "nap" => nap(),
         "without-btf" => without_btf(),
         other => Err(anyhow::anyhow!("no role {other}")),
     };
@@ -172,6 +174,21 @@ fn no_descriptors() -> anyhow::Result<()> {
     }
     say(listener.local_addr()?.port())?;
     wait_for_line()
+}
+
+/// Processes of short life, one after the other, which only wait for their time to pass.
+fn noise() -> anyhow::Result<()> {
+    loop {
+        Command::new(env::current_exe()?).env(ROLE, "nap").status()?;
+    }
+}
+
+/// A few timeouts of a call that also waits for descriptors, then the end.
+fn nap() -> anyhow::Result<()> {
+    for _ in 0..20 {
+        poll(&mut [], 1_u8)?;
+    }
+    Ok(())
 }
 
 /// A server of a TCP and a Unix socket, which waits for the first and then accepts from both, the

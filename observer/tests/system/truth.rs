@@ -61,6 +61,12 @@ pub fn tests() -> Vec<Test> {
     let others = [
         Test::new("truth::two_namespaces_on_one_port_do_not_mix", Need::Kernel, two_namespaces),
         Test::new("truth::two_observers_see_the_same", Need::Kernel, two_observers),
+        Test::new("truth::passers_by_are_no_workers", Need::Kernel, || {
+            let _noise = (0..2)
+                .map(|_| crate::role::Actor::start("noise"))
+                .collect::<anyhow::Result<Vec<_>>>()?;
+            burst("blocking")
+        }),
         Test::new("truth::rounds_add_up", Need::Kernel, rounds_add_up),
     ];
     spaced.chain(threads).chain(bursts).chain(others).collect()
