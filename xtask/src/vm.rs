@@ -28,7 +28,7 @@ use std::{
     time::Instant,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use clap::Args;
 
 use self::{
@@ -76,13 +76,6 @@ pub(crate) struct VmArgs {
 /// Runs the machines, and ends with `N passed, N failed, N skipped`.
 pub(crate) fn vm(workspace: &Workspace, args: &VmArgs) -> Result<ExitCode> {
     let machines = machines(&args.kernel, &args.provider).map_err(|error| anyhow!(error))?;
-    if which::which(qemu::PROGRAM).is_err() {
-        bail!(
-            "virtual machines need {}: apt-get install --no-install-recommends {}",
-            qemu::PROGRAM,
-            qemu::PACKAGE
-        );
-    }
     let vm = workspace.target().join("vm");
     fs::create_dir_all(vm.join("logs"))
         .with_context(|| format!("{} cannot be made", vm.display()))?;
@@ -90,24 +83,24 @@ pub(crate) fn vm(workspace: &Workspace, args: &VmArgs) -> Result<ExitCode> {
         let series = machines.last().context("no kernel")?.series;
         return shell::shell(workspace, &vm, series, args.accel);
     }
-    let kernels: BTreeMap<_, _> = machines
-        .iter()
-        .map(|machine| machine.series)
-        .map(|series| (series.name, series))
-        .collect::<BTreeMap<_, _>>()
-        .into_iter()
-        .map(|(name, series)| (name, kernel::obtain(&vm, series)))
-        .collect();
-    let programs = initramfs::build(workspace, &vm)?;
     let mut report = Report::new(io::stdout());
     let mut queue = VecDeque::new();
+    let mut kernels = BTreeMap::new();
     for machine in machines {
-        match kernels.get(machine.series.name) {
-            Some(Ok(kernel)) => queue.push_back((machine, kernel)),
-            Some(Err(error)) => report.skip(machine, &format!("{error:#}")),
-            None => bail!("no kernel was looked for"),
+        let series = machine.series;
+        let kernel = kernels.entry(series.name).or_insert_with(|| {
+            qemu::find()?;
+            kernel::obtain(&vm, series)
+        });
+        match kernel {
+            Ok(kernel) => queue.push_back((machine, kernel.clone())),
+            Err(error) => report.skip(machine, &format!("{error:#}")),
         }
     }
+    if queue.is_empty() {
+        return Ok(report.finish());
+    }
+    let programs = initramfs::build(workspace, &vm)?;
     let lanes = thread::available_parallelism().map_or(1, usize::from).min(LANES);
     let run = Run { args, vm: &vm, programs: &programs, report: Mutex::new(report) };
     let queue = Mutex::new(queue);
@@ -118,7 +111,7 @@ pub(crate) fn vm(workspace: &Workspace, args: &VmArgs) -> Result<ExitCode> {
                     // Let go of the queue before the machine runs.
                     let next = lock(&queue).pop_front();
                     let Some((machine, kernel)) = next else { break };
-                    run.machine(machine, kernel);
+                    run.machine(machine, &kernel);
                 }
             });
         }

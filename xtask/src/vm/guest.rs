@@ -27,7 +27,7 @@ use super::{
     protocol::Line,
 };
 
-/// What init mounts: source, where, kind.
+/// What init mounts, and where.
 const MOUNTS: [(&str, &str); 7] = [
     ("proc", "/proc"),
     ("sysfs", "/sys"),

@@ -17,10 +17,8 @@ use nix::sys::{prctl, signal::Signal};
 
 use super::console::End;
 
-/// QEMU's name, and the Debian package that brings it.
+/// QEMU's name.
 pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
-/// The package.
-pub(crate) const PACKAGE: &str = "qemu-system-x86";
 
 /// How long a machine may run, and how long it may say nothing.
 const LIMIT: Duration = Duration::from_secs(6 * 60);
@@ -44,6 +42,13 @@ pub(crate) struct Files {
     pub(crate) initramfs: PathBuf,
     /// Where to keep all that the console says.
     pub(crate) log: PathBuf,
+}
+
+/// Whether QEMU is here; how to get it where it is not.
+pub(crate) fn find() -> Result<()> {
+    let missing = "it needs qemu-system-x86_64: \
+                   sudo apt-get install --no-install-recommends qemu-system-x86";
+    which::which(PROGRAM).map(|_| ()).context(missing)
 }
 
 /// QEMU with a guest whose console is our standard output.

@@ -18,7 +18,7 @@ use super::{
 };
 use crate::workspace::Workspace;
 
-/// The package that brings a static shell, a suite that has it, and the file in it.
+/// The package that brings a static shell, and a suite that has it.
 const PACKAGE: &str = "busybox-static";
 const SUITE: &str = "trixie";
 
@@ -29,6 +29,7 @@ pub(crate) fn shell(
     series: &Series,
     accel: Accel,
 ) -> Result<ExitCode> {
+    qemu::find()?;
     let kernel = kernel::obtain(vm, series)
         .with_context(|| format!("there is no kernel {} to boot", series.name))?;
     let shell = obtain(vm).with_context(|| {
