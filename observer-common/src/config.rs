@@ -17,10 +17,16 @@ pub struct Control {
     pub interval: u32,
     /// What the tracepoint `sk_data_ready` is there for: [`READY_QUEUES`] and [`READY_WAKES`].
     pub ready: u32,
+    /// 1 when somebody reads each drop by itself: a flood of them is dear to tell.
+    pub tell_drops: u32,
+    /// 1 when a SYN queue that holds as many requests as the backlog is taken to be full, until
+    /// this kernel shows which it is: 5.10 says so, later ones let in one more, and the change was
+    /// carried into some stable series (`inet_csk_reqsk_queue_is_full`).
+    pub full_at_limit: u32,
     /// Keeps the record a multiple of eight bytes; always 0.
     pub zero: u32,
 }
-crate::assert_layout!(Control, 16);
+crate::assert_layout!(Control, 24);
 
 /// `sk_data_ready` counts connections queued.
 pub const READY_QUEUES: u32 = 1;

@@ -1,6 +1,6 @@
 //! Keys and values of the kernel maps that counts live in.
 
-use crate::{assert_layout, hist::DEPTH_BUCKETS};
+use crate::{assert_layout, drops::DROP_REASONS, hist::DEPTH_BUCKETS};
 
 /// A listener's identity in the kernel maps: the inode number of its socket.
 ///
@@ -48,37 +48,69 @@ pub struct ListenerInfo {
 }
 assert_layout!(ListenerInfo, 88);
 
-/// A listener's accept queue, per CPU.
+/// A listener's queues, per CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueStats {
-    /// Connections that entered the queue.
+    /// Connections that entered the accept queue.
     pub queued: u64,
-    /// Handshakes that ended at the final ACK without a connection.
-    pub failed: u64,
     /// Wakeups attributed by what waker and woken were doing, not by a bracket: those that one
     /// waiter of a shared epoll instance passes on.
     pub inferred: u64,
-    /// Greatest depth at an enqueue, the new connection included.
+    /// Number of the interval that the maxima of one interval belong to.
+    pub interval: u64,
+    /// Greatest depth of the accept queue at an enqueue, the new connection included.
     pub depth_max: u64,
     /// The same of one interval.
-    pub interval_max: u64,
-    /// That interval's number.
-    pub interval: u64,
-    /// Depth at each enqueue, by the buckets of [`crate::hist`].
+    pub interval_depth_max: u64,
+    /// Greatest depth of the SYN queue after a SYN, its request included.
+    pub syn_max: u64,
+    /// The same of one interval.
+    pub interval_syn_max: u64,
+    /// SYNs answered with a cookie and without a place in the SYN queue.
+    pub cookies_sent: u64,
+    /// SYNs for which the kernel decided on a cookie (`tcp_syn_flood_action`), also those that it
+    /// refused afterwards.
+    pub cookies_wanted: u64,
+    /// Connections accepted with a known time of entering the queue.
+    pub waits: u64,
+    /// Longest accept wait, in nanoseconds.
+    pub wait_max: u64,
+    /// Number of the interval that `interval_wait_max` belongs to. Not the one above: accept runs in
+    /// process context, and a softirq may interrupt it there.
+    pub wait_interval: u64,
+    /// Longest accept wait of that interval, in nanoseconds.
+    pub interval_wait_max: u64,
+    /// Distinct clients among the drops, as far as there was room to remember them.
+    pub clients: u64,
+    /// Drops whose client may be a new one or not: there was no room to remember it.
+    pub clients_unknown: u64,
+    /// Drops by [`crate::drops::DropReason`].
+    pub drops: [u64; DROP_REASONS],
+    /// Depth of the accept queue at each enqueue, by the buckets of [`crate::hist`].
     pub depth: [u64; DEPTH_BUCKETS],
 }
-assert_layout!(QueueStats, 8 * (6 + DEPTH_BUCKETS));
+assert_layout!(QueueStats, 8 * (15 + DROP_REASONS + DEPTH_BUCKETS));
 
 impl QueueStats {
     /// Nothing counted.
     pub const ZERO: Self = Self {
         queued: 0,
-        failed: 0,
         inferred: 0,
-        depth_max: 0,
-        interval_max: 0,
         interval: 0,
+        depth_max: 0,
+        interval_depth_max: 0,
+        syn_max: 0,
+        interval_syn_max: 0,
+        cookies_sent: 0,
+        cookies_wanted: 0,
+        waits: 0,
+        wait_max: 0,
+        wait_interval: 0,
+        interval_wait_max: 0,
+        clients: 0,
+        clients_unknown: 0,
+        drops: [0; DROP_REASONS],
         depth: [0; DEPTH_BUCKETS],
     };
 }
@@ -176,11 +208,38 @@ pub struct Bracket {
     pub child: u64,
     /// 1 within `tcp_v6_syn_recv_sock`, which calls the IPv4 function for mapped peers.
     pub in_v6: u64,
-    /// The listener's sock in the outermost `tcp_v*_syn_recv_sock`, where a return probe ends it,
-    /// which has no arguments.
-    pub handshake: u64,
+    /// The sock, the packet and the unhashed request that the outermost `tcp_v*_syn_recv_sock` was
+    /// called with, where a return probe ends it, which has no arguments.
+    pub handshake: Call,
+    /// The child that `tcp_create_openreq_child` made within it; [`CHILD_NONE`] when it failed, 0
+    /// when it was not called.
+    pub made: u64,
+    /// 1 when that child was closed again at once.
+    pub unmade: u64,
+    /// 1 when `inet6_csk_route_req` found no route within it.
+    pub no_route: u64,
+    /// How far `tcp_conn_request` came: the bits of [`crate::drops::stage`].
+    pub stage: u64,
+    /// What it was called with, where a return probe ends it.
+    pub request: Call,
 }
-assert_layout!(Bracket, 40);
+assert_layout!(Bracket, 8 * 8 + 2 * 24);
+
+/// Arguments of a call, for the return probe that ends it.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Call {
+    /// The listener's sock.
+    pub sock: u64,
+    /// The packet.
+    pub packet: u64,
+    /// The request that leaves the SYN queue; 0 for one made from a cookie.
+    pub request: u64,
+}
+assert_layout!(Call, 24);
+
+/// `tcp_create_openreq_child` failed: no address.
+pub const CHILD_NONE: u64 = 1;
 
 /// Set in the value of an accept call under way once it has reached `inet_csk_accept`: a failure from
 /// there on is about the queue, an earlier one is about descriptors.
@@ -196,3 +255,42 @@ pub struct Misc {
     pub events_lost: u64,
 }
 assert_layout!(Misc, 16);
+
+/// A client that was refused by a listener.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ClientKey {
+    /// The listener.
+    pub listener: ListenerId,
+    /// Its address: all 16 bytes for IPv6, the first 4 for IPv4; network byte order.
+    pub address: [u8; 16],
+    /// Its port, host byte order.
+    pub port: u16,
+    /// Keeps the key free of implicit padding; always 0.
+    pub zero: [u16; 3],
+}
+assert_layout!(ClientKey, 32);
+
+/// A connection in an accept queue, by the address of its sock.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// `bpf_ktime_get_ns` when it entered the queue.
+    pub time: u64,
+    /// The listener; 0 where tracepoints do not tell.
+    pub listener: ListenerId,
+}
+assert_layout!(Stamp, 16);
+
+/// A bucket of a listener's accept waits.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct WaitKey {
+    /// The listener.
+    pub listener: ListenerId,
+    /// The bucket, by [`crate::waits`].
+    pub bucket: u32,
+    /// Keeps the key free of implicit padding; always 0.
+    pub zero: u32,
+}
+assert_layout!(WaitKey, 16);

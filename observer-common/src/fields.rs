@@ -14,6 +14,9 @@ macro_rules! kernel_fields {
             SOCK_PORT: "sock", "__sk_common.skc_num";
             SOCK_ADDRESS4: "sock", "__sk_common.skc_rcv_saddr";
             SOCK_ADDRESS6: "sock", "__sk_common.skc_v6_rcv_saddr";
+            SOCK_PEER4: "sock", "__sk_common.skc_daddr";
+            SOCK_PEER6: "sock", "__sk_common.skc_v6_daddr";
+            SOCK_PEER_PORT: "sock", "__sk_common.skc_dport";
             SOCK_NET: "sock", "__sk_common.skc_net.net";
             SOCK_COOKIE: "sock", "__sk_common.skc_cookie.counter";
             SOCK_SOCKET: "sock", "sk_socket";
@@ -21,10 +24,19 @@ macro_rules! kernel_fields {
             SOCK_BACKLOG: "sock", "sk_ack_backlog";
             SOCK_BACKLOG_LIMIT: "sock", "sk_max_ack_backlog";
             SOCK_DROPS: "sock", "sk_drops.counter";
+            CSK_SYN_QUEUE: "inet_connection_sock", "icsk_accept_queue.qlen.counter";
+            REQUEST_LISTENER: "request_sock", "__req_common.skc_listener";
+            REQUEST_SEQUENCE: "tcp_request_sock", "snt_isn";
+            PACKET_HEAD: "sk_buff", "head";
+            PACKET_NETWORK: "sk_buff", "network_header";
+            PACKET_TRANSPORT: "sk_buff", "transport_header";
             SOCKET_SOCK: "socket", "sk";
             // From the start of the socket, which is the first member (checked at start).
             SOCKET_INODE: "socket_alloc", "vfs_inode.i_ino";
             NET_INODE: "net", "ns.inum";
+            // A byte since 5.12 and an int before, of which this is the low byte.
+            NET_SYNCOOKIES: "net", "ipv4.sysctl_tcp_syncookies";
+            NET_MAX_SYN_BACKLOG: "net", "ipv4.sysctl_max_syn_backlog";
             TASK_TID: "task_struct", "pid";
             TASK_PID: "task_struct", "tgid";
             TASK_MM: "task_struct", "mm";
@@ -44,6 +56,7 @@ macro_rules! kernel_fields {
             LIST_NEXT: "list_head", "next";
             REGS_SYSCALL: "pt_regs", $crate::fields::REGS_SYSCALL_PATH;
             REGS_ARGUMENT: "pt_regs", $crate::fields::REGS_ARGUMENT_PATH;
+            REGS_SECOND: "pt_regs", $crate::fields::REGS_SECOND_PATH;
         }
     };
 }
@@ -61,6 +74,13 @@ pub const REGS_ARGUMENT_PATH: &str = "di";
 /// Where a task's saved registers keep the first argument of its system call, also at its exit.
 #[cfg(target_arch = "aarch64")]
 pub const REGS_ARGUMENT_PATH: &str = "orig_x0";
+
+/// Where they keep the second argument.
+#[cfg(not(target_arch = "aarch64"))]
+pub const REGS_SECOND_PATH: &str = "si";
+/// Where they keep the second argument.
+#[cfg(target_arch = "aarch64")]
+pub const REGS_SECOND_PATH: &str = "regs[1]";
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,10 +116,22 @@ pub const ARGUMENT_COUNTS: &[(&str, &str)] = &[
     ("ARGS_SYS_ACCEPT4", "__sys_accept4"),
     ("ARGS_SYN_RECV_V4", "tcp_v4_syn_recv_sock"),
     ("ARGS_SYN_RECV_V6", "tcp_v6_syn_recv_sock"),
+    ("ARGS_REQUEST_ALLOC", "inet_reqsk_alloc"),
+    ("ARGS_CREATE_CHILD", "tcp_create_openreq_child"),
+    ("ARGS_ROUTE_V6", "inet6_csk_route_req"),
 ];
 
 /// The enumerators that are compared with, by the global that takes the value.
 ///
 /// They are in an anonymous enum of the kernel (include/net/tcp_states.h), found by enumerator.
-pub const ENUMERATORS: &[(&str, &str)] =
-    &[("STATE_LISTEN", "TCP_LISTEN"), ("STATE_CLOSE", "TCP_CLOSE")];
+pub const ENUMERATORS: &[(&str, &str)] = &[
+    ("STATE_LISTEN", "TCP_LISTEN"),
+    ("STATE_CLOSE", "TCP_CLOSE"),
+    ("STATE_SYN_RECV", "TCP_SYN_RECV"),
+    ("STATE_ESTABLISHED", "TCP_ESTABLISHED"),
+];
+
+/// Enumerators that only some kernels have: the global stays at its greatest value elsewhere, which
+/// equals nothing that a program compares it with.
+pub const OPTIONAL_ENUMERATORS: &[(&str, &str)] =
+    &[("DROP_LISTEN_OVERFLOW", "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW")];

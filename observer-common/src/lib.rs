@@ -7,9 +7,11 @@
 
 pub mod config;
 pub mod counters;
+pub mod drops;
 pub mod event;
 pub mod fields;
 pub mod hist;
+pub mod waits;
 
 /// Checks at compile time that a shared type has the size that both sides rely on.
 ///
@@ -44,11 +46,15 @@ mod user {
         config::Control,
         config::SyscallSet,
         counters::Bracket,
+        counters::Call,
+        counters::ClientKey,
         counters::ErrorKey,
         counters::ListenerInfo,
         counters::Misc,
         counters::QueueStats,
+        counters::Stamp,
         counters::TaskState,
+        counters::WaitKey,
         counters::WorkerKey,
         counters::WorkerStats,
     );

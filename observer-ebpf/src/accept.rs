@@ -14,10 +14,11 @@ use observer_common::{
 };
 
 use crate::{
+    backlog,
     kernel::{
         self, ARGS_INET_CSK_ACCEPT, ARGS_SYS_ACCEPT4, Address, FILE_PRIVATE, REGS_ARGUMENT,
-        REGS_SYSCALL, SOCK_PORT, SOCK_SOCKET, SOCKET_SOCK, SYSCALL_ACCEPT, SYSCALL_ACCEPT4, field,
-        read,
+        REGS_SECOND, REGS_SYSCALL, SOCK_PORT, SOCK_SOCKET, SOCKET_SOCK, SYSCALL_ACCEPT,
+        SYSCALL_ACCEPT4, SYSCALL_LISTEN, field, read,
     },
     lifecycle::emit,
     listener::Listener,
@@ -25,7 +26,7 @@ use crate::{
         ERRORS, IN_FLIGHT, LISTENERS, TASKS, WORKERS, count_map_full, increment, may_be_known,
         window_open,
     },
-    task, wakeup,
+    task, waits, wakeup,
 };
 
 /// EAGAIN (uapi asm-generic, the same wherever BPF programs run today).
@@ -47,6 +48,13 @@ fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
     let registers: Address = ctx.arg(0);
     // SAFETY: `registers` is the program's argument.
     let number = unsafe { field::<u64>(registers, &REGS_SYSCALL) };
+    if number == SYSCALL_LISTEN.load() {
+        // SAFETY: as above.
+        let (descriptor, backlog) = unsafe {
+            (field::<u64>(registers, &REGS_ARGUMENT), field::<u64>(registers, &REGS_SECOND))
+        };
+        backlog::asked(descriptor, backlog);
+    }
     if number != SYSCALL_ACCEPT4.load() && number != SYSCALL_ACCEPT.load() {
         return 0;
     }
@@ -66,7 +74,9 @@ fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) {
     debug!(ctx, "task {} called accept on listener {}: {}", tid, listener, result);
     let key = WorkerKey { listener, pid, tid };
     if result >= 0 {
-        succeeded(key);
+        let socket = task::file_private(task::current(), result as u64);
+        let child = socket.and_then(|socket| read::<u64>(socket, &SOCKET_SOCK));
+        succeeded(key, child.unwrap_or(0));
     } else {
         failed(ctx, key, result.unsigned_abs() as u32);
     }
@@ -81,9 +91,10 @@ fn ensure_worker(key: WorkerKey) {
     wakeup::ensure_task(key);
 }
 
-/// Counts a connection that the current task accepted.
+/// Counts a connection that the current task accepted, whose sock is `child`.
 #[inline(always)]
-pub(crate) fn succeeded(key: WorkerKey) {
+pub(crate) fn succeeded(key: WorkerKey, child: u64) {
+    waits::accepted(child, key.listener);
     ensure_worker(key);
     wakeup::with_worker(key, |worker| &raw mut worker.accepted);
     wakeup::settle(key, |worker| &raw mut worker.won);
@@ -121,17 +132,16 @@ pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
 /// the kernel itself. Why there was none is told by the system call.
 #[fexit(function = "inet_csk_accept")]
 fn accept_exit(ctx: FExitContext) -> i32 {
-    if kernel::returned(&ctx, &ARGS_INET_CSK_ACCEPT).is_none_or(|child| child == 0) {
-        return 0;
-    }
-    if window_open()
+    let child = kernel::returned(&ctx, &ARGS_INET_CSK_ACCEPT).unwrap_or(0);
+    if child != 0
+        && window_open()
         && let Some(listener) = Listener::of_sock(ctx.arg(0))
         && listener.ensure_rows()
     {
         let (pid, tid) = task::current_ids();
         let _was_not = IN_FLIGHT.remove(tid);
         debug!(&ctx, "task {} accepted from listener {}", tid, listener.id);
-        succeeded(WorkerKey { listener: listener.id, pid, tid });
+        succeeded(WorkerKey { listener: listener.id, pid, tid }, child);
     }
     0
 }
@@ -144,29 +154,30 @@ fn installed(ctx: FEntryContext) -> i32 {
     let Some(listener) = IN_FLIGHT.get_ptr(tid) else { return 0 };
     // SAFETY: a copy of an integer in a live map value.
     let listener = unsafe { *listener } & !REACHED_QUEUE;
-    if window_open() && is_child(ctx.arg(1), listener) {
+    if window_open()
+        && let Some(child) = child_of(ctx.arg(1), listener)
+    {
         let _gone = IN_FLIGHT.remove(tid);
         debug!(&ctx, "task {} accepted from listener {}, having waited before", tid, listener);
-        succeeded(WorkerKey { listener, pid, tid });
+        succeeded(WorkerKey { listener, pid, tid }, child);
     }
     0
 }
 
-/// Whether a file is a connection on a listener's port. The task may install other files, when its
-/// call had ended before the window opened.
+/// The sock of a file that is a connection on a listener's port. The task may install other files,
+/// when its call had ended before the window opened.
 #[inline(always)]
-pub(crate) fn is_child(file: Address, listener: u64) -> bool {
-    let child = || -> Option<(Address, u16)> {
-        let socket: Address = read(file, &FILE_PRIVATE)?;
-        let sock: Address = read(socket, &SOCKET_SOCK)?;
-        (read::<Address>(sock, &SOCK_SOCKET)? == socket).then_some((sock, read(sock, &SOCK_PORT)?))
-    };
-    let Some((sock, port)) = child() else { return false };
-    Listener::of_sock(sock).is_none()
+pub(crate) fn child_of(file: Address, listener: u64) -> Option<u64> {
+    let socket: Address = read(file, &FILE_PRIVATE)?;
+    let sock: Address = read(socket, &SOCKET_SOCK)?;
+    let port: u16 = read(sock, &SOCK_PORT)?;
+    let of_listener = read::<Address>(sock, &SOCK_SOCKET)? == socket
+        && Listener::of_sock(sock).is_none()
         && LISTENERS.get_ptr(listener).is_some_and(|info| {
             // SAFETY: a copy of an integer in a live map value.
             unsafe { (*info).port == port }
-        })
+        });
+    of_listener.then_some(sock as u64)
 }
 
 /// `__sys_accept4(fd, …)`: accept calls that failed. EMFILE and ENFILE never reach

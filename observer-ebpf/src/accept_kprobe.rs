@@ -14,7 +14,7 @@ use aya_ebpf::{
 use observer_common::counters::{ListenerId, REACHED_QUEUE, WorkerKey};
 
 use crate::{
-    accept::{EAGAIN, EINTR, failed, is_child, listener_of, succeeded},
+    accept::{EAGAIN, EINTR, child_of, failed, listener_of, succeeded},
     kernel::{
         Address, FILE_FLAGS, SOCK_RECEIVE_TIMEOUT, SOCK_SOCKET, SOCK_STATE, SOCKET_FILE,
         STATE_LISTEN, read,
@@ -82,9 +82,11 @@ fn k_installed(ctx: ProbeContext) -> i32 {
     let Some(noted) = IN_FLIGHT.get_ptr(tid) else { return 0 };
     // SAFETY: a copy of an integer in a live map value.
     let listener = unsafe { *noted } & !REACHED_QUEUE;
-    if window_open() && ctx.arg::<Address>(1).is_some_and(|file| is_child(file, listener)) {
+    if window_open()
+        && let Some(child) = ctx.arg::<Address>(1).and_then(|file| child_of(file, listener))
+    {
         let _gone = IN_FLIGHT.remove(tid);
-        succeeded(WorkerKey { listener, pid, tid });
+        succeeded(WorkerKey { listener, pid, tid }, child);
     }
     0
 }

@@ -1,220 +1,114 @@
-//! Connections that enter an accept queue, and the notification that follows.
+//! Final ACKs that make no connection: `tcp_v4_syn_recv_sock` and `tcp_v6_syn_recv_sock` return NULL.
 //!
-//! `tcp_child_process` calls the listener's `sk_data_ready` once for each child that completed its
-//! handshake, after the child entered the queue; `tcp_conn_request` does the same for a Fast Open
-//! child. So the tracepoint at the head of `sock_def_readable` is both: one more connection queued,
-//! and the beginning of the wakeups that it causes.
-//!
-//! Where functions can be hooked, `inet_csk_complete_hashdance` and `inet_csk_reqsk_queue_add` tell it
-//! at their entry: at their exit another CPU may have accepted the connection already. The first
-//! calls the second where that is not inlined, so that a child is counted by the first only.
+//! Whether `tcp_create_openreq_child` was called in between tells an accept queue that was full from
+//! everything that can go wrong later.
+
+use core::arch::asm;
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe},
-    programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+    EbpfContext,
+    macros::{fentry, fexit, kprobe, kretprobe},
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
-use aya_log_ebpf::debug;
 use observer_common::{
-    config::{READY_QUEUES, READY_WAKES},
-    counters::Bracket,
-    hist::{DEPTH_BUCKETS, depth_bucket},
+    counters::{Bracket, CHILD_NONE, Call},
+    drops::DropReason,
 };
 
 use crate::{
+    drops::{self, Source},
     kernel::{
-        ARGS_SYN_RECV_V4, ARGS_SYN_RECV_V6, Address, SOCK_BACKLOG, SOCK_STATE, STATE_LISTEN, field,
-        read, returned,
+        ARGS_CREATE_CHILD, ARGS_ROUTE_V6, ARGS_SYN_RECV_V4, ARGS_SYN_RECV_V6, Address, returned,
     },
-    listener::Listener,
-    maps::{BRACKETS, QUEUES, control, count_map_full, increment, window_open},
-    wakeup,
+    maps::this_cpu,
 };
 
-/// `sk_data_ready(sk)`: fires for every socket that becomes readable.
-#[btf_tracepoint(function = "sk_data_ready")]
-fn data_ready(ctx: BtfTracePointContext) -> i32 {
-    let sock: Address = ctx.arg(0);
-    // Whatever it is, the notification that this CPU was in before is over.
-    wakeup::close_bracket();
-    // SAFETY: `sock` is the program's argument, and the state is a byte.
-    if u32::from(unsafe { field::<u8>(sock, &SOCK_STATE) }) != STATE_LISTEN.load() {
-        return 0;
+/// What was noted within a call, taken for its end.
+#[inline(always)]
+fn take(cpu: &mut Bracket) -> (u64, u64, bool) {
+    let noted = (cpu.made, cpu.unmade, cpu.no_route != 0);
+    // Volatile, because LLVM would make a call of three stores side by side.
+    for word in [&raw mut cpu.made, &raw mut cpu.unmade, &raw mut cpu.no_route] {
+        // SAFETY: fields of a live map value.
+        unsafe { word.write_volatile(0) };
     }
-    if let Some(control) = control()
-        && let Some(listener) = Listener::of_listening(sock)
-        && listener.ensure_rows()
-    {
-        if listener.has_queue && control.ready & READY_QUEUES != 0 {
-            // Another CPU may have accepted the connection already; it was in the queue all the
-            // same.
-            let depth = read::<u32>(listener.sock, &SOCK_BACKLOG).unwrap_or(1).max(1);
-            count_queued(&listener, depth, control.interval);
-        }
-        if control.ready & READY_WAKES != 0 {
-            wakeup::open_bracket(listener.id);
-        }
-        debug!(&ctx, "listener {} became ready", listener.id);
-    }
-    0
+    noted
 }
 
-/// Counts one connection, and the depth of the queue with it.
+/// The outermost call is over, without a connection if `child` is 0.
 #[inline(always)]
-fn count_queued(listener: &Listener, depth: u32, interval: u32) {
-    let Some(queue) = QUEUES.get_ptr_mut(listener.id) else {
-        count_map_full();
+fn over<C: EbpfContext>(ctx: &C, cpu: &mut Bracket, child: u64, call: Call) {
+    let (made, unmade, no_route) = take(cpu);
+    if child != 0 {
         return;
+    }
+    let reason = match made {
+        0 if no_route => DropReason::PolicyOrRoute,
+        0 => DropReason::AcceptQueueFullAck,
+        CHILD_NONE => DropReason::NoMemory,
+        // Two final ACKs with the same cookie: the connection is there, and the kernel counts
+        // nothing.
+        _ if call.request == 0 && opaque(unmade) == 0 => return,
+        _ => DropReason::Other,
     };
-    let bucket = depth_bucket(depth);
-    // SAFETY: `queue` is this CPU's map value. The maxima need no atomics: notifications of
-    // listeners run with softirqs off, so that none interrupts another on the same CPU.
-    unsafe {
-        increment(&raw mut (*queue).queued);
-        if bucket < DEPTH_BUCKETS {
-            increment(&raw mut (*queue).depth[bucket]);
-        }
-        let (depth, interval) = (u64::from(depth), u64::from(interval));
-        if depth > (*queue).depth_max {
-            (*queue).depth_max = depth;
-        }
-        if (*queue).interval != interval || depth > (*queue).interval_max {
-            (*queue).interval = interval;
-            (*queue).interval_max = depth;
-        }
-    }
+    let packet = call.packet as Address;
+    drops::count(ctx, call.sock as Address, Source::Packet(packet), reason);
 }
 
-/// Counts a connection that is about to enter the queue of `sock`.
+/// A number that LLVM knows nothing of: it would ask for it and for a pointer at once, by an OR of the
+/// two, which the verifier refuses.
 #[inline(always)]
-fn entering(sock: Address) {
-    if let Some(control) = control()
-        && let Some(listener) = Listener::of_sock(sock)
-        && listener.ensure_rows()
-    {
-        let depth = read::<u32>(listener.sock, &SOCK_BACKLOG).unwrap_or(0).saturating_add(1);
-        count_queued(&listener, depth, control.interval);
-    }
+fn opaque(mut number: u64) -> u64 {
+    // SAFETY: gives a register its own value.
+    unsafe { asm!("{number} = {number}", number = inout(reg) number, options(nostack)) };
+    number
 }
 
-/// Changes this CPU's record of where it is on the way of a handshake.
-#[inline(always)]
-fn on_this_cpu(change: impl Fn(&mut Bracket)) {
-    if let Some(cpu) = BRACKETS.get_ptr_mut(0) {
-        // SAFETY: `cpu` is this CPU's map value, and only this CPU uses it. Handshakes run with
-        // softirqs off, so that none interrupts another.
-        change(unsafe { &mut *cpu });
-    }
-}
-
-/// `inet_csk_complete_hashdance(sk, child, req, own_req)`: with `own_req` false another CPU has
-/// made the connection already, and this child is thrown away.
-#[inline(always)]
-fn hashdance(sock: Address, child: u64, own_request: u64) {
-    // A bool: the rest of the register is not part of it.
-    if own_request as u8 != 0 {
-        on_this_cpu(|cpu| cpu.child = child);
-        entering(sock);
-    }
-}
-
-#[fentry(function = "inet_csk_complete_hashdance")]
-fn hashdance_enter(ctx: FEntryContext) -> i32 {
-    hashdance(ctx.arg(0), ctx.arg(1), ctx.arg(3));
-    0
-}
-
-#[kprobe]
-fn k_hashdance_enter(ctx: ProbeContext) -> i32 {
-    if let (Some(sock), Some(child), Some(own)) = (ctx.arg(0), ctx.arg(1), ctx.arg(3)) {
-        hashdance(sock, child, own);
-    }
-    0
-}
-
-/// The end of it: what enters a queue from here on is counted at its own entry again.
-#[inline(always)]
-fn hashdance_over() {
-    on_this_cpu(|cpu| cpu.child = 0);
-}
-
-#[fexit(function = "inet_csk_complete_hashdance")]
-fn hashdance_exit(_ctx: FExitContext) -> i32 {
-    hashdance_over();
-    0
-}
-
-#[kretprobe]
-fn k_hashdance_exit(_ctx: RetProbeContext) -> i32 {
-    hashdance_over();
-    0
-}
-
-/// `inet_csk_reqsk_queue_add(sk, req, child)`: cookie and Fast Open children, and all of them where
-/// the function is not inlined into its caller.
-#[inline(always)]
-fn added(sock: Address, child: u64) {
-    if BRACKETS.get(0).is_none_or(|cpu| cpu.child != child) {
-        entering(sock);
-    }
-}
-
-#[fentry(function = "inet_csk_reqsk_queue_add")]
-fn queue_add(ctx: FEntryContext) -> i32 {
-    added(ctx.arg(0), ctx.arg(2));
-    0
-}
-
-#[kprobe]
-fn k_queue_add(ctx: ProbeContext) -> i32 {
-    if let (Some(sock), Some(child)) = (ctx.arg(0), ctx.arg(2)) {
-        added(sock, child);
-    }
-    0
-}
-
-/// Counts a handshake that ended at the final ACK without a connection.
-#[inline(always)]
-fn count_failed(sock: Address) {
-    if window_open()
-        && let Some(listener) = Listener::of_sock(sock)
-        && listener.ensure_rows()
-        && let Some(queue) = QUEUES.get_ptr_mut(listener.id)
-    {
-        // SAFETY: `queue` is this CPU's map value.
-        unsafe { increment(&raw mut (*queue).failed) };
-    }
-}
-
-/// `tcp_v4_syn_recv_sock(sk, skb, req, dst, req_unhash, own_req, …)`: NULL when the connection could
-/// not be made. The IPv6 function calls it for mapped peers, and speaks for both then.
+/// `tcp_v4_syn_recv_sock(sk, skb, req, dst, req_unhash, own_req, …)`. The IPv6 function calls it for
+/// mapped peers, and speaks for both then.
 #[fexit(function = "tcp_v4_syn_recv_sock")]
 fn syn_recv_v4(ctx: FExitContext) -> i32 {
-    if returned(&ctx, &ARGS_SYN_RECV_V4) == Some(0)
-        && BRACKETS.get(0).is_some_and(|cpu| cpu.in_v6 == 0)
+    if let Some(child) = returned(&ctx, &ARGS_SYN_RECV_V4)
+        && let Some(cpu) = this_cpu()
+        && cpu.in_v6 == 0
     {
-        count_failed(ctx.arg(0));
+        over(&ctx, cpu, child, arguments(&ctx));
     }
     0
+}
+
+#[inline(always)]
+fn arguments(ctx: &FExitContext) -> Call {
+    Call { sock: ctx.arg(0), packet: ctx.arg(1), request: ctx.arg(4) }
+}
+
+#[inline(always)]
+fn k_arguments(ctx: &ProbeContext) -> Call {
+    Call {
+        sock: ctx.arg(0).unwrap_or(0),
+        packet: ctx.arg(1).unwrap_or(0),
+        request: ctx.arg(4).unwrap_or(0),
+    }
 }
 
 #[kprobe]
 fn k_syn_recv_v4_enter(ctx: ProbeContext) -> i32 {
-    let sock = ctx.arg(0).unwrap_or(0);
-    on_this_cpu(|cpu| {
-        if cpu.in_v6 == 0 {
-            cpu.handshake = sock;
-        }
-    });
+    if let Some(cpu) = this_cpu()
+        && cpu.in_v6 == 0
+    {
+        let _of_before = take(cpu);
+        cpu.handshake = k_arguments(&ctx);
+    }
     0
 }
 
 #[kretprobe]
 fn k_syn_recv_v4(ctx: RetProbeContext) -> i32 {
-    if ctx.ret::<u64>() == 0
-        && let Some(cpu) = BRACKETS.get(0)
+    if let Some(cpu) = this_cpu()
         && cpu.in_v6 == 0
     {
-        count_failed(cpu.handshake as Address);
+        let call = cpu.handshake;
+        over(&ctx, cpu, ctx.ret(), call);
     }
     0
 }
@@ -222,37 +116,88 @@ fn k_syn_recv_v4(ctx: RetProbeContext) -> i32 {
 /// Marks that the IPv4 function, if it runs now, runs for the IPv6 one.
 #[fentry(function = "tcp_v6_syn_recv_sock")]
 fn syn_recv_v6_enter(_ctx: FEntryContext) -> i32 {
-    on_this_cpu(|cpu| cpu.in_v6 = 1);
+    if let Some(cpu) = this_cpu() {
+        let _of_before = take(cpu);
+        cpu.in_v6 = 1;
+    }
     0
 }
 
 #[kprobe]
 fn k_syn_recv_v6_enter(ctx: ProbeContext) -> i32 {
-    let sock = ctx.arg(0).unwrap_or(0);
-    on_this_cpu(|cpu| {
+    if let Some(cpu) = this_cpu() {
+        let _of_before = take(cpu);
         cpu.in_v6 = 1;
-        cpu.handshake = sock;
-    });
+        cpu.handshake = k_arguments(&ctx);
+    }
     0
 }
 
 /// The same as for IPv4, for the outermost call.
 #[fexit(function = "tcp_v6_syn_recv_sock")]
 fn syn_recv_v6(ctx: FExitContext) -> i32 {
-    on_this_cpu(|cpu| cpu.in_v6 = 0);
-    if returned(&ctx, &ARGS_SYN_RECV_V6) == Some(0) {
-        count_failed(ctx.arg(0));
+    if let Some(child) = returned(&ctx, &ARGS_SYN_RECV_V6)
+        && let Some(cpu) = this_cpu()
+    {
+        cpu.in_v6 = 0;
+        over(&ctx, cpu, child, arguments(&ctx));
     }
     0
 }
 
 #[kretprobe]
 fn k_syn_recv_v6(ctx: RetProbeContext) -> i32 {
-    on_this_cpu(|cpu| cpu.in_v6 = 0);
-    if ctx.ret::<u64>() == 0
-        && let Some(cpu) = BRACKETS.get(0)
-    {
-        count_failed(cpu.handshake as Address);
+    if let Some(cpu) = this_cpu() {
+        cpu.in_v6 = 0;
+        let call = cpu.handshake;
+        over(&ctx, cpu, ctx.ret(), call);
     }
+    0
+}
+
+/// `tcp_create_openreq_child(sk, req, skb)`: there was room in the accept queue.
+#[inline(always)]
+fn made(child: u64) {
+    if let Some(cpu) = this_cpu() {
+        cpu.made = if child == 0 { CHILD_NONE } else { child };
+        cpu.unmade = 0;
+    }
+}
+
+#[fexit(function = "tcp_create_openreq_child")]
+fn child_made(ctx: FExitContext) -> i32 {
+    if let Some(child) = returned(&ctx, &ARGS_CREATE_CHILD) {
+        made(child);
+    }
+    0
+}
+
+#[kretprobe]
+fn k_child_made(ctx: RetProbeContext) -> i32 {
+    made(ctx.ret());
+    0
+}
+
+/// `inet6_csk_route_req(sk, …)`: NULL when there is no way back to the client.
+#[inline(always)]
+fn routed(way: u64) {
+    if way == 0
+        && let Some(cpu) = this_cpu()
+    {
+        cpu.no_route = 1;
+    }
+}
+
+#[fexit(function = "inet6_csk_route_req")]
+fn route_v6(ctx: FExitContext) -> i32 {
+    if let Some(way) = returned(&ctx, &ARGS_ROUTE_V6) {
+        routed(way);
+    }
+    0
+}
+
+#[kretprobe]
+fn k_route_v6(ctx: RetProbeContext) -> i32 {
+    routed(ctx.ret());
     0
 }

@@ -25,6 +25,15 @@ pub(crate) static STATE_LISTEN: Global<u32> = Global::new(u32::MAX);
 /// `TCP_CLOSE`, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static STATE_CLOSE: Global<u32> = Global::new(u32::MAX);
+/// `TCP_SYN_RECV`, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static STATE_SYN_RECV: Global<u32> = Global::new(u32::MAX);
+/// `TCP_ESTABLISHED`, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static STATE_ESTABLISHED: Global<u32> = Global::new(u32::MAX);
+/// `SKB_DROP_REASON_TCP_LISTEN_OVERFLOW`, set at load; its greatest value where there is none.
+#[unsafe(no_mangle)]
+pub(crate) static DROP_LISTEN_OVERFLOW: Global<u32> = Global::new(u32::MAX);
 /// Offset of `task_struct.se.sched_delayed`, set at load; its greatest value where there is none.
 #[unsafe(no_mangle)]
 pub(crate) static TASK_DELAYED: Global<u32> = Global::new(u32::MAX);
@@ -38,7 +47,10 @@ macro_rules! argument_counts {
         )*
     };
 }
-argument_counts!(ARGS_INET_CSK_ACCEPT ARGS_SYS_ACCEPT4 ARGS_SYN_RECV_V4 ARGS_SYN_RECV_V6);
+argument_counts!(
+    ARGS_INET_CSK_ACCEPT ARGS_SYS_ACCEPT4 ARGS_SYN_RECV_V4 ARGS_SYN_RECV_V6 ARGS_REQUEST_ALLOC
+    ARGS_CREATE_CHILD ARGS_ROUTE_V6
+);
 
 /// 1 when the kernel has the helper `bpf_task_pt_regs` (Linux 5.15), set at load.
 #[unsafe(no_mangle)]
@@ -56,6 +68,9 @@ pub(crate) static SYSCALL_ACCEPT: Global<u64> = Global::new(u64::MAX);
 /// Number of the accept4 system call, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static SYSCALL_ACCEPT4: Global<u64> = Global::new(u64::MAX);
+/// Number of the listen system call, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static SYSCALL_LISTEN: Global<u64> = Global::new(u64::MAX);
 /// System calls in which a task can wait for a listener, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static WAIT_SYSCALLS: Global<SyscallSet> = Global::new(SyscallSet::EMPTY);

@@ -10,22 +10,27 @@ use aya_ebpf::{
     programs::BtfTracePointContext,
 };
 use observer_common::{
+    config::READY_QUEUES,
     counters::WorkerKey,
     event::{Event, EventKind},
 };
 
 use crate::{
-    kernel::{Address, SOCK_DROPS, STATE_CLOSE, STATE_LISTEN, TASK_PID, TASK_TID, field, read},
+    kernel::{
+        Address, SOCK_DROPS, STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV,
+        TASK_PID, TASK_TID, field, read,
+    },
     listener::Listener,
     maps::{
-        EVENTS, LISTENERS, TASKS, TREE, count_map_full, filter_add, may_be_known, misc, window_open,
+        EVENTS, LISTENERS, TASKS, TREE, control, count_map_full, filter_add, may_be_known, misc,
+        this_cpu, window_open,
     },
-    task, wakeup,
+    task, waits, wakeup,
 };
 
 /// Sends an event; one that finds no room is counted here, where it is known.
 #[inline(always)]
-pub(crate) fn emit<C: EbpfContext>(ctx: &C, event: &Event) {
+pub(crate) fn emit<C: EbpfContext, T>(ctx: &C, event: &T) {
     // SAFETY: the context is the program's own, the map is a perf event array, and the event is a
     // plain record on this stack.
     let result = unsafe {
@@ -34,7 +39,7 @@ pub(crate) fn emit<C: EbpfContext>(ctx: &C, event: &Event) {
             (&raw const EVENTS).cast_mut().cast::<c_void>(),
             u64::from(BPF_F_CURRENT_CPU as u32),
             core::ptr::from_ref(event).cast_mut().cast::<c_void>(),
-            size_of::<Event>() as u64,
+            size_of::<T>() as u64,
         )
     };
     if result != 0 {
@@ -53,6 +58,14 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
     let old = ctx.arg::<i32>(1).cast_unsigned();
     let new = ctx.arg::<i32>(2).cast_unsigned();
     let listen = STATE_LISTEN.load();
+    if new == STATE_CLOSE.load() {
+        closes(ctx.arg(0));
+    } else if old == STATE_SYN_RECV.load()
+        && new == STATE_ESTABLISHED.load()
+        && control().is_some_and(|control| control.ready & READY_QUEUES != 0)
+    {
+        waits::established(ctx.arg(0));
+    }
     if new == listen && old != listen {
         if window_open() {
             born(&ctx);
@@ -61,6 +74,17 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
         died(&ctx);
     }
     0
+}
+
+/// A sock closes: it waits in no accept queue any more, and its memory may soon be another's.
+#[inline(always)]
+fn closes(sock: u64) {
+    waits::forget(sock);
+    if let Some(cpu) = this_cpu()
+        && cpu.made == sock
+    {
+        cpu.unmade = 1;
+    }
 }
 
 /// A socket began to listen.

@@ -9,13 +9,18 @@
 
 mod accept;
 mod accept_kprobe;
+mod backlog;
 mod chain;
+mod drops;
 mod handshake;
 mod kernel;
 mod lifecycle;
 mod listener;
 mod maps;
+mod queue;
+mod request;
 mod task;
+mod waits;
 mod wakeup;
 
 #[cfg(target_arch = "bpf")]

@@ -4,15 +4,15 @@ use core::{arch::asm, cell::UnsafeCell};
 
 use aya_ebpf::{
     macros::map,
-    maps::{Array, HashMap, PerCpuArray, PerCpuHashMap, PerfEventArray},
+    maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, PerfEventArray},
 };
 use observer_common::{
     config::{CONTROL_INDEX, Control, TASK_FILTER_SLOTS},
     counters::{
-        Bracket, ErrorKey, ListenerId, ListenerInfo, Misc, QueueStats, TaskState, WorkerKey,
-        WorkerStats,
+        Bracket, ClientKey, ErrorKey, ListenerId, ListenerInfo, Misc, QueueStats, Stamp, TaskState,
+        WaitKey, WorkerKey, WorkerStats,
     },
-    event::Event,
+    event::{Event, Refusal},
 };
 
 /// Whether the window is open. Programs attach one after the other; what the first ones see before
@@ -32,6 +32,27 @@ pub(crate) static LISTENERS: HashMap<ListenerId, ListenerInfo> = HashMap::with_m
 #[map]
 pub(crate) static QUEUES: PerCpuHashMap<ListenerId, QueueStats> =
     PerCpuHashMap::with_max_entries(1024, 0);
+
+/// When each connection that waits to be accepted entered its queue, by its sock's address.
+#[map]
+pub(crate) static STAMPS: HashMap<u64, Stamp> = HashMap::with_max_entries(65_536, 0);
+
+/// How long accepted connections had waited: a count for each bucket of each listener.
+#[map]
+pub(crate) static WAITS: PerCpuHashMap<WaitKey, u64> = PerCpuHashMap::with_max_entries(16_384, 0);
+
+/// Clients that were refused.
+#[map]
+pub(crate) static CLIENTS: HashMap<ClientKey, u8> = HashMap::with_max_entries(16_384, 0);
+
+/// Where a refusal is put together. Refusals happen with softirqs off, one at a time on each CPU.
+#[map]
+pub(crate) static REFUSALS: PerCpuArray<Refusal> = PerCpuArray::with_max_entries(1, 0);
+
+/// The backlog that a program asked for with `listen()`, by the socket's inode number. The oldest go
+/// first: a socket that never listens leaves its own behind.
+#[map]
+pub(crate) static ASKED: LruHashMap<ListenerId, u32> = LruHashMap::with_max_entries(4_096, 0);
 
 /// What each task did with each listener. Set at load.
 #[map]
@@ -55,6 +76,44 @@ struct Filter(UnsafeCell<[u64; TASK_FILTER_SLOTS]>);
 
 // SAFETY: the slots are read by volatile loads and changed by atomic adds only.
 unsafe impl Sync for Filter {}
+
+/// Whether a SYN queue that holds as many requests as the backlog is full: [`AT_LIMIT`] or
+/// [`ABOVE_LIMIT`], as this kernel showed it; 0 before.
+static SYN_QUEUE_FULL: Learnt = Learnt(UnsafeCell::new(0));
+
+struct Learnt(UnsafeCell<u64>);
+
+// SAFETY: read and written by volatile accesses of one aligned word only.
+unsafe impl Sync for Learnt {}
+
+/// It is full when it holds as many as the backlog.
+pub(crate) const AT_LIMIT: u64 = 1;
+/// It is full when it holds one more.
+pub(crate) const ABOVE_LIMIT: u64 = 2;
+
+/// What this kernel showed so far.
+#[inline(always)]
+pub(crate) fn syn_queue_full() -> u64 {
+    // SAFETY: the static's own address.
+    unsafe { SYN_QUEUE_FULL.0.get().read_volatile() }
+}
+
+/// Notes what this kernel showed.
+#[inline(always)]
+pub(crate) fn learn_syn_queue_full(at: u64) {
+    if syn_queue_full() != at {
+        // SAFETY: the static's own address; every CPU writes the same.
+        unsafe { SYN_QUEUE_FULL.0.get().write_volatile(at) };
+    }
+}
+
+/// This CPU's record of where it is on the receive path. Softirqs do not interrupt each other, and
+/// nothing else uses it.
+#[inline(always)]
+pub(crate) fn this_cpu() -> Option<&'static mut Bracket> {
+    // SAFETY: the only entry of this CPU's map value, which lives as long as the program.
+    BRACKETS.get_ptr_mut(0).map(|cpu| unsafe { &mut *cpu })
+}
 
 /// The slot of the filter that a thread id falls into.
 #[inline(always)]

@@ -1,16 +1,16 @@
 //! One window of observing: from the first probe to the last report.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    time::{Duration, Instant, SystemTime},
-};
+mod lookout;
+mod point;
+
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use anyhow::Result;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use observer_common::{
     config::{Control, READY_QUEUES, READY_WAKES},
     counters::{FLAG_OF_TREE, REACHED_QUEUE},
-    event::{Event, EventKind},
+    event::{Event, EventKind, Record},
 };
 use tokio::sync::mpsc::UnboundedReceiver;
 
@@ -27,10 +27,9 @@ use crate::{
     fail::Failure,
     kernel::facts::{Facts, online_cpus},
     listener::{
-        descendants,
-        holders::{self, Holdings},
+        descendants, holders,
         namespaces::{self, Namespace},
-        select::{Candidate, Selection},
+        select::Candidate,
         waiters,
     },
     plan::{Request, plan},
@@ -40,38 +39,28 @@ use crate::{
     },
 };
 
-/// A look through /proc may take this part of the time between two looks.
-const SCAN_SHARE: u32 = 50;
+use self::{
+    lookout::Lookout,
+    point::{Point, counters, read_again},
+};
+
+/// The first interval; 0 stands for none in the kernel maps.
+const FIRST_INTERVAL: u32 = 1;
 
 /// A window that is open.
 pub struct Session {
     loaded: Loaded,
     attached: Attached,
-    /// What `sk_data_ready` is there for.
-    ready: u32,
+    /// What the kernel programs are told, but for the interval.
+    control: Control,
     maps: Maps,
     host: Host,
-    selection: Selection,
-    holdings: Holdings,
-    /// Whether a process held a listener when somebody looked: by process id and listener.
-    held: HashMap<(u32, u64), bool>,
-    looked: Instant,
-    look_took: Duration,
-    scanned: Instant,
-    scan_took: Duration,
+    /// Whether this kernel says why it drops a final ACK.
+    sees_refused_acks: bool,
+    lookout: Lookout,
     start: Point,
     last: Point,
-    interval: u32,
     missed_before: u64,
-}
-
-/// Where a window begins: what is taken off what is read later.
-struct Point {
-    wall: SystemTime,
-    clock: Instant,
-    counted: Snapshot,
-    namespaces: BTreeMap<u64, Namespace>,
-    missed_runs: u64,
 }
 
 impl Session {
@@ -80,7 +69,7 @@ impl Session {
     /// # Errors
     ///
     /// A [`Failure`] when a named process is not there or this host cannot observe.
-    pub fn start(args: &WatchArgs) -> Result<(Self, UnboundedReceiver<(Event, EventKind)>)> {
+    pub fn start(args: &WatchArgs) -> Result<(Self, UnboundedReceiver<Record>)> {
         let pids = &args.filters.pid;
         if let Some(pid) = pids.iter().find(|pid| holders::comm(**pid).is_none()) {
             return Err(Failure::failed(format!(
@@ -110,6 +99,7 @@ impl Session {
                 maps.add_to_tree(pid)?;
             }
         }
+        let full_at_limit = u32::from(facts.syn_queue_full_at_limit());
         let host = Host { kernel: facts.kernel, arch: facts.arch, cpus: online_cpus() };
         let namespaces = namespaces::look_at_all();
         if attached.provider(Signal::Accepts) != Some(table::Provider::Tracepoint) {
@@ -118,35 +108,34 @@ impl Session {
         if !maps.any_in_flight() {
             attached.release_in_flight();
         }
-        let ready = ready_roles(&attached);
-        maps.control(Control { open: 1, interval: 0, ready, zero: 0 })?;
-        let point = || Point {
-            wall: SystemTime::now(),
-            clock: Instant::now(),
-            counted: Snapshot::default(),
-            namespaces: namespaces.clone(),
-            missed_runs: 0,
+        let control = Control {
+            open: 1,
+            interval: FIRST_INTERVAL,
+            ready: ready_roles(&attached),
+            tell_drops: u32::from(args.verbose > 0),
+            full_at_limit,
+            zero: 0,
         };
+        maps.control(control)?;
+        // What the kernel counted between the two looks may be in the window or not.
+        let before = counters(&namespaces);
+        let mut start = Point::new(Snapshot::default(), &before, namespaces, 0);
+        let after = read_again(&start.namespaces);
+        start.readings = point::readings(&before, &after);
         let mut session = Self {
-            start: point(),
-            last: point(),
+            last: start.clone(),
+            start,
             loaded,
             attached,
-            ready,
+            control,
+            sees_refused_acks: plan.layout.names_refused_acks(),
             maps,
             host,
-            selection: Selection::new(args.filters.clone()),
-            holdings: Holdings::new(),
-            held: HashMap::new(),
-            looked: Instant::now(),
-            look_took: Duration::ZERO,
-            scanned: Instant::now(),
-            scan_took: Duration::ZERO,
-            interval: 0,
+            lookout: Lookout::new(args.filters.clone()),
             missed_before: 0,
         };
         session.missed_before = session.missed_runs();
-        session.scan(&namespaces);
+        session.lookout.scan(&session.maps, &session.start.namespaces);
         Ok((session, receiver))
     }
 
@@ -174,7 +163,11 @@ impl Session {
             },
             accepts: exact(Signal::Accepts),
             handshakes: exact(Signal::Handshakes),
-            drops: Provider { via: Via::None, exact: false, inferred: None },
+            drops: Provider {
+                via: of(Signal::Drops),
+                exact: self.attached.sees_refusals(),
+                inferred: None,
+            },
         }
     }
 
@@ -182,27 +175,32 @@ impl Session {
     #[must_use]
     pub fn chosen(&self) -> usize {
         let sockets = self.last.namespaces.values().flat_map(|namespace| &namespace.sockets);
-        sockets.filter(|one| self.selection.contains(one.inode, one.port)).count()
+        sockets.filter(|one| self.lookout.selection.contains(one.inode, one.port)).count()
     }
 
-    /// Takes note of a listener's birth: its holders are looked for soon, and who opened it may
-    /// choose it at once.
+    /// Takes note of an event. A listener's birth: its holders are looked for soon, and who opened it
+    /// may choose it at once.
     ///
     /// # Errors
     ///
     /// When the kernel maps cannot be read.
-    pub fn note(&mut self, event: &Event, kind: EventKind) -> Result<()> {
-        log::debug!("{kind:?} {event:?}");
-        if kind == EventKind::Birth && self.selection.asks_for_processes() {
-            let of_tree = self
-                .maps
-                .listener(event.listener)
-                .is_some_and(|info| info.flags & FLAG_OF_TREE != 0);
-            let comm = build::text(&event.comm);
-            let creator = Candidate { pid: event.pid, comm: &comm };
-            self.selection.consider_creator(event.listener, creator, of_tree);
+    pub fn note(&mut self, record: &Record) -> Result<()> {
+        log::debug!("{record:?}");
+        match record {
+            Record::Task(event, EventKind::Birth) => self.born(event),
+            Record::Task(..) | Record::Drop(_) => {}
         }
         Ok(())
+    }
+
+    fn born(&mut self, event: &Event) {
+        if self.lookout.selection.asks_for_processes() {
+            let info = self.maps.listener(event.listener);
+            let of_tree = info.is_some_and(|info| info.flags & FLAG_OF_TREE != 0);
+            let comm = build::text(&event.comm);
+            let creator = Candidate { pid: event.pid, comm: &comm };
+            self.lookout.selection.consider_creator(event.listener, creator, of_tree);
+        }
     }
 
     /// The counts of the interval that ends now.
@@ -211,14 +209,13 @@ impl Session {
     ///
     /// When the kernel maps cannot be read.
     pub fn interval(&mut self) -> Result<Report> {
-        let counted = self.read()?;
-        let now = self.point(counted);
-        self.refresh(&now.namespaces, false);
+        let now = self.point()?;
+        self.lookout.refresh(&self.maps, &now.namespaces, false);
         let difference = now.counted.since(&self.last.counted);
         let report = self.report(&self.last, &now, &difference, WindowKind::Interval);
         self.last = now;
-        self.interval += 1;
-        self.control(1)?;
+        self.control.interval += 1;
+        self.maps.control(self.control)?;
         Ok(report)
     }
 
@@ -228,7 +225,8 @@ impl Session {
     ///
     /// When the kernel maps cannot be read.
     pub fn so_far(&mut self) -> Result<Report> {
-        self.total(false)
+        let now = self.point()?;
+        self.total(now, false)
     }
 
     /// Closes the window and reports everything since it opened.
@@ -237,121 +235,50 @@ impl Session {
     ///
     /// When the kernel maps cannot be read.
     pub fn finish(&mut self) -> Result<Report> {
-        self.control(0)?;
-        self.total(true)
+        let before = read_again(&self.last.namespaces);
+        self.control.open = 0;
+        self.maps.control(self.control)?;
+        let now = self.read(&before)?;
+        self.total(now, true)
     }
 
-    fn control(&mut self, open: u32) -> Result<()> {
-        self.maps.control(Control { open, interval: self.interval, ready: self.ready, zero: 0 })
-    }
-
-    fn total(&mut self, last: bool) -> Result<Report> {
-        let counted = self.read()?;
-        let now = self.point(counted);
-        self.refresh(&now.namespaces, last);
+    fn total(&mut self, now: Point, last: bool) -> Result<Report> {
+        self.lookout.refresh(&self.maps, &now.namespaces, last);
         let report = self.report(&self.start, &now, &now.counted, WindowKind::Total);
         self.last = now;
         Ok(report)
     }
 
+    /// Everything up to now. While the kernel counts refusals its counters are read twice, before and
+    /// after the maps, so that it is known what they were in between.
+    fn point(&mut self) -> Result<Point> {
+        let point = self.read(&counters(&self.last.namespaces))?;
+        if counters(&point.namespaces) == counters(&self.last.namespaces) {
+            return Ok(point);
+        }
+        self.read(&counters(&point.namespaces))
+    }
+
     /// Reads the maps, and settles what is decided by now.
-    fn read(&mut self) -> Result<Snapshot> {
+    fn read(&mut self, before: &point::Counters) -> Result<Point> {
         if !self.maps.any_in_flight() {
             self.attached.release_in_flight();
         }
         let mut counted = self.maps.read()?;
-        // Names of those who held each listener: what has ended without having been looked at is
-        // judged by them.
-        let names: HashSet<(u64, String)> = self
-            .holdings
-            .iter()
-            .flat_map(|(id, all)| all.iter().map(|one| (*id, one.holder.comm.clone())))
-            .collect();
-        counted.leave_out_strangers(|pid, listener, comm| match self.holds(pid, listener) {
-            Some(holds) => !holds,
-            None => !names.contains(&(listener, build::text(comm))),
-        });
-        let waiting: HashSet<u32> = counted
-            .pending()
-            // A task that is gone will not accept any more.
-            .filter(|(pid, tid)| waiters::waits(*pid, *tid).unwrap_or(true))
-            .map(|(_, tid)| tid)
-            .collect();
-        counted.settle_silent(&waiting);
-        Ok(counted)
+        let missed_runs = self.missed_runs().saturating_sub(self.missed_before);
+        let point = Point::new(Snapshot::default(), before, namespaces::look_at_all(), missed_runs);
+        self.lookout.settle(&mut counted);
+        Ok(Point { counted, ..point })
     }
 
-    /// Whether a process holds a listener, or did when it was looked at; `None` for one that ended
-    /// before.
-    fn holds(&mut self, pid: u32, listener: u64) -> Option<bool> {
-        if let Some(known) = self.held.get(&(pid, listener)) {
-            // A process that did not hold it may have been given it since.
-            if *known || holders::comm(pid).is_none() {
-                return Some(*known);
-            }
-        }
-        let holds = holders::holds(pid, listener)?;
-        self.held.insert((pid, listener), holds);
-        Some(holds)
-    }
-
-    /// Looks at the processes that were woken since the last time: those of short life are gone by
-    /// the time of a report.
+    /// Looks at the processes that were woken since the last time.
     pub fn look_at_woken(&mut self) {
-        if self.looked.elapsed() < self.look_took * SCAN_SHARE {
-            return;
-        }
-        let began = Instant::now();
-        let keys: Vec<_> = self.maps.worker_keys().collect();
-        for key in keys {
-            if key.pid != 0 && !self.held.contains_key(&(key.pid, key.listener)) {
-                self.holds(key.pid, key.listener);
-            }
-        }
-        self.looked = Instant::now();
-        self.look_took = began.elapsed();
-    }
-
-    fn point(&self, counted: Snapshot) -> Point {
-        Point {
-            wall: SystemTime::now(),
-            clock: Instant::now(),
-            counted,
-            namespaces: namespaces::look_at_all(),
-            missed_runs: self.missed_runs().saturating_sub(self.missed_before),
-        }
+        let maps = &self.maps;
+        self.lookout.look_at_woken(|| maps.worker_keys().collect());
     }
 
     fn missed_runs(&self) -> u64 {
         missed_runs(&self.loaded.ebpf).unwrap_or(0)
-    }
-
-    /// Looks for holders again, unless the last look was too dear to be repeated so soon.
-    fn refresh(&mut self, namespaces: &BTreeMap<u64, Namespace>, must: bool) {
-        if must || self.scanned.elapsed() >= self.scan_took * SCAN_SHARE {
-            self.scan(namespaces);
-        }
-    }
-
-    fn scan(&mut self, namespaces: &BTreeMap<u64, Namespace>) {
-        let began = Instant::now();
-        let listening = namespaces
-            .values()
-            .flat_map(|namespace| &namespace.sockets)
-            .filter(|socket| self.selection.wants_port(socket.port))
-            .map(|socket| socket.inode)
-            .collect::<HashSet<_>>();
-        let found = holders::scan(&listening);
-        // Of a listener that closed, the last holders stay known.
-        self.holdings.retain(|listener, _| !listening.contains(listener));
-        self.held.extend(found.iter().flat_map(|(listener, holdings)| {
-            holdings.iter().map(|holding| ((holding.holder.pid, *listener), true))
-        }));
-        self.holdings.extend(found);
-        let tree = self.maps.tree();
-        self.selection.update(&self.holdings, &tree);
-        self.scanned = Instant::now();
-        self.scan_took = began.elapsed();
     }
 
     fn report(&self, from: &Point, to: &Point, counted: &Snapshot, kind: WindowKind) -> Report {
@@ -359,10 +286,10 @@ impl Session {
             .namespaces
             .values()
             .flat_map(|namespace| &namespace.sockets)
-            .filter(|socket| self.selection.contains(socket.inode, socket.port))
+            .filter(|socket| self.lookout.selection.contains(socket.inode, socket.port))
             .map(|socket| socket.inode)
             .collect();
-        let held = self.holdings.iter().filter(|(listener, _)| chosen.contains(*listener));
+        let held = self.lookout.holdings.iter().filter(|(listener, _)| chosen.contains(*listener));
         let waiters: HashMap<_, _> =
             held.map(|(listener, holdings)| (*listener, waiters::find(holdings))).collect();
         build::build(Input {
@@ -374,11 +301,15 @@ impl Session {
             },
             providers: self.providers(),
             counted,
+            clock: to.monotonic,
+            start: &from.readings,
+            end: &to.readings,
             before: &from.namespaces,
             now: &to.namespaces,
-            holdings: &self.holdings,
+            holdings: &self.lookout.holdings,
             waiters: &waiters,
-            selection: &self.selection,
+            selection: &self.lookout.selection,
+            sees_refused_acks: self.sees_refused_acks,
             missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
         })
     }

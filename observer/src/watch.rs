@@ -81,7 +81,7 @@ async fn watch(args: &WatchArgs) -> Result<()> {
             _ = terminate.recv() => break,
             () = &mut deadline => break,
             () = &mut ended => break,
-            Some((event, kind)) = events.recv() => session.note(&event, kind)?,
+            Some(record) = events.recv() => session.note(&record)?,
             _ = looks.tick() => session.look_at_woken(),
             () = next_tick(&mut ticks) => {
                 if live {
@@ -95,8 +95,8 @@ async fn watch(args: &WatchArgs) -> Result<()> {
     }
     thread::spawn(end_at_once_on_the_next_signal);
     // What happened before the end and was not read yet belongs to the window.
-    while let Ok((event, kind)) = events.try_recv() {
-        session.note(&event, kind)?;
+    while let Ok(record) = events.try_recv() {
+        session.note(&record)?;
     }
     output.last(&session.finish()?, drawn)
 }

@@ -8,7 +8,7 @@ use aya::programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError}
 use crate::{
     bpf::{
         load::Loaded,
-        table::{Kind, PROBES, Probe, Provider, Signal, When},
+        table::{Kind, Probe, Provider, Signal, When, probes},
     },
     fail::Failure,
     plan::{Candidate, Plan},
@@ -55,7 +55,7 @@ pub struct Attached {
 impl Attached {
     /// Lets the probes go that are there for accept calls of before the window.
     pub fn release_in_flight(&mut self) {
-        for probe in PROBES.iter().filter(|probe| probe.when == When::InFlight) {
+        for probe in probes().filter(|probe| probe.when == When::InFlight) {
             self.links.remove(probe.program);
         }
     }
@@ -65,11 +65,16 @@ impl Attached {
     #[must_use]
     pub fn sees_chains(&self) -> bool {
         let provider = self.provider(Signal::Wakeups);
-        PROBES
-            .iter()
+        probes()
             .filter(|probe| probe.when == When::IfThere)
             .filter(|probe| provider.is_some_and(|one| probe.is_for(Signal::Wakeups, one)))
             .all(|probe| self.links.contains_key(probe.program))
+    }
+
+    /// Whether every refusal of a connection attempt is seen, with its reason.
+    #[must_use]
+    pub fn sees_refusals(&self) -> bool {
+        matches!(self.provider(Signal::Drops), Some(Provider::Fentry | Provider::Kprobe))
     }
 
     /// Which provider a signal comes from.

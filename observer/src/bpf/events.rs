@@ -9,7 +9,7 @@ use aya::{
     },
 };
 use bytes::BytesMut;
-use observer_common::event::{Event, EventKind};
+use observer_common::event::{DropEvent, Record};
 use tokio::{
     io::unix::AsyncFd,
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
@@ -25,7 +25,7 @@ const PAGES: usize = 16;
 /// # Errors
 ///
 /// When the kernel refuses a buffer.
-pub fn listen(ebpf: &mut Ebpf) -> Result<UnboundedReceiver<(Event, EventKind)>> {
+pub fn listen(ebpf: &mut Ebpf) -> Result<UnboundedReceiver<Record>> {
     let map = ebpf.take_map("EVENTS").context("the object has no map EVENTS")?;
     let mut array = PerfEventArray::try_from(map)?;
     let (sender, receiver) = unbounded_channel();
@@ -41,11 +41,8 @@ pub fn listen(ebpf: &mut Ebpf) -> Result<UnboundedReceiver<(Event, EventKind)>> 
 }
 
 /// Reads one CPU's buffer until nobody listens any more.
-async fn read(
-    mut buffer: AsyncFd<PerfEventArrayBuffer<MapData>>,
-    sender: UnboundedSender<(Event, EventKind)>,
-) {
-    let mut bytes = BytesMut::with_capacity(size_of::<Event>() * 2);
+async fn read(mut buffer: AsyncFd<PerfEventArrayBuffer<MapData>>, sender: UnboundedSender<Record>) {
+    let mut bytes = BytesMut::with_capacity(size_of::<DropEvent>() * 2);
     while let Ok(mut guard) = buffer.readable_mut().await {
         guard.get_inner_mut().for_each(|event| {
             // What the kernel says it lost was counted by the program that failed to send it.
@@ -53,7 +50,7 @@ async fn read(
             bytes.clear();
             bytes.extend_from_slice(head);
             bytes.extend_from_slice(tail);
-            match Event::decode(&bytes) {
+            match Record::decode(&bytes) {
                 Ok(event) => drop(sender.send(event)),
                 Err(error) => log::debug!("a perf event could not be read: {error:?}"),
             }

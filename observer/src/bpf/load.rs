@@ -85,6 +85,7 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
     let waits = SyscallSet::of(WAIT_SYSCALLS);
     let epolls = SyscallSet::of(EPOLL_SYSCALLS);
     let (accept, accept4) = (libc::SYS_accept.cast_unsigned(), libc::SYS_accept4.cast_unsigned());
+    let listen = libc::SYS_listen.cast_unsigned();
     let task_registers = u8::from(plan.layout.task_registers);
     let level: u8 = if log { aya_log::Level::Debug as u8 } else { 0 };
     let mut loader = EbpfLoader::new();
@@ -99,12 +100,14 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
         .override_global("REUSEPORT_MASK", mask, true)
         .override_global("SYSCALL_ACCEPT", &accept, true)
         .override_global("SYSCALL_ACCEPT4", &accept4, true)
+        .override_global("SYSCALL_LISTEN", &listen, true)
         .override_global("WAIT_SYSCALLS", &waits, true)
         .override_global("EPOLL_SYSCALLS", &epolls, true)
         .override_global(aya_log::LEVEL, &level, false)
         .map_max_entries("LISTENERS", plan.sizes.listeners)
         .map_max_entries("QUEUES", plan.sizes.listeners)
         .map_max_entries("WORKERS", plan.sizes.workers)
+        .map_max_entries("WAITS", plan.sizes.waits)
         .map_max_entries("TASKS", plan.sizes.tasks)
         .map_max_entries("IN_FLIGHT", plan.sizes.in_flight)
         .map_max_entries("TREE", plan.sizes.tree);

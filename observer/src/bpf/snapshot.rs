@@ -10,8 +10,10 @@ use aya::{
 use observer_common::{
     config::{CONTROL_INDEX, Control},
     counters::{
-        ErrorKey, ListenerId, ListenerInfo, Misc, QueueStats, TaskState, WorkerKey, WorkerStats,
+        ErrorKey, ListenerId, ListenerInfo, Misc, QueueStats, Stamp, TaskState, WaitKey, WorkerKey,
+        WorkerStats,
     },
+    drops::DROP_REASONS,
     hist::DEPTH_BUCKETS,
 };
 
@@ -26,6 +28,12 @@ pub struct Snapshot {
     pub workers: BTreeMap<WorkerKey, WorkerStats>,
     /// Accept errors other than EAGAIN.
     pub errors: BTreeMap<ErrorKey, u64>,
+    /// Accept waits: connections in each bucket.
+    pub waits: BTreeMap<WaitKey, u64>,
+    /// When the oldest connection that waits now entered its queue (`bpf_ktime_get_ns`), by listener.
+    pub oldest: HashMap<ListenerId, u64>,
+    /// The backlog that was asked for, by socket.
+    pub asked: HashMap<ListenerId, u32>,
     /// The latest wakeup of each task, by thread id.
     pub tasks: HashMap<u32, TaskState>,
     /// What could not be counted, or was inferred.
@@ -39,6 +47,9 @@ pub struct Maps {
     queues: PerCpuHashMap<MapData, ListenerId, QueueStats>,
     workers: PerCpuHashMap<MapData, WorkerKey, WorkerStats>,
     errors: PerCpuHashMap<MapData, ErrorKey, u64>,
+    waits: PerCpuHashMap<MapData, WaitKey, u64>,
+    stamps: BpfHashMap<MapData, u64, Stamp>,
+    asked: BpfHashMap<MapData, ListenerId, u32>,
     tasks: BpfHashMap<MapData, u32, TaskState>,
     misc: PerCpuArray<MapData, Misc>,
     tree: BpfHashMap<MapData, u32, u32>,
@@ -61,6 +72,9 @@ impl Maps {
             queues: take("QUEUES")?.try_into()?,
             workers: take("WORKERS")?.try_into()?,
             errors: take("ERRORS")?.try_into()?,
+            waits: take("WAITS")?.try_into()?,
+            stamps: take("STAMPS")?.try_into()?,
+            asked: take("ASKED")?.try_into()?,
             tasks: take("TASKS")?.try_into()?,
             misc: take("MISC")?.try_into()?,
             tree: take("TREE")?.try_into()?,
@@ -146,9 +160,23 @@ impl Maps {
             errors: present(self.errors.iter())
                 .map(|(key, cpus)| (key, cpus.iter().sum()))
                 .collect(),
+            waits: present(self.waits.iter()).map(|(key, cpus)| (key, cpus.iter().sum())).collect(),
+            oldest: self.oldest(),
+            asked: present(self.asked.iter()).collect(),
             tasks: present(self.tasks.iter()).collect(),
             misc,
         })
+    }
+}
+
+impl Maps {
+    fn oldest(&self) -> HashMap<ListenerId, u64> {
+        let mut oldest = HashMap::new();
+        for (_, Stamp { time, listener }) in present(self.stamps.iter()) {
+            let first = oldest.entry(listener).or_insert(time);
+            *first = time.min(*first);
+        }
+        oldest
     }
 }
 
@@ -161,14 +189,33 @@ fn present<K: Pod, V>(
 
 fn merge_queue(mut sum: QueueStats, cpu: &QueueStats) -> QueueStats {
     sum.queued += cpu.queued;
-    sum.failed += cpu.failed;
     sum.inferred += cpu.inferred;
+    sum.cookies_sent += cpu.cookies_sent;
+    sum.cookies_wanted += cpu.cookies_wanted;
+    sum.waits += cpu.waits;
+    sum.clients += cpu.clients;
+    sum.clients_unknown += cpu.clients_unknown;
     sum.depth_max = sum.depth_max.max(cpu.depth_max);
-    // The latest interval wins: a CPU that saw no connection since keeps an older one's maximum.
+    sum.syn_max = sum.syn_max.max(cpu.syn_max);
+    sum.wait_max = sum.wait_max.max(cpu.wait_max);
+    // The latest interval wins: a CPU that saw nothing since keeps an older one's maxima.
     let latest = sum.interval.max(cpu.interval);
-    let of_latest = |one: &QueueStats| if one.interval == latest { one.interval_max } else { 0 };
-    sum.interval_max = of_latest(&sum).max(of_latest(cpu));
+    let of_latest = |one: &QueueStats, max: u64| if one.interval == latest { max } else { 0 };
+    sum.interval_depth_max =
+        of_latest(&sum, sum.interval_depth_max).max(of_latest(cpu, cpu.interval_depth_max));
+    sum.interval_syn_max =
+        of_latest(&sum, sum.interval_syn_max).max(of_latest(cpu, cpu.interval_syn_max));
     sum.interval = latest;
+    let latest = sum.wait_interval.max(cpu.wait_interval);
+    let of_latest = |one: &QueueStats| match one.wait_interval == latest {
+        true => one.interval_wait_max,
+        false => 0,
+    };
+    sum.interval_wait_max = of_latest(&sum).max(of_latest(cpu));
+    sum.wait_interval = latest;
+    for reason in 0..DROP_REASONS {
+        sum.drops[reason] += cpu.drops[reason];
+    }
     for bucket in 0..DEPTH_BUCKETS {
         sum.depth[bucket] += cpu.depth[bucket];
     }

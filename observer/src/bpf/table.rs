@@ -1,5 +1,7 @@
 //! The probes, as data: one row per kernel program.
 
+mod drops;
+
 use crate::cli::ProviderArg;
 
 /// What a probe serves.
@@ -9,6 +11,8 @@ pub enum Signal {
     Life,
     /// Connections that enter an accept queue.
     Handshakes,
+    /// Refused connection attempts, and the SYN queue.
+    Drops,
     /// Accept calls and their outcome.
     Accepts,
     /// Which tasks a listener wakes, and what became of each wakeup.
@@ -18,7 +22,8 @@ pub enum Signal {
 impl Signal {
     /// All of them, in the order of attaching: what opens a notification comes last, so that nothing
     /// is seen half.
-    pub const ALL: [Self; 4] = [Self::Life, Self::Handshakes, Self::Accepts, Self::Wakeups];
+    pub const ALL: [Self; 5] =
+        [Self::Life, Self::Handshakes, Self::Drops, Self::Accepts, Self::Wakeups];
 
     /// Its name in reports.
     #[must_use]
@@ -27,6 +32,7 @@ impl Signal {
             Self::Wakeups => "wakeups",
             Self::Accepts => "accepts",
             Self::Handshakes => "handshakes",
+            Self::Drops => "drops",
             Self::Life => "life",
         }
     }
@@ -37,7 +43,10 @@ impl Signal {
         match self {
             Self::Wakeups => "no wakeups, no herd ratio",
             Self::Accepts => "no accepted connections, no accept errors, no outcome of wakeups",
-            Self::Handshakes => "no queued connections, no depth of the accept queue",
+            Self::Handshakes => {
+                "no queued connections, no depth of the accept queue, no accept waits"
+            }
+            Self::Drops => "no reasons of refusals, no depth of the SYN queue",
             Self::Life => "listeners opened in the window are found late or not at all",
         }
     }
@@ -145,7 +154,7 @@ impl Probe {
 }
 
 use Provider::{Fentry, Kprobe, Tracepoint};
-use Signal::{Accepts, Handshakes, Life, Wakeups};
+use Signal::{Accepts, Drops, Handshakes, Life, Wakeups};
 
 /// A row whose probe is always attached when its provider is chosen.
 const fn probe(
@@ -158,8 +167,8 @@ const fn probe(
     Probe { program, hooks, kind, serves, when: When::Always, purpose, since: None }
 }
 
-/// Every probe, in the order of attaching within a signal.
-pub const PROBES: &[Probe] = &[
+/// The probes of connections, accepts and wakeups, in the order of attaching within a signal.
+const PROBES: &[Probe] = &[
     Probe {
         when: When::PidFilter,
         ..probe(
@@ -181,21 +190,21 @@ pub const PROBES: &[Probe] = &[
         "syn_recv_v6_enter",
         &["tcp_v6_syn_recv_sock"],
         Kind::Fentry,
-        &[(Handshakes, Some(Fentry))],
+        &[(Handshakes, Some(Fentry)), (Drops, Some(Fentry))],
         "tells the IPv6 handshake from the IPv4 one within it",
     ),
     probe(
         "syn_recv_v6",
         &["tcp_v6_syn_recv_sock"],
         Kind::Fexit,
-        &[(Handshakes, Some(Fentry))],
+        &[(Handshakes, Some(Fentry)), (Drops, Some(Fentry))],
         "handshakes that fail at the final ACK, IPv6",
     ),
     probe(
         "syn_recv_v4",
         &["tcp_v4_syn_recv_sock"],
         Kind::Fexit,
-        &[(Handshakes, Some(Fentry))],
+        &[(Handshakes, Some(Fentry)), (Drops, Some(Fentry))],
         "handshakes that fail at the final ACK, IPv4",
     ),
     probe(
@@ -223,28 +232,28 @@ pub const PROBES: &[Probe] = &[
         "k_syn_recv_v6_enter",
         &["tcp_v6_syn_recv_sock"],
         Kind::Kprobe,
-        &[(Handshakes, Some(Kprobe))],
+        &[(Handshakes, Some(Kprobe)), (Drops, Some(Kprobe))],
         "tells the IPv6 handshake from the IPv4 one within it",
     ),
     probe(
         "k_syn_recv_v6",
         &["tcp_v6_syn_recv_sock"],
         Kind::Kretprobe,
-        &[(Handshakes, Some(Kprobe))],
+        &[(Handshakes, Some(Kprobe)), (Drops, Some(Kprobe))],
         "handshakes that fail at the final ACK, IPv6",
     ),
     probe(
         "k_syn_recv_v4_enter",
         &["tcp_v4_syn_recv_sock"],
         Kind::Kprobe,
-        &[(Handshakes, Some(Kprobe))],
+        &[(Handshakes, Some(Kprobe)), (Drops, Some(Kprobe))],
         "whose handshake it is",
     ),
     probe(
         "k_syn_recv_v4",
         &["tcp_v4_syn_recv_sock"],
         Kind::Kretprobe,
-        &[(Handshakes, Some(Kprobe))],
+        &[(Handshakes, Some(Kprobe)), (Drops, Some(Kprobe))],
         "handshakes that fail at the final ACK, IPv4",
     ),
     probe(
@@ -435,6 +444,11 @@ pub const PROBES: &[Probe] = &[
     },
 ];
 
+/// Every probe, in the order of attaching within a signal.
+pub fn probes() -> impl Iterator<Item = &'static Probe> {
+    PROBES.iter().chain(drops::PROBES)
+}
+
 /// The tracepoints that the table names.
 #[must_use]
 pub fn tracepoints() -> Vec<&'static str> {
@@ -448,7 +462,7 @@ pub fn functions() -> Vec<&'static str> {
 }
 
 fn hooks(wanted: impl Fn(Kind) -> bool) -> Vec<&'static str> {
-    let probes = PROBES.iter().filter(|probe| wanted(probe.kind));
+    let probes = probes().filter(|probe| wanted(probe.kind));
     probes.flat_map(|probe| probe.hooks).copied().collect()
 }
 
@@ -456,13 +470,13 @@ fn hooks(wanted: impl Fn(Kind) -> bool) -> Vec<&'static str> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::{PROBES, Provider, Signal};
+    use super::{Provider, Signal, probes};
 
     #[test]
     fn every_provider_of_every_signal_has_a_probe() {
         for signal in Signal::ALL {
             for provider in Provider::ALL {
-                let any = PROBES.iter().any(|probe| probe.is_for(signal, provider));
+                let any = probes().any(|probe| probe.is_for(signal, provider));
                 assert!(any, "{} by {}", signal.name(), provider.name());
             }
         }
@@ -470,8 +484,8 @@ mod tests {
 
     #[test]
     fn programs_are_named_once_and_have_a_hook() {
-        let names: BTreeSet<_> = PROBES.iter().map(|probe| probe.program).collect();
-        assert_eq!(names.len(), PROBES.len());
-        assert!(PROBES.iter().all(|probe| !probe.hooks.is_empty() && !probe.serves.is_empty()));
+        let names: BTreeSet<_> = probes().map(|probe| probe.program).collect();
+        assert_eq!(names.len(), probes().count());
+        assert!(probes().all(|probe| !probe.hooks.is_empty() && !probe.serves.is_empty()));
     }
 }

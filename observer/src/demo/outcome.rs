@@ -140,7 +140,7 @@ mod tests {
                             "failed": 0, "silent": accepted - eagain, "pending": 0},
                 "herd_ratio": 2.0, "accept_errors": {"EAGAIN": eagain},
                 "accept_queue": {"now": 0, "max": 1, "limit": 511, "histogram": []},
-                "syn_queue": null, "backlog": {}, "accept_wait": null,
+                "syn_queue": {"now": null, "max": null}, "backlog": {}, "accept_wait": {"count": 0, "p50": null, "p90": null, "p99": null, "max": null, "histogram": []},
                 "drops": {"total": 0, "by_reason": null}, "fairness": null,
                 "workers": [{"pid": inode, "tid": inode, "comm": "w", "accepted": accepted,
                              "accept_errors": {}, "wakeups": {"total": 0, "won": 0, "lost": 0,

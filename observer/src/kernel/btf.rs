@@ -6,7 +6,9 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use btfparse::{
     Error as BtfError, ErrorKind, Integer32Value, Offset, Readable, TypeInformation, TypeVariant,
 };
-use observer_common::fields::{ARGUMENT_COUNTS, ENUMERATORS, FIELDS, OPTIONAL_FIELDS};
+use observer_common::fields::{
+    ARGUMENT_COUNTS, ENUMERATORS, FIELDS, OPTIONAL_ENUMERATORS, OPTIONAL_FIELDS,
+};
 
 /// Where the kernel publishes its type information.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -20,6 +22,14 @@ pub struct Layout {
     pub task_registers: bool,
     /// Byte of `sock` that `skc_reuseport` is a bit of, and that bit as a mask.
     pub reuseport: (u32, u32),
+}
+
+impl Layout {
+    /// Whether the kernel says of a dropped final ACK that a listener refused it (Linux 6.18).
+    #[must_use]
+    pub fn names_refused_acks(&self) -> bool {
+        self.globals.get("DROP_LISTEN_OVERFLOW").is_some_and(|reason| *reason != u32::MAX)
+    }
 }
 
 /// A whole BTF file in memory: the parser reads many small pieces.
@@ -97,6 +107,9 @@ impl Types {
         }
         for (global, enumerator) in ENUMERATORS {
             globals.insert(*global, self.enumerator(enumerator)?);
+        }
+        for (global, enumerator) in OPTIONAL_ENUMERATORS {
+            globals.insert(*global, self.enumerator(enumerator).unwrap_or(u32::MAX));
         }
         let (bit, size) = match self.offset("sock", "__sk_common.skc_reuseport")? {
             Offset::BitOffsetAndSize(bit, size) => (bit, size),

@@ -50,6 +50,18 @@ impl Facts {
     }
 }
 
+impl Facts {
+    /// Whether a SYN queue is likely to be full with as many requests as the backlog
+    /// (`inet_csk_reqsk_queue_is_full`). Nothing but the version tells, and stable series differ: a
+    /// first guess, until the kernel programs have seen which it is.
+    #[must_use]
+    pub fn syn_queue_full_at_limit(&self) -> bool {
+        let mut parts = self.kernel.split(|c: char| !c.is_ascii_digit());
+        let mut next = || parts.next().and_then(|part| part.parse::<u32>().ok());
+        next().zip(next()).is_some_and(|version| version < (5, 11))
+    }
+}
+
 /// Which of `names` the kernel has; none where its types cannot be read.
 fn of_those(
     types: &Result<Types, String>,
@@ -92,7 +104,25 @@ pub fn online_cpus() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use super::{CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, missing_capabilities};
+    use std::collections::BTreeSet;
+
+    use super::{CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, Facts, missing_capabilities};
+
+    #[test]
+    fn only_old_kernels_are_taken_to_have_the_smaller_syn_queue() {
+        let facts = |kernel: &str| Facts {
+            kernel: kernel.into(),
+            arch: String::new(),
+            missing_capabilities: Vec::new(),
+            layout: Err(String::new()),
+            tracepoints: BTreeSet::new(),
+            functions: BTreeSet::new(),
+        };
+        assert!(facts("5.10.0-32-cloud-amd64").syn_queue_full_at_limit());
+        for other in ["5.15.0", "6.1.0-56-cloud-amd64", "7.2.12+deb13", "strange"] {
+            assert!(!facts(other).syn_queue_full_at_limit(), "{other}");
+        }
+    }
 
     #[test]
     fn each_missing_capability_is_named() {

@@ -1,7 +1,7 @@
 //! Network namespaces: finding them, and looking at each from inside.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     io,
     os::unix::fs::MetadataExt as _,
@@ -42,13 +42,30 @@ pub fn look_at_all() -> BTreeMap<u64, Namespace> {
     let own = inode_of("/proc/thread-self/ns/net");
     let mut seen = BTreeMap::new();
     for (inode, path) in find() {
-        let namespace = if Some(inode) == own { look() } else { look_from_inside(path) };
+        let namespace = if Some(inode) == own { look() } else { from_inside(path, look) };
         match namespace {
             Ok(namespace) => drop(seen.insert(inode, namespace)),
             Err(error) => log::debug!("network namespace {inode} is left out: {error:#}"),
         }
     }
     seen
+}
+
+/// The TcpExt counters of these network namespaces, read anew; those that cannot be entered any more
+/// are left out.
+#[must_use]
+pub fn counters_of(wanted: &BTreeSet<u64>) -> BTreeMap<u64, BTreeMap<String, u64>> {
+    let own = inode_of("/proc/thread-self/ns/net");
+    let mut counters = BTreeMap::new();
+    for (inode, path) in find().into_iter().filter(|(inode, _)| wanted.contains(inode)) {
+        let read = || Ok(tcp_ext()?);
+        let found = if Some(inode) == own { read() } else { from_inside(path, read) };
+        match found {
+            Ok(found) => drop(counters.insert(inode, found)),
+            Err(error) => log::debug!("network namespace {inode} is left out: {error:#}"),
+        }
+    }
+    counters
 }
 
 /// A path to each network namespace, by inode number.
@@ -74,8 +91,11 @@ fn inode_of(path: impl AsRef<std::path::Path>) -> Option<u64> {
     fs::metadata(path).ok().map(|metadata| metadata.ino())
 }
 
-/// Looks at a namespace from a thread that enters it and ends there.
-fn look_from_inside(path: PathBuf) -> Result<Namespace> {
+/// Does something from a thread that enters a namespace and ends there.
+fn from_inside<T: Send + 'static>(
+    path: PathBuf,
+    look: impl FnOnce() -> Result<T> + Send + 'static,
+) -> Result<T> {
     let worker = thread::Builder::new().name("netns".into()).spawn(move || {
         let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
         setns(&file, CloneFlags::CLONE_NEWNET).context("cannot enter it")?;

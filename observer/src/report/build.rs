@@ -1,32 +1,31 @@
 //! Making a report. Everything that it needs is handed in, so that it can be tested without a
 //! kernel.
 
-use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
-};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use nix::errno::Errno;
-use observer_common::{
-    counters::{FLAG_REUSEPORT, ListenerInfo, QueueStats, WorkerStats},
-    hist::depth_bound,
-};
+use observer_common::counters::{FLAG_REUSEPORT, ListenerInfo, QueueStats, WorkerStats};
 
 use crate::{
     bpf::snapshot::Snapshot,
     listener::{
         diag::Socket,
         holders::{Holding, Holdings},
-        namespaces::{COUNTERS, Namespace},
+        namespaces::Namespace,
         select::Selection,
         waiters::Waiter,
     },
     report::{
+        audit::{self, Readings, Seen},
         counts,
+        drops::{self, Counters, Reasons, Traces},
         model::{
-            AcceptQueue, Audit, AuditCounter, Backlog, Bucket, Drops, Family, Host, Listener,
-            NetnsAudit, Providers, Report, SCHEMA_VERSION, Tool, Via, Window, Worker,
+            Audit, Drops, Family, Host, Listener, Providers, Report, SCHEMA_VERSION, Tool, Via,
+            Window, Worker,
         },
+        place::{address, by_inode, mark_reuseport_groups},
+        queues,
+        waits::{Histogram, accept_wait},
     },
 };
 
@@ -40,6 +39,12 @@ pub struct Input<'a> {
     pub providers: Providers,
     /// What was counted in the window.
     pub counted: &'a Snapshot,
+    /// `CLOCK_MONOTONIC` when it was counted, in nanoseconds.
+    pub clock: u64,
+    /// The namespaces' counters where the window begins.
+    pub start: &'a Readings,
+    /// And where it ends.
+    pub end: &'a Readings,
     /// The network namespaces when the window began.
     pub before: &'a BTreeMap<u64, Namespace>,
     /// The network namespaces now.
@@ -50,6 +55,8 @@ pub struct Input<'a> {
     pub waiters: &'a HashMap<u64, Vec<Waiter>>,
     /// Which listeners to show.
     pub selection: &'a Selection,
+    /// Whether final ACKs are seen that found the accept queue full, with tracepoints only.
+    pub sees_refused_acks: bool,
     /// Program runs that the kernel skipped.
     pub missed_runs: u64,
 }
@@ -59,15 +66,16 @@ pub struct Input<'a> {
 pub fn build(input: Input<'_>) -> Report {
     let sockets = by_inode(input.now);
     let earlier = by_inode(input.before);
+    let refusals = Refusals::of(&input, &sockets, &earlier);
     let ids = sockets.keys().chain(input.counted.listeners.keys()).copied().collect::<HashSet<_>>();
     let mut listeners: Vec<_> = ids
         .into_iter()
-        .filter_map(|id| listener(&input, id, sockets.get(&id), earlier.get(&id)))
+        .filter_map(|id| listener(&input, id, sockets.get(&id), earlier.get(&id), &refusals))
         .filter(|listener| input.selection.contains(listener.inode, listener.port))
         .collect();
     mark_reuseport_groups(&mut listeners);
     listeners.sort_by_key(|one| (one.netns, one.port, one.family, one.address.clone(), one.inode));
-    let audit = audit(&input, &listeners);
+    let audit = refusals.audit(&input, listeners.iter().map(|one| one.netns).collect());
     let mut providers = input.providers;
     let queues = listeners.iter().filter_map(|one| input.counted.queues.get(&one.inode));
     let inferred: u64 = queues.map(|queue| queue.inferred).sum();
@@ -86,22 +94,12 @@ pub fn build(input: Input<'_>) -> Report {
     }
 }
 
-/// Sockets with the network namespace that they are in.
-fn by_inode(namespaces: &BTreeMap<u64, Namespace>) -> HashMap<u64, (u64, &Socket)> {
-    namespaces
-        .iter()
-        .flat_map(|(netns, namespace)| {
-            namespace.sockets.iter().map(|socket| (socket.inode, (*netns, socket)))
-        })
-        .filter(|(inode, _)| *inode != 0)
-        .collect()
-}
-
 fn listener(
     input: &Input<'_>,
     id: u64,
     socket: Option<&(u64, &Socket)>,
     earlier: Option<&(u64, &Socket)>,
+    refusals: &Refusals,
 ) -> Option<Listener> {
     let info = input.counted.listeners.get(&id);
     let (netns, address, port) = match (socket, info) {
@@ -137,32 +135,36 @@ fn listener(
         closed,
         holders: holdings.iter().map(|holding: &Holding| holding.holder.clone()).collect(),
         queued: queue.queued,
-        // The tracepoint sees connections only, not what became none.
-        handshakes_failed: (input.providers.handshakes.via != Via::Tracepoint)
-            .then_some(queue.failed),
         accepted,
         wakeups,
         herd_ratio: ratio(wakeups.total, accepted),
         accept_errors: merge_errors(&workers),
-        accept_queue: AcceptQueue {
-            now: socket.map(|socket| u64::from(socket.queue)),
-            // What was there before the window, and still is, was seen in it too.
-            max: queue.depth_max.max(socket.map_or(0, |socket| u64::from(socket.queue))),
+        accept_queue: queues::accept_queue(&queue, socket, limit),
+        syn_queue: queues::syn_queue(&queue, None, limit, input.providers.drops.exact),
+        backlog: queues::backlog(
             limit,
-            histogram: histogram(&queue),
-        },
-        syn_queue: None,
-        backlog: backlog(limit, input.now.get(&netns)),
-        accept_wait: None,
-        drops: Drops { total: drops(socket, earlier, info), by_reason: None },
+            input.counted.asked.get(&id).copied().map(u64::from),
+            input.now.get(&netns),
+            input.before.get(&netns),
+        ),
+        accept_wait: accept_wait(
+            &Histogram::of(&input.counted.waits, id),
+            &queue,
+            // A note of a connection that is there no more is no connection that waits.
+            socket
+                .filter(|socket| socket.queue != 0)
+                .and_then(|_| input.counted.oldest.get(&id))
+                .map(|entered| input.clock.saturating_sub(*entered)),
+        ),
+        drops: refusals.of_listener(&queue, id),
         fairness: counts::jain(&taken),
         workers,
         findings: Vec::new(),
     })
 }
 
-/// Refusals in the window, by the socket's own counter.
-fn drops(
+/// By how much a socket's own counter of refusals grew in the window.
+fn counter(
     socket: Option<&Socket>,
     earlier: Option<&Socket>,
     info: Option<&ListenerInfo>,
@@ -176,6 +178,98 @@ fn drops(
     let before = earlier.map_or(Some(0), |socket| socket.drops)?;
     // The counter is an int that wraps.
     Some(u64::from(now.wrapping_sub(before)))
+}
+
+/// What was refused, by whom and why.
+enum Refusals {
+    /// The kernel programs counted it.
+    Counted(HashMap<u64, Seen>),
+    /// It was inferred, with the help of the kernel's counters, which it is no witness for. By
+    /// listener; those whose own counter is not known are left out.
+    Inferred(HashMap<u64, Reasons>),
+}
+
+impl Refusals {
+    fn of(
+        input: &Input<'_>,
+        sockets: &HashMap<u64, (u64, &Socket)>,
+        earlier: &HashMap<u64, (u64, &Socket)>,
+    ) -> Self {
+        let infos = &input.counted.listeners;
+        let mut by_namespace = BTreeMap::<u64, Vec<u64>>::new();
+        let closed = infos.iter().filter(|(id, _)| !sockets.contains_key(*id));
+        let all = sockets
+            .iter()
+            .map(|(id, (netns, _))| (*id, *netns))
+            .chain(closed.map(|(id, info)| (*id, u64::from(info.netns))));
+        all.for_each(|(id, netns)| by_namespace.entry(netns).or_default().push(id));
+        let queues = |ids: &[u64]| -> Vec<&QueueStats> {
+            ids.iter().filter_map(|id| input.counted.queues.get(id)).collect()
+        };
+        if input.providers.drops.exact {
+            let seen =
+                |(netns, ids): (&u64, &Vec<u64>)| (*netns, Seen::counted(queues(ids).into_iter()));
+            return Self::Counted(by_namespace.iter().map(seen).collect());
+        }
+        let sees_acks = input.providers.drops.via == Via::Tracepoint && input.sees_refused_acks;
+        let mut reasons = HashMap::new();
+        for (netns, ids) in by_namespace {
+            let known: Vec<_> = ids
+                .into_iter()
+                .filter_map(|id| {
+                    let socket = sockets.get(&id).map(|(_, socket)| *socket);
+                    let before = earlier.get(&id).map(|(_, socket)| *socket);
+                    let counter = counter(socket, before, infos.get(&id))?;
+                    let queue = input.counted.queues.get(&id).unwrap_or(&QueueStats::ZERO);
+                    let acks = sees_acks.then(|| queue.drops.iter().sum());
+                    Some((id, Traces { counter, acks }))
+                })
+                .collect();
+            let traces: Vec<_> = known.iter().map(|(_, traces)| *traces).collect();
+            let inferred = drops::infer(&traces, namespace_counters(input, netns));
+            reasons.extend(known.iter().map(|(id, _)| *id).zip(inferred));
+        }
+        Self::Inferred(reasons)
+    }
+
+    fn of_listener(&self, queue: &QueueStats, id: u64) -> Drops {
+        match self {
+            Self::Counted(_) => drops::counted(queue),
+            Self::Inferred(reasons) => reasons.get(&id).map(drops::inferred).unwrap_or_default(),
+        }
+    }
+
+    fn audit(&self, input: &Input<'_>, shown: std::collections::BTreeSet<u64>) -> Audit {
+        let none = HashMap::new();
+        let (seen, nothing) = match self {
+            Self::Counted(seen) => (seen, Seen::counted([].into_iter())),
+            Self::Inferred(_) => (&none, Seen::default()),
+        };
+        audit::audit(&audit::Input {
+            shown,
+            start: input.start,
+            end: input.end,
+            seen,
+            nothing,
+            events_lost: input.counted.misc.events_lost,
+            map_full: input.counted.misc.map_full,
+            missed_runs: input.missed_runs,
+        })
+    }
+}
+
+/// By how much a namespace's counters grew in the window.
+fn namespace_counters(input: &Input<'_>, netns: u64) -> Counters {
+    let grown = |name: &str| {
+        let now = input.end.get(&netns).and_then(|one| one.after.get(name)).copied().unwrap_or(0);
+        let start = input.start.get(&netns).and_then(|one| one.before.get(name)).copied();
+        now.saturating_sub(start.unwrap_or(0))
+    };
+    Counters {
+        drops: grown("ListenDrops"),
+        overflows: grown("ListenOverflows"),
+        syn_queue_full: grown("TCPReqQFullDrop"),
+    }
 }
 
 fn workers(input: &Input<'_>, id: u64) -> Vec<Worker> {
@@ -242,40 +336,10 @@ pub fn errno_name(errno: u32) -> String {
     }
 }
 
-fn histogram(queue: &QueueStats) -> Vec<Bucket> {
-    let Some(last) = queue.depth.iter().rposition(|count| *count != 0) else { return Vec::new() };
-    queue.depth[..=last]
-        .iter()
-        .enumerate()
-        .filter_map(|(bucket, count)| Some(Bucket { le: depth_bound(bucket)?, count: *count }))
-        .collect()
-}
-
-fn backlog(limit: Option<u64>, namespace: Option<&Namespace>) -> Backlog {
-    let somaxconn = namespace.and_then(|namespace| namespace.somaxconn);
-    Backlog {
-        limit,
-        somaxconn,
-        tcp_max_syn_backlog: namespace.and_then(|namespace| namespace.tcp_max_syn_backlog),
-        syncookies: namespace.and_then(|namespace| namespace.syncookies),
-        abort_on_overflow: namespace.and_then(|namespace| namespace.abort_on_overflow),
-        clamped: limit.zip(somaxconn).map(|(limit, somaxconn)| limit >= somaxconn),
-    }
-}
-
 /// `wakeups / accepted`, unknown when nothing was accepted.
 fn ratio(wakeups: u64, accepted: u64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 52 bits of a count")]
     (accepted != 0).then(|| wakeups as f64 / accepted as f64)
-}
-
-fn address(info: &ListenerInfo) -> IpAddr {
-    let [a, b, c, d, ..] = info.address;
-    if i32::from(info.family) == libc::AF_INET6 {
-        IpAddr::V6(Ipv6Addr::from(info.address))
-    } else {
-        IpAddr::V4(Ipv4Addr::new(a, b, c, d))
-    }
 }
 
 /// A name that the kernel keeps, up to its first zero.
@@ -283,43 +347,4 @@ fn address(info: &ListenerInfo) -> IpAddr {
 pub fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
-}
-
-/// Listeners on one address and port of one namespace can only be there with SO_REUSEPORT, which
-/// settles it for those that no program has seen.
-fn mark_reuseport_groups(listeners: &mut [Listener]) {
-    let mut places = HashMap::<_, u32>::new();
-    let place = |one: &Listener| (one.netns, one.family, one.address.clone(), one.port);
-    for one in listeners.iter().filter(|one| !one.closed) {
-        *places.entry(place(one)).or_default() += 1;
-    }
-    for one in listeners.iter_mut().filter(|one| one.reuseport.is_none()) {
-        if places.get(&place(one)).is_some_and(|count| *count > 1) {
-            one.reuseport = Some(true);
-        }
-    }
-}
-
-fn audit(input: &Input<'_>, listeners: &[Listener]) -> Audit {
-    let shown = listeners.iter().map(|one| one.netns).collect::<std::collections::BTreeSet<_>>();
-    let netns = shown.into_iter().map(|netns| {
-        let counters = COUNTERS.iter().map(|name| {
-            let read = |namespaces: &BTreeMap<u64, Namespace>| {
-                namespaces.get(&netns).and_then(|namespace| namespace.counters.get(*name)).copied()
-            };
-            // A namespace that was not there when the window began had counted nothing.
-            let before =
-                if input.before.contains_key(&netns) { read(input.before) } else { Some(0) };
-            let kernel =
-                read(input.now).zip(before).map(|(now, before)| now.saturating_sub(before));
-            ((*name).to_owned(), AuditCounter { kernel, observed: None })
-        });
-        NetnsAudit { netns, counters: counters.collect() }
-    });
-    Audit {
-        events_lost: input.counted.misc.events_lost,
-        map_full: input.counted.misc.map_full,
-        missed_runs: input.missed_runs,
-        netns: netns.collect(),
-    }
 }

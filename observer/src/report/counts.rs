@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 
 use observer_common::{
     counters::{ErrorKey, ListenerId, Misc, QueueStats, WorkerKey, WorkerStats},
+    drops::DROP_REASONS,
     hist::DEPTH_BUCKETS,
 };
 
@@ -60,17 +61,7 @@ impl Snapshot {
     #[must_use]
     pub fn since(&self, base: &Self) -> Self {
         let queues = self.queues.iter().map(|(id, queue)| {
-            let mut queue = *queue;
-            if let Some(before) = base.queues.get(id) {
-                queue.queued = queue.queued.saturating_sub(before.queued);
-                queue.failed = queue.failed.saturating_sub(before.failed);
-                queue.inferred = queue.inferred.saturating_sub(before.inferred);
-                for bucket in 0..DEPTH_BUCKETS {
-                    queue.depth[bucket] = queue.depth[bucket].saturating_sub(before.depth[bucket]);
-                }
-            }
-            queue.depth_max = if queue.queued == 0 { 0 } else { queue.interval_max };
-            (*id, queue)
+            (*id, queue_since(queue, base.queues.get(id).unwrap_or(&QueueStats::ZERO)))
         });
         let workers = self.workers.iter().map(|(key, worker)| {
             let before = base.workers.get(key).copied().unwrap_or(WorkerStats::ZERO);
@@ -101,6 +92,15 @@ impl Snapshot {
             queues: queues.collect::<HashMap<_, QueueStats>>(),
             workers: workers.collect(),
             errors: errors.collect(),
+            waits: self
+                .waits
+                .iter()
+                .map(|(key, count)| {
+                    (*key, count.saturating_sub(base.waits.get(key).copied().unwrap_or(0)))
+                })
+                .collect(),
+            oldest: self.oldest.clone(),
+            asked: self.asked.clone(),
             tasks: self.tasks.clone(),
             misc: Misc {
                 map_full: self.misc.map_full.saturating_sub(base.misc.map_full),
@@ -108,6 +108,38 @@ impl Snapshot {
             },
         }
     }
+}
+
+/// A listener's queues since `base`. The maxima of an interval are those of this one only where
+/// something happened in it.
+fn queue_since(queue: &QueueStats, base: &QueueStats) -> QueueStats {
+    let mut since = *queue;
+    let counters: [fn(&mut QueueStats) -> &mut u64; 7] = [
+        |queue| &mut queue.queued,
+        |queue| &mut queue.inferred,
+        |queue| &mut queue.cookies_sent,
+        |queue| &mut queue.cookies_wanted,
+        |queue| &mut queue.waits,
+        |queue| &mut queue.clients,
+        |queue| &mut queue.clients_unknown,
+    ];
+    let mut base = *base;
+    for counter in counters {
+        let before = *counter(&mut base);
+        let counter = counter(&mut since);
+        *counter = counter.saturating_sub(before);
+    }
+    for reason in 0..DROP_REASONS {
+        since.drops[reason] = since.drops[reason].saturating_sub(base.drops[reason]);
+    }
+    for bucket in 0..DEPTH_BUCKETS {
+        since.depth[bucket] = since.depth[bucket].saturating_sub(base.depth[bucket]);
+    }
+    let of = |now: u64, before: u64, max: u64| if now == before { 0 } else { max };
+    since.depth_max = if since.queued == 0 { 0 } else { queue.interval_depth_max };
+    since.syn_max = of(queue.interval, base.interval, queue.interval_syn_max);
+    since.wait_max = if since.waits == 0 { 0 } else { queue.interval_wait_max };
+    since
 }
 
 /// Where a worker's errors begin among all.
@@ -231,7 +263,7 @@ mod tests {
             snapshot(WorkerStats { wakeups: 9, won: 7, accepted: 9, ..WorkerStats::ZERO }, 0);
         after.queues.insert(
             7,
-            QueueStats { queued: 3, depth_max: 50, interval_max: 2, ..QueueStats::ZERO },
+            QueueStats { queued: 3, depth_max: 50, interval_depth_max: 2, ..QueueStats::ZERO },
         );
         let row = after.since(&before).workers[&KEY];
         assert_eq!((row.wakeups, row.won, row.accepted), (4, 2, 3));

@@ -1,5 +1,10 @@
 //! From what was counted to a report.
 
+pub mod audit;
 pub mod build;
 pub mod counts;
+pub mod drops;
 pub mod model;
+mod place;
+mod queues;
+pub mod waits;

@@ -169,10 +169,6 @@ pub struct Listener {
     pub holders: Vec<Holder>,
     /// Connections that completed their handshake and entered its accept queue.
     pub queued: u64,
-    /// Handshakes that ended at the final ACK without a connection, retransmissions included;
-    /// `null` where no hook sees them.
-    #[serde(default)]
-    pub handshakes_failed: Option<u64>,
     /// Connections that an accept call returned to a program.
     pub accepted: u64,
     /// Tasks made runnable because it became ready.
@@ -183,12 +179,12 @@ pub struct Listener {
     pub accept_errors: BTreeMap<String, u64>,
     /// The accept queue.
     pub accept_queue: AcceptQueue,
-    /// The SYN queue; `null` until something measures it.
-    pub syn_queue: Option<SynQueue>,
+    /// The SYN queue.
+    pub syn_queue: SynQueue,
     /// The limits on its queues.
     pub backlog: Backlog,
-    /// How long connections waited to be accepted; `null` until something measures it.
-    pub accept_wait: Option<AcceptWait>,
+    /// How long connections waited to be accepted.
+    pub accept_wait: AcceptWait,
     /// Connection attempts refused because of this listener.
     pub drops: Drops,
     /// Jain's index over the workers' accepted counts; `null` below two workers.
@@ -250,7 +246,7 @@ pub struct Wakeups {
 }
 
 /// A listener's accept queue.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct AcceptQueue {
     /// Connections in it when the report was made; `null` for a closed listener.
     pub now: Option<u64>,
@@ -258,6 +254,9 @@ pub struct AcceptQueue {
     pub max: u64,
     /// Its limit; it is full when there are more than this in it.
     pub limit: Option<u64>,
+    /// `max` as a percentage of what it holds at most, which is one more than the limit.
+    #[serde(default)]
+    pub used_percent: Option<f64>,
     /// Depth each time that a connection was added, that connection included.
     pub histogram: Vec<Bucket>,
 }
@@ -272,12 +271,19 @@ pub struct Bucket {
 }
 
 /// A listener's SYN queue.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SynQueue {
     /// Requests in it when the report was made.
     pub now: Option<u64>,
-    /// The most requests seen in it.
-    pub max: u64,
+    /// The most requests in it after any SYN, that one included; `null` where no hook sees SYNs.
+    pub max: Option<u64>,
+    /// `max` as a percentage of what it holds at most, which is one more than the listener's limit.
+    #[serde(default)]
+    pub used_percent: Option<f64>,
+    /// SYNs that were answered with a cookie instead of a place in it: no drops. `null` where no
+    /// hook sees SYNs.
+    #[serde(default)]
+    pub cookies_sent: Option<u64>,
 }
 
 /// The limits on a listener's queues, and where they come from.
@@ -293,15 +299,21 @@ pub struct Backlog {
     pub syncookies: Option<u64>,
     /// `net.ipv4.tcp_abort_on_overflow` of its network namespace.
     pub abort_on_overflow: Option<u64>,
-    /// Whether somaxconn is what bounds the accept queue: the limit is at it, so that asking
-    /// `listen()` for more changes nothing.
+    /// What the program asked `listen()` for; `null` when that was before the window.
+    #[serde(default)]
+    pub asked: Option<u64>,
+    /// Whether `listen()` cut the backlog down to somaxconn. Where what was asked for is not known,
+    /// whether the limit is at somaxconn: asking for more would then change nothing.
     pub clamped: Option<bool>,
+    /// Whether somaxconn was raised since, which takes another `listen()` to have an effect.
+    #[serde(default)]
+    pub outdated: Option<bool>,
 }
 
 /// How long connections waited between entering the accept queue and accept's return.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AcceptWait {
-    /// Connections measured.
+    /// Connections measured: those that entered the queue in the window and were accepted in it.
     pub count: u64,
     /// Median.
     pub p50: Option<u64>,
@@ -311,6 +323,10 @@ pub struct AcceptWait {
     pub p99: Option<u64>,
     /// The longest wait.
     pub max: Option<u64>,
+    /// How long the oldest connection in the queue has waited; `null` when none waits, and for
+    /// connections of before the window.
+    #[serde(default)]
+    pub oldest: Option<u64>,
     /// Waits by length.
     pub histogram: Vec<Bucket>,
 }
@@ -320,8 +336,15 @@ pub struct AcceptWait {
 pub struct Drops {
     /// All of them; `null` when the listener closed before its counter was read.
     pub total: Option<u64>,
-    /// By reason; `null` until something tells reasons apart.
+    /// By reason; `null` where nothing tells reasons apart.
     pub by_reason: Option<BTreeMap<String, u64>>,
+    /// Distinct clients among them, by address and port: a client that retries is one. `null` where
+    /// no hook sees them all.
+    #[serde(default)]
+    pub clients: Option<u64>,
+    /// Whether there were more clients than could be remembered, so that `clients` is too low.
+    #[serde(default)]
+    pub clients_overflowed: bool,
 }
 
 /// One task that a listener woke, that called accept on it, or that waits for it.
@@ -371,6 +394,10 @@ pub enum Severity {
 /// What observer saw, set against the kernel's own counters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Audit {
+    /// Whether observer saw what the kernel counted: every counter below that both know agrees, and
+    /// no map was full. `null` where no hook observes what they count.
+    #[serde(default)]
+    pub closes: Option<bool>,
     /// Perf events that the buffer had no room for.
     pub events_lost: u64,
     /// Counts that had no room in a kernel map.

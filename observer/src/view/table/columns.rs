@@ -83,7 +83,7 @@ impl Seen {
             providers: report.providers.clone(),
             several_netns: listeners.windows(2).any(|pair| pair[0].netns != pair[1].netns),
             errors: listeners.iter().any(|listener| Tally::of(listener).other_errors() > 0),
-            waits: listeners.iter().any(|listener| listener.accept_wait.is_some()),
+            waits: listeners.iter().any(|listener| listener.accept_wait.count != 0),
         }
     }
 
@@ -185,7 +185,7 @@ impl Column {
             Queued => Cell::count(listener.queued),
             Herd => herd(listener.herd_ratio),
             Queue => queue(listener),
-            Wait => match listener.accept_wait.as_ref().and_then(|wait| wait.p99) {
+            Wait => match listener.accept_wait.p99 {
                 Some(wait) => Cell::text(&human::time(wait)),
                 None => unknown(),
             },

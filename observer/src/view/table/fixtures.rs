@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::TableOptions;
 use crate::report::model::{
     AcceptQueue, AcceptWait, Audit, AuditCounter, Backlog, Drops, Family, Finding, Holder, Host,
-    Listener, NetnsAudit, Provider, Providers, Report, SCHEMA_VERSION, Severity, Tool, Via, Wait,
-    Wakeups, Window, WindowKind, Worker,
+    Listener, NetnsAudit, Provider, Providers, Report, SCHEMA_VERSION, Severity, SynQueue, Tool,
+    Via, Wait, Wakeups, Window, WindowKind, Worker,
 };
 
 /// The network namespace of most listeners.
@@ -54,16 +54,15 @@ pub(crate) fn listener(address: &str, port: u16) -> Listener {
         closed: false,
         holders: Vec::new(),
         queued: 0,
-        handshakes_failed: None,
         accepted: 0,
         wakeups: Wakeups::default(),
         herd_ratio: None,
         accept_errors: BTreeMap::new(),
-        accept_queue: AcceptQueue { now: Some(0), max: 0, limit: Some(511), histogram: Vec::new() },
-        syn_queue: None,
+        accept_queue: AcceptQueue { now: Some(0), limit: Some(511), ..AcceptQueue::default() },
+        syn_queue: SynQueue::default(),
         backlog: Backlog { limit: Some(511), ..Backlog::default() },
-        accept_wait: None,
-        drops: Drops { total: Some(0), by_reason: None },
+        accept_wait: AcceptWait::default(),
+        drops: Drops { total: Some(0), ..Drops::default() },
         fairness: None,
         workers: Vec::new(),
         findings: Vec::new(),
@@ -132,7 +131,7 @@ pub(crate) fn herd(workers: u32) -> Report {
 pub(crate) fn incident() -> Report {
     let mut report = herd(32);
     report.listeners[0].accept_wait =
-        Some(AcceptWait { count: 200, p99: Some(88_000), ..AcceptWait::default() });
+        AcceptWait { count: 200, p99: Some(88_000), ..AcceptWait::default() };
 
     let mut full = listener("0.0.0.0", 443);
     traffic(&mut full, "haproxy-frontnd", 2, 1_234_567, 1, Some(Wait::EpollExclusive));
@@ -143,7 +142,7 @@ pub(crate) fn incident() -> Report {
     full.wakeups.failed = 412;
     full.wakeups.total += 412;
     full.accept_queue =
-        AcceptQueue { now: Some(129), max: 129, limit: Some(128), histogram: Vec::new() };
+        AcceptQueue { now: Some(129), max: 129, limit: Some(128), ..AcceptQueue::default() };
     full.drops.total = Some(5_311);
     full.findings.push(Finding {
         id: "fd-exhausted".into(),
@@ -256,7 +255,7 @@ pub(crate) fn hostile() -> Report {
     report.providers.wakeups.inferred = Some(12);
     report.providers.drops.exact = false;
     report.audit =
-        Audit { events_lost: u64::MAX, map_full: 1, missed_runs: u64::MAX, netns: Vec::new() };
+        Audit { events_lost: u64::MAX, map_full: 1, missed_runs: u64::MAX, ..Audit::default() };
     report
 }
 

@@ -1,0 +1,86 @@
+//! Why the kernel refused a connection attempt.
+
+/// The reasons, in the order of [`crate::counters::QueueStats::drops`].
+#[repr(u32)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum DropReason {
+    /// The accept queue was full when the SYN came.
+    AcceptQueueFullSyn = 0,
+    /// The accept queue was full when the final ACK came: the client believes it is connected.
+    AcceptQueueFullAck = 1,
+    /// The SYN queue was full, and cookies are off.
+    SynQueueFull = 2,
+    /// The last quarter of `tcp_max_syn_backlog` is kept for clients known to be real, and cookies
+    /// are off.
+    SynQueueLastQuarter = 3,
+    /// No memory for the request or for the connection.
+    NoMemory = 4,
+    /// No route back, or a security module or another policy said no.
+    PolicyOrRoute = 5,
+    /// Anything else that the kernel counts as a drop of a listener.
+    Other = 6,
+}
+
+/// How many reasons there are.
+pub const DROP_REASONS: usize = 7;
+
+impl DropReason {
+    /// All of them, in their order.
+    pub const ALL: [Self; DROP_REASONS] = [
+        Self::AcceptQueueFullSyn,
+        Self::AcceptQueueFullAck,
+        Self::SynQueueFull,
+        Self::SynQueueLastQuarter,
+        Self::NoMemory,
+        Self::PolicyOrRoute,
+        Self::Other,
+    ];
+
+    /// Its name in reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::AcceptQueueFullSyn => "accept_queue_full_syn",
+            Self::AcceptQueueFullAck => "accept_queue_full_ack",
+            Self::SynQueueFull => "syn_queue_full",
+            Self::SynQueueLastQuarter => "syn_queue_last_quarter",
+            Self::NoMemory => "no_memory",
+            Self::PolicyOrRoute => "policy_or_route",
+            Self::Other => "other",
+        }
+    }
+
+    /// The reason with this number.
+    #[must_use]
+    pub fn of(number: u32) -> Option<Self> {
+        Self::ALL.into_iter().find(|reason| *reason as u32 == number)
+    }
+}
+
+/// How far `tcp_conn_request` came with a SYN, as bits.
+pub mod stage {
+    /// It began.
+    pub const ENTERED: u64 = 1;
+    /// `inet_reqsk_alloc` gave a request.
+    pub const ALLOCATED: u64 = 2;
+    /// `inet_reqsk_alloc` gave none.
+    pub const NO_MEMORY: u64 = 4;
+    /// `tcp_openreq_init_rwin` was called: nothing refuses the SYN any more.
+    pub const HANDLED: u64 = 8;
+    /// The request has no listener, because a cookie stands for it.
+    pub const COOKIE: u64 = 16;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DROP_REASONS, DropReason};
+
+    #[test]
+    fn reasons_are_numbered_as_they_are_listed() {
+        for (index, reason) in DropReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, index);
+            assert_eq!(DropReason::of(reason as u32), Some(reason));
+        }
+        assert_eq!(u32::try_from(DROP_REASONS).ok().and_then(DropReason::of), None);
+    }
+}

@@ -1,0 +1,192 @@
+//! Connections that enter an accept queue, and the notification that follows.
+//!
+//! `tcp_child_process` calls the listener's `sk_data_ready` once for each child that completed its
+//! handshake, after the child entered the queue; `tcp_conn_request` does the same for a Fast Open
+//! child. So the tracepoint at the head of `sock_def_readable` is both: one more connection queued,
+//! and the beginning of the wakeups that it causes.
+//!
+//! Where functions can be hooked, `inet_csk_complete_hashdance` and `inet_csk_reqsk_queue_add` tell it
+//! at their entry: at their exit another CPU may have accepted the connection already. The first
+//! calls the second where that is not inlined, so that a child is counted by the first only.
+
+use aya_ebpf::{
+    macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+};
+use aya_log_ebpf::debug;
+use observer_common::{
+    config::{READY_QUEUES, READY_WAKES},
+    counters::QueueStats,
+    hist::{DEPTH_BUCKETS, depth_bucket},
+};
+
+use crate::{
+    kernel::{Address, SOCK_BACKLOG, SOCK_STATE, STATE_LISTEN, STATE_SYN_RECV, field, read},
+    listener::Listener,
+    maps::{QUEUES, control, count_map_full, increment, this_cpu},
+    waits, wakeup,
+};
+
+/// `sk_data_ready(sk)`: fires for every socket that becomes readable.
+#[btf_tracepoint(function = "sk_data_ready")]
+fn data_ready(ctx: BtfTracePointContext) -> i32 {
+    let sock: Address = ctx.arg(0);
+    // Whatever it is, the notification that this CPU was in before is over.
+    wakeup::close_bracket();
+    // SAFETY: `sock` is the program's argument, and the state is a byte.
+    if u32::from(unsafe { field::<u8>(sock, &SOCK_STATE) }) != STATE_LISTEN.load() {
+        return 0;
+    }
+    if let Some(control) = control()
+        && let Some(listener) = Listener::of_listening(sock)
+        && listener.ensure_rows()
+    {
+        if listener.has_queue && control.ready & READY_QUEUES != 0 {
+            // Another CPU may have accepted the connection already; it was in the queue all the
+            // same.
+            let depth = read::<u32>(listener.sock, &SOCK_BACKLOG).unwrap_or(1).max(1);
+            count_queued(&listener, depth, control.interval);
+            waits::ready(listener.id);
+        }
+        if control.ready & READY_WAKES != 0 {
+            wakeup::open_bracket(listener.id);
+        }
+        debug!(&ctx, "listener {} became ready", listener.id);
+    }
+    0
+}
+
+/// A listener's queues; a full map is counted.
+#[inline(always)]
+pub(crate) fn row(listener: u64) -> Option<&'static mut QueueStats> {
+    let row = QUEUES.get_ptr_mut(listener);
+    if row.is_none() {
+        count_map_full();
+    }
+    // SAFETY: this CPU's map value.
+    row.map(|row| unsafe { &mut *row })
+}
+
+/// Begins the maxima of an interval anew, with its first event on this CPU. The maxima need no
+/// atomics: notifications of listeners run with softirqs off, so that none interrupts another on the
+/// same CPU.
+#[inline(always)]
+pub(crate) fn roll(queue: &mut QueueStats, interval: u32) {
+    let interval = u64::from(interval);
+    if queue.interval != interval {
+        queue.interval = interval;
+        queue.interval_depth_max = 0;
+        queue.interval_syn_max = 0;
+    }
+}
+
+/// Counts one connection, and the depth of the queue with it.
+#[inline(always)]
+fn count_queued(listener: &Listener, depth: u32, interval: u32) {
+    let Some(queue) = row(listener.id) else { return };
+    let bucket = depth_bucket(depth);
+    // SAFETY: `queue` is this CPU's map value.
+    unsafe {
+        increment(&raw mut queue.queued);
+        if bucket < DEPTH_BUCKETS {
+            increment(&raw mut queue.depth[bucket]);
+        }
+    }
+    roll(queue, interval);
+    let depth = u64::from(depth);
+    if depth > queue.depth_max {
+        queue.depth_max = depth;
+    }
+    if depth > queue.interval_depth_max {
+        queue.interval_depth_max = depth;
+    }
+}
+
+/// Counts a connection that is about to enter the queue of `sock`.
+#[inline(always)]
+fn entering(sock: Address, child: Address) {
+    if let Some(control) = control()
+        && let Some(listener) = Listener::of_sock(sock)
+        && listener.ensure_rows()
+    {
+        let depth = read::<u32>(listener.sock, &SOCK_BACKLOG).unwrap_or(0).saturating_add(1);
+        count_queued(&listener, depth, control.interval);
+        // A child that is further on has been in the queue of another listener, which closed, and
+        // has waited since then (`inet_csk_listen_stop`).
+        if read::<u8>(child, &SOCK_STATE).map(u32::from) == Some(STATE_SYN_RECV.load()) {
+            waits::enters(child as u64, listener.id);
+        } else {
+            waits::moves(child as u64, listener.id);
+        }
+    }
+}
+
+/// `inet_csk_complete_hashdance(sk, child, req, own_req)`: with `own_req` false another CPU has
+/// made the connection already, and this child is thrown away.
+#[inline(always)]
+fn hashdance(sock: Address, child: Address, own_request: u64) {
+    // A bool: the rest of the register is not part of it.
+    if own_request as u8 != 0 {
+        if let Some(cpu) = this_cpu() {
+            cpu.child = child as u64;
+        }
+        entering(sock, child);
+    }
+}
+
+#[fentry(function = "inet_csk_complete_hashdance")]
+fn hashdance_enter(ctx: FEntryContext) -> i32 {
+    hashdance(ctx.arg(0), ctx.arg(1), ctx.arg(3));
+    0
+}
+
+#[kprobe]
+fn k_hashdance_enter(ctx: ProbeContext) -> i32 {
+    if let (Some(sock), Some(child), Some(own)) = (ctx.arg(0), ctx.arg(1), ctx.arg(3)) {
+        hashdance(sock, child, own);
+    }
+    0
+}
+
+/// The end of it: what enters a queue from here on is counted at its own entry again.
+#[inline(always)]
+fn hashdance_over() {
+    if let Some(cpu) = this_cpu() {
+        cpu.child = 0;
+    }
+}
+
+#[fexit(function = "inet_csk_complete_hashdance")]
+fn hashdance_exit(_ctx: FExitContext) -> i32 {
+    hashdance_over();
+    0
+}
+
+#[kretprobe]
+fn k_hashdance_exit(_ctx: RetProbeContext) -> i32 {
+    hashdance_over();
+    0
+}
+
+/// `inet_csk_reqsk_queue_add(sk, req, child)`: cookie and Fast Open children, and all of them where
+/// the function is not inlined into its caller.
+#[inline(always)]
+fn added(sock: Address, child: Address) {
+    if this_cpu().is_none_or(|cpu| cpu.child != child as u64) {
+        entering(sock, child);
+    }
+}
+
+#[fentry(function = "inet_csk_reqsk_queue_add")]
+fn queue_add(ctx: FEntryContext) -> i32 {
+    added(ctx.arg(0), ctx.arg(2));
+    0
+}
+
+#[kprobe]
+fn k_queue_add(ctx: ProbeContext) -> i32 {
+    if let (Some(sock), Some(child)) = (ctx.arg(0), ctx.arg(2)) {
+        added(sock, child);
+    }
+    0
+}

@@ -1,0 +1,98 @@
+//! How long connections wait to be accepted: from entering the accept queue to accept's return.
+//!
+//! A connection is known by its sock from the one to the other. The note of it is taken away when the
+//! sock closes, so that the next user of the same memory does not inherit it. Connections that were
+//! queued before the window have none, and are not counted here.
+
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_NOEXIST},
+    helpers::bpf_ktime_get_ns,
+};
+use observer_common::{
+    counters::{ListenerId, Stamp, WaitKey},
+    waits::wait_bucket,
+};
+
+use crate::{
+    maps::{STAMPS, WAITS, control, count_map_full, increment, this_cpu},
+    queue,
+};
+
+/// A connection enters a queue now.
+#[inline(always)]
+pub(crate) fn enters(child: u64, listener: ListenerId) {
+    // SAFETY: the helper takes nothing and always succeeds.
+    let stamp = Stamp { time: unsafe { bpf_ktime_get_ns() }, listener };
+    if STAMPS.insert(child, stamp, u64::from(BPF_ANY)).is_err() {
+        count_map_full();
+    }
+}
+
+/// A connection that waits already moves to the queue of another listener.
+#[inline(always)]
+pub(crate) fn moves(child: u64, listener: ListenerId) {
+    if let Some(stamp) = STAMPS.get_ptr_mut(child) {
+        // SAFETY: a live map value; a sock is in one queue at a time.
+        unsafe { (*stamp).listener = listener };
+    }
+}
+
+/// With tracepoints only: a child of a handshake is established, and its listener is told next, on
+/// the same CPU (`tcp_child_process`).
+#[inline(always)]
+pub(crate) fn established(child: u64) {
+    if let Some(cpu) = this_cpu() {
+        cpu.child = child;
+    }
+}
+
+/// With tracepoints only: a listener is told of the child that was established last.
+#[inline(always)]
+pub(crate) fn ready(listener: ListenerId) {
+    if let Some(cpu) = this_cpu()
+        && cpu.child != 0
+    {
+        enters(cpu.child, listener);
+        cpu.child = 0;
+    }
+}
+
+/// A sock closes.
+#[inline(always)]
+pub(crate) fn forget(child: u64) {
+    let _was_not = STAMPS.remove(child);
+}
+
+/// Accept returns a connection from a listener.
+#[inline(always)]
+pub(crate) fn accepted(child: u64, listener: ListenerId) {
+    let Some(stamp) = STAMPS.get_ptr(child) else { return };
+    // SAFETY: a copy of an integer in a live map value; the helper takes nothing.
+    let wait = unsafe { bpf_ktime_get_ns().saturating_sub((*stamp).time) };
+    forget(child);
+    let Some(interval) = control().map(|control| u64::from(control.interval)) else { return };
+    let Some(queue) = queue::row(listener) else { return };
+    // SAFETY: `queue` is this CPU's map value.
+    unsafe { increment(&raw mut queue.waits) };
+    // Another task may come in between and have its longer wait overwritten; the buckets are exact,
+    // and the report takes the greater of the two.
+    if wait > queue.wait_max {
+        queue.wait_max = wait;
+    }
+    if queue.wait_interval != interval {
+        queue.wait_interval = interval;
+        queue.interval_wait_max = 0;
+    }
+    if wait > queue.interval_wait_max {
+        queue.interval_wait_max = wait;
+    }
+    let key = WaitKey { listener, bucket: wait_bucket(wait), zero: 0 };
+    if WAITS.get_ptr(key).is_none() {
+        let _exists = WAITS.insert(key, 0, u64::from(BPF_NOEXIST));
+    }
+    match WAITS.get_ptr_mut(key) {
+        // SAFETY: `count` is this CPU's map value.
+        Some(count) => unsafe { increment(count) },
+        None => count_map_full(),
+    }
+}

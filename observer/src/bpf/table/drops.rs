@@ -1,0 +1,140 @@
+//! The probes of refused connection attempts, of the SYN queue and of the backlog that was asked for.
+
+use super::{
+    Kind, Probe,
+    Provider::{Fentry, Kprobe, Tracepoint},
+    Signal::{Drops, Handshakes},
+    When, probe,
+};
+
+/// In the order of attaching: what tells how far a call came is there before what begins one.
+pub(super) const PROBES: &[Probe] = &[
+    probe(
+        "route_v6",
+        &["inet6_csk_route_req"],
+        Kind::Fexit,
+        &[(Drops, Some(Fentry))],
+        "final ACKs without a way back, IPv6",
+    ),
+    probe(
+        "child_made",
+        &["tcp_create_openreq_child"],
+        Kind::Fexit,
+        &[(Drops, Some(Fentry))],
+        "final ACKs that found room in the accept queue",
+    ),
+    probe(
+        "request_alloc",
+        &["inet_reqsk_alloc"],
+        Kind::Fexit,
+        &[(Drops, Some(Fentry))],
+        "SYNs that found room in both queues",
+    ),
+    probe(
+        "request_rwin",
+        &["tcp_openreq_init_rwin"],
+        Kind::Fentry,
+        &[(Drops, Some(Fentry))],
+        "SYNs that are answered",
+    ),
+    probe(
+        "request_exit",
+        &["tcp_conn_request"],
+        Kind::Fexit,
+        &[(Drops, Some(Fentry))],
+        "what became of a SYN; the SYN queue",
+    ),
+    probe(
+        "request_enter",
+        &["tcp_conn_request"],
+        Kind::Fentry,
+        &[(Drops, Some(Fentry))],
+        "a SYN comes",
+    ),
+    probe(
+        "request_error",
+        &["tcp_req_err"],
+        Kind::Fentry,
+        &[(Drops, Some(Fentry))],
+        "clients that the network cannot reach",
+    ),
+    probe(
+        "k_route_v6",
+        &["inet6_csk_route_req"],
+        Kind::Kretprobe,
+        &[(Drops, Some(Kprobe))],
+        "final ACKs without a way back, IPv6",
+    ),
+    probe(
+        "k_child_made",
+        &["tcp_create_openreq_child"],
+        Kind::Kretprobe,
+        &[(Drops, Some(Kprobe))],
+        "final ACKs that found room in the accept queue",
+    ),
+    probe(
+        "k_request_alloc",
+        &["inet_reqsk_alloc"],
+        Kind::Kretprobe,
+        &[(Drops, Some(Kprobe))],
+        "SYNs that found room in both queues",
+    ),
+    probe(
+        "k_request_rwin",
+        &["tcp_openreq_init_rwin"],
+        Kind::Kprobe,
+        &[(Drops, Some(Kprobe))],
+        "SYNs that are answered",
+    ),
+    probe(
+        "k_request_exit",
+        &["tcp_conn_request"],
+        Kind::Kretprobe,
+        &[(Drops, Some(Kprobe))],
+        "what became of a SYN; the SYN queue",
+    ),
+    probe(
+        "k_request_enter",
+        &["tcp_conn_request"],
+        Kind::Kprobe,
+        &[(Drops, Some(Kprobe))],
+        "a SYN comes",
+    ),
+    probe(
+        "k_request_error",
+        &["tcp_req_err"],
+        Kind::Kprobe,
+        &[(Drops, Some(Kprobe))],
+        "clients that the network cannot reach",
+    ),
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "packet_dropped",
+            &["kfree_skb"],
+            Kind::BtfTracepoint,
+            &[(Drops, Some(Tracepoint))],
+            "final ACKs that found the accept queue full",
+        )
+    },
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "listen_enter",
+            &["__sys_listen"],
+            Kind::Fentry,
+            &[(Handshakes, Some(Fentry))],
+            "the backlog that a program asks for",
+        )
+    },
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "k_listen_enter",
+            &["__sys_listen"],
+            Kind::Kprobe,
+            &[(Handshakes, Some(Kprobe))],
+            "the backlog that a program asks for",
+        )
+    },
+];

@@ -1,0 +1,79 @@
+//! The ends of a window: what is taken off what is read later.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::{Instant, SystemTime},
+};
+
+use nix::time::{ClockId, clock_gettime};
+
+use crate::{
+    bpf::snapshot::Snapshot,
+    listener::namespaces::{self, Namespace},
+    report::audit::{Reading, Readings},
+};
+
+/// Where a window begins or ends.
+#[derive(Clone)]
+pub(super) struct Point {
+    pub(super) wall: SystemTime,
+    pub(super) clock: Instant,
+    /// `CLOCK_MONOTONIC` in nanoseconds, which is what `bpf_ktime_get_ns` gives.
+    pub(super) monotonic: u64,
+    pub(super) counted: Snapshot,
+    pub(super) namespaces: BTreeMap<u64, Namespace>,
+    /// The namespaces' counters, before and after `counted` was read.
+    pub(super) readings: Readings,
+    pub(super) missed_runs: u64,
+}
+
+/// Namespaces' counters, by the inode numbers of the namespaces.
+pub(super) type Counters = BTreeMap<u64, BTreeMap<String, u64>>;
+
+impl Point {
+    /// What was counted, between two looks at the namespaces' counters.
+    pub(super) fn new(
+        counted: Snapshot,
+        before: &Counters,
+        namespaces: BTreeMap<u64, Namespace>,
+        missed_runs: u64,
+    ) -> Self {
+        let after = counters(&namespaces);
+        Self {
+            wall: SystemTime::now(),
+            clock: Instant::now(),
+            monotonic: monotonic(),
+            counted,
+            readings: readings(before, &after),
+            namespaces,
+            missed_runs,
+        }
+    }
+}
+
+/// The counters that were read with the namespaces.
+pub(super) fn counters(namespaces: &BTreeMap<u64, Namespace>) -> Counters {
+    namespaces.iter().map(|(netns, one)| (*netns, one.counters.clone())).collect()
+}
+
+/// The same namespaces' counters, read anew.
+pub(super) fn read_again(namespaces: &BTreeMap<u64, Namespace>) -> Counters {
+    let wanted: BTreeSet<u64> = namespaces.keys().copied().collect();
+    namespaces::counters_of(&wanted)
+}
+
+/// A namespace that was not there before had counted nothing.
+pub(super) fn readings(before: &Counters, after: &Counters) -> Readings {
+    let reading = |netns: &u64, after: &BTreeMap<String, u64>| {
+        let nothing = || after.keys().map(|name| (name.clone(), 0)).collect();
+        let before = before.get(netns).cloned().unwrap_or_else(nothing);
+        Reading { before, after: after.clone() }
+    };
+    after.iter().map(|(netns, after)| (*netns, reading(netns, after))).collect()
+}
+
+pub(super) fn monotonic() -> u64 {
+    let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return 0 };
+    let part = |value: i64| u64::try_from(value).unwrap_or(0);
+    part(now.tv_sec()) * 1_000_000_000 + part(now.tv_nsec())
+}
