@@ -1,12 +1,15 @@
 //! Field path to offset, enumerator to value, by the running kernel's own type information.
 
-use std::{collections::BTreeMap, fs, path::Path};
-
-use anyhow::{Context as _, Result, anyhow, bail};
-use btfparse::{
-    Error as BtfError, ErrorKind, Integer32Value, Offset, Readable, TypeInformation, TypeVariant,
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+    path::Path,
 };
+
+use anyhow::{Context as _, Result, bail};
 use observer_common::fields::{ARGUMENT_COUNTS, ENUMERATORS, FIELDS, OPTIONAL_FIELDS};
+
+use crate::kernel::types::{Place, TypeTable};
 
 /// Where the kernel publishes its type information.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
@@ -22,60 +25,40 @@ pub struct Layout {
     pub reuseport: (u32, u32),
 }
 
-/// A whole BTF file in memory: the parser reads many small pieces.
-struct Bytes(Vec<u8>);
-
-impl Readable for Bytes {
-    fn read(&self, offset: u64, buffer: &mut [u8]) -> btfparse::Result<()> {
-        let found = usize::try_from(offset)
-            .ok()
-            .and_then(|start| self.0.get(start..start.checked_add(buffer.len())?));
-        match found {
-            Some(bytes) => {
-                buffer.copy_from_slice(bytes);
-                Ok(())
-            }
-            // The parser reads until this.
-            None => Err(BtfError::new(ErrorKind::EOF, "there are no bytes left to read")),
-        }
-    }
-}
-
-/// The kernel's types, indexed by name.
+/// The kernel's types, as far as observer asks for them.
 pub struct Types {
-    information: TypeInformation,
-    /// Structs by name: more than one where the kernel has several of the same name.
-    structs: BTreeMap<String, Vec<u32>>,
+    table: TypeTable,
 }
 
 impl Types {
-    /// Reads and parses the running kernel's types.
+    /// Reads the running kernel's types, for these tracepoints and functions and for the layout.
     ///
     /// # Errors
     ///
     /// When the file cannot be read or is not BTF.
-    pub fn of_kernel() -> Result<Self> {
-        Self::read(Path::new(BTF_PATH))
+    pub fn of_kernel(tracepoints: &[&str], functions: &[&str]) -> Result<Self> {
+        Self::read(Path::new(BTF_PATH), tracepoints, functions)
     }
 
-    /// Reads and parses types from a file.
+    /// Reads types from a file.
     ///
     /// # Errors
     ///
     /// When the file cannot be read or is not BTF.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path, tracepoints: &[&str], functions: &[&str]) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let information = TypeInformation::new(&Bytes(bytes))
-            .map_err(|error| anyhow!("{} is not valid BTF: {error:?}", path.display()))?;
-        let mut structs = BTreeMap::<String, Vec<u32>>::new();
-        for (id, variant) in information.get() {
-            if let TypeVariant::Struct(found) = variant
-                && let Some(name) = found.name()
-            {
-                structs.entry(name.clone()).or_default().push(*id);
-            }
-        }
-        Ok(Self { information, structs })
+        let typedefs: Vec<_> = tracepoints.iter().map(|name| typedef(name)).collect();
+        let fields = FIELDS.iter().chain(OPTIONAL_FIELDS).map(|field| field.container);
+        let names: HashSet<&str> = fields
+            .chain(["socket_alloc", TASK_REGISTERS])
+            .chain(ENUMERATORS.iter().map(|(_, enumerator)| *enumerator))
+            .chain(ARGUMENT_COUNTS.iter().map(|(_, function)| *function))
+            .chain(functions.iter().copied())
+            .chain(typedefs.iter().map(String::as_str))
+            .collect();
+        let table = TypeTable::read(bytes, &names)
+            .with_context(|| format!("{} is not valid BTF", path.display()))?;
+        Ok(Self { table })
     }
 
     /// Resolves everything that the kernel programs read.
@@ -98,96 +81,67 @@ impl Types {
         for (global, enumerator) in ENUMERATORS {
             globals.insert(*global, self.enumerator(enumerator)?);
         }
-        let (bit, size) = match self.offset("sock", "__sk_common.skc_reuseport")? {
-            Offset::BitOffsetAndSize(bit, size) => (bit, size),
-            Offset::ByteOffset(byte) => (byte * 8, 1),
-        };
-        if size != 1 {
-            bail!("sock.skc_reuseport is {size} bits wide, not one");
+        let Place { bit, width } = self.place("sock", "__sk_common.skc_reuseport")?;
+        if let Some(width) = width.filter(|width| *width != 1) {
+            bail!("sock.skc_reuseport is {width} bits wide, not one");
         }
         for (global, function) in ARGUMENT_COUNTS {
             // A function that is not there is not attached to, and its number is not asked for.
-            globals.insert(*global, self.argument_count(function).unwrap_or(u32::MAX));
+            globals.insert(*global, self.table.argument_count(function).unwrap_or(u32::MAX));
         }
-        let task_registers = self.enumerator("BPF_FUNC_task_pt_regs").is_ok();
+        let task_registers = self.enumerator(TASK_REGISTERS).is_ok();
         Ok(Layout { globals, task_registers, reuseport: (bit / 8, 1 << (bit % 8)) })
     }
 
-    /// Whether the kernel has this typedef: `btf_trace_NAME` says that tracepoint NAME is there
-    /// for BTF-typed programs.
+    /// Whether BTF-typed programs can attach to tracepoint `name`.
     pub fn has_tracepoint(&self, name: &str) -> bool {
-        self.information.id_of(&format!("btf_trace_{name}")).is_some()
+        self.table.has_typedef(&typedef(name))
     }
 
     /// Whether the kernel has a function that programs can attach to by its type.
     pub fn has_function(&self, name: &str) -> bool {
-        self.function(name).is_some()
-    }
-
-    fn function(&self, name: &str) -> Option<&btfparse::Func> {
-        // A struct may have the same name, and names lead to one id only.
-        self.information.get().values().find_map(|variant| match variant {
-            TypeVariant::Func(found) if found.name().as_deref() == Some(name) => Some(found),
-            _ => None,
-        })
-    }
-
-    fn argument_count(&self, name: &str) -> Option<u32> {
-        let prototype = self.information.from_id(*self.function(name)?.prototype_tid())?;
-        match prototype {
-            TypeVariant::FuncProto(prototype) => {
-                u32::try_from(prototype.parameter_list().len()).ok()
-            }
-            _ => None,
-        }
+        self.table.has_function(name)
     }
 
     fn byte_offset(&self, container: &str, path: &str) -> Result<u32> {
-        match self.offset(container, path)? {
-            Offset::ByteOffset(byte) => Ok(byte),
-            Offset::BitOffsetAndSize(bit, _) if bit % 8 == 0 => Ok(bit / 8),
-            Offset::BitOffsetAndSize(..) => {
-                bail!("{container}.{path} is a bit field that starts within a byte")
-            }
+        let Place { bit, .. } = self.place(container, path)?;
+        if bit % 8 != 0 {
+            bail!("{container}.{path} is a bit field that starts within a byte");
         }
+        Ok(bit / 8)
     }
 
-    /// The offset of a field. A name that stands for several structs must mean the same offset in
-    /// each: anything else would be a guess.
-    fn offset(&self, container: &str, path: &str) -> Result<Offset> {
-        let ids = self
-            .structs
-            .get(container)
-            .ok_or_else(|| anyhow!("this kernel's BTF has no struct {container}"))?;
-        let mut found = None;
-        for id in ids {
-            let Ok((_, offset)) = self.information.offset_of(*id, path) else { continue };
-            match found {
-                None => found = Some(offset),
-                Some(first) if first == offset => {}
-                Some(_) => bail!("this kernel's BTF has several structs {container} that differ"),
-            }
+    /// Where a field lies. A name that stands for several structs must mean the same place in each:
+    /// anything else would be a guess.
+    fn place(&self, container: &str, path: &str) -> Result<Place> {
+        let ids = self.table.structs(container);
+        if ids.is_empty() {
+            bail!("this kernel's BTF has no struct {container}");
         }
-        found.ok_or_else(|| anyhow!("this kernel's struct {container} has no field {path}"))
+        let mut found = ids.iter().filter_map(|id| self.table.member(*id, path));
+        let first = found
+            .next()
+            .with_context(|| format!("this kernel's struct {container} has no field {path}"))?;
+        if found.any(|other| other != first) {
+            bail!("this kernel's BTF has several structs {container} that differ");
+        }
+        Ok(first)
     }
 
     /// The value of an enumerator, whatever enum it belongs to.
     fn enumerator(&self, name: &str) -> Result<u32> {
-        let mut found = None;
-        for variant in self.information.get().values() {
-            let TypeVariant::Enum(list) = variant else { continue };
-            for named in list.named_value_list().iter().filter(|named| named.name == name) {
-                let value = match named.value {
-                    Integer32Value::Signed(value) => value.cast_unsigned(),
-                    Integer32Value::Unsigned(value) => value,
-                };
-                match found {
-                    None => found = Some(value),
-                    Some(first) if first == value => {}
-                    Some(_) => bail!("this kernel's BTF has several enumerators {name}"),
-                }
-            }
+        match self.table.enumerators(name) {
+            [] => bail!("this kernel's BTF has no enumerator {name}"),
+            [first, others @ ..] if others.iter().all(|other| other == first) => Ok(*first),
+            _ => bail!("this kernel's BTF has several enumerators {name}"),
         }
-        found.ok_or_else(|| anyhow!("this kernel's BTF has no enumerator {name}"))
     }
+}
+
+/// The enumerator of the helper that gives a task's saved registers.
+const TASK_REGISTERS: &str = "BPF_FUNC_task_pt_regs";
+
+/// The typedef that says that a tracepoint is there for BTF-typed programs.
+fn typedef(tracepoint: &str) -> String {
+    format!("btf_trace_{tracepoint}")
 }
