@@ -107,6 +107,10 @@ pub enum When {
     InFlight,
     /// Where the kernel has the hook; without it the signal is an estimate.
     IfThere,
+    /// The same, and also for fentry where the probe of this name has no hook, if the user did not
+    /// choose: a function whose type information the compiler's work has cost it can still be
+    /// found by its symbol.
+    InPlaceOf(&'static str),
 }
 
 /// One kernel program and where it belongs.
@@ -114,7 +118,8 @@ pub enum When {
 pub struct Probe {
     /// The program's name in the object.
     pub program: &'static str,
-    /// What it attaches to: the first of these that the kernel has.
+    /// What it attaches to: the first of these that the kernel has. Type information does not know
+    /// names with a dot, which are symbols of what a compiler made of a function: kprobes try them.
     pub hooks: &'static [&'static str],
     /// How.
     pub kind: Kind,
@@ -157,6 +162,10 @@ const fn probe(
 ) -> Probe {
     Probe { program, hooks, kind, serves, when: When::Always, purpose, since: None }
 }
+
+/// Where one waiter of a shared epoll instance wakes the next: `ep_scan_ready_list` before 5.12,
+/// which has lost its type information in Debian's 5.10 along with an argument.
+const SCANS: &[&str] = &["ep_done_scan", "ep_scan_ready_list", "ep_scan_ready_list.constprop.0"];
 
 /// Every probe, in the order of attaching within a signal.
 pub const PROBES: &[Probe] = &[
@@ -390,22 +399,22 @@ pub const PROBES: &[Probe] = &[
         "begins a notification",
     ),
     Probe {
-        when: When::IfThere,
+        when: When::InPlaceOf("scan_exit"),
         ..probe(
             "k_scan_exit",
-            &["ep_done_scan", "ep_scan_ready_list"],
+            SCANS,
             Kind::Kretprobe,
-            &[(Wakeups, Some(Kprobe))],
+            &[(Wakeups, Some(Kprobe)), (Wakeups, Some(Fentry))],
             "ends what one waiter of a shared epoll instance passes on",
         )
     },
     Probe {
-        when: When::IfThere,
+        when: When::InPlaceOf("scan_enter"),
         ..probe(
             "k_scan_enter",
-            &["ep_done_scan", "ep_scan_ready_list"],
+            SCANS,
             Kind::Kprobe,
-            &[(Wakeups, Some(Kprobe))],
+            &[(Wakeups, Some(Kprobe)), (Wakeups, Some(Fentry))],
             "wakeups that one waiter of a shared epoll instance passes on",
         )
     },
