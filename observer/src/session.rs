@@ -260,6 +260,14 @@ impl Session {
             self.attached.release_in_flight();
         }
         let mut counted = self.maps.read()?;
+        // The events of births may still be under way, or were lost; the rows are there.
+        if self.selection.asks_for_processes() {
+            for (id, info) in counted.listeners.iter().filter(|(_, info)| info.born != 0) {
+                let comm = build::text(&info.comm);
+                let creator = Candidate { pid: info.creator, comm: &comm };
+                self.selection.consider_creator(*id, creator, info.flags & FLAG_OF_TREE != 0);
+            }
+        }
         // Names of those who held each listener: what has ended without having been looked at is
         // judged by them.
         let names: HashSet<(u64, String)> = self
