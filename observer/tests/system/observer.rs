@@ -66,6 +66,13 @@ impl Observer {
         Self::start(&[&["--format", "json"], arguments].concat())
     }
 
+    /// The same, whatever provider the environment names.
+    pub fn json_unforced(arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(program());
+        command.args(["--format", "json"]).args(arguments);
+        Self::begin(command)
+    }
+
     /// Starts it with these arguments, and waits until it observes.
     pub fn start(arguments: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(program());
@@ -78,6 +85,10 @@ impl Observer {
         if let Some(provider) = provider() {
             command.args(["--provider", &provider]);
         }
+        Self::begin(command)
+    }
+
+    fn begin(mut command: Command) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
