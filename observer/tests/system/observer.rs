@@ -5,7 +5,10 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::PathBuf,
     process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -226,8 +229,24 @@ pub fn run(arguments: &[&str]) -> anyhow::Result<Output> {
     command.stdin(Stdio::null()).output().context("observer does not start")
 }
 
+/// Whether the kernel skipped runs in the window of a report that was read.
+static MISSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether it did since [`forget_missed_runs`].
+pub fn has_missed_runs() -> bool {
+    MISSED.load(Relaxed)
+}
+
+/// Begins anew.
+pub fn forget_missed_runs() {
+    MISSED.store(false, Relaxed);
+}
+
 /// What must hold in every report, whatever was observed.
 pub fn check_report(report: &Value) -> anyhow::Result<()> {
+    if number(&report["audit"]["missed_runs"])? != 0 {
+        MISSED.store(true, Relaxed);
+    }
     ensure!(report["schema_version"] == 1, "schema_version");
     let listeners = report["listeners"].as_array().context("listeners")?;
     for listener in listeners {
