@@ -51,6 +51,9 @@ macro_rules! kernel_fields {
             SOCK_RECEIVE_TIMEOUT: "sock", "sk_rcvtimeo";
             SOCKET_FILE: "socket", "file";
             EPOLL_READY: "eventpoll", "rdllist";
+            EPOLL_WAITERS: "eventpoll", "wq.head";
+            WAITER_TASK: "wait_queue_entry", "private";
+            WAITER_LINK: "wait_queue_entry", "entry";
             ITEM_READY: "epitem", "rdllink";
             ITEM_FILE: "epitem", "ffd.file";
             LIST_NEXT: "list_head", "next";

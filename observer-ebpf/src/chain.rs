@@ -13,16 +13,17 @@ use observer_common::counters::ListenerId;
 
 use crate::{
     kernel::{
-        Address, EPOLL_READY, EPOLL_SYSCALLS, FILE_PRIVATE, HAS_TASK_REGISTERS, ITEM_FILE,
-        ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE, SOCKET_SOCK, read,
+        Address, EPOLL_READY, EPOLL_SYSCALLS, EPOLL_WAITERS, FILE_PRIVATE, HAS_TASK_REGISTERS,
+        ITEM_FILE, ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE, SOCKET_SOCK,
+        WAITER_LINK, WAITER_TASK, read,
     },
     listener::Listener,
     maps::{LISTENERS, QUEUES, TASKS, increment, may_be_known, window_open},
     task, wakeup,
 };
 
-/// Items of a ready list that are looked at: a listener is put back to its end or its beginning,
-/// and few others are ready at the same moment.
+/// Items of a list that are looked at: a ready listener is put back to the list's end or its
+/// beginning, and few others are ready at the same moment; who is woken is among the first that wait.
 const ITEMS: usize = 8;
 
 /// Notes that the current task puts the ready list of `epoll` in order; 0 when it is done. Tasks that
@@ -82,7 +83,13 @@ pub(crate) fn wakeup(ctx: &BtfTracePointContext, woken: Address) {
     let state = unsafe { *state };
     let seen = state.scanning != 0;
     let epoll = if seen {
-        state.scanning as Address
+        // Before 5.12 the scan is all of the list's delivery, and interrupts have time to wake
+        // others.
+        let epoll = state.scanning as Address;
+        if !waits_on(epoll, woken) {
+            return;
+        }
+        epoll
     } else {
         match shared_instance(woken) {
             Some(epoll) => epoll,
@@ -122,6 +129,28 @@ fn shared_instance(woken: Address) -> Option<Address> {
     };
     let epoll = task::file_private(waker, ours)?;
     (task::file_private(woken, theirs)? == epoll).then_some(epoll)
+}
+
+/// Whether a task that is being woken is in the wait queue of an epoll instance. `__wake_up_common`
+/// takes the first that can be woken, and its entry leaves the queue only after that.
+#[inline(always)]
+fn waits_on(epoll: Address, woken: Address) -> bool {
+    let head = epoll.cast::<u8>().wrapping_add(EPOLL_WAITERS.load() as usize) as Address;
+    let Some(mut link) = read::<Address>(head, &LIST_NEXT) else { return false };
+    for _ in 0..ITEMS {
+        if link == head {
+            return false;
+        }
+        let entry = link.cast::<u8>().wrapping_sub(WAITER_LINK.load() as usize) as Address;
+        if read::<Address>(entry, &WAITER_TASK) == Some(woken) {
+            return true;
+        }
+        match read(link, &LIST_NEXT) {
+            Some(next) => link = next,
+            None => return false,
+        }
+    }
+    false
 }
 
 /// A listener in the ready list of an epoll instance.

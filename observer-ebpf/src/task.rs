@@ -13,8 +13,8 @@ use observer_common::config::SyscallSet;
 
 use crate::kernel::{
     Address, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, REGS_ARGUMENT, REGS_SYSCALL,
-    TABLE_FILES, TABLE_SIZE, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, field, read,
-    read_at, set_contains,
+    TABLE_FILES, TABLE_SIZE, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, WAIT_SYSCALLS,
+    field, read, read_at, set_contains,
 };
 
 /// The current task's process id and thread id, as userspace calls them.
@@ -73,6 +73,26 @@ pub(crate) unsafe fn in_syscall(task: Address, set: &Global<SyscallSet>) -> Opti
     }
 }
 
+/// Whether a task may wait for a listener where it is. Within a notification or a scan, interrupts
+/// wake what cannot: kernel threads (ksoftirqd, RCU's), a timer's sleeper, the client itself. Kernels
+/// that do not tell what a task is doing tell at least whether it belongs to a process; what is left
+/// of strangers there is taken off when the report is made.
+///
+/// # Safety
+///
+/// As for [`in_syscall`].
+#[inline(always)]
+pub(crate) unsafe fn may_wait(task: Address) -> bool {
+    // SAFETY: the caller's promise about `task`, and the field's type is as in the table.
+    unsafe {
+        if HAS_TASK_REGISTERS.load() == 0 {
+            field::<u64>(task, &TASK_MM) != 0
+        } else {
+            in_syscall(task, &WAIT_SYSCALLS).is_some()
+        }
+    }
+}
+
 /// Whether a task that is being woken has not gone to sleep: it was about to, and is still on the run
 /// queue. Waking such a task makes nothing runnable, and no switch follows. A sleeper whose removal
 /// from the run queue is put off is on it too, and is marked.
@@ -84,7 +104,9 @@ pub(crate) unsafe fn in_syscall(task: Address, set: &Global<SyscallSet>) -> Opti
 pub(crate) unsafe fn is_still_awake(task: Address) -> bool {
     // SAFETY: the caller's promise about `task`, and the fields' types are as in the table.
     unsafe {
-        field::<u32>(task, &TASK_ON_QUEUE) != 0
+        // Its value is 0, 1 or 2, in an int up to Linux 6.18 and in a byte in 7.2: the lowest byte
+        // is the same in both.
+        field::<u8>(task, &TASK_ON_QUEUE) != 0
             && (TASK_DELAYED.load() == u32::MAX || field::<u8>(task, &TASK_DELAYED) == 0)
     }
 }

@@ -18,10 +18,7 @@ use observer_common::counters::{ListenerId, TaskState, WorkerKey, WorkerStats};
 
 use crate::{
     chain,
-    kernel::{
-        Address, HAS_TASK_REGISTERS, SOCK_STATE, STATE_LISTEN, TASK_COMM, TASK_PID, TASK_TID,
-        WAIT_SYSCALLS, field, read,
-    },
+    kernel::{Address, SOCK_STATE, STATE_LISTEN, TASK_COMM, TASK_PID, TASK_TID, field, read},
     listener::Listener,
     maps::{
         BRACKETS, TASKS, WORKERS, count_map_full, filter_add, increment, may_be_known, window_open,
@@ -118,14 +115,8 @@ fn waking(ctx: BtfTracePointContext) -> i32 {
     let (listener, task) = unsafe { ((*bracket).listener, (*bracket).task) };
     if listener != 0 {
         if task == task::current() as u64 {
-            // Waking hands over what cannot wait for a listener too: ksoftirqd, the client itself,
-            // a timer's sleeper. They are not in a system call that waits for descriptors.
-            // On kernels that do not tell, strangers are left out when the report is made.
             // SAFETY: `woken` is the program's argument.
-            let (waits, awake) = unsafe {
-                (task::in_syscall(woken, &WAIT_SYSCALLS).is_some(), task::is_still_awake(woken))
-            };
-            if (waits || HAS_TASK_REGISTERS.load() == 0) && !awake {
+            if unsafe { task::may_wait(woken) && !task::is_still_awake(woken) } {
                 count_wakeup(&ctx, listener, woken);
             }
             return 0;

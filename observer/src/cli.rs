@@ -36,6 +36,9 @@ pub enum Command {
     },
     /// Print the manual page
     Man,
+    /// Load each kernel program alone, and show what the verifier made of it (what the tests read)
+    #[command(hide = true)]
+    Verify,
     /// One server and its client, with its own tally (what `demo` and the tests observe)
     #[command(hide = true)]
     Workload(crate::demo::workload::WorkloadArgs),

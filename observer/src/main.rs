@@ -50,6 +50,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Workload(args)) => demo::workload::run(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Verify) => print(&bpf::verify::all()?),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "observer", &mut script);

@@ -108,6 +108,13 @@ pub fn candidate(
             When::Always | When::InFlight => true,
             When::PidFilter => request.pid_filter,
             When::IfThere => hook(probe, facts).is_some(),
+            When::InPlaceOf(other) => {
+                let other = probes().find(|probe| probe.program == other);
+                hook(probe, facts).is_some()
+                    && (provider == Provider::Kprobe
+                        || request.provider == ProviderArg::Auto
+                            && other.is_none_or(|other| hook(other, facts).is_none()))
+            }
         })
         .map(|probe| hook(probe, facts).map(|hook| (probe, hook)).ok_or(probe))
         .collect::<Result<Vec<_>, _>>()?;
@@ -121,7 +128,10 @@ pub fn hook(probe: &Probe, facts: &Facts) -> Option<&'static str> {
         Kind::BtfTracepoint => &facts.tracepoints,
         Kind::Fentry | Kind::Fexit | Kind::Kprobe | Kind::Kretprobe => &facts.functions,
     };
-    probe.hooks.iter().copied().find(|hook| there.contains(hook))
+    // Only attaching tells whether a symbol is there.
+    let by_symbol = matches!(probe.kind, Kind::Kprobe | Kind::Kretprobe);
+    let found = |hook: &&str| there.contains(hook) || by_symbol && hook.contains('.');
+    probe.hooks.iter().copied().find(found)
 }
 
 fn cannot_have(facts: &Facts, signal: Signal, missing: &[&Probe]) -> Failure {
@@ -248,6 +258,27 @@ mod tests {
         assert_eq!(providers(&plan, Signal::Wakeups)[0], Provider::Fentry);
         let hooks: Vec<_> = plan.signals[4].1[0].probes.iter().map(|(_, hook)| *hook).collect();
         assert!(hooks.contains(&"ep_scan_ready_list"), "{hooks:?}");
+    }
+
+    #[test]
+    fn a_function_without_type_is_probed_by_its_symbol() {
+        let mut facts = facts();
+        facts.functions.retain(|name| !name.starts_with("ep_"));
+        let scans = |argument, provider| {
+            let plan = plan(&facts, Request { provider: argument, ..REQUEST }).expect("a plan");
+            let (_, candidates) = plan.signals.last().expect("wakeups");
+            let of = candidates.iter().find(|one| one.provider == provider).expect("a candidate");
+            of.probes.iter().filter(|(probe, _)| probe.program.contains("scan")).count()
+        };
+        assert_eq!(scans(ProviderArg::Kprobe, Provider::Kprobe), 2);
+        assert_eq!(scans(ProviderArg::Auto, Provider::Fentry), 2);
+        // Who asks for fentry gets nothing else.
+        assert_eq!(scans(ProviderArg::Fentry, Provider::Fentry), 0);
+        facts.functions.insert("ep_done_scan");
+        let plan = plan(&facts, REQUEST).expect("a plan");
+        let programs = plan.signals[3].1[0].probes.iter().map(|(probe, _)| probe.program);
+        let scans: Vec<_> = programs.filter(|name| name.contains("scan")).collect();
+        assert_eq!(scans, ["scan_exit", "scan_enter"]);
     }
 
     #[test]

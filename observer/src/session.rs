@@ -267,6 +267,7 @@ impl Session {
         let mut counted = self.maps.read()?;
         let missed_runs = self.missed_runs().saturating_sub(self.missed_before);
         let point = Point::new(Snapshot::default(), before, namespaces::look_at_all(), missed_runs);
+        self.lookout.choose_newborn(&counted);
         self.lookout.settle(&mut counted);
         Ok(Point { counted, ..point })
     }

@@ -36,8 +36,11 @@ enum Task {
     },
     /// Formatting, lints of both sides and documentation
     Check,
-    /// Every test that this machine can run
+    /// Every test that this machine can run, and those of the virtual machines
     Test {
+        /// Leave out the virtual machines (as a filter does)
+        #[arg(long)]
+        no_vm: bool,
         /// Arguments of the test harnesses, such as a part of a test's name
         #[arg(last = true, value_name = "FILTER")]
         filter: Vec<String>,
@@ -81,9 +84,9 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             let ready = setup(&workspace, Goal::Check)?;
             check::check(&workspace, &ready)
         }
-        Task::Test { filter } => {
+        Task::Test { no_vm, filter } => {
             setup(&workspace, Goal::Test)?;
-            test::test(&workspace, &filter)
+            test::test(&workspace, &filter, no_vm)
         }
         Task::Vm(args) => {
             setup(&workspace, Goal::Test)?;

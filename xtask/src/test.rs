@@ -11,13 +11,15 @@ use self::{
     child::{End, Limit, stream},
     tally::Tally,
 };
-use crate::workspace::Workspace;
+use crate::{vm, workspace::Workspace};
 
 /// Compiling included; the tests take a few minutes.
 const LIMIT: Limit = Limit { run: Duration::from_secs(15 * 60), grace: Duration::from_secs(5) };
 
-/// Runs the tests, shows what they print, and ends with `N passed, N failed, N skipped`.
-pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<ExitCode> {
+/// Runs the tests, shows what they print, and ends with `N passed, N failed, N skipped`: those of
+/// this machine, and then, unless a filter says that somebody wants a few of them now, those of the
+/// virtual machines.
+pub(crate) fn test(workspace: &Workspace, filter: &[String], no_vm: bool) -> Result<ExitCode> {
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--no-fail-fast", "--"]).args(filter);
     let mut tally = Tally::default();
@@ -26,7 +28,16 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String]) -> Result<ExitCode>
         tally.read(line);
     })?;
 
-    let complaints = complaints(&tally, &end);
+    let mut complaints = complaints(&tally, &end);
+    if filter.is_empty() && !no_vm {
+        match vm::run(workspace, &vm::VmArgs::whole()) {
+            Ok(totals) => complaints.extend(tally.add(totals)),
+            Err(error) => {
+                tally.failed += 1;
+                complaints.push(format!("the virtual machines: {error:#}"));
+            }
+        }
+    }
     tally.skips().iter().for_each(|skip| println!("skipped: {skip}"));
     complaints.iter().for_each(|complaint| println!("error: {complaint}"));
     println!("{tally}");

@@ -7,6 +7,8 @@
 mod archive;
 mod console;
 mod cpio;
+mod docs;
+mod findings;
 pub(crate) mod guest;
 mod initramfs;
 mod job;
@@ -21,22 +23,24 @@ mod sources;
 use std::{
     collections::{BTreeMap, VecDeque},
     env, fs, io,
-    path::Path,
+    path::{Path, PathBuf},
     process::ExitCode,
     sync::Mutex,
     thread,
     time::Instant,
 };
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 
+pub(crate) use self::report::Totals;
 use self::{
     console::{Console, Event},
+    findings::Told,
     initramfs::Programs,
     job::Job,
     kernel::Kernel,
-    plan::{ANY_KERNEL, Machine, Provider, machines},
+    plan::{ANY_KERNEL, ANY_PROVIDER, Machine, Provider, machines},
     qemu::{Accel, Files},
     report::Report,
 };
@@ -47,8 +51,11 @@ const LANES: usize = 4;
 
 /// What the tests of a guest are cut to where nobody says otherwise: emulation is twenty to fifty
 /// times slower than the host.
-const CUT: [(&str, &str); 2] =
-    [("OBSERVER_TEST_CONNECTIONS", "30"), ("OBSERVER_TEST_WORKERS", "1,2,8")];
+const CUT: [(&str, &str); 3] = [
+    ("OBSERVER_TEST_CONNECTIONS", "20"),
+    ("OBSERVER_TEST_TOGETHER", "1"),
+    ("OBSERVER_TEST_WORKERS", "1,2,8"),
+];
 
 /// The command's arguments.
 #[derive(Debug, Args)]
@@ -65,6 +72,9 @@ pub(crate) struct VmArgs {
     /// A shell in a guest, for a person
     #[arg(long)]
     shell: bool,
+    /// Write docs/kernels.md from what the machines tell, all of which must run
+    #[arg(long, conflicts_with_all = ["kernel", "provider", "filter", "shell"])]
+    docs: bool,
     /// Print what `observer doctor -v` says in each guest
     #[arg(long, hide = true)]
     doctor: bool,
@@ -73,22 +83,56 @@ pub(crate) struct VmArgs {
     filter: Vec<String>,
 }
 
+impl VmArgs {
+    /// The whole matrix.
+    pub(crate) fn whole() -> Self {
+        Self {
+            kernel: Vec::new(),
+            provider: Vec::new(),
+            accel: Accel::Tcg,
+            shell: false,
+            docs: false,
+            doctor: false,
+            filter: Vec::new(),
+        }
+    }
+}
+
 /// Runs the machines, and ends with `N passed, N failed, N skipped`.
 pub(crate) fn vm(workspace: &Workspace, args: &VmArgs) -> Result<ExitCode> {
-    let machines = machines(&args.kernel, &args.provider).map_err(|error| anyhow!(error))?;
+    if args.shell {
+        let machines = machines(&args.kernel, &args.provider).map_err(|error| anyhow!(error))?;
+        let series = machines.last().context("no kernel")?.series;
+        return shell::shell(workspace, &directory(workspace)?, series, args.accel);
+    }
+    let totals = run(workspace, args)?;
+    let Totals { passed, failed, skipped } = totals;
+    if passed + failed == 0 {
+        println!("error: no test ran");
+    }
+    println!("{passed} passed, {failed} failed, {skipped} skipped");
+    Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Where machines and what they need are kept.
+fn directory(workspace: &Workspace) -> Result<PathBuf> {
     let vm = workspace.target().join("vm");
     fs::create_dir_all(vm.join("logs"))
         .with_context(|| format!("{} cannot be made", vm.display()))?;
-    if args.shell {
-        let series = machines.last().context("no kernel")?.series;
-        return shell::shell(workspace, &vm, series, args.accel);
-    }
+    Ok(vm)
+}
+
+/// Runs the machines. What cannot be had is a skip of that machine.
+pub(crate) fn run(workspace: &Workspace, args: &VmArgs) -> Result<Totals> {
+    let machines = machines(&args.kernel, &args.provider).map_err(|error| anyhow!(error))?;
+    let vm = directory(workspace)?;
     let mut report = Report::new(io::stdout());
     let mut queue = VecDeque::new();
     let mut kernels = BTreeMap::new();
     for machine in machines {
         let series = machine.series;
         let kernel = kernels.entry(series.name).or_insert_with(|| {
+            initramfs::can_build()?;
             qemu::find()?;
             kernel::obtain(&vm, series)
         });
@@ -98,7 +142,7 @@ pub(crate) fn vm(workspace: &Workspace, args: &VmArgs) -> Result<ExitCode> {
         }
     }
     if queue.is_empty() {
-        return Ok(report.finish());
+        return Ok(report.finish().0);
     }
     let programs = initramfs::build(workspace, &vm)?;
     let lanes = thread::available_parallelism().map_or(1, usize::from).min(LANES);
@@ -117,7 +161,16 @@ pub(crate) fn vm(workspace: &Workspace, args: &VmArgs) -> Result<ExitCode> {
         }
     });
     let report = run.report.into_inner().map_err(|_| anyhow!("a machine's thread panicked"))?;
-    Ok(report.finish())
+    let (totals, told) = report.finish();
+    if args.docs {
+        if totals.failed + totals.skipped != 0 {
+            bail!("docs/kernels.md is made from a run in which every test passed");
+        }
+        let page = workspace.root().join("docs/kernels.md");
+        fs::write(&page, docs::page(&told))
+            .with_context(|| format!("{} cannot be written", page.display()))?;
+    }
+    Ok(totals)
 }
 
 /// A thread that panicked with the lock has said so already.
@@ -150,6 +203,12 @@ impl Run<'_> {
         if self.args.doctor {
             report.text(machine, console.doctor());
         }
+        report.told(Told {
+            machine,
+            version: console.version().to_owned(),
+            doctor: serde_json::from_str(&console.doctor().join("\n")).ok(),
+            figures: console.figures().to_vec(),
+        });
         let path = log.display().to_string();
         report.end(machine, started.elapsed(), failures, &complaints, &path);
         if failures.is_empty() && complaints.is_empty() {
@@ -194,9 +253,17 @@ impl Run<'_> {
 
     fn job(&self, machine: Machine) -> Job {
         let mut job = Job { arguments: self.args.filter.clone(), ..Job::default() };
-        if job.arguments.is_empty() && !machine.whole {
-            let skip = ANY_KERNEL.iter().flat_map(|part| ["--skip", part]);
+        if job.arguments.is_empty() {
+            let any_kernel = ANY_KERNEL.iter().filter(|_| !machine.whole);
+            let any_provider = ANY_PROVIDER.iter().filter(|_| !machine.first);
+            let skip = any_kernel.chain(any_provider).flat_map(|part| ["--skip", part]);
             job.arguments = skip.map(str::to_owned).collect();
+            if machine.first {
+                job.doctor = ["--format", "json"].map(str::to_owned).to_vec();
+            }
+        }
+        if self.args.doctor {
+            job.doctor = vec!["-v".to_owned()];
         }
         let provider = machine.provider.to_string();
         job.variables.push(("OBSERVER_TEST_PROVIDER".to_owned(), provider));

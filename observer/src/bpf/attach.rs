@@ -64,11 +64,10 @@ impl Attached {
     /// passes on; with tracepoints only, these are inferred.
     #[must_use]
     pub fn sees_chains(&self) -> bool {
-        let provider = self.provider(Signal::Wakeups);
-        probes()
-            .filter(|probe| probe.when == When::IfThere)
-            .filter(|probe| provider.is_some_and(|one| probe.is_for(Signal::Wakeups, one)))
-            .all(|probe| self.links.contains_key(probe.program))
+        let both = |programs: [&str; 2]| programs.iter().all(|one| self.links.contains_key(one));
+        self.provider(Signal::Wakeups) == Some(Provider::Tracepoint)
+            || both(["scan_enter", "scan_exit"])
+            || both(["k_scan_enter", "k_scan_exit"])
     }
 
     /// Whether every refusal of a connection attempt is seen, with its reason.
@@ -123,7 +122,7 @@ pub fn attach_candidate(
         }
         match attach(loaded, probe, hook) {
             Ok(link) => drop(added.insert(probe.program, link)),
-            Err(error) if probe.when == When::IfThere => {
+            Err(error) if matches!(probe.when, When::IfThere | When::InPlaceOf(_)) => {
                 log::debug!("{}, done without: {error:#}", probe.program);
             }
             Err(error) => {
@@ -143,35 +142,67 @@ pub fn attach_candidate(
     attached.trials.push(Trial { signal, provider: candidate.provider, verdict });
 }
 
+/// Loads one probe's program.
+///
+/// # Errors
+///
+/// The kernel's refusal.
+pub fn load(loaded: &mut Loaded, probe: &Probe, hook: &str) -> Result<(), ProgramError> {
+    let Loaded { ebpf, btf } = loaded;
+    let Some(program) = ebpf.program_mut(probe.program) else {
+        return Err(ProgramError::InvalidName { name: probe.program.to_owned() });
+    };
+    match program {
+        Program::BtfTracePoint(program) => program.load(hook, btf),
+        Program::FEntry(program) => program.load(hook, btf),
+        Program::FExit(program) => program.load(hook, btf),
+        Program::KProbe(program) => program.load(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
+/// Takes a loaded program back from the kernel.
+///
+/// # Errors
+///
+/// When it was not loaded.
+pub fn unload(loaded: &mut Loaded, probe: &Probe) -> Result<(), ProgramError> {
+    match loaded.ebpf.program_mut(probe.program) {
+        Some(Program::BtfTracePoint(program)) => program.unload(),
+        Some(Program::FEntry(program)) => program.unload(),
+        Some(Program::FExit(program)) => program.unload(),
+        Some(Program::KProbe(program)) => program.unload(),
+        _ => Err(ProgramError::UnexpectedProgramType),
+    }
+}
+
 /// Loads and attaches one probe.
 fn attach(loaded: &mut Loaded, probe: &Probe, hook: &str) -> Result<Link> {
-    let Loaded { ebpf, btf } = loaded;
-    let program: &mut Program = ebpf
+    unless_loaded(load(loaded, probe, hook))?;
+    let program: &mut Program = loaded
+        .ebpf
         .program_mut(probe.program)
         .ok_or_else(|| anyhow!("the object has no program {}", probe.program))?;
+    let refused = "the kernel refused to attach it";
     let link: Link = match probe.kind {
         Kind::BtfTracepoint => {
             let program: &mut BtfTracePoint = program.try_into()?;
-            unless_loaded(program.load(hook, btf))?;
-            let link = program.attach().context("the kernel refused to attach it")?;
+            let link = program.attach().context(refused)?;
             Box::new(program.take_link(link)?)
         }
         Kind::Fentry => {
             let program: &mut FEntry = program.try_into()?;
-            unless_loaded(program.load(hook, btf))?;
-            let link = program.attach().context("the kernel refused to attach it")?;
+            let link = program.attach().context(refused)?;
             Box::new(program.take_link(link)?)
         }
         Kind::Kprobe | Kind::Kretprobe => {
             let program: &mut KProbe = program.try_into()?;
-            unless_loaded(program.load())?;
-            let link = program.attach(hook, 0).context("the kernel refused to attach it")?;
+            let link = program.attach(hook, 0).context(refused)?;
             Box::new(program.take_link(link)?)
         }
         Kind::Fexit => {
             let program: &mut FExit = program.try_into()?;
-            unless_loaded(program.load(hook, btf))?;
-            let link = program.attach().context("the kernel refused to attach it")?;
+            let link = program.attach().context(refused)?;
             Box::new(program.take_link(link)?)
         }
     };
@@ -187,7 +218,8 @@ fn unless_loaded(result: Result<(), ProgramError>) -> Result<()> {
 }
 
 /// The kernel's own word for a refusal.
-fn reason(error: &anyhow::Error) -> String {
+#[must_use]
+pub fn reason(error: &anyhow::Error) -> String {
     error
         .chain()
         .find_map(|cause| cause.downcast_ref::<std::io::Error>())

@@ -6,3 +6,4 @@ pub mod load;
 pub mod snapshot;
 pub mod status;
 pub mod table;
+pub mod verify;

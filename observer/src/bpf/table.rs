@@ -116,6 +116,10 @@ pub enum When {
     InFlight,
     /// Where the kernel has the hook; without it the signal is an estimate.
     IfThere,
+    /// The same, and also for fentry where the probe of this name has no hook, if the user did not
+    /// choose: a function whose type information the compiler's work has cost it can still be
+    /// found by its symbol.
+    InPlaceOf(&'static str),
 }
 
 /// One kernel program and where it belongs.
@@ -123,7 +127,8 @@ pub enum When {
 pub struct Probe {
     /// The program's name in the object.
     pub program: &'static str,
-    /// What it attaches to: the first of these that the kernel has.
+    /// What it attaches to: the first of these that the kernel has. Type information does not know
+    /// names with a dot, which are symbols of what a compiler made of a function: kprobes try them.
     pub hooks: &'static [&'static str],
     /// How.
     pub kind: Kind,
@@ -166,6 +171,10 @@ const fn probe(
 ) -> Probe {
     Probe { program, hooks, kind, serves, when: When::Always, purpose, since: None }
 }
+
+/// Where one waiter of a shared epoll instance wakes the next: `ep_scan_ready_list` before 5.12,
+/// which has lost its type information in Debian's 5.10 along with an argument.
+const SCANS: &[&str] = &["ep_done_scan", "ep_scan_ready_list", "ep_scan_ready_list.constprop.0"];
 
 /// The probes of connections, accepts and wakeups, in the order of attaching within a signal.
 const PROBES: &[Probe] = &[
@@ -399,22 +408,22 @@ const PROBES: &[Probe] = &[
         "begins a notification",
     ),
     Probe {
-        when: When::IfThere,
+        when: When::InPlaceOf("scan_exit"),
         ..probe(
             "k_scan_exit",
-            &["ep_done_scan", "ep_scan_ready_list"],
+            SCANS,
             Kind::Kretprobe,
-            &[(Wakeups, Some(Kprobe))],
+            &[(Wakeups, Some(Kprobe)), (Wakeups, Some(Fentry))],
             "ends what one waiter of a shared epoll instance passes on",
         )
     },
     Probe {
-        when: When::IfThere,
+        when: When::InPlaceOf("scan_enter"),
         ..probe(
             "k_scan_enter",
-            &["ep_done_scan", "ep_scan_ready_list"],
+            SCANS,
             Kind::Kprobe,
-            &[(Wakeups, Some(Kprobe))],
+            &[(Wakeups, Some(Kprobe)), (Wakeups, Some(Fentry))],
             "wakeups that one waiter of a shared epoll instance passes on",
         )
     },

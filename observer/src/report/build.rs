@@ -83,6 +83,13 @@ pub fn build(input: Input<'_>) -> Report {
         providers.wakeups.exact = false;
         providers.wakeups.inferred = Some(inferred);
     }
+    if input.missed_runs != 0 {
+        // What a program did not see, nobody counted.
+        for provider in [&mut providers.wakeups, &mut providers.accepts, &mut providers.handshakes]
+        {
+            provider.exact = false;
+        }
+    }
     Report {
         schema_version: SCHEMA_VERSION,
         tool: Tool { name: "observer".into(), version: env!("CARGO_PKG_VERSION").into() },

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use observer_common::counters::WorkerKey;
+use observer_common::counters::{FLAG_OF_TREE, WorkerKey};
 
 use crate::{
     bpf::snapshot::{Maps, Snapshot},
@@ -13,7 +13,7 @@ use crate::{
     listener::{
         holders::{self, Holdings},
         namespaces::Namespace,
-        select::Selection,
+        select::{Candidate, Selection},
         waiters,
     },
     report::build::text,
@@ -44,6 +44,19 @@ impl Lookout {
             look_took: Duration::ZERO,
             scanned: Instant::now(),
             scan_took: Duration::ZERO,
+        }
+    }
+
+    /// Chooses the listeners of the window by who opened them: the events of their births may still
+    /// be under way, or were lost, and the rows are there.
+    pub(super) fn choose_newborn(&mut self, counted: &Snapshot) {
+        if !self.selection.asks_for_processes() {
+            return;
+        }
+        for (id, info) in counted.listeners.iter().filter(|(_, info)| info.born != 0) {
+            let comm = text(&info.comm);
+            let creator = Candidate { pid: info.creator, comm: &comm };
+            self.selection.consider_creator(*id, creator, info.flags & FLAG_OF_TREE != 0);
         }
     }
 

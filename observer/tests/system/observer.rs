@@ -5,7 +5,10 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::PathBuf,
     process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
-    sync::mpsc,
+    sync::{
+        atomic::{AtomicBool, Ordering::Relaxed},
+        mpsc,
+    },
     thread,
     time::Duration,
 };
@@ -66,6 +69,13 @@ impl Observer {
         Self::start(&[&["--format", "json"], arguments].concat())
     }
 
+    /// The same, whatever provider the environment names.
+    pub fn json_unforced(arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut command = Command::new(program());
+        command.args(["--format", "json"]).args(arguments);
+        Self::begin(command)
+    }
+
     /// Starts it with these arguments, and waits until it observes.
     pub fn start(arguments: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(program());
@@ -78,6 +88,10 @@ impl Observer {
         if let Some(provider) = provider() {
             command.args(["--provider", &provider]);
         }
+        Self::begin(command)
+    }
+
+    fn begin(mut command: Command) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -215,8 +229,24 @@ pub fn run(arguments: &[&str]) -> anyhow::Result<Output> {
     command.stdin(Stdio::null()).output().context("observer does not start")
 }
 
+/// Whether the kernel skipped runs in the window of a report that was read.
+static MISSED: AtomicBool = AtomicBool::new(false);
+
+/// Whether it did since [`forget_missed_runs`].
+pub fn has_missed_runs() -> bool {
+    MISSED.load(Relaxed)
+}
+
+/// Begins anew.
+pub fn forget_missed_runs() {
+    MISSED.store(false, Relaxed);
+}
+
 /// What must hold in every report, whatever was observed.
 pub fn check_report(report: &Value) -> anyhow::Result<()> {
+    if number(&report["audit"]["missed_runs"])? != 0 {
+        MISSED.store(true, Relaxed);
+    }
     ensure!(report["schema_version"] == 1, "schema_version");
     let listeners = report["listeners"].as_array().context("listeners")?;
     for listener in listeners {

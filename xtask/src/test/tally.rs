@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fmt};
 
+use crate::vm::Totals;
+
 /// What the lines told so far.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
@@ -34,6 +36,16 @@ impl Tally {
                 *known = reason.map(str::to_owned);
             }
         }
+    }
+
+    /// Adds what the virtual machines came to, and says what is wrong with it.
+    pub(crate) fn add(&mut self, totals: Totals) -> Option<String> {
+        let count = |number| u64::try_from(number).unwrap_or(u64::MAX);
+        self.passed += count(totals.passed);
+        self.failed += count(totals.failed);
+        self.skipped += count(totals.skipped);
+        (totals.failed != 0)
+            .then(|| format!("{} of what ran in virtual machines failed: see above", totals.failed))
     }
 
     /// How many test programs began and told no result.
@@ -112,6 +124,15 @@ mod tests {
         ]);
         assert_eq!(tally.to_string(), "12 passed, 3 failed, 1 skipped");
         assert_eq!(tally.unfinished(), 0);
+    }
+
+    #[test]
+    fn machines_are_added_and_their_failures_told() {
+        let mut tally = tally(&["test result: ok. 2 passed; 0 failed; 1 ignored; 0 measured"]);
+        assert_eq!(tally.add(Totals { passed: 5, failed: 0, skipped: 2 }), None);
+        assert_eq!(tally.to_string(), "7 passed, 0 failed, 3 skipped");
+        assert!(tally.add(Totals { passed: 0, failed: 1, skipped: 0 }).is_some());
+        assert_eq!(tally.to_string(), "7 passed, 1 failed, 3 skipped");
     }
 
     #[test]

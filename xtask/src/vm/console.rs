@@ -66,9 +66,15 @@ pub(crate) struct Console {
     bye: bool,
     reasons: BTreeMap<String, String>,
     doctor: Vec<String>,
+    version: String,
     /// The tests' standard error, where the harness tells each failure as it comes.
     failures: Vec<String>,
+    /// Numbers that the tests tell, to be put side by side.
+    figures: Vec<String>,
 }
+
+/// What a line of the tests' standard error begins with that tells a number and no failure.
+const FIGURE: &str = "figure ";
 
 impl Console {
     /// Takes what the machine wrote.
@@ -87,14 +93,20 @@ impl Console {
 
     fn line(&mut self, line: &str) -> Option<Event> {
         match Line::read(line) {
-            Some(Line::Kernel(text)) => return Some(Event::Kernel(text)),
+            Some(Line::Kernel(text)) => {
+                self.version.clone_from(&text);
+                return Some(Event::Kernel(text));
+            }
             Some(Line::Doctor(text)) => self.doctor.push(text),
             Some(Line::Begins(name)) => {
                 self.current = Some(name.clone());
                 return Some(Event::Begins(name));
             }
             Some(Line::Out(text)) => return self.out(&text),
-            Some(Line::Err(text)) => self.failures.push(text),
+            Some(Line::Err(text)) => match text.strip_prefix(FIGURE) {
+                Some(figure) => self.figures.push(figure.to_owned()),
+                None => self.failures.push(text),
+            },
             Some(Line::Ended(status)) => self.ended = Some(status),
             Some(Line::Trouble(text)) => self.complaint = self.complaint.take().or(Some(text)),
             Some(Line::Bye) => self.bye = true,
@@ -117,12 +129,15 @@ impl Console {
             .and_then(|rest| rest.strip_suffix(" tests").or_else(|| rest.strip_suffix(" test")))
         {
             self.announced = count.parse().ok();
-        } else if let Some((name, outcome)) = result(text) {
+        } else if let Some((name, outcome, rest)) = result(text) {
             let name = name.to_owned();
             let outcome = match outcome {
                 "ok" => Outcome::Passed,
                 "FAILED" => Outcome::Failed,
-                _ => Outcome::Skipped(self.reasons.get(&name).cloned().unwrap_or_default()),
+                _ => Outcome::Skipped(match reason(rest) {
+                    Some(reason) => reason.to_owned(),
+                    None => self.reasons.get(&name).cloned().unwrap_or_default(),
+                }),
             };
             self.done += 1;
             self.failed += usize::from(outcome == Outcome::Failed);
@@ -130,6 +145,11 @@ impl Console {
             return Some(Event::Done(name, outcome));
         }
         None
+    }
+
+    /// The kernel, as it names itself.
+    pub(crate) fn version(&self) -> &str {
+        &self.version
     }
 
     /// What `observer doctor` said.
@@ -140,6 +160,11 @@ impl Console {
     /// What the tests said of their failures.
     pub(crate) fn failures(&self) -> &[String] {
         &self.failures
+    }
+
+    /// The numbers that the tests told.
+    pub(crate) fn figures(&self) -> &[String] {
+        &self.figures
     }
 
     /// What is wrong with the machine beside tests that failed; nothing where nothing is.
@@ -185,11 +210,15 @@ impl Console {
     }
 }
 
-/// A test's name and what is said of it, in `test NAME   ... ok`.
-fn result(text: &str) -> Option<(&str, &str)> {
+/// A test's name, what is said of it, and what follows: `test NAME   ... ignored (REASON)`.
+fn result(text: &str) -> Option<(&str, &str, &str)> {
     let (name, outcome) = text.strip_prefix("test ")?.split_once(" ... ")?;
-    let word = outcome.split_whitespace().next()?;
-    matches!(word, "ok" | "FAILED" | "ignored").then_some((name.trim(), word))
+    let (word, rest) = outcome.split_once(' ').unwrap_or((outcome, ""));
+    matches!(word, "ok" | "FAILED" | "ignored").then_some((name.trim(), word, rest))
+}
+
+fn reason(rest: &str) -> Option<&str> {
+    rest.trim().strip_prefix('(')?.strip_suffix(')')
 }
 
 #[cfg(test)]

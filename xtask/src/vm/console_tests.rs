@@ -124,3 +124,18 @@ fn what_init_cannot_do_is_told() {
     let lines = [&GOOD[..2], &["@observer-vm trouble no /proc", "@observer-vm bye"]].concat();
     assert!(only_complaint(&lines, &WELL).contains("no /proc"));
 }
+
+#[test]
+fn figures_are_kept_and_are_no_failures() {
+    let lines = ["@observer-vm err figure verified a: 7", "@observer-vm err a: 3 is not 4"];
+    let (console, _) = console(&lines);
+    assert_eq!(console.figures(), ["verified a: 7"]);
+    assert_eq!(console.failures(), ["a: 3 is not 4"]);
+}
+
+#[test]
+fn a_reason_that_a_test_finds_while_it_runs_is_kept() {
+    let (_, events) = console(&["@observer-vm out test a::b ... ignored (no kprobes (here))"]);
+    let skipped = Outcome::Skipped("no kprobes (here)".to_owned());
+    assert_eq!(events, [Event::Done("a::b".to_owned(), skipped)]);
+}

@@ -74,10 +74,12 @@ fn work() -> Result<()> {
     if job.shell {
         return shell();
     }
-    let doctor = Command::new("/bin/observer").args(["doctor", "-v"]).output();
-    let doctor = doctor.context("observer does not start")?;
-    for line in String::from_utf8_lossy(&doctor.stdout).lines() {
-        say(&Line::Doctor(line.to_owned()));
+    if !job.doctor.is_empty() {
+        let doctor = Command::new("/bin/observer").arg("doctor").args(&job.doctor).output();
+        let doctor = doctor.context("observer does not start")?;
+        for line in String::from_utf8_lossy(&doctor.stdout).lines() {
+            say(&Line::Doctor(line.to_owned()));
+        }
     }
     tests(&job)
 }

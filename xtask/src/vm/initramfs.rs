@@ -33,11 +33,16 @@ pub(crate) struct Programs {
     pub(crate) shell: Option<PathBuf>,
 }
 
-/// Builds the guest's programs, static ones, into a directory of their own.
-pub(crate) fn build(workspace: &Workspace, vm: &Path) -> Result<Programs> {
+/// Whether this machine can build a guest's programs.
+pub(crate) fn can_build() -> Result<()> {
     if !cfg!(target_arch = "x86_64") {
         bail!("the virtual machines are x86_64, and this machine cannot build for them");
     }
+    Ok(())
+}
+
+/// Builds the guest's programs, static ones, into a directory of their own.
+pub(crate) fn build(workspace: &Workspace, vm: &Path) -> Result<Programs> {
     eprintln!("vm: building the guest's programs (some minutes the first time)");
     let mut cargo = workspace.cargo();
     cargo.args(["build", "--release", "--target", TARGET, "--package", "observer"]);

@@ -8,6 +8,8 @@ pub(crate) const PATH: &str = "job";
 pub(crate) struct Job {
     /// A shell for a person instead of tests.
     pub(crate) shell: bool,
+    /// Arguments of `observer doctor`, where it is to run before the tests.
+    pub(crate) doctor: Vec<String>,
     /// Files of modules to load, in their order.
     pub(crate) modules: Vec<String>,
     /// What the tests find in their environment.
@@ -23,6 +25,7 @@ impl Job {
         if self.shell {
             lines.push("shell".to_owned());
         }
+        lines.extend(self.doctor.iter().map(|argument| format!("doctor {argument}")));
         lines.extend(self.modules.iter().map(|file| format!("module {file}")));
         lines.extend(self.variables.iter().map(|(name, value)| format!("set {name} {value}")));
         lines.extend(self.arguments.iter().map(|argument| format!("argument {argument}")));
@@ -35,6 +38,7 @@ impl Job {
         for line in text.lines() {
             match line.split_once(' ').unwrap_or((line, "")) {
                 ("shell", _) => job.shell = true,
+                ("doctor", argument) => job.doctor.push(argument.to_owned()),
                 ("module", file) => job.modules.push(file.to_owned()),
                 ("set", variable) => {
                     let (name, value) = variable.split_once(' ').unwrap_or((variable, ""));
@@ -56,6 +60,7 @@ mod tests {
     fn what_is_written_is_read() {
         let job = Job {
             shell: true,
+            doctor: vec!["--format".to_owned(), "json".to_owned()],
             modules: vec!["modules/a.ko".to_owned()],
             variables: vec![("A".to_owned(), "b c".to_owned()), ("E".to_owned(), String::new())],
             arguments: vec!["truth".to_owned(), "--exact".to_owned(), "two words".to_owned()],

@@ -70,11 +70,17 @@ pub(crate) struct Machine {
     /// Whether it runs every test: the first of the oldest and of the newest kernel do, the others
     /// leave out [`ANY_KERNEL`].
     pub(crate) whole: bool,
+    /// Whether it is the first of its kernel: what depends on the kernel alone runs there.
+    pub(crate) first: bool,
 }
+
+/// Where the tests are that depend on the kernel and on no provider.
+pub(crate) const ANY_PROVIDER: [&str; 1] = ["verifier::"];
 
 /// Where the tests are that hardly depend on kernel and provider: what is chosen, what is printed,
 /// and what is refused.
-pub(crate) const ANY_KERNEL: [&str; 4] = ["faults::", "filters::", "nginx::", "output::"];
+pub(crate) const ANY_KERNEL: [&str; 5] =
+    ["faults::", "filters::", "nginx::", "output::", "truth::rounds_add_up"];
 
 /// The machines for these kernels and providers; for all that must work where none are named.
 /// A provider that is named runs on every kernel that is, promised or not.
@@ -101,6 +107,7 @@ pub(crate) fn machines(kernels: &[String], providers: &[Provider]) -> Result<Vec
                 series,
                 provider: *provider,
                 whole: at_an_end && index == 0,
+                first: index == 0,
             })
         })
         .collect())

@@ -20,6 +20,11 @@ use super::console::End;
 /// QEMU's name.
 pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
 
+/// The kernel's command line. Attaching and detaching wait for grace periods of RCU, which take
+/// tens of milliseconds unless they are expedited.
+const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off \
+                            rcupdate.rcu_expedited=1 rdinit=/init -- guest";
+
 /// How long a machine may run, and how long it may say nothing.
 const LIMIT: Duration = Duration::from_secs(6 * 60);
 const SILENCE: Duration = Duration::from_secs(120);
@@ -64,10 +69,7 @@ pub(crate) fn command(accel: Accel, kernel: &Path, initramfs: &Path) -> Command 
     qemu.args(["-smp", "2", "-m", "1024", "-nodefaults", "-no-user-config", "-nographic"]);
     // With panic=-1 in the guest a panic ends QEMU.
     qemu.arg("-no-reboot").arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
-    qemu.args([
-        "-append",
-        "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off rdinit=/init -- guest",
-    ]);
+    qemu.args(["-append", COMMAND_LINE]);
     qemu
 }
 

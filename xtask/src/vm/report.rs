@@ -2,26 +2,36 @@
 
 use std::{
     io::{self, Write},
-    process::ExitCode,
     time::Duration,
 };
 
-use super::{console::Outcome, plan::Machine};
+use super::{
+    console::Outcome,
+    findings::{Told, Verified, beside},
+    plan::{Machine, SERIES},
+};
+
+/// What all machines came to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub(crate) passed: usize,
+    pub(crate) failed: usize,
+    pub(crate) skipped: usize,
+}
 
 /// What came out so far. Everything is written at once, as it comes: a run takes minutes.
 #[derive(Debug)]
 pub(crate) struct Report<W> {
     out: W,
-    passed: usize,
-    failed: usize,
-    skipped: usize,
+    totals: Totals,
     problems: Vec<String>,
+    told: Vec<Told>,
 }
 
 impl<W: Write> Report<W> {
     /// Nothing yet.
     pub(crate) fn new(out: W) -> Self {
-        Self { out, passed: 0, failed: 0, skipped: 0, problems: Vec::new() }
+        Self { out, totals: Totals::default(), problems: Vec::new(), told: Vec::new() }
     }
 
     /// A machine is up.
@@ -33,15 +43,15 @@ impl<W: Write> Report<W> {
     pub(crate) fn test(&mut self, machine: Machine, name: &str, outcome: &Outcome, took: Duration) {
         let words = match outcome {
             Outcome::Passed => {
-                self.passed += 1;
+                self.totals.passed += 1;
                 format!("ok ({})", seconds(took))
             }
             Outcome::Failed => {
-                self.failed += 1;
+                self.totals.failed += 1;
                 format!("FAILED ({})", seconds(took))
             }
             Outcome::Skipped(reason) => {
-                self.skipped += 1;
+                self.totals.skipped += 1;
                 format!("skipped: {}", if reason.is_empty() { "no reason given" } else { reason })
             }
         };
@@ -65,7 +75,7 @@ impl<W: Write> Report<W> {
             self.line(machine, &format!("| {line}"));
         }
         if !complaints.is_empty() {
-            self.failed += 1;
+            self.totals.failed += 1;
         }
         for complaint in complaints {
             self.line(machine, &format!("error: {complaint}"));
@@ -79,8 +89,17 @@ impl<W: Write> Report<W> {
 
     /// A machine cannot be had: one skip.
     pub(crate) fn skip(&mut self, machine: Machine, reason: &str) {
-        self.skipped += 1;
+        self.totals.skipped += 1;
         self.line(machine, &format!("skipped: {reason}"));
+    }
+
+    /// What a machine told beside results.
+    pub(crate) fn told(&mut self, told: Told) {
+        for verified in told.verified() {
+            let Verified { program, told: count, .. } = &verified;
+            self.line(told.machine, &format!("verifier: {program}: {count}"));
+        }
+        self.told.push(told);
     }
 
     /// What a person asked to read.
@@ -90,17 +109,23 @@ impl<W: Write> Report<W> {
         }
     }
 
-    /// The end: what went wrong once more, and the total.
-    pub(crate) fn finish(mut self) -> ExitCode {
+    /// The end: estimates beside exact numbers, and what went wrong once more. Returns what all came
+    /// to and what the machines told, in the order of the matrix.
+    pub(crate) fn finish(mut self) -> (Totals, Vec<Told>) {
+        let order = |told: &Told| {
+            let place = SERIES.iter().position(|series| series == told.machine.series);
+            let of = told.machine.series.providers;
+            (place, of.iter().position(|provider| *provider == told.machine.provider))
+        };
+        let mut told = std::mem::take(&mut self.told);
+        told.sort_by_key(order);
+        for line in beside(&told) {
+            self.write(&format!("beside: {line}"));
+        }
         for problem in std::mem::take(&mut self.problems) {
             self.write(&format!("error: {problem}"));
         }
-        let (passed, failed, skipped) = (self.passed, self.failed, self.skipped);
-        if passed + failed == 0 {
-            self.write("error: no test ran");
-        }
-        self.write(&format!("{passed} passed, {failed} failed, {skipped} skipped"));
-        if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        (self.totals, told)
     }
 
     fn line(&mut self, machine: Machine, text: &str) {
@@ -126,18 +151,18 @@ mod tests {
     use super::*;
     use crate::vm::plan::machines;
 
-    fn report(fill: impl FnOnce(&mut Report<&mut Vec<u8>>, Machine)) -> (String, ExitCode) {
+    fn report(fill: impl FnOnce(&mut Report<&mut Vec<u8>>, Machine)) -> (String, Totals) {
         let machine = machines(&["6.12".to_owned()], &[]).expect("known")[2];
         let mut out = Vec::new();
         let mut report = Report::new(&mut out);
         fill(&mut report, machine);
-        let code = report.finish();
-        (String::from_utf8(out).expect("text"), code)
+        let (totals, _) = report.finish();
+        (String::from_utf8(out).expect("text"), totals)
     }
 
     #[test]
     fn each_test_has_its_line_and_all_are_counted() {
-        let (text, code) = report(|report, machine| {
+        let (text, totals) = report(|report, machine| {
             let took = Duration::from_millis(1250);
             report.test(machine, "a", &Outcome::Passed, took);
             report.test(machine, "b", &Outcome::Skipped("no nginx".to_owned()), took);
@@ -145,36 +170,35 @@ mod tests {
         });
         assert!(text.contains("6.12 tracepoint test a ... ok (1.2 s)\n"), "{text}");
         assert!(text.contains("6.12 tracepoint test b ... skipped: no nginx\n"), "{text}");
-        assert!(text.ends_with("\n1 passed, 0 failed, 1 skipped\n"), "{text}");
-        assert_eq!(code, ExitCode::SUCCESS);
+        assert_eq!(totals, Totals { passed: 1, failed: 0, skipped: 1 });
     }
 
     #[test]
     fn a_failed_test_fails_and_says_where_the_console_is() {
-        let (text, code) = report(|report, machine| {
+        let (text, totals) = report(|report, machine| {
             report.test(machine, "a", &Outcome::Failed, Duration::ZERO);
             report.end(machine, Duration::ZERO, &["3 is not 4".to_owned()], &[], "the/log");
         });
         assert!(text.contains("3 is not 4") && text.contains("kept in the/log"), "{text}");
-        assert!(text.ends_with("error: 6.12 tracepoint test a\n0 passed, 1 failed, 0 skipped\n"));
-        assert_eq!(code, ExitCode::FAILURE);
+        assert!(text.ends_with("error: 6.12 tracepoint test a\n"), "{text}");
+        assert_eq!(totals, Totals { passed: 0, failed: 1, skipped: 0 });
     }
 
     #[test]
     fn a_machine_in_trouble_is_one_failure() {
-        let (text, code) = report(|report, machine| {
+        let (text, totals) = report(|report, machine| {
             report.test(machine, "a", &Outcome::Passed, Duration::ZERO);
             let complaints = ["panic".to_owned(), "silence".to_owned()];
             report.end(machine, Duration::ZERO, &[], &complaints, "log");
         });
-        assert!(text.ends_with("\n1 passed, 1 failed, 0 skipped\n"), "{text}");
-        assert_eq!(code, ExitCode::FAILURE);
+        assert!(text.contains("error: panic\n") && text.contains("error: silence\n"), "{text}");
+        assert_eq!(totals, Totals { passed: 1, failed: 1, skipped: 0 });
     }
 
     #[test]
-    fn skipping_all_is_no_success() {
-        let (text, code) = report(|report, machine| report.skip(machine, "gone"));
-        assert!(text.contains("skipped: gone") && text.contains("no test ran"), "{text}");
-        assert_eq!(code, ExitCode::FAILURE);
+    fn a_machine_that_cannot_be_had_is_a_skip_with_its_reason() {
+        let (text, totals) = report(|report, machine| report.skip(machine, "gone"));
+        assert!(text.contains("skipped: gone"), "{text}");
+        assert_eq!(totals, Totals { passed: 0, failed: 0, skipped: 1 });
     }
 }

@@ -1,0 +1,168 @@
+//! The verifier of the kernel that is here, and each kernel program alone.
+//!
+//! What a kernel cannot take it must refuse, and for the reason that is expected: everything else is
+//! a failure, so that no program is lost in silence.
+
+use std::{collections::HashSet, fs, sync::OnceLock};
+
+use anyhow::{Context, ensure};
+use serde::Deserialize;
+
+use crate::{
+    Need, Outcome, Skip, Test,
+    observer::{provider, run},
+};
+
+/// What `observer verify` says of a program.
+#[derive(Clone, Debug, Deserialize)]
+struct Verdict {
+    program: String,
+    kind: String,
+    hook: String,
+    instructions: Option<u64>,
+    refused: Option<String>,
+}
+
+/// Programs by name. A program that is not here, or no longer, fails
+/// `verifier::every_program_has_its_test`.
+const PROGRAMS: &[&str] = &[
+    "accept_exit",
+    "data_ready",
+    "hashdance_enter",
+    "hashdance_exit",
+    "installed",
+    "k_accept_enter",
+    "k_hashdance_enter",
+    "k_hashdance_exit",
+    "k_installed",
+    "k_no_descriptor",
+    "k_put_unused",
+    "k_queue_add",
+    "k_queue_enter",
+    "k_readable_enter",
+    "k_readable_exit",
+    "k_scan_enter",
+    "k_scan_exit",
+    "k_syn_recv_v4",
+    "k_syn_recv_v4_enter",
+    "k_syn_recv_v6",
+    "k_syn_recv_v6_enter",
+    "napi_done",
+    "process_fork",
+    "queue_add",
+    "readable_enter",
+    "readable_exit",
+    "scan_enter",
+    "scan_exit",
+    "set_state",
+    "syn_recv_v4",
+    "syn_recv_v6",
+    "syn_recv_v6_enter",
+    "sys_accept_exit",
+    "syscall_exit",
+    "task_exit",
+    "waking",
+];
+
+/// The greatest count that is accepted: far below the kernel's million, and several times what the
+/// programs need.
+const LIMIT: u64 = 50_000;
+
+/// `ENOTSUPP` of include/linux/errno.h, which userspace has no name for.
+const ENOTSUPP: &str = "os error 524";
+
+/// Functions with seven arguments in some kernels, by the beginning of the release: trampolines
+/// of that series stop at six.
+const TOO_MANY_ARGUMENTS: [(&str, &[&str]); 1] =
+    [("6.1.", &["tcp_v4_syn_recv_sock", "tcp_v6_syn_recv_sock"])];
+
+pub fn tests() -> Vec<Test> {
+    let one_by_one = PROGRAMS.iter().map(|program| {
+        Test::new(format!("verifier::{program}"), Need::Kernel, move || verified(program))
+    });
+    let all = Test::new("verifier::every_program_has_its_test", Need::Kernel, complete);
+    one_by_one.chain([all]).collect()
+}
+
+fn verdicts() -> anyhow::Result<&'static [Verdict]> {
+    static VERDICTS: OnceLock<Result<Vec<Verdict>, String>> = OnceLock::new();
+    let verdicts = VERDICTS.get_or_init(|| {
+        let read = || -> anyhow::Result<Vec<Verdict>> {
+            let output = run(&["verify"])?;
+            ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let text = String::from_utf8(output.stdout)?;
+            text.lines().map(|line| Ok(serde_json::from_str(line)?)).collect()
+        };
+        read().map_err(|error| format!("{error:?}"))
+    });
+    verdicts.as_deref().map_err(|error| anyhow::anyhow!("{error}"))
+}
+
+fn complete() -> Outcome {
+    let mut found: Vec<_> = verdicts()?.iter().map(|one| one.program.as_str()).collect();
+    let mut listed = PROGRAMS.to_vec();
+    found.sort_unstable();
+    listed.sort_unstable();
+    ensure!(found == listed, "the object has {found:?}, the tests name {listed:?}");
+    Ok(())
+}
+
+fn verified(program: &str) -> Outcome {
+    let found = verdicts()?.iter().find(|one| one.program == program);
+    let verdict = found.context("observer does not have it any more")?;
+    if provider().is_some() {
+        let told = match (verdict.instructions, &verdict.refused) {
+            (Some(count), _) => count.to_string(),
+            (None, Some(reason)) => format!("refused: {reason}"),
+            (None, None) => "no count".to_owned(),
+        };
+        eprintln!("figure verified {program} {} {}: {told}", verdict.kind, verdict.hook);
+    }
+    let expected = refusal(verdict)?;
+    match (&verdict.refused, expected) {
+        (None, None) => {
+            let count = verdict.instructions.context("no count of instructions")?;
+            ensure!((1..=LIMIT).contains(&count), "the verifier went through {count} instructions");
+            Ok(())
+        }
+        (Some(reason), Some(expected)) => {
+            ensure!(reason.contains(expected), "refused, but not by {expected:?}: {reason}");
+            Ok(())
+        }
+        // This machine's kernel may not allow a kind of program at all; those of the matrix must.
+        (Some(reason), None) if provider().is_none() && reason.contains("os error 1)") => {
+            Err(Skip(format!("this kernel allows no {} programs", verdict.kind)).into())
+        }
+        (Some(reason), None) => anyhow::bail!("refused at {}: {reason}", verdict.hook),
+        (None, Some(expected)) => anyhow::bail!("taken, although it should say {expected:?}"),
+    }
+}
+
+/// Why this kernel must refuse a program; `None` where it must not.
+fn refusal(verdict: &Verdict) -> anyhow::Result<Option<&'static str>> {
+    let release = fs::read_to_string("/proc/sys/kernel/osrelease")?;
+    let typed = matches!(verdict.kind.as_str(), "fentry" | "fexit");
+    let name = match verdict.kind.as_str() {
+        "btftracepoint" => format!("btf_trace_{}", verdict.hook),
+        _ => verdict.hook.clone(),
+    };
+    // A function whose name has a dot has no type, and kprobes need none.
+    if !verdict.hook.contains('.') && !has_type(&name)? {
+        return Ok(Some("not in this kernel"));
+    }
+    let seven = TOO_MANY_ARGUMENTS
+        .iter()
+        .any(|(series, names)| release.starts_with(series) && names.contains(&&*verdict.hook));
+    Ok((typed && seven).then_some(ENOTSUPP))
+}
+
+/// Whether the kernel's types have this name, among their strings.
+fn has_type(name: &str) -> anyhow::Result<bool> {
+    static NAMES: OnceLock<HashSet<Vec<u8>>> = OnceLock::new();
+    let names = NAMES.get_or_init(|| {
+        let types = fs::read("/sys/kernel/btf/vmlinux").unwrap_or_default();
+        types.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect()
+    });
+    ensure!(names.len() > 1, "the kernel's types cannot be read");
+    Ok(names.contains(name.as_bytes()))
+}
