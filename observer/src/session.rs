@@ -94,6 +94,7 @@ impl Session {
             provider: args.provider,
             pid_filter: !pids.is_empty(),
             listeners: existing,
+            max_listeners: args.max_listeners,
             cpus: aya::util::nr_cpus().unwrap_or(1),
         };
         let plan = plan(&facts, request)?;
@@ -254,11 +255,17 @@ impl Session {
         Ok(report)
     }
 
-    /// Reads the maps, and settles what is decided by now.
-    fn read(&mut self) -> Result<Snapshot> {
-        if !self.maps.any_in_flight() {
+    /// Lets the probes go that follow accept calls of before the window, once these are over or their
+    /// tasks dead.
+    fn let_go_of_ended(&mut self) {
+        if self.attached.follows_in_flight() && !self.maps.any_in_flight() {
             self.attached.release_in_flight();
         }
+    }
+
+    /// Reads the maps, and settles what is decided by now.
+    fn read(&mut self) -> Result<Snapshot> {
+        self.let_go_of_ended();
         let mut counted = self.maps.read()?;
         // Names of those who held each listener: what has ended without having been looked at is
         // judged by them.
@@ -298,6 +305,7 @@ impl Session {
     /// Looks at the processes that were woken since the last time: those of short life are gone by
     /// the time of a report.
     pub fn look_at_woken(&mut self) {
+        self.let_go_of_ended();
         if self.looked.elapsed() < self.look_took * SCAN_SHARE {
             return;
         }

@@ -303,6 +303,36 @@ pub const PROBES: &[Probe] = &[
         &[(Accepts, Some(Kprobe))],
         "accept calls that begin",
     ),
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "k_ring_exit",
+            &["io_accept"],
+            Kind::Kretprobe,
+            &[(Accepts, Some(Kprobe))],
+            "accept requests of io_uring that end",
+        )
+    },
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "k_ring_enter",
+            &["io_accept"],
+            Kind::Kprobe,
+            &[(Accepts, Some(Kprobe))],
+            "accept requests of io_uring that begin",
+        )
+    },
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "ring_exit",
+            &["io_accept"],
+            Kind::Fexit,
+            &[(Accepts, Some(Fentry))],
+            "accept requests of io_uring that fail, and why",
+        )
+    },
     probe(
         "sys_accept_exit",
         &["__sys_accept4"],

@@ -8,6 +8,7 @@
 mod faults;
 mod filters;
 mod host;
+mod kinds;
 mod lifecycle;
 mod nginx;
 mod observer;
@@ -24,7 +25,7 @@ use libtest_mimic::{Arguments, Failed, Trial};
 use crate::observer::provider;
 
 /// What a test needs of the machine.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Need {
     /// Nothing.
     Nothing,
@@ -38,6 +39,8 @@ enum Need {
     Cgroup,
     /// Root.
     Root,
+    /// The same as the kernel, and what this function finds no reason against.
+    Also(fn() -> Option<String>),
 }
 
 /// One test.
@@ -78,6 +81,7 @@ fn main() -> ExitCode {
         filters::tests(),
         output::tests(),
         faults::tests(),
+        kinds::tests(),
         nginx::tests(),
     ];
     let trials = tests.into_iter().flatten().map(|test| {
