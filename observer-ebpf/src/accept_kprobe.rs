@@ -141,14 +141,26 @@ fn k_put_unused(ctx: ProbeContext) -> i32 {
     0
 }
 
-/// `get_unused_fd_flags(flags)`, or the function below it: where a call that is noted gets no
-/// descriptor, it ends here. It never blocks.
+/// `get_unused_fd_flags(flags)`: where a call that is noted gets no descriptor, it ends here. It never
+/// blocks.
 #[kretprobe]
 fn k_no_descriptor(ctx: RetProbeContext) -> i32 {
+    descriptor(&ctx)
+}
+
+/// `__get_unused_fd_flags(flags, nofile)`: the same for io_uring. It is part of the above on some
+/// kernels and called by it on others, where what is noted is taken here already.
+#[kretprobe]
+fn k_no_descriptor_below(ctx: RetProbeContext) -> i32 {
+    descriptor(&ctx)
+}
+
+#[inline(always)]
+fn descriptor(ctx: &RetProbeContext) -> i32 {
     // An int: the upper half of the register is not part of it.
     let result = ctx.ret::<i32>();
     if result < 0 {
-        ends_early(&ctx, result.unsigned_abs());
+        ends_early(ctx, result.unsigned_abs());
     }
     0
 }

@@ -277,11 +277,21 @@ pub const PROBES: &[Probe] = &[
     ),
     probe(
         "k_no_descriptor",
-        &["__get_unused_fd_flags", "get_unused_fd_flags"],
+        &["get_unused_fd_flags"],
         Kind::Kretprobe,
         &[(Accepts, Some(Kprobe))],
         "accept calls that get no descriptor",
     ),
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "k_no_descriptor_below",
+            &["__get_unused_fd_flags"],
+            Kind::Kretprobe,
+            &[(Accepts, Some(Kprobe))],
+            "accept requests of io_uring that get no descriptor",
+        )
+    },
     probe(
         "k_installed",
         &["fd_install"],

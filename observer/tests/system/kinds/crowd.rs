@@ -99,7 +99,8 @@ fn no_room() -> Outcome {
         sockets.iter().flat_map(|(_, at)| ["--port".to_owned(), at.port().to_string()]).collect();
     let mut arguments = vec!["--max-listeners", "4"];
     arguments.extend(ports.iter().map(String::as_str));
-    let table = Observer::start(&arguments)?;
+    // One report, at the end.
+    let table = Observer::start(&[arguments.as_slice(), &["--duration", "1h"]].concat())?;
     let observer = Observer::json(&arguments)?;
     for (socket, address) in &sockets {
         for _ in 0..CONNECTIONS {
