@@ -105,7 +105,7 @@ fn set(socket: &Socket, option: libc::c_int, value: libc::c_int) -> nix::Result<
             libc::IPPROTO_TCP,
             option,
             (&raw const value).cast(),
-            libc::socklen_t::try_from(size_of_val(&value)).unwrap(),
+            size_of_val(&value) as libc::socklen_t,
         )
     };
     Errno::result(result).map(drop)
