@@ -244,6 +244,13 @@ pub const CHILD_NONE: u64 = 1;
 /// Set in the value of an accept call under way once it has reached `inet_csk_accept`: a failure from
 /// there on is about the queue, an earlier one is about descriptors.
 pub const REACHED_QUEUE: u64 = 1 << 63;
+/// Set in it when the call is not of the accept system calls: io_uring tries first whether there is a
+/// connection, and the EAGAIN of that is its own affair.
+pub const VIA_RING: u64 = 1 << 62;
+/// Set in it when a probe sees the end of the call, which may accept several connections.
+pub const UNTIL_EXIT: u64 = 1 << 61;
+/// All of these: what is left is the listener.
+pub const IN_FLIGHT_FLAGS: u64 = REACHED_QUEUE | VIA_RING | UNTIL_EXIT;
 
 /// What could not be counted, and what was counted by inference; per CPU.
 #[repr(C)]

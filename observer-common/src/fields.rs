@@ -110,6 +110,9 @@ kernel_fields!(table);
 pub const OPTIONAL_FIELDS: &[Field] = &[
     // Linux 6.12: a task that sleeps may stay on the run queue for a while.
     Field { global: "TASK_DELAYED", container: "task_struct", path: "se.sched_delayed" },
+    // A request of io_uring: its file, and since Linux 6.0 its result.
+    Field { global: "RING_FILE", container: "io_kiocb", path: "file" },
+    Field { global: "RING_RESULT", container: "io_kiocb", path: "cqe.res" },
 ];
 
 /// Functions whose number of arguments is needed: what an exit program finds behind the last of
@@ -117,6 +120,7 @@ pub const OPTIONAL_FIELDS: &[Field] = &[
 pub const ARGUMENT_COUNTS: &[(&str, &str)] = &[
     ("ARGS_INET_CSK_ACCEPT", "inet_csk_accept"),
     ("ARGS_SYS_ACCEPT4", "__sys_accept4"),
+    ("ARGS_IO_ACCEPT", "io_accept"),
     ("ARGS_SYN_RECV_V4", "tcp_v4_syn_recv_sock"),
     ("ARGS_SYN_RECV_V6", "tcp_v6_syn_recv_sock"),
     ("ARGS_REQUEST_ALLOC", "inet_reqsk_alloc"),

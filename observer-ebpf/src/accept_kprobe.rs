@@ -11,10 +11,13 @@ use aya_ebpf::{
     macros::{kprobe, kretprobe},
     programs::{ProbeContext, RetProbeContext},
 };
-use observer_common::counters::{ListenerId, REACHED_QUEUE, WorkerKey};
+use observer_common::counters::{
+    IN_FLIGHT_FLAGS, ListenerId, REACHED_QUEUE, UNTIL_EXIT, VIA_RING, WorkerKey,
+};
 
 use crate::{
     accept::{EAGAIN, EINTR, child_of, failed, listener_of, succeeded},
+    accept_ring::listener_of_request,
     kernel::{
         Address, FILE_FLAGS, SOCK_RECEIVE_TIMEOUT, SOCK_SOCKET, SOCK_STATE, SOCKET_FILE,
         STATE_LISTEN, read,
@@ -40,14 +43,19 @@ fn note(tid: u32, listener: u64) {
     }
 }
 
-/// Takes what was noted of the current task's accept call.
+/// What was noted of the current task's accept call.
 #[inline(always)]
-fn take(tid: u32) -> Option<(ListenerId, bool)> {
-    let noted = IN_FLIGHT.get_ptr(tid)?;
+fn noted(tid: u32) -> Option<u64> {
     // SAFETY: a copy of an integer in a live map value.
-    let noted = unsafe { *noted };
+    IN_FLIGHT.get_ptr(tid).map(|noted| unsafe { *noted })
+}
+
+/// Takes it: the call is over.
+#[inline(always)]
+fn take(tid: u32) -> Option<(ListenerId, u64)> {
+    let noted = noted(tid)?;
     let _gone = IN_FLIGHT.remove(tid);
-    Some((noted & !REACHED_QUEUE, noted & REACHED_QUEUE != 0))
+    Some((noted & !IN_FLIGHT_FLAGS, noted & IN_FLIGHT_FLAGS))
 }
 
 /// `__sys_accept4(fd, …)`: an accept call begins.
@@ -63,14 +71,38 @@ fn k_accept_enter(ctx: ProbeContext) -> i32 {
     0
 }
 
-/// `inet_csk_accept(sk, …)`: it asks the queue; io_uring and others come here without the call above.
+/// `io_accept(req, issue_flags)`: the same for io_uring. It is part of its caller on Linux 5.10.
+#[kprobe]
+fn k_ring_enter(ctx: ProbeContext) -> i32 {
+    if window_open()
+        && let Some(listener) = ctx.arg::<Address>(0).and_then(listener_of_request)
+        && listener.ensure_rows()
+    {
+        note(task::current_ids().1, listener.id | VIA_RING | UNTIL_EXIT);
+    }
+    0
+}
+
+/// Its end. It blocks only where a program asks for that (IOSQE_ASYNC).
+#[kretprobe]
+fn k_ring_exit(_ctx: RetProbeContext) -> i32 {
+    let (_, tid) = task::current_ids();
+    if noted(tid).is_some_and(|noted| noted & UNTIL_EXIT != 0) {
+        let _gone = IN_FLIGHT.remove(tid);
+    }
+    0
+}
+
+/// `inet_csk_accept(sk, …)`: it asks the queue; who comes here without a call above is no system call.
 #[kprobe]
 fn k_queue_enter(ctx: ProbeContext) -> i32 {
     if window_open()
         && let Some(listener) = ctx.arg::<Address>(0).and_then(Listener::of_sock)
         && listener.ensure_rows()
     {
-        note(task::current_ids().1, listener.id | REACHED_QUEUE);
+        let (_, tid) = task::current_ids();
+        let before = noted(tid).map_or(VIA_RING, |noted| noted & IN_FLIGHT_FLAGS);
+        note(tid, listener.id | before | REACHED_QUEUE);
     }
     0
 }
@@ -79,13 +111,17 @@ fn k_queue_enter(ctx: ProbeContext) -> i32 {
 #[kprobe]
 fn k_installed(ctx: ProbeContext) -> i32 {
     let (pid, tid) = task::current_ids();
-    let Some(noted) = IN_FLIGHT.get_ptr(tid) else { return 0 };
-    // SAFETY: a copy of an integer in a live map value.
-    let listener = unsafe { *noted } & !REACHED_QUEUE;
+    let Some(noted) = noted(tid) else { return 0 };
+    let listener = noted & !IN_FLIGHT_FLAGS;
     if window_open()
         && let Some(child) = ctx.arg::<Address>(1).and_then(|file| child_of(file, listener))
     {
-        let _gone = IN_FLIGHT.remove(tid);
+        if noted & UNTIL_EXIT != 0 {
+            // A multishot request goes on with the next connection.
+            note(tid, noted & !REACHED_QUEUE);
+        } else {
+            let _gone = IN_FLIGHT.remove(tid);
+        }
         succeeded(WorkerKey { listener, pid, tid }, child);
     }
     0
@@ -95,22 +131,38 @@ fn k_installed(ctx: ProbeContext) -> i32 {
 #[kprobe]
 fn k_put_unused(ctx: ProbeContext) -> i32 {
     let (pid, tid) = task::current_ids();
-    let Some((listener, reached)) = take(tid) else { return 0 };
+    let Some((listener, flags)) = take(tid) else { return 0 };
     if window_open() {
-        let errno = if reached { queue_errno(listener) } else { ENFILE };
+        let errno = if flags & REACHED_QUEUE != 0 { queue_errno(listener) } else { ENFILE };
+        if flags & VIA_RING != 0 && matches!(errno, EAGAIN | EINTR) {
+            // It waits by a poll of its own and tries again, whatever the socket's flags are.
+            return 0;
+        }
         failed(&ctx, WorkerKey { listener, pid, tid }, errno);
     }
     0
 }
 
-/// `get_unused_fd_flags(flags)`, or the function below it: where a call that is noted gets no
-/// descriptor, it ends here. It never blocks.
+/// `get_unused_fd_flags(flags)`: where a call that is noted gets no descriptor, it ends here. It never
+/// blocks.
 #[kretprobe]
 fn k_no_descriptor(ctx: RetProbeContext) -> i32 {
+    descriptor(&ctx)
+}
+
+/// `__get_unused_fd_flags(flags, nofile)`: the same for io_uring. It is part of the above on some
+/// kernels and called by it on others, where what is noted is taken here already.
+#[kretprobe]
+fn k_no_descriptor_below(ctx: RetProbeContext) -> i32 {
+    descriptor(&ctx)
+}
+
+#[inline(always)]
+fn descriptor(ctx: &RetProbeContext) -> i32 {
     // An int: the upper half of the register is not part of it.
     let result = ctx.ret::<i32>();
     if result < 0 {
-        ends_early(&ctx, result.unsigned_abs());
+        ends_early(ctx, result.unsigned_abs());
     }
     0
 }

@@ -37,6 +37,12 @@ pub(crate) static DROP_LISTEN_OVERFLOW: Global<u32> = Global::new(u32::MAX);
 /// Offset of `task_struct.se.sched_delayed`, set at load; its greatest value where there is none.
 #[unsafe(no_mangle)]
 pub(crate) static TASK_DELAYED: Global<u32> = Global::new(u32::MAX);
+/// Offset of `io_kiocb.file`, set at load; its greatest value where there is none.
+#[unsafe(no_mangle)]
+pub(crate) static RING_FILE: Global<u32> = Global::new(u32::MAX);
+/// Offset of `io_kiocb.cqe.res`, set at load; its greatest value where there is none.
+#[unsafe(no_mangle)]
+pub(crate) static RING_RESULT: Global<u32> = Global::new(u32::MAX);
 
 macro_rules! argument_counts {
     ($($name:ident)*) => {
@@ -48,7 +54,7 @@ macro_rules! argument_counts {
     };
 }
 argument_counts!(
-    ARGS_INET_CSK_ACCEPT ARGS_SYS_ACCEPT4 ARGS_SYN_RECV_V4 ARGS_SYN_RECV_V6 ARGS_REQUEST_ALLOC
+    ARGS_INET_CSK_ACCEPT ARGS_SYS_ACCEPT4 ARGS_IO_ACCEPT ARGS_SYN_RECV_V4 ARGS_SYN_RECV_V6 ARGS_REQUEST_ALLOC
     ARGS_CREATE_CHILD ARGS_ROUTE_V6
 );
 

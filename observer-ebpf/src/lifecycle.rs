@@ -22,8 +22,8 @@ use crate::{
     },
     listener::Listener,
     maps::{
-        EVENTS, LISTENERS, TASKS, TREE, control, count_map_full, filter_add, may_be_known, misc,
-        this_cpu, window_open,
+        EVENTS, IN_FLIGHT, LISTENERS, TASKS, TREE, control, count_map_full, filter_add,
+        may_be_known, misc, this_cpu, window_open,
     },
     task, waits, wakeup,
 };
@@ -138,6 +138,8 @@ fn task_exit(ctx: BtfTracePointContext) -> i32 {
     let tid = unsafe { field::<u32>(gone, &TASK_TID) };
     // A process ends with its first thread, for what a family of processes is about.
     let _not_of_it = TREE.remove(tid);
+    // Nor does an accept call outlive its task.
+    let _not_in_one = IN_FLIGHT.remove(tid);
     if !may_be_known(tid) {
         return 0;
     }

@@ -9,6 +9,7 @@
 
 mod accept;
 mod accept_kprobe;
+mod accept_ring;
 mod backlog;
 mod chain;
 mod drops;

@@ -83,6 +83,9 @@ pub struct WatchArgs {
     /// Which kind of hooks to use
     #[arg(long, value_enum, default_value_t = ProviderArg::Auto)]
     pub provider: ProviderArg,
+    /// Room for so many listeners in the kernel maps, where it is not to be found out
+    #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_listeners: Option<u32>,
     /// Say more: -v shows causes of errors, -vv the kernel programs' debug lines
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,

@@ -86,6 +86,7 @@ fn examine() -> Diagnosis {
         provider: ProviderArg::Auto,
         pid_filter: true,
         listeners: 0,
+        max_listeners: None,
         cpus: aya::util::nr_cpus().unwrap_or(1),
     };
     let prepared = plan(&facts, request)

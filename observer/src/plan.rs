@@ -16,6 +16,8 @@ pub struct Request {
     pub pid_filter: bool,
     /// Listeners that exist now: the maps are sized by it.
     pub listeners: usize,
+    /// Room for so many of them, where that was said.
+    pub max_listeners: Option<u32>,
     /// CPUs that can ever be online: per-CPU maps hold that many copies.
     pub cpus: usize,
 }
@@ -161,7 +163,7 @@ fn sizes(request: Request) -> Sizes {
     let waits = (listeners * 16).min(16 * 1024 * 1024 / (80 + 8 * request.cpus)).max(8_192);
     let fit = |entries: usize| u32::try_from(entries).unwrap_or(u32::MAX);
     Sizes {
-        listeners: fit(listeners),
+        listeners: request.max_listeners.unwrap_or_else(|| fit(listeners)),
         workers: fit(workers),
         tasks: 32_768,
         waits: fit(waits),
@@ -200,8 +202,13 @@ mod tests {
         facts
     }
 
-    const REQUEST: Request =
-        Request { provider: ProviderArg::Auto, pid_filter: true, listeners: 10, cpus: 2 };
+    const REQUEST: Request = Request {
+        provider: ProviderArg::Auto,
+        pid_filter: true,
+        listeners: 10,
+        max_listeners: None,
+        cpus: 2,
+    };
 
     fn refusal(facts: &Facts, request: Request) -> String {
         let Failure { status, sentence } = plan(facts, request).expect_err("a refusal");
@@ -332,5 +339,7 @@ mod tests {
         assert!(sizes(10_000, 2).listeners >= 20_000);
         assert!(sizes(usize::MAX / 4, 2).listeners <= 65_536);
         assert!(sizes(10, 1024).workers >= 4_096);
+        let told = Request { max_listeners: Some(3), ..REQUEST };
+        assert_eq!(plan(&facts(), told).expect("a plan").sizes.listeners, 3);
     }
 }

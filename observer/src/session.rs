@@ -83,6 +83,7 @@ impl Session {
             provider: args.provider,
             pid_filter: !pids.is_empty(),
             listeners: existing,
+            max_listeners: args.max_listeners,
             cpus: aya::util::nr_cpus().unwrap_or(1),
         };
         let plan = plan(&facts, request)?;
@@ -259,11 +260,17 @@ impl Session {
         self.read(&counters(&point.namespaces))
     }
 
-    /// Reads the maps, and settles what is decided by now.
-    fn read(&mut self, before: &point::Counters) -> Result<Point> {
-        if !self.maps.any_in_flight() {
+    /// Lets the probes go that follow accept calls of before the window, once these are over or their
+    /// tasks dead.
+    fn let_go_of_ended(&mut self) {
+        if self.attached.follows_in_flight() && !self.maps.any_in_flight() {
             self.attached.release_in_flight();
         }
+    }
+
+    /// Reads the maps, and settles what is decided by now.
+    fn read(&mut self, before: &point::Counters) -> Result<Point> {
+        self.let_go_of_ended();
         let mut counted = self.maps.read()?;
         let missed_runs = self.missed_runs().saturating_sub(self.missed_before);
         let point = Point::new(Snapshot::default(), before, namespaces::look_at_all(), missed_runs);
@@ -274,6 +281,7 @@ impl Session {
 
     /// Looks at the processes that were woken since the last time.
     pub fn look_at_woken(&mut self) {
+        self.let_go_of_ended();
         let maps = &self.maps;
         self.lookout.look_at_woken(|| maps.worker_keys().collect());
     }

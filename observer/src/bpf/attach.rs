@@ -60,6 +60,14 @@ impl Attached {
         }
     }
 
+    /// Whether any of them is still there.
+    #[must_use]
+    pub fn follows_in_flight(&self) -> bool {
+        probes()
+            .filter(|probe| probe.when == When::InFlight)
+            .any(|probe| self.links.contains_key(probe.program))
+    }
+
     /// Whether everything runs that sees the wakeups which one waiter of a shared epoll instance
     /// passes on; with tracepoints only, these are inferred.
     #[must_use]

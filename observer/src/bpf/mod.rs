@@ -3,6 +3,7 @@
 pub mod attach;
 pub mod events;
 pub mod load;
+pub mod missed;
 pub mod snapshot;
 pub mod status;
 pub mod table;

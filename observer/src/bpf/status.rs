@@ -2,23 +2,33 @@
 
 use std::{fs, os::fd::AsRawFd as _};
 
-use aya::Ebpf;
+use aya::{Ebpf, programs::Program};
 
-/// Runs that the kernel skipped because the same program was already running on that CPU, over all
-/// loaded programs; `None` where the kernel does not tell (before 5.12).
+use crate::bpf::missed::missed_hits;
+
+/// Runs that the kernel skipped, over all loaded programs; `None` where the kernel does not tell
+/// (before 5.12).
 ///
-/// `bpf_prog_show_fdinfo` prints it as `recursion_misses`.
+/// Skipped because the same program was already running on that CPU (`bpf_prog_show_fdinfo` prints
+/// `recursion_misses`), or because a kprobe missed a hit (see [`missed_hits`]).
 #[must_use]
 pub fn missed_runs(ebpf: &Ebpf) -> Option<u64> {
     let mut sum = None;
+    let mut kprobes = Vec::new();
     for (_, program) in ebpf.programs() {
         // A program that was not loaded has no descriptor, and missed nothing.
         let Ok(fd) = program.fd() else { continue };
+        if let Program::KProbe(_) = program
+            && let Ok(info) = program.info()
+        {
+            kprobes.push(info.id());
+        }
         let path = format!("/proc/self/fdinfo/{}", std::os::fd::AsFd::as_fd(fd).as_raw_fd());
         let misses = fs::read_to_string(path).ok().and_then(|text| parse_misses(&text))?;
         sum = Some(sum.unwrap_or(0) + misses);
     }
-    sum
+    let hits = missed_hits(&kprobes);
+    sum.zip(hits).map(|(runs, hits): (u64, u64)| runs + hits).or(sum).or(hits)
 }
 
 fn parse_misses(text: &str) -> Option<u64> {

@@ -295,11 +295,21 @@ const PROBES: &[Probe] = &[
     ),
     probe(
         "k_no_descriptor",
-        &["__get_unused_fd_flags", "get_unused_fd_flags"],
+        &["get_unused_fd_flags"],
         Kind::Kretprobe,
         &[(Accepts, Some(Kprobe))],
         "accept calls that get no descriptor",
     ),
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "k_no_descriptor_below",
+            &["__get_unused_fd_flags"],
+            Kind::Kretprobe,
+            &[(Accepts, Some(Kprobe))],
+            "accept requests of io_uring that get no descriptor",
+        )
+    },
     probe(
         "k_installed",
         &["fd_install"],
@@ -321,6 +331,36 @@ const PROBES: &[Probe] = &[
         &[(Accepts, Some(Kprobe))],
         "accept calls that begin",
     ),
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "k_ring_exit",
+            &["io_accept"],
+            Kind::Kretprobe,
+            &[(Accepts, Some(Kprobe))],
+            "accept requests of io_uring that end",
+        )
+    },
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "k_ring_enter",
+            &["io_accept"],
+            Kind::Kprobe,
+            &[(Accepts, Some(Kprobe))],
+            "accept requests of io_uring that begin",
+        )
+    },
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "ring_exit",
+            &["io_accept"],
+            Kind::Fexit,
+            &[(Accepts, Some(Fentry))],
+            "accept requests of io_uring that fail, and why",
+        )
+    },
     probe(
         "sys_accept_exit",
         &["__sys_accept4"],

@@ -35,10 +35,16 @@ struct Verdict {
 /// When this host cannot be observed at all.
 pub fn all() -> Result<Vec<u8>> {
     let facts = Facts::gather(&tracepoints(), &functions());
-    let request = Request { provider: ProviderArg::Auto, pid_filter: true, listeners: 0, cpus: 1 };
+    let request = Request {
+        provider: ProviderArg::Auto,
+        pid_filter: true,
+        listeners: 0,
+        cpus: 1,
+        max_listeners: None,
+    };
     let mut loaded = load(&plan(&facts, request)?, false)?;
     let mut lines = Vec::new();
-    for probe in PROBES {
+    for probe in probes() {
         let verdict = one(&mut loaded, probe, &facts)?;
         serde_json::to_writer(&mut lines, &verdict)?;
         lines.push(b'\n');

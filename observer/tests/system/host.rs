@@ -70,6 +70,7 @@ impl Host {
             Need::Nothing => None,
             Need::Root => root.clone(),
             Need::Kernel => kernel.clone(),
+            Need::Also(lacking) => kernel.clone().or_else(lacking),
             Need::Nginx => kernel.clone().or_else(|| nginx.clone()),
             Need::PollingNginx => kernel.clone().or_else(|| polling_nginx.clone()),
             Need::Cgroup => kernel.clone().or_else(|| cgroup.clone()),

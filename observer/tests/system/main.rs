@@ -10,6 +10,7 @@ mod compare;
 mod faults;
 mod filters;
 mod host;
+mod kinds;
 mod lifecycle;
 mod nginx;
 mod observer;
@@ -27,7 +28,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 use crate::observer::provider;
 
 /// What a test needs of the machine.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy)]
 enum Need {
     /// Nothing.
     Nothing,
@@ -41,6 +42,8 @@ enum Need {
     Cgroup,
     /// Root.
     Root,
+    /// The same as the kernel, and what this function finds no reason against.
+    Also(fn() -> Option<String>),
 }
 
 /// One test.
@@ -113,6 +116,7 @@ fn main() -> ExitCode {
         filters::tests(),
         output::tests(),
         faults::tests(),
+        kinds::tests(),
         nginx::tests(),
     ];
     let trials = tests.into_iter().flatten().map(|test| {

@@ -34,7 +34,7 @@ pub fn play() -> Option<ExitCode> {
         "noise" => noise(),
         "nap" => nap(),
         "without-btf" => without_btf(),
-        other => Err(anyhow::anyhow!("no role {other}")),
+        other => crate::kinds::play(other),
     };
     Some(match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -62,7 +62,12 @@ pub struct Actor {
 impl Actor {
     /// Starts one.
     pub fn start(role: &str) -> anyhow::Result<Self> {
-        let mut child = as_role(role)?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        Self::spawn(as_role(role)?)
+    }
+
+    /// Starts one with what the command has beside its role.
+    pub fn spawn(mut command: Command) -> anyhow::Result<Self> {
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
         let input = child.stdin.take().context("no standard input")?;
         let output = BufReader::new(child.stdout.take().context("no standard output")?);
         Ok(Self { child, input, output })
@@ -75,9 +80,15 @@ impl Actor {
 
     /// Reads the next line: a port.
     pub fn port(&mut self) -> anyhow::Result<u16> {
+        let line = self.line()?;
+        line.trim().parse().with_context(|| format!("not a port: {line:?}"))
+    }
+
+    /// Reads the next line.
+    pub fn line(&mut self) -> anyhow::Result<String> {
         let mut line = String::new();
         self.output.read_line(&mut line)?;
-        line.trim().parse().with_context(|| format!("not a port: {line:?}"))
+        Ok(line)
     }
 
     /// Lets it go on.
@@ -110,13 +121,15 @@ pub fn connect(port: u16) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn say(port: u16) -> anyhow::Result<()> {
+/// Says a port, or another number or text, in a line.
+pub fn say(port: impl std::fmt::Display) -> anyhow::Result<()> {
     let mut stdout = std::io::stdout().lock();
     writeln!(stdout, "{port}")?;
     Ok(stdout.flush()?)
 }
 
-fn wait_for_line() -> anyhow::Result<()> {
+/// Waits until it is told to go on.
+pub fn wait_for_line() -> anyhow::Result<()> {
     let mut line = String::new();
     if std::io::stdin().lock().read_line(&mut line)? == 0 {
         bail!("no more lines");
@@ -220,7 +233,7 @@ fn reopen() -> anyhow::Result<()> {
         drop(listener.accept()?);
         drop(client);
     }
-    say(100)?;
+    say(100_u16)?;
     wait_for_line()
 }
 

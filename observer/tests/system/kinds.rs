@@ -1,0 +1,43 @@
+//! Listeners of every kind: each is one listener, with the counts that its own server has.
+
+mod address;
+mod crowd;
+mod errors;
+mod fast_open;
+mod handed;
+mod mptcp;
+mod ring;
+mod server;
+
+use anyhow::bail;
+
+use crate::{Outcome, Test};
+
+pub fn tests() -> Vec<Test> {
+    [
+        address::tests(),
+        crowd::tests(),
+        errors::tests(),
+        fast_open::tests(),
+        handed::tests(),
+        mptcp::tests(),
+        ring::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
+}
+
+/// Plays a role of these tests.
+pub fn play(role: &str) -> Outcome {
+    match role {
+        "kinds-reopen" => crowd::reopen(),
+        "kinds-epoll-emfile" => errors::epoll(),
+        "kinds-ring-emfile" => errors::ring(),
+        "kinds-fast-open" => fast_open::serve_and_connect(),
+        "kinds-exec" => handed::before_exec(),
+        "kinds-inherited" => handed::inherited(),
+        "kinds-receive" => handed::receive(),
+        other => bail!("no role {other}"),
+    }
+}

@@ -1,0 +1,133 @@
+//! Many listeners: one after the other in the same memory, and more than there is room for.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    net::{Ipv4Addr, TcpStream},
+};
+
+use anyhow::{Context, ensure};
+use nix::sys::signal::Signal;
+use serde::{Deserialize, Serialize};
+
+use super::server::{inode, listen, listener};
+use crate::{
+    Need, Outcome, Test,
+    observer::{Observer, number},
+    role::{Actor, say, wait_for_line},
+};
+
+pub fn tests() -> Vec<Test> {
+    vec![
+        Test::new("kinds::a_sock_that_is_used_again_at_once", Need::Kernel, used_again),
+        Test::new("kinds::more_listeners_than_there_is_room_for", Need::Kernel, no_room),
+    ]
+}
+
+/// How often a listener is closed and another opened.
+const TIMES: u64 = 300;
+
+/// One of them.
+#[derive(Deserialize, Serialize)]
+struct Life {
+    inode: u64,
+    accepted: u64,
+    queued: u64,
+    /// Its sock, as the kernel disguises its address: the same word for the same address.
+    sock: String,
+}
+
+fn used_again() -> Outcome {
+    let mut actor = Actor::start("kinds-reopen")?;
+    let observer = Observer::json(&["--pid", &actor.pid().to_string()])?;
+    actor.next()?;
+    let lives: Vec<Life> = serde_json::from_str(&actor.line()?)?;
+    let report = observer.total()?;
+    let socks: BTreeSet<_> = lives.iter().map(|life| &life.sock).collect();
+    ensure!(socks.len() < lives.len() / 2, "{} socks of {} lives", socks.len(), lives.len());
+    for life in &lives {
+        let one = listener(&report, life.inode)?;
+        let shown = (number(&one["accepted"])?, number(&one["queued"])?);
+        ensure!(shown == (life.accepted, life.queued), "{shown:?} is wrong: {one}");
+        ensure!(one["closed"] == true, "{one}");
+    }
+    let shown = report["listeners"].as_array().map_or(0, Vec::len);
+    ensure!(shown == lives.len(), "{shown} listeners for {} lives", lives.len());
+    ensure!(report["audit"]["map_full"] == 0, "{}", report["audit"]);
+    Ok(())
+}
+
+/// The role: listeners one after the other, with connections that are accepted and others that are
+/// left in the queue.
+pub fn reopen() -> Outcome {
+    wait_for_line()?;
+    let mut lives = Vec::new();
+    for time in 0..TIMES {
+        let (socket, address) = listen((Ipv4Addr::LOCALHOST, 0).into(), None, |_| Ok(()))?;
+        let accepted = time % 3;
+        for _ in 0..accepted {
+            let client = TcpStream::connect(address)?;
+            drop(socket.accept()?);
+            socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO))?;
+        }
+        let left = (0..time % 2).map(|_| TcpStream::connect(address));
+        let _left = left.collect::<Result<Vec<_>, _>>()?;
+        let inode = inode(&socket)?;
+        lives.push(Life { inode, accepted, queued: accepted + time % 2, sock: sock(inode)? });
+    }
+    say(serde_json::to_string(&lives)?)?;
+    wait_for_line()
+}
+
+/// What /proc/net/tcp shows of a socket's sock: behind inode and count of references.
+fn sock(inode: u64) -> anyhow::Result<String> {
+    let text = fs::read_to_string("/proc/self/net/tcp")?;
+    let inode = inode.to_string();
+    let found = text.lines().find_map(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        (fields.get(9) == Some(&inode.as_str())).then(|| fields.get(11).copied()).flatten()
+    });
+    Ok(found.context("it is not in /proc/net/tcp")?.to_owned())
+}
+
+fn no_room() -> Outcome {
+    const ROOM: usize = 4;
+    const CONNECTIONS: u64 = 3;
+    let made = (0..ROOM * 2).map(|_| listen((Ipv4Addr::LOCALHOST, 0).into(), None, |_| Ok(())));
+    let sockets = made.collect::<anyhow::Result<Vec<_>>>()?;
+    let ports: Vec<_> =
+        sockets.iter().flat_map(|(_, at)| ["--port".to_owned(), at.port().to_string()]).collect();
+    let mut arguments = vec!["--max-listeners", "4"];
+    arguments.extend(ports.iter().map(String::as_str));
+    // One report, at the end.
+    let table = Observer::start(&[arguments.as_slice(), &["--duration", "1h"]].concat())?;
+    let observer = Observer::json(&arguments)?;
+    for (socket, address) in &sockets {
+        for _ in 0..CONNECTIONS {
+            let client = TcpStream::connect(address)?;
+            drop(socket.accept()?);
+            drop(client);
+        }
+    }
+    let report = observer.total()?;
+    let mut whole = 0;
+    for (socket, _) in &sockets {
+        let one = listener(&report, inode(socket)?)?;
+        match (number(&one["queued"])?, number(&one["accepted"])?) {
+            (CONNECTIONS, CONNECTIONS) => whole += 1,
+            (0, 0) => {}
+            other => anyhow::bail!("{other:?} is neither all nor nothing: {one}"),
+        }
+    }
+    // Another listener of this machine may have taken a place.
+    ensure!(whole <= ROOM, "{whole} listeners found room where there is room for {ROOM}");
+    let lacking = u64::try_from(sockets.len() - whole)?;
+    // Each connection finds none at least when it is queued and when it is accepted.
+    let full = number(&report["audit"]["map_full"])?;
+    ensure!(full >= lacking * CONNECTIONS * 2, "map_full {full} with {lacking} left out");
+    table.signal(Signal::SIGINT)?;
+    let ended = table.wait()?;
+    let said = ended.stdout.lines().filter(|line| line.contains("found no room in a kernel map"));
+    ensure!(said.count() == 1, "not said in one line: {}", ended.stdout);
+    Ok(())
+}
