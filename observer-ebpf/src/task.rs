@@ -84,7 +84,9 @@ pub(crate) unsafe fn in_syscall(task: Address, set: &Global<SyscallSet>) -> Opti
 pub(crate) unsafe fn is_still_awake(task: Address) -> bool {
     // SAFETY: the caller's promise about `task`, and the fields' types are as in the table.
     unsafe {
-        field::<u32>(task, &TASK_ON_QUEUE) != 0
+        // A byte since Linux 7.2 and an int before, whose low byte comes first where BPF is
+        // little-endian; the values are 0, 1 and 2.
+        field::<u8>(task, &TASK_ON_QUEUE) != 0
             && (TASK_DELAYED.load() == u32::MAX || field::<u8>(task, &TASK_DELAYED) == 0)
     }
 }
