@@ -251,7 +251,9 @@ fn histogram(queue: &QueueStats) -> Vec<Bucket> {
         .collect()
 }
 
-fn backlog(limit: Option<u64>, namespace: Option<&Namespace>) -> Backlog {
+/// The limits on the queues of a listener in this namespace.
+#[must_use]
+pub fn backlog(limit: Option<u64>, namespace: Option<&Namespace>) -> Backlog {
     let somaxconn = namespace.and_then(|namespace| namespace.somaxconn);
     Backlog {
         limit,
@@ -259,7 +261,8 @@ fn backlog(limit: Option<u64>, namespace: Option<&Namespace>) -> Backlog {
         tcp_max_syn_backlog: namespace.and_then(|namespace| namespace.tcp_max_syn_backlog),
         syncookies: namespace.and_then(|namespace| namespace.syncookies),
         abort_on_overflow: namespace.and_then(|namespace| namespace.abort_on_overflow),
-        clamped: limit.zip(somaxconn).map(|(limit, somaxconn)| limit >= somaxconn),
+        clamped: None,
+        at_somaxconn: limit.zip(somaxconn).map(|(limit, somaxconn)| limit >= somaxconn),
     }
 }
 

@@ -3,3 +3,4 @@
 pub mod build;
 pub mod counts;
 pub mod model;
+pub mod still;

@@ -230,6 +230,8 @@ pub enum Wait {
     Epoll,
     /// Through an epoll instance, with EPOLLEXCLUSIVE.
     EpollExclusive,
+    /// In accept itself. Only a still picture tells this: the next moment it may be another way.
+    Accept,
 }
 
 /// Wakeups, and what became of each: the outcomes add up to the total.
@@ -293,9 +295,14 @@ pub struct Backlog {
     pub syncookies: Option<u64>,
     /// `net.ipv4.tcp_abort_on_overflow` of its network namespace.
     pub abort_on_overflow: Option<u64>,
-    /// Whether somaxconn is what bounds the accept queue: the limit is at it, so that asking
-    /// `listen()` for more changes nothing.
+    /// Whether `listen()` was asked for more than the limit; `null` where what it was asked for is
+    /// not known. The kernel keeps the limit only: one that equals somaxconn may have been asked for
+    /// just so, and one below it may have been clamped before somaxconn was raised.
     pub clamped: Option<bool>,
+    /// Whether the limit is at somaxconn or above, so that `listen()` cannot raise it before
+    /// somaxconn is raised.
+    #[serde(default)]
+    pub at_somaxconn: Option<bool>,
 }
 
 /// How long connections waited between entering the accept queue and accept's return.

@@ -9,6 +9,7 @@ mod faults;
 mod filters;
 mod host;
 mod lifecycle;
+mod listeners;
 mod nginx;
 mod observer;
 mod output;
@@ -38,6 +39,8 @@ enum Need {
     Cgroup,
     /// Root.
     Root,
+    /// The same, and `ss` and `ip`.
+    Ss,
 }
 
 /// One test.
@@ -79,6 +82,7 @@ fn main() -> ExitCode {
         output::tests(),
         faults::tests(),
         nginx::tests(),
+        listeners::tests(),
     ];
     let trials = tests.into_iter().flatten().map(|test| {
         let lacking = host.lacks(test.need);
