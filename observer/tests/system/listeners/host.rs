@@ -19,7 +19,7 @@ use nix::{
     fcntl::{FcntlArg, FdFlag, fcntl},
     sched::{CloneFlags, setns, unshare},
     sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags},
-    unistd::{Uid, setuid},
+    unistd::{Gid, Uid, setgid, setgroups, setuid},
 };
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
@@ -156,6 +156,9 @@ pub fn play() -> anyhow::Result<()> {
     let (mut listeners, mut clients) = (Vec::new(), Vec::new());
     for spec in specs.split(',') {
         if let Some(uid) = spec.strip_prefix("uid=") {
+            // The group as well: who looks into a process needs both to be its own.
+            setgroups(&[])?;
+            setgid(Gid::from_raw(uid.parse()?))?;
             setuid(Uid::from_raw(uid.parse()?))?;
             // Who changes its user is hidden from that user otherwise.
             nix::sys::prctl::set_dumpable(true)?;
