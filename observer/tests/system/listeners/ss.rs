@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, process::Command};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use serde_json::Value;
 
 use super::host::ListenHost;
@@ -31,20 +31,44 @@ pub fn compare(seen: &Value, host: &ListenHost) -> anyhow::Result<usize> {
 
 /// The same as another user sees them.
 pub fn compare_as(uid: u32, seen: &Value, host: &ListenHost) -> anyhow::Result<usize> {
+    compare_rows(&rows(uid, host)?, seen, host)
+}
+
+/// What observer shows at a moment when nothing changes: where clients try again, a counter can move
+/// between two looks, so `ss` looks before and after.
+pub fn steady(host: &ListenHost) -> anyhow::Result<Value> {
+    for _ in 0..20 {
+        let before = rows(0, host)?;
+        let seen = host.observer(&[])?;
+        if before == rows(0, host)? {
+            compare_rows(&before, &seen, host)?;
+            return Ok(seen);
+        }
+    }
+    bail!("what ss shows changed at every look")
+}
+
+fn rows(uid: u32, host: &ListenHost) -> anyhow::Result<BTreeMap<u64, Row>> {
     let mut command = Command::new("ss");
     command.args(["-ltnpemOH"]);
-    let said = String::from_utf8(host.run(uid, command)?.stdout)?;
-    let theirs = said
+    String::from_utf8(host.run(uid, command)?.stdout)?
         .lines()
         .map(|line| parse(line).with_context(|| format!("cannot read ss: {line}")))
-        .collect::<anyhow::Result<BTreeMap<u64, Row>>>()?;
+        .collect()
+}
+
+fn compare_rows(
+    theirs: &BTreeMap<u64, Row>,
+    seen: &Value,
+    host: &ListenHost,
+) -> anyhow::Result<usize> {
     let listeners = seen["listeners"].as_array().context("listeners")?;
     let ours = listeners
         .iter()
         .filter(|one| one["netns"] == host.netns)
         .map(|one| of_observer(one).with_context(|| format!("cannot read {one}")))
         .collect::<anyhow::Result<BTreeMap<u64, Row>>>()?;
-    for (inode, row) in &theirs {
+    for (inode, row) in theirs {
         ensure!(ours.get(inode) == Some(row), "ss: {row:#?}\nobserver: {:#?}", ours.get(inode));
     }
     ensure!(ours.len() == theirs.len(), "{} rows, ss has {}", ours.len(), theirs.len());
