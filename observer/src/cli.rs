@@ -25,6 +25,8 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Show what listens now, who holds it and how full its queues are; needs no root
+    Listeners(ListenersArgs),
     /// Show what this kernel allows and which hooks would be used
     Doctor(DoctorArgs),
     /// Run real servers with each waiting strategy and show what each costs
@@ -87,6 +89,23 @@ pub struct WatchArgs {
     #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_listeners: Option<u32>,
     /// Say more: -v shows causes of errors, -vv the kernel programs' debug lines
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Options of `observer listeners`.
+#[derive(Args, Clone, Debug)]
+pub struct ListenersArgs {
+    /// Which listeners.
+    #[command(flatten)]
+    pub filters: FilterArgs,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Holder lines to show for each listener in the table
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub holders: usize,
+    /// Say more: -v shows causes of errors, and what was left out
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }

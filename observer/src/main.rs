@@ -10,6 +10,7 @@ mod doctor;
 mod fail;
 mod kernel;
 mod listener;
+mod listeners;
 mod logging;
 mod output;
 mod plan;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         None => cli.watch.verbose,
         Some(Command::Doctor(args)) => args.verbose,
         Some(Command::Demo(args)) => args.verbose,
+        Some(Command::Listeners(args)) => args.verbose,
         Some(_) => 0,
     };
     logging::set_up(verbose);
@@ -49,6 +51,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         None => watch::run(&cli.watch),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Demo(args)) => demo::run(args),
+        Some(Command::Listeners(args)) => listeners::run(&args),
         Some(Command::Workload(args)) => demo::workload::run(args).map(|()| ExitCode::SUCCESS),
         Some(Command::Verify) => print(&bpf::verify::all()?),
         Some(Command::Completions { shell }) => {

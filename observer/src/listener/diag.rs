@@ -8,7 +8,7 @@ use netlink_packet_core::{
 };
 use netlink_packet_sock_diag::{
     SockDiagMessage,
-    constants::{AF_INET, AF_INET6, IPPROTO_TCP},
+    constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN},
     inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, nlas::Nla},
 };
 use netlink_sys::{Socket as NetlinkSocket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
@@ -22,6 +22,14 @@ use procfs::{
 /// One socket in LISTEN.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Socket {
+    /// Whether it is an AF_INET6 socket; its address may be an IPv4 one all the same, mapped.
+    pub v6: bool,
+    /// Whether it takes IPv6 connections only; `None` for IPv4 and where the kernel does not tell.
+    pub v6only: Option<bool>,
+    /// Index of the interface that it is bound to, 0 for none; /proc has none.
+    pub interface: Option<u32>,
+    /// Who owns it.
+    pub uid: u32,
     /// Inode number of the socket; 0 for one that belongs to no file.
     pub inode: u64,
     /// The kernel's cookie. inet_diag makes it when asked; /proc has none.
@@ -38,6 +46,32 @@ pub struct Socket {
     pub drops: Option<u32>,
 }
 
+/// A connection request that waits for its final ACK (TCP_NEW_SYN_RECV).
+///
+/// inet_diag does not say which listener it belongs to, but it has that listener's family and
+/// interface (`inet_reqsk_alloc`, `inet_request_bound_dev_if`) beside the address that the client
+/// sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Request {
+    /// Whether its listener is an AF_INET6 socket.
+    pub v6: bool,
+    /// The address that the client wants; an IPv4 one where its listener is of both families.
+    pub address: IpAddr,
+    /// The port that the client wants.
+    pub port: u16,
+    /// Index of the interface, where the listener is bound to one or the address is link-local.
+    pub interface: u32,
+}
+
+/// What listens in a network namespace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Listening {
+    /// Sockets in LISTEN.
+    pub sockets: Vec<Socket>,
+    /// Requests in their SYN queues; `None` where the kernel does not tell.
+    pub requests: Option<Vec<Request>>,
+}
+
 /// The kernel fills at most 32 KiB of one datagram of a dump (`netlink_dump`).
 const RECEIVE_BUFFER: usize = 64 * 1024;
 
@@ -50,9 +84,23 @@ const RECEIVE_BUFFER: usize = 64 * 1024;
 ///
 /// When neither inet_diag nor /proc shows them.
 pub fn listening_sockets() -> Result<Vec<Socket>> {
-    by_diag().or_else(|error| {
+    look(StateFlags::LISTEN).map(|listening| listening.sockets)
+}
+
+/// The same, with the requests in their SYN queues. This walks the table of all connections
+/// (`inet_diag_dump_icsk`), which takes the longer the more there are.
+///
+/// # Errors
+///
+/// When neither inet_diag nor /proc shows them.
+pub fn listening_with_requests() -> Result<Listening> {
+    look(StateFlags::LISTEN | StateFlags::SYN_RECV)
+}
+
+fn look(states: StateFlags) -> Result<Listening> {
+    by_diag(&states).or_else(|error| {
         log::debug!("no inet_diag, /proc instead: {error:#}");
-        by_proc()
+        by_proc().map(|sockets| Listening { sockets, requests: None })
     })
 }
 
@@ -61,7 +109,7 @@ fn by_proc() -> Result<Vec<Socket>> {
     let root = format!("/proc/self/task/{}", gettid());
     let thread = Process::new_with_root(root.into()).context("cannot look into /proc")?;
     let mut sockets = Vec::new();
-    for name in ["net/tcp", "net/tcp6"] {
+    for (name, v6) in [("net/tcp", false), ("net/tcp6", true)] {
         let TcpNetEntries(entries) = match thread.read_si(name) {
             Ok(entries) => entries,
             // There is no tcp6 on a kernel without IPv6.
@@ -70,6 +118,10 @@ fn by_proc() -> Result<Vec<Socket>> {
         };
         let listening = entries.into_iter().filter(|entry| entry.state == TcpState::Listen);
         sockets.extend(listening.map(|entry| Socket {
+            v6,
+            v6only: None,
+            interface: None,
+            uid: entry.uid,
             inode: entry.inode,
             cookie: None,
             address: entry.local_address.ip(),
@@ -82,17 +134,17 @@ fn by_proc() -> Result<Vec<Socket>> {
     Ok(sockets)
 }
 
-fn by_diag() -> Result<Vec<Socket>> {
-    let mut sockets = Vec::new();
-    dump(AF_INET, SocketId::new_v4(), &mut sockets)?;
+fn by_diag(states: &StateFlags) -> Result<Listening> {
+    let mut found = Listening { sockets: Vec::new(), requests: Some(Vec::new()) };
+    dump(AF_INET, SocketId::new_v4(), states, &mut found)?;
     // A kernel without IPv6 answers an IPv6 dump with ENOENT: there are none, then.
-    if let Err(error) = dump(AF_INET6, SocketId::new_v6(), &mut sockets) {
+    if let Err(error) = dump(AF_INET6, SocketId::new_v6(), states, &mut found) {
         log::debug!("no IPv6 listeners: {error:#}");
     }
-    Ok(sockets)
+    Ok(found)
 }
 
-fn dump(family: u8, socket_id: SocketId, sockets: &mut Vec<Socket>) -> Result<()> {
+fn dump(family: u8, socket_id: SocketId, states: &StateFlags, found: &mut Listening) -> Result<()> {
     let mut netlink = NetlinkSocket::new(NETLINK_SOCK_DIAG).context("cannot open inet_diag")?;
     netlink.bind_auto().context("cannot bind inet_diag")?;
     netlink.connect(&SocketAddr::new(0, 0)).context("cannot reach inet_diag")?;
@@ -102,7 +154,7 @@ fn dump(family: u8, socket_id: SocketId, sockets: &mut Vec<Socket>) -> Result<()
         family,
         protocol: IPPROTO_TCP,
         extensions: ExtensionFlags::SKMEMINFO,
-        states: StateFlags::LISTEN,
+        states: states.clone(),
         socket_id,
     };
     let mut message =
@@ -122,7 +174,7 @@ fn dump(family: u8, socket_id: SocketId, sockets: &mut Vec<Socket>) -> Result<()
             let length = usize::try_from(message.header.length)?;
             match message.payload {
                 NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                    sockets.push(socket(&response));
+                    found.add(&response);
                 }
                 NetlinkPayload::Done(_) => return Ok(()),
                 NetlinkPayload::Error(error) => {
@@ -140,13 +192,43 @@ fn dump(family: u8, socket_id: SocketId, sockets: &mut Vec<Socket>) -> Result<()
     }
 }
 
+impl Listening {
+    fn add(&mut self, response: &InetResponse) {
+        if response.header.state == TCP_LISTEN {
+            self.sockets.push(socket(response));
+            return;
+        }
+        // A child that Fast Open made before its handshake ended is in SYN_RECV too, but in the
+        // accept queue and not in the SYN queue. It is a whole socket and tells of its memory,
+        // which a request does not (`inet_req_diag_fill`).
+        let is_request = !response.nlas.iter().any(|one| matches!(one, Nla::MemInfo(_)));
+        if let Some(requests) = self.requests.as_mut().filter(|_| is_request) {
+            let id = &response.header.socket_id;
+            requests.push(Request {
+                v6: response.header.family == AF_INET6,
+                address: id.source_address.to_canonical(),
+                port: id.source_port,
+                interface: id.interface_id,
+            });
+        }
+    }
+}
+
 fn socket(response: &InetResponse) -> Socket {
     let header = &response.header;
     let drops = response.nlas.iter().find_map(|attribute| match attribute {
         Nla::MemInfo(memory) => Some(memory.drops),
         _ => None,
     });
+    let v6only = response.nlas.iter().find_map(|attribute| match attribute {
+        Nla::SkV6Only(only) => Some(*only),
+        _ => None,
+    });
     Socket {
+        v6: header.family == AF_INET6,
+        v6only,
+        interface: Some(header.socket_id.interface_id),
+        uid: header.uid,
         inode: u64::from(header.inode),
         cookie: Some(u64::from_ne_bytes(header.socket_id.cookie)),
         address: header.socket_id.source_address,

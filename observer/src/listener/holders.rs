@@ -5,7 +5,10 @@ use std::{
     fs,
 };
 
-use procfs::process::{FDTarget, Process, all_processes};
+use procfs::{
+    ProcError,
+    process::{FDInfo, FDTarget, Process, StatFlags, all_processes},
+};
 
 use crate::report::model::{Holder, Wait};
 
@@ -27,22 +30,57 @@ pub type Holdings = HashMap<u64, Vec<Holding>>;
 /// Looks through every process that this one may look into for descriptors of `listeners`.
 #[must_use]
 pub fn scan(listeners: &HashSet<u64>) -> Holdings {
-    let mut holdings = Holdings::new();
-    if listeners.is_empty() {
-        return holdings;
-    }
-    for process in all_processes().into_iter().flatten().flatten() {
-        scan_process(&process, listeners, &mut holdings);
-    }
-    for holders in holdings.values_mut() {
-        holders.sort_by(|one, other| one.holder.cmp(&other.holder));
-    }
-    holdings
+    scan_and_tell(listeners).holdings
 }
 
-fn scan_process(process: &Process, listeners: &HashSet<u64>, holdings: &mut Holdings) {
+/// What a look through every process came to.
+#[derive(Clone, Debug, Default)]
+pub struct Scan {
+    /// The holders that were found.
+    pub holdings: Holdings,
+    /// How many processes did not let this one look.
+    pub refused: usize,
+}
+
+/// The same, telling what could not be looked into.
+#[must_use]
+pub fn scan_and_tell(listeners: &HashSet<u64>) -> Scan {
+    let mut scan = Scan::default();
+    if listeners.is_empty() {
+        return scan;
+    }
+    for process in all_processes().into_iter().flatten().flatten() {
+        match process.fd() {
+            Ok(descriptors) => {
+                let descriptors = descriptors.flatten();
+                scan_process(&process, descriptors, listeners, &mut scan.holdings);
+            }
+            Err(ProcError::PermissionDenied(_)) if !is_kernel_thread(&process) => scan.refused += 1,
+            Err(_) => {}
+        }
+    }
+    for holders in scan.holdings.values_mut() {
+        holders.sort_by(|one, other| one.holder.cmp(&other.holder));
+    }
+    scan
+}
+
+/// Kernel threads have no descriptors.
+fn is_kernel_thread(process: &Process) -> bool {
+    process
+        .stat()
+        .and_then(|stat| stat.flags())
+        .is_ok_and(|flags| flags.contains(StatFlags::PF_KTHREAD))
+}
+
+fn scan_process(
+    process: &Process,
+    descriptors: impl Iterator<Item = FDInfo>,
+    listeners: &HashSet<u64>,
+    holdings: &mut Holdings,
+) {
     let (mut held, mut epolls) = (Vec::new(), Vec::new());
-    for descriptor in process.fd().into_iter().flatten().flatten() {
+    for descriptor in descriptors {
         match descriptor.target {
             FDTarget::Socket(inode) if listeners.contains(&inode) => {
                 held.push((descriptor.fd, inode));

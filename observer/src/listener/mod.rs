@@ -4,5 +4,7 @@ pub mod descendants;
 pub mod diag;
 pub mod holders;
 pub mod namespaces;
+pub mod options;
+pub mod requests;
 pub mod select;
 pub mod waiters;

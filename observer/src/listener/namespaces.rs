@@ -12,7 +12,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow};
 use nix::sched::{CloneFlags, setns};
 
-use crate::listener::diag::{self, Socket};
+use crate::listener::diag::{self, Listening, Request, Socket};
 
 /// The kernel's TcpExt counters that the audit compares with.
 pub const COUNTERS: &[&str] =
@@ -23,6 +23,8 @@ pub const COUNTERS: &[&str] =
 pub struct Namespace {
     /// TCP sockets that listen.
     pub sockets: Vec<Socket>,
+    /// Requests in their SYN queues; `None` where nobody asked or the kernel does not tell.
+    pub requests: Option<Vec<Request>>,
     /// TcpExt counters by the kernel's name.
     pub counters: BTreeMap<String, u64>,
     /// `net.core.somaxconn`.
@@ -39,16 +41,41 @@ pub struct Namespace {
 /// could not be entered are left out: without CAP_SYS_ADMIN that is all but the own one.
 #[must_use]
 pub fn look_at_all() -> BTreeMap<u64, Namespace> {
+    look_at_each(look).seen
+}
+
+/// The namespaces that were looked at, and those that were not.
+#[derive(Clone, Debug, Default)]
+pub struct Looks {
+    /// What was seen, by inode number.
+    pub seen: BTreeMap<u64, Namespace>,
+    /// Inode numbers of those that could not be entered or read.
+    pub left_out: Vec<u64>,
+}
+
+/// The same, with the requests in SYN queues and without the counters, telling what is left out.
+#[must_use]
+pub fn look_with_requests() -> Looks {
+    look_at_each(|| {
+        let Listening { sockets, requests } = diag::listening_with_requests()?;
+        Ok(Namespace { sockets, requests, ..settings() })
+    })
+}
+
+fn look_at_each(look: fn() -> Result<Namespace>) -> Looks {
     let own = inode_of("/proc/thread-self/ns/net");
-    let mut seen = BTreeMap::new();
+    let mut looks = Looks::default();
     for (inode, path) in find() {
         let namespace = if Some(inode) == own { look() } else { from_inside(path, look) };
         match namespace {
-            Ok(namespace) => drop(seen.insert(inode, namespace)),
-            Err(error) => log::debug!("network namespace {inode} is left out: {error:#}"),
+            Ok(namespace) => drop(looks.seen.insert(inode, namespace)),
+            Err(error) => {
+                log::debug!("network namespace {inode} is left out: {error:#}");
+                looks.left_out.push(inode);
+            }
         }
     }
-    seen
+    looks
 }
 
 /// The TcpExt counters of these network namespaces, read anew; those that cannot be entered any more
@@ -106,20 +133,28 @@ fn from_inside<T: Send + 'static>(
 
 /// Looks at the namespace that this thread is in.
 fn look() -> Result<Namespace> {
+    Ok(Namespace {
+        sockets: diag::listening_sockets()?,
+        counters: tcp_ext().unwrap_or_default(),
+        ..settings()
+    })
+}
+
+/// The limits of the namespace that this thread is in.
+fn settings() -> Namespace {
     // /proc/sys/net shows the namespace of whoever opens it, and so does thread-self/net.
     let setting = |path: &str| {
         fs::read_to_string(format!("/proc/sys/net/{path}"))
             .ok()
             .and_then(|text| text.trim().parse().ok())
     };
-    Ok(Namespace {
-        sockets: diag::listening_sockets()?,
-        counters: tcp_ext().unwrap_or_default(),
+    Namespace {
         somaxconn: setting("core/somaxconn"),
         tcp_max_syn_backlog: setting("ipv4/tcp_max_syn_backlog"),
         syncookies: setting("ipv4/tcp_syncookies"),
         abort_on_overflow: setting("ipv4/tcp_abort_on_overflow"),
-    })
+        ..Namespace::default()
+    }
 }
 
 fn tcp_ext() -> io::Result<BTreeMap<String, u64>> {

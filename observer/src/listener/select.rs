@@ -81,6 +81,12 @@ impl Selection {
         self.wants_port(port) && (!self.asks_for_processes() || self.chosen.contains(&listener))
     }
 
+    /// Whether a listener that processes hold is chosen, whatever its port.
+    #[must_use]
+    pub fn contains_held(&self, listener: u64) -> bool {
+        !self.asks_for_processes() || self.chosen.contains(&listener)
+    }
+
     fn process_passes(
         &self,
         candidate: Candidate<'_>,

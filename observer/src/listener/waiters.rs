@@ -1,6 +1,9 @@
 //! What tasks wait in at this moment, by `/proc/PID/task/TID/syscall`.
 
-use std::{collections::BTreeMap, fs};
+use std::{
+    collections::{BTreeMap, HashSet},
+    fs,
+};
 
 use crate::{
     bpf::load::{is_accept_syscall, is_epoll_syscall, is_wait_syscall},
@@ -75,6 +78,18 @@ fn find_those(holdings: &[Holding], in_epoll_too: bool) -> Vec<Waiter> {
         }
     }
     waiters
+}
+
+/// The descriptors on which tasks of a process are in accept right now.
+#[must_use]
+pub fn accepting(pid: u32) -> HashSet<i32> {
+    let calls = threads(pid).into_iter().filter_map(|tid| {
+        parse(&fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).ok()?)
+    });
+    calls
+        .filter(|asleep| is_accept_syscall(asleep.number))
+        .filter_map(|asleep| i32::try_from(asleep.argument).ok())
+        .collect()
 }
 
 fn threads(pid: u32) -> Vec<u32> {

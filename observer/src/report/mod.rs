@@ -6,5 +6,6 @@ pub mod counts;
 pub mod drops;
 pub mod model;
 mod place;
-mod queues;
+pub mod queues;
+pub mod still;
 pub mod waits;

@@ -226,6 +226,8 @@ pub enum Wait {
     Epoll,
     /// Through an epoll instance, with EPOLLEXCLUSIVE.
     EpollExclusive,
+    /// In accept itself. Only a still picture tells this: the next moment it may be another way.
+    Accept,
 }
 
 /// Wakeups, and what became of each: the outcomes add up to the total.
@@ -308,6 +310,10 @@ pub struct Backlog {
     /// Whether somaxconn was raised since, which takes another `listen()` to have an effect.
     #[serde(default)]
     pub outdated: Option<bool>,
+    /// Whether the limit is at somaxconn or above, so that `listen()` cannot raise it before
+    /// somaxconn is raised.
+    #[serde(default)]
+    pub at_somaxconn: Option<bool>,
 }
 
 /// How long connections waited between entering the accept queue and accept's return.

@@ -50,7 +50,8 @@ fn histogram(queue: &QueueStats) -> Vec<Bucket> {
 
 /// The limits, by what the program asked for and what its namespace allows now and allowed when the
 /// window began.
-pub(super) fn backlog(
+#[must_use]
+pub fn backlog(
     limit: Option<u64>,
     asked: Option<u64>,
     now: Option<&Namespace>,
@@ -72,6 +73,7 @@ pub(super) fn backlog(
         abort_on_overflow: now.and_then(|namespace| namespace.abort_on_overflow),
         asked,
         clamped,
+        at_somaxconn: limit.zip(somaxconn).map(|(limit, somaxconn)| limit >= somaxconn),
         outdated: clamped
             .zip(limit.zip(somaxconn))
             .map(|(clamped, (limit, somaxconn))| clamped && somaxconn > limit),

@@ -17,6 +17,7 @@ mod legend;
 mod live;
 mod notes;
 mod rows;
+pub mod still;
 #[cfg(test)]
 mod tests;
 mod words;

@@ -16,6 +16,7 @@ pub struct Host {
     nginx: Option<String>,
     polling_nginx: Option<String>,
     cgroup: Option<String>,
+    ss: Option<String>,
 }
 
 /// Whoever names a provider expects that it can be had: this fails where it cannot, and the tests
@@ -59,18 +60,22 @@ pub fn look() -> Host {
     .then(|| "nginx is not installed".to_owned());
     let polling_nginx = nginx::polling().err().map(|error| format!("{error:#}"));
     let cgroup = cgroup_root().is_none().then(|| "no cgroup hierarchy to write to".to_owned());
-    Host { root, kernel, nginx, polling_nginx, cgroup }
+    let answers =
+        |name| Command::new(name).arg("-V").output().is_ok_and(|out| out.status.success());
+    let ss = (!(answers("ss") && answers("ip"))).then(|| "ss and ip are not installed".to_owned());
+    Host { root, kernel, nginx, polling_nginx, cgroup, ss }
 }
 
 impl Host {
     /// Why a test with this need cannot run here.
     pub fn lacks(&self, need: Need) -> Option<String> {
-        let Self { root, kernel, nginx, polling_nginx, cgroup } = self;
+        let Self { root, kernel, nginx, polling_nginx, cgroup, ss } = self;
         match need {
             Need::Nothing => None,
             Need::Root => root.clone(),
             Need::Kernel => kernel.clone(),
             Need::Also(lacking) => kernel.clone().or_else(lacking),
+            Need::Ss => root.clone().or_else(|| ss.clone()),
             Need::Nginx => kernel.clone().or_else(|| nginx.clone()),
             Need::PollingNginx => kernel.clone().or_else(|| polling_nginx.clone()),
             Need::Cgroup => kernel.clone().or_else(|| cgroup.clone()),

@@ -12,6 +12,7 @@ mod filters;
 mod host;
 mod kinds;
 mod lifecycle;
+mod listeners;
 mod nginx;
 mod observer;
 mod output;
@@ -44,6 +45,8 @@ enum Need {
     Root,
     /// The same as the kernel, and what this function finds no reason against.
     Also(fn() -> Option<String>),
+    /// The same, and `ss` and `ip`.
+    Ss,
 }
 
 /// One test.
@@ -118,6 +121,7 @@ fn main() -> ExitCode {
         faults::tests(),
         kinds::tests(),
         nginx::tests(),
+        listeners::tests(),
     ];
     let trials = tests.into_iter().flatten().map(|test| {
         let lacking = host.lacks(test.need);

@@ -22,7 +22,7 @@ pub fn tests() -> Vec<Test> {
             Need::Kernel,
             depth_and_limit,
         ),
-        Test::new("queues::a_backlog_beyond_somaxconn_is_clamped", Need::Kernel, clamped),
+        Test::new("queues::a_backlog_beyond_somaxconn_is_at_it", Need::Kernel, clamped),
         Test::new("queues::overflows_reach_drops_and_the_audit", Need::Kernel, overflow),
     ]
 }
@@ -79,7 +79,7 @@ fn depth_and_limit() -> Outcome {
     let buckets = queue["histogram"].as_array().context("histogram")?;
     let filled: Vec<_> = buckets.iter().filter(|one| one["count"] != 0).collect();
     ensure!(filled.len() == 2 && filled[0]["le"] == 2 && filled[1]["le"] == 4, "{buckets:?}");
-    ensure!(one["backlog"]["clamped"] == false, "{}", one["backlog"]);
+    ensure!(one["backlog"]["at_somaxconn"] == false, "{}", one["backlog"]);
     let told = depth_and_limit_of(&listener)?;
     ensure!(told == (4, 7), "the kernel says {told:?}");
     drop((before, during));
@@ -93,7 +93,7 @@ fn clamped() -> Outcome {
     let somaxconn: u64 = std::fs::read_to_string("/proc/sys/net/core/somaxconn")?.trim().parse()?;
     let backlog = &one["backlog"];
     ensure!(number(&backlog["limit"])? == somaxconn, "{backlog}");
-    ensure!(backlog["somaxconn"] == somaxconn && backlog["clamped"] == true, "{backlog}");
+    ensure!(backlog["somaxconn"] == somaxconn && backlog["at_somaxconn"] == true, "{backlog}");
     for (name, file) in [
         ("tcp_max_syn_backlog", "tcp_max_syn_backlog"),
         ("syncookies", "tcp_syncookies"),

@@ -27,6 +27,7 @@ pub fn play() -> Option<ExitCode> {
     let result = match role.as_str() {
         "listen" => listen(),
         "listen-late" => listen_late(),
+        "listeners" => crate::listeners::play(),
         "child-listens" => child_listens(),
         "no-descriptors" => no_descriptors(),
         "reopen" => reopen(),

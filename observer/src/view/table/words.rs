@@ -4,11 +4,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::cell::Cell;
 use crate::cli::FilterArgs;
-use crate::report::model::{Family, Listener, Wait, Worker};
+use crate::report::model::{Family, Holder, Listener, Wait, Worker};
 use crate::view::text;
 
 /// The sentence for a report without any listener.
 pub fn empty(filters: &FilterArgs) -> String {
+    empty_of(filters, "in this window")
+}
+
+/// The same, saying when.
+pub(super) fn empty_of(filters: &FilterArgs, when: &str) -> String {
     let FilterArgs { pid, port, comm, cgroup } = filters;
     let flags: Vec<String> = [
         pid.iter().map(|pid| format!("--pid {pid}")).collect::<Vec<_>>(),
@@ -18,21 +23,26 @@ pub fn empty(filters: &FilterArgs) -> String {
     ]
     .concat();
     if flags.is_empty() {
-        return "no TCP listener was found in this window".to_owned();
+        return format!("no TCP listener was found {when}");
     }
-    text::clean(&format!("no listener matched {} in this window", flags.join(" ")))
+    text::clean(&format!("no listener matched {} {when}", flags.join(" ")))
 }
 
 /// `127.0.0.1:8080`, `[::1]:8080`, `*:8080` for every IPv4 address. Every IPv6 address stays
 /// `[::]:8080`, because a host can have both on one port.
 pub(super) fn address(listener: &Listener) -> Cell {
-    let host = match listener.family {
-        Family::Ipv4 if listener.address == "0.0.0.0" => "*".to_owned(),
-        Family::Ipv4 => listener.address.clone(),
-        Family::Ipv6 => format!("[{}]", listener.address),
-    };
     let closed = if listener.closed { " closed" } else { "" };
-    Cell::blank().or(&host, &format!(":{}{closed}", listener.port))
+    address_of(listener.family, &listener.address, listener.port, closed)
+}
+
+/// The same of its parts.
+pub(super) fn address_of(family: Family, address: &str, port: u16, after: &str) -> Cell {
+    let host = match family {
+        Family::Ipv4 if address == "0.0.0.0" => "*".to_owned(),
+        Family::Ipv4 => address.to_owned(),
+        Family::Ipv6 => format!("[{address}]"),
+    };
+    Cell::blank().or(&host, &format!(":{port}{after}"))
 }
 
 /// Address and port in a sentence.
@@ -44,8 +54,13 @@ pub(super) fn plain_address(listener: &Listener) -> String {
 /// Who holds a listener and how they wait for it: `nginx ×8 epoll`, shorter where there is less
 /// room. How they wait is what the reader needs to explain a herd, so the names give way to it.
 pub(super) fn held_by(listener: &Listener) -> Cell {
+    held_by_these(&listener.holders, listener.reuseport == Some(true))
+}
+
+/// The same of its parts.
+pub(super) fn held_by_these(holders: &[Holder], reuseport: bool) -> Cell {
     let mut pids: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
-    for holder in &listener.holders {
+    for holder in holders {
         pids.entry(&holder.comm).or_default().insert(holder.pid);
     }
     let mut names: Vec<(&str, usize)> =
@@ -59,8 +74,8 @@ pub(super) fn held_by(listener: &Listener) -> Cell {
     };
     let all: Vec<String> = names.iter().map(times).collect();
     let more = if others.is_empty() { String::new() } else { format!(" +{}", others.len()) };
-    let (wait, short_wait) = waits(listener);
-    let reuseport = if listener.reuseport == Some(true) { ", reuseport" } else { "" };
+    let (wait, short_wait) = waits(holders);
+    let reuseport = if reuseport { ", reuseport" } else { "" };
     Cell::text(&format!("{}{wait}{reuseport}", all.join(", ")))
         .or(&format!("{}{more}{wait}{reuseport}", times(first)), "")
         .or(&format!("{}{more}{wait}", times(first)), "")
@@ -69,13 +84,24 @@ pub(super) fn held_by(listener: &Listener) -> Cell {
 }
 
 /// How the holders wait, in full and short; nothing where `/proc` does not tell.
-fn waits(listener: &Listener) -> (&'static str, &'static str) {
-    let any = |wait| listener.holders.iter().any(|holder| holder.wait == Some(wait));
+fn waits(holders: &[Holder]) -> (&'static str, &'static str) {
+    let any = |wait| holders.iter().any(|holder| holder.wait == Some(wait));
     match (any(Wait::Epoll), any(Wait::EpollExclusive)) {
         (true, true) => (" epoll and epoll-exclusive", " mixed"),
         (true, false) => (" epoll", " epoll"),
         (false, true) => (" epoll-exclusive", " exclusive"),
+        (false, false) if any(Wait::Accept) => (" accept", " accept"),
         (false, false) => ("", ""),
+    }
+}
+
+/// How one holder waits, after a blank; nothing where it is not known.
+pub(super) fn wait(wait: Option<Wait>) -> &'static str {
+    match wait {
+        Some(Wait::Epoll) => " epoll",
+        Some(Wait::EpollExclusive) => " epoll-exclusive",
+        Some(Wait::Accept) => " accept",
+        None => "",
     }
 }
 
@@ -89,7 +115,6 @@ pub(super) fn worker(worker: &Worker) -> Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::model::Holder;
     use crate::view::table::fixtures;
 
     fn shown(cell: &Cell, width: usize) -> String {

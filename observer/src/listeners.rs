@@ -1,0 +1,118 @@
+//! `observer listeners`: what listens now, without any kernel program.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use nix::sys::utsname::uname;
+
+use crate::{
+    cli::{Format, ListenersArgs},
+    fail::Failure,
+    kernel::facts::online_cpus,
+    listener::{
+        descendants,
+        holders::{self, Holdings},
+        namespaces,
+        options::{self, Options},
+        select::Selection,
+        waiters,
+    },
+    report::{
+        model::{Host, Wait},
+        still::{self, LeftOut, Seen, Still},
+    },
+    view::{
+        table::still::{StillOptions, render},
+        terminal::Screen,
+    },
+};
+
+/// Looks once and prints what was seen.
+///
+/// # Errors
+///
+/// When a named process is not there, the own namespace cannot be read, or nothing can be printed.
+pub fn run(args: &ListenersArgs) -> Result<ExitCode> {
+    let pids = &args.filters.pid;
+    if let Some(pid) = pids.iter().find(|pid| holders::comm(**pid).is_none()) {
+        return Err(Failure::failed(format!(
+            "there is no process {pid}; look it up with pgrep or ss -ltnp"
+        ))
+        .into());
+    }
+    let still = look(args)?;
+    let text = match args.format {
+        Format::Json => serde_json::to_string(&still)? + "\n",
+        Format::Table => {
+            let screen = Screen::of_stdout();
+            render(&still, &StillOptions::new(&screen, args.holders, &args.filters))
+        }
+    };
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn look(args: &ListenersArgs) -> Result<Still> {
+    let looks = namespaces::look_with_requests();
+    if looks.seen.is_empty() {
+        return Err(Failure::not_possible(
+            "no network namespace could be read, not even the own one; \
+             mount /proc, or see -v for the cause",
+        )
+        .into());
+    }
+    let mut selection = Selection::new(args.filters.clone());
+    let sockets = || looks.seen.values().flat_map(|namespace| &namespace.sockets);
+    let wanted = sockets().filter(|one| selection.wants_port(one.port) && one.inode != 0);
+    let inodes: HashSet<u64> = wanted.map(|one| one.inode).collect();
+    let holders::Scan { mut holdings, refused } = holders::scan_and_tell(&inodes);
+    let tree = if args.filters.pid.is_empty() {
+        HashSet::new()
+    } else {
+        descendants::of(&args.filters.pid)
+    };
+    selection.update(&holdings, &tree);
+    holdings.retain(|inode, _| selection.contains_held(*inode));
+    mark_accepting(&mut holdings);
+    let left_out = LeftOut {
+        netns: looks.left_out.clone(),
+        processes: refused,
+        // The first process is there for everybody, unless others' processes are hidden.
+        hidden_processes: !Path::new("/proc/1").exists(),
+    };
+    let options: HashMap<u64, Options> =
+        holdings.iter().map(|(inode, held)| (*inode, options::ask(*inode, held))).collect();
+    let seen =
+        Seen { host: host(), looks: &looks, holdings: &holdings, options: &options, left_out };
+    Ok(still::take(seen, |socket| selection.contains(socket.inode, socket.port)))
+}
+
+/// How those wait that do not do it through epoll: one look at the threads of each process.
+fn mark_accepting(holdings: &mut Holdings) {
+    let mut accepting = HashMap::<u32, HashSet<i32>>::new();
+    for holding in holdings.values_mut().flatten().filter(|one| one.holder.wait.is_none()) {
+        let pid = holding.holder.pid;
+        let calls = accepting.entry(pid).or_insert_with(|| waiters::accepting(pid));
+        if calls.contains(&holding.holder.fd) {
+            holding.holder.wait = Some(Wait::Accept);
+        }
+    }
+}
+
+fn host() -> Host {
+    let name = uname();
+    let of = |text: Option<&std::ffi::OsStr>| {
+        text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    let release = of(name.as_ref().ok().map(nix::sys::utsname::UtsName::release));
+    let machine = of(name.as_ref().ok().map(nix::sys::utsname::UtsName::machine));
+    Host { kernel: release, arch: machine, cpus: online_cpus() }
+}
