@@ -105,12 +105,23 @@ fn k_put_unused(ctx: ProbeContext) -> i32 {
 /// descriptor, it ends here. It never blocks.
 #[kretprobe]
 fn k_no_descriptor(ctx: RetProbeContext) -> i32 {
+    k_no_descriptor_body(&ctx)
+}
+
+#[inline(always)]
+fn k_no_descriptor_body(ctx: &RetProbeContext) -> i32 {
     // An int: the upper half of the register is not part of it.
     let result = ctx.ret::<i32>();
     if result < 0 {
-        ends_early(&ctx, result.unsigned_abs());
+        ends_early(ctx, result.unsigned_abs());
     }
     0
+}
+
+/// The same for accept in kernels where neither of the two calls the other (6.18).
+#[kretprobe]
+fn k_no_descriptor_either(ctx: RetProbeContext) -> i32 {
+    k_no_descriptor_body(&ctx)
 }
 
 #[inline(always)]

@@ -291,6 +291,16 @@ pub const PROBES: &[Probe] = &[
         &[(Accepts, Some(Kprobe))],
         "accept calls that get no descriptor",
     ),
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "k_no_descriptor_either",
+            &["get_unused_fd_flags"],
+            Kind::Kretprobe,
+            &[(Accepts, Some(Kprobe))],
+            "the same where accept does not come by the function above",
+        )
+    },
     probe(
         "k_installed",
         &["fd_install"],

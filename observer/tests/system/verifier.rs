@@ -36,6 +36,7 @@ const PROGRAMS: &[&str] = &[
     "k_hashdance_exit",
     "k_installed",
     "k_no_descriptor",
+    "k_no_descriptor_either",
     "k_put_unused",
     "k_queue_add",
     "k_queue_enter",
