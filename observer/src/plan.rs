@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(scans(ProviderArg::Fentry, Provider::Fentry), 0);
         facts.functions.insert("ep_done_scan");
         let plan = plan(&facts, REQUEST).expect("a plan");
-        let programs = plan.signals[3].1[0].probes.iter().map(|(probe, _)| probe.program);
+        let programs = plan.signals[4].1[0].probes.iter().map(|(probe, _)| probe.program);
         let scans: Vec<_> = programs.filter(|name| name.contains("scan")).collect();
         assert_eq!(scans, ["scan_exit", "scan_enter"]);
     }

@@ -11,6 +11,8 @@ mod server;
 
 use anyhow::bail;
 
+pub use fast_open::loopback_up;
+
 use crate::{Outcome, Test};
 
 pub fn tests() -> Vec<Test> {

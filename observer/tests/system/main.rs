@@ -16,10 +16,12 @@ mod listeners;
 mod nginx;
 mod observer;
 mod output;
+mod overflow;
 mod queues;
 mod role;
 mod truth;
 mod verifier;
+mod waits;
 mod workload;
 
 use std::{error::Error, fmt, process::ExitCode};
@@ -120,6 +122,8 @@ fn main() -> ExitCode {
         output::tests(),
         faults::tests(),
         kinds::tests(),
+        overflow::tests(),
+        waits::tests(),
         nginx::tests(),
         listeners::tests(),
     ];

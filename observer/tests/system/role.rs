@@ -32,6 +32,7 @@ pub fn play() -> Option<ExitCode> {
         "no-descriptors" => no_descriptors(),
         "reopen" => reopen(),
         "two-kinds" => two_kinds(),
+        "overflow" => crate::overflow::play(),
         "noise" => noise(),
         "nap" => nap(),
         "without-btf" => without_btf(),

@@ -122,7 +122,7 @@ fn passive() -> anyhow::Result<u64> {
 }
 
 /// Brings the loopback interface of this network namespace up.
-fn loopback_up() -> Outcome {
+pub fn loopback_up() -> Outcome {
     let socket = Socket::new(Domain::IPV4, Type::DGRAM, None)?;
     // SAFETY: all zeroes are a value of this plain C struct.
     let mut request: libc::ifreq = unsafe { std::mem::zeroed() };

@@ -1,0 +1,217 @@
+//! A listener in a network namespace of its own, its clients, and what the kernel says of both.
+
+use std::{
+    env, fs,
+    net::{Ipv4Addr, Ipv6Addr, SocketAddr},
+    os::fd::AsRawFd,
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context, ensure};
+use nix::{
+    errno::Errno,
+    poll::{PollFd, PollFlags, PollTimeout, poll},
+    sched::{CloneFlags, unshare},
+};
+use serde::{Deserialize, Serialize};
+use socket2::{Domain, Socket, Type};
+
+use super::CASE;
+use crate::{
+    Outcome,
+    kinds::loopback_up,
+    role::{say, wait_for_line},
+};
+
+/// How clients come to the listener.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub enum Family {
+    V4,
+    V6,
+    /// An IPv6 listener, and IPv4 clients.
+    Mapped,
+}
+
+/// What happens.
+#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
+pub struct Case {
+    pub family: Family,
+    pub backlog: u32,
+    /// `tcp_syncookies`.
+    pub cookies: u8,
+    /// `tcp_abort_on_overflow`.
+    pub abort: bool,
+    pub max_syn_backlog: u32,
+    /// TCP_DEFER_ACCEPT.
+    pub defer: bool,
+    /// Clients that come first and do not hear the answer to their SYN until the others are there.
+    pub held_back: u32,
+    /// Clients that come then.
+    pub ordinary: u32,
+}
+
+/// What the kernel says of it.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct Told {
+    pub netns: u64,
+    /// `ListenDrops`.
+    pub drops: u64,
+    /// `ListenOverflows`.
+    pub overflows: u64,
+    /// `TCPReqQFullDrop`.
+    pub syn_queue_full: u64,
+    /// `TCPReqQFullDoCookies`.
+    pub cookies_wanted: u64,
+    /// `SyncookiesSent`.
+    pub cookies_sent: u64,
+    /// `sk_drops` of the listener.
+    pub socket: u64,
+    pub defer: bool,
+}
+
+/// Longest that a client may take; the kernel sends the answer to a SYN again after 1, 3 and 7 s.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Plays the case that the environment tells.
+pub fn play() -> Outcome {
+    let case: Case = serde_json::from_str(&env::var(CASE)?)?;
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    loopback_up()?;
+    for (name, value) in [
+        ("tcp_syncookies", u32::from(case.cookies)),
+        ("tcp_abort_on_overflow", u32::from(case.abort)),
+        ("tcp_max_syn_backlog", case.max_syn_backlog),
+    ] {
+        fs::write(format!("/proc/sys/net/ipv4/{name}"), value.to_string()).context(name)?;
+    }
+    let listener = listen(&case)?;
+    let port = listener.local_addr()?.as_socket().context("no address")?.port();
+    let address = match case.family {
+        Family::V4 | Family::Mapped => SocketAddr::from((Ipv4Addr::LOCALHOST, port)),
+        Family::V6 => SocketAddr::from((Ipv6Addr::LOCALHOST, port)),
+    };
+    say(port)?;
+    wait_for_line()?;
+    let clients = |count: u32, deaf: bool| -> anyhow::Result<Vec<Socket>> {
+        (0..count).map(|_| client(address, deaf)).collect()
+    };
+    let held_back = clients(case.held_back, true)?;
+    let ordinary = clients(case.ordinary, false)?;
+    held_back.iter().try_for_each(hear)?;
+    // Those that found no place in any queue never hear anything.
+    let answered = held_back.iter().take(if case.cookies == 0 { 2 } else { usize::MAX });
+    answered.into_iter().try_for_each(wait_for_answer)?;
+    // Closed with a reset: nobody tries again from here on.
+    for socket in held_back.iter().chain(&ordinary) {
+        socket.set_linger(Some(Duration::ZERO))?;
+    }
+    drop((held_back, ordinary));
+    say(serde_json::to_string(&told(&listener, case.defer)?)?)?;
+    wait_for_line()
+}
+
+fn listen(case: &Case) -> anyhow::Result<Socket> {
+    let (domain, any) = match case.family {
+        Family::V4 => (Domain::IPV4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
+        Family::V6 | Family::Mapped => (Domain::IPV6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
+    };
+    let socket = Socket::new(domain, Type::STREAM, None)?;
+    if domain == Domain::IPV6 {
+        socket.set_only_v6(false)?;
+    }
+    socket.bind(&any.into())?;
+    if case.defer {
+        set(&socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &5_i32)?;
+    }
+    socket.listen(i32::try_from(case.backlog)?)?;
+    Ok(socket)
+}
+
+/// A client that is on its way; a deaf one hears no answer.
+fn client(address: SocketAddr, deaf: bool) -> anyhow::Result<Socket> {
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    if deaf {
+        // A filter that lets nothing through: RET 0.
+        let mut nothing = libc::sock_filter { code: 6, jt: 0, jf: 0, k: 0 };
+        let filter = libc::sock_fprog { len: 1, filter: &raw mut nothing };
+        set(&socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)?;
+    }
+    match socket.connect(&address.into()) {
+        Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error)?,
+        _ => Ok(socket),
+    }
+}
+
+/// Lets a client hear again.
+fn hear(client: &Socket) -> Outcome {
+    set(client, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0_i32)
+}
+
+/// Waits until a client has its answer: it is connected, as far as it knows, or was reset. Its final
+/// ACK has then been dealt with, because loopback delivers at once.
+fn wait_for_answer(client: &Socket) -> Outcome {
+    let began = Instant::now();
+    let mut wanted = [PollFd::new(std::os::fd::AsFd::as_fd(client), PollFlags::POLLOUT)];
+    while poll(&mut wanted, PollTimeout::from(100_u8))? == 0 {
+        ensure!(began.elapsed() < PATIENCE, "a client had no answer");
+    }
+    // What follows from its ACK is done by the time that a whole tick has passed.
+    thread::sleep(Duration::from_millis(20));
+    Ok(())
+}
+
+fn set<T>(socket: &Socket, level: i32, option: i32, value: &T) -> Outcome {
+    // SAFETY: the kernel reads as much as it is told, which is `value`.
+    let result = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            std::ptr::from_ref(value).cast(),
+            libc::socklen_t::try_from(size_of::<T>())?,
+        )
+    };
+    Ok(Errno::result(result).map(drop)?)
+}
+
+fn told(listener: &Socket, defer: bool) -> anyhow::Result<Told> {
+    let text = fs::read_to_string("/proc/self/net/netstat")?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
+    let (names, values) = (lines.next().context("names")?, lines.next().context("values")?);
+    let counter = |wanted: &str| -> anyhow::Result<u64> {
+        let mut both = names.split_whitespace().zip(values.split_whitespace());
+        Ok(both.find(|(name, _)| *name == wanted).context("counter")?.1.parse()?)
+    };
+    Ok(Told {
+        netns: std::os::unix::fs::MetadataExt::ino(&fs::metadata("/proc/self/ns/net")?),
+        drops: counter("ListenDrops")?,
+        overflows: counter("ListenOverflows")?,
+        syn_queue_full: counter("TCPReqQFullDrop")?,
+        cookies_wanted: counter("TCPReqQFullDoCookies")?,
+        cookies_sent: counter("SyncookiesSent")?,
+        socket: socket_drops(listener)?,
+        defer,
+    })
+}
+
+/// `sk_drops`, as the socket itself is told (SO_MEMINFO).
+fn socket_drops(socket: &Socket) -> anyhow::Result<u64> {
+    /// `SK_MEMINFO_DROPS` of include/uapi/linux/sock_diag.h, and how many values there are.
+    const DROPS: usize = 8;
+    let mut values = [0_u32; DROPS + 1];
+    let mut size = libc::socklen_t::try_from(size_of_val(&values))?;
+    // SAFETY: the kernel writes at most `size` bytes, which `values` has.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_MEMINFO,
+            values.as_mut_ptr().cast(),
+            &raw mut size,
+        )
+    };
+    Errno::result(result)?;
+    Ok(u64::from(values[DROPS]))
+}
