@@ -74,7 +74,7 @@ fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) {
     debug!(ctx, "task {} called accept on listener {}: {}", tid, listener, result);
     let key = WorkerKey { listener, pid, tid };
     if result >= 0 {
-        let socket = task::file_private(task::current(), result as u64);
+        let socket = task::file_private(task::current(), result.cast_unsigned());
         let child = socket.and_then(|socket| read::<u64>(socket, &SOCKET_SOCK));
         succeeded(key, child.unwrap_or(0));
     } else {

@@ -34,7 +34,7 @@ fn ring_exit(ctx: FExitContext) -> i32 {
     // An int: the upper half of the slot is not part of it.
     let result = match result as i32 {
         code if code == 0 || code == -ECANCELED => read(request, &RING_RESULT).unwrap_or(0),
-        code if code == -(EAGAIN as i32) => 0,
+        code if code == -EAGAIN.cast_signed() => 0,
         code => code,
     };
     if result < 0

@@ -3,6 +3,7 @@
 
 use aya_ebpf::{EbpfContext, bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns};
 use observer_common::{
+    counters::ClientKey,
     drops::{DROP_REASONS, DropReason},
     event::{DropEvent, Endpoint, EventKind, Refusal},
 };
@@ -55,8 +56,9 @@ pub(crate) fn count<C: EbpfContext>(ctx: &C, sock: Address, source: Source, reas
     key.listener = listener.id;
     key.address = event.client.address;
     key.port = event.client.port;
-    if CLIENTS.get_ptr(&*key).is_none() {
-        let counter = if CLIENTS.insert(&*key, 1, u64::from(BPF_NOEXIST)).is_ok() {
+    let key: &ClientKey = key;
+    if CLIENTS.get_ptr(key).is_none() {
+        let counter = if CLIENTS.insert(key, 1, u64::from(BPF_NOEXIST)).is_ok() {
             &raw mut queue.clients
         } else {
             &raw mut queue.clients_unknown
