@@ -67,6 +67,9 @@ pub struct Told {
     pub cookies_sent: u64,
     /// `sk_drops` of the listener.
     pub socket: u64,
+    /// Most that clients sent to requests of theirs beside ACKs: SYNs again, and the resets of the
+    /// end. What a request does not want is thrown away, and raises `sk_drops` alone.
+    pub unwanted: u64,
     pub defer: bool,
 }
 
@@ -93,21 +96,23 @@ pub fn play() -> Outcome {
     };
     say(port)?;
     wait_for_line()?;
-    let clients = |count: u32, deaf: bool| -> anyhow::Result<Vec<Socket>> {
+    let send = |count: u32, deaf: bool| -> anyhow::Result<Vec<Socket>> {
         (0..count).map(|_| client(address, deaf)).collect()
     };
-    let held_back = clients(case.held_back, true)?;
-    let ordinary = clients(case.ordinary, false)?;
+    let held_back = send(case.held_back, true)?;
+    let ordinary = send(case.ordinary, false)?;
     held_back.iter().try_for_each(hear)?;
     // Those that found no place in any queue never hear anything.
     let answered = held_back.iter().take(if case.cookies == 0 { 2 } else { usize::MAX });
     answered.into_iter().try_for_each(wait_for_answer)?;
+    let clients = || held_back.iter().chain(&ordinary);
+    let unwanted = clients().map(unwanted).sum::<anyhow::Result<_>>()?;
     // Closed with a reset: nobody tries again from here on.
-    for socket in held_back.iter().chain(&ordinary) {
+    for socket in clients() {
         socket.set_linger(Some(Duration::ZERO))?;
     }
     drop((held_back, ordinary));
-    say(serde_json::to_string(&told(&listener, case.defer)?)?)?;
+    say(serde_json::to_string(&Told { unwanted, ..told(&listener, case.defer)? })?)?;
     wait_for_line()
 }
 
@@ -192,26 +197,40 @@ fn told(listener: &Socket, defer: bool) -> anyhow::Result<Told> {
         cookies_wanted: counter("TCPReqQFullDoCookies")?,
         cookies_sent: counter("SyncookiesSent")?,
         socket: socket_drops(listener)?,
+        unwanted: 0,
         defer,
     })
 }
 
 /// `sk_drops`, as the socket itself is told (SO_MEMINFO).
 fn socket_drops(socket: &Socket) -> anyhow::Result<u64> {
-    /// `SK_MEMINFO_DROPS` of include/uapi/linux/sock_diag.h, and how many values there are.
+    /// `SK_MEMINFO_DROPS` of include/uapi/linux/sock_diag.h.
     const DROPS: usize = 8;
     let mut values = [0_u32; DROPS + 1];
-    let mut size = libc::socklen_t::try_from(size_of_val(&values))?;
+    get(socket, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut values)?;
+    Ok(u64::from(values[DROPS]))
+}
+
+/// How much a client may send to its request beside ACKs; see [`Told::unwanted`]. Without an answer
+/// it has no request.
+fn unwanted(client: &Socket) -> anyhow::Result<u64> {
+    /// Where `tcp_info` of include/uapi/linux/tcp.h has `tcpi_total_retrans`, in words; its state is
+    /// the first byte.
+    const RETRANSMITTED: usize = 25;
+    /// `TCP_SYN_SENT` of include/net/tcp_states.h.
+    const SYN_SENT: u8 = 2;
+    let mut values = [0_u32; RETRANSMITTED + 1];
+    get(client, libc::IPPROTO_TCP, libc::TCP_INFO, &mut values)?;
+    let waits = values[0].to_ne_bytes()[0] == SYN_SENT;
+    Ok(if waits { 0 } else { u64::from(values[RETRANSMITTED]) + 1 })
+}
+
+fn get<const N: usize>(socket: &Socket, level: i32, option: i32, values: &mut [u32; N]) -> Outcome {
+    let mut size = libc::socklen_t::try_from(size_of_val(values))?;
     // SAFETY: the kernel writes at most `size` bytes, which `values` has.
     let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_MEMINFO,
-            values.as_mut_ptr().cast(),
-            &raw mut size,
-        )
+        let values = values.as_mut_ptr().cast();
+        libc::getsockopt(socket.as_raw_fd(), level, option, values, &raw mut size)
     };
-    Errno::result(result)?;
-    Ok(u64::from(values[DROPS]))
+    Ok(Errno::result(result).map(drop)?)
 }
