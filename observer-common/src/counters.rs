@@ -204,6 +204,8 @@ pub struct Bracket {
     /// Address of the task that was current when it opened. A wakeup under another current task
     /// is not of this notification.
     pub task: u64,
+    /// 1 when the end of the notification will be seen.
+    pub ends: u64,
     /// The child that `inet_csk_complete_hashdance` is adding to an accept queue; 0 outside.
     pub child: u64,
     /// 1 within `tcp_v6_syn_recv_sock`, which calls the IPv4 function for mapped peers.
@@ -222,8 +224,26 @@ pub struct Bracket {
     pub stage: u64,
     /// What it was called with, where a return probe ends it.
     pub request: Call,
+    /// A wakeup of which it is not known yet whether its task slept.
+    pub doubt: Doubt,
 }
-assert_layout!(Bracket, 8 * 8 + 2 * 24);
+assert_layout!(Bracket, 9 * 8 + 2 * 24 + 32);
+
+/// A task that was being woken while it still was on the run queue: it may have been on its way to
+/// sleep, past the point of return.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Doubt {
+    /// Its address; 0 when there is no doubt.
+    pub task: u64,
+    /// How often it had gone to sleep: `task_struct.nvcsw`.
+    pub slept: u64,
+    /// The listener.
+    pub listener: ListenerId,
+    /// Address of the task that wakes it, or was current then.
+    pub waker: u64,
+}
+assert_layout!(Doubt, 32);
 
 /// Arguments of a call, for the return probe that ends it.
 #[repr(C)]

@@ -43,6 +43,7 @@ macro_rules! kernel_fields {
             TASK_COMM: "task_struct", "comm";
             TASK_FILES: "task_struct", "files";
             TASK_ON_QUEUE: "task_struct", "on_rq";
+            TASK_SLEPT: "task_struct", "nvcsw";
             FILES_TABLE: "files_struct", "fdt";
             TABLE_SIZE: "fdtable", "max_fds";
             TABLE_FILES: "fdtable", "fd";

@@ -6,10 +6,11 @@
 //! list.
 
 use aya_ebpf::{
+    EbpfContext,
     macros::{fentry, fexit, kprobe, kretprobe},
     programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
-use observer_common::counters::ListenerId;
+use observer_common::counters::{ListenerId, TaskState};
 
 use crate::{
     kernel::{
@@ -18,7 +19,7 @@ use crate::{
         WAITER_LINK, WAITER_TASK, read,
     },
     listener::Listener,
-    maps::{LISTENERS, QUEUES, TASKS, increment, may_be_known, window_open},
+    maps::{LISTENERS, QUEUES, TASKS, increment, may_be_known, this_cpu, window_open},
     task, wakeup,
 };
 
@@ -26,44 +27,62 @@ use crate::{
 /// beginning, and few others are ready at the same moment; who is woken is among the first that wait.
 const ITEMS: usize = 8;
 
-/// Notes that the current task puts the ready list of `epoll` in order; 0 when it is done. Tasks that
-/// no listener has woken yet, and that have not accepted, are not followed.
+/// What the current task did with listeners. Tasks that no listener has woken yet, and that have not
+/// accepted, are not followed.
 #[inline(always)]
-fn scanning(epoll: u64) {
+fn followed() -> Option<*mut TaskState> {
     let (_, tid) = task::current_ids();
-    if may_be_known(tid)
-        && let Some(state) = TASKS.get_ptr_mut(tid)
-    {
+    if may_be_known(tid) { TASKS.get_ptr_mut(tid) } else { None }
+}
+
+/// The current task puts the ready list of `epoll` in order.
+#[inline(always)]
+fn scan_begins(epoll: u64) {
+    if let Some(state) = followed() {
         // SAFETY: `state` is a live map value, and its task is running here.
         unsafe { (*state).scanning = epoll };
+    }
+}
+
+/// It is done.
+#[inline(always)]
+fn scan_ends<C: EbpfContext>(ctx: &C) {
+    if let Some(state) = followed() {
+        // SAFETY: as above.
+        unsafe { (*state).scanning = 0 };
+        if let Some(cpu) = this_cpu()
+            && cpu.listener == 0
+        {
+            wakeup::settle_doubt(ctx, cpu);
+        }
     }
 }
 
 /// `ep_done_scan(ep, …)`, or what was there before it.
 #[fentry(function = "ep_done_scan")]
 fn scan_enter(ctx: FEntryContext) -> i32 {
-    scanning(ctx.arg(0));
+    scan_begins(ctx.arg(0));
     0
 }
 
 /// Its end.
 #[fexit(function = "ep_done_scan")]
-fn scan_exit(_ctx: FExitContext) -> i32 {
-    scanning(0);
+fn scan_exit(ctx: FExitContext) -> i32 {
+    scan_ends(&ctx);
     0
 }
 
 /// The same where only kprobes can be had.
 #[kprobe]
 fn k_scan_enter(ctx: ProbeContext) -> i32 {
-    scanning(ctx.arg(0).unwrap_or(0));
+    scan_begins(ctx.arg(0).unwrap_or(0));
     0
 }
 
 /// The same where only kprobes can be had.
 #[kretprobe]
-fn k_scan_exit(_ctx: RetProbeContext) -> i32 {
-    scanning(0);
+fn k_scan_exit(ctx: RetProbeContext) -> i32 {
+    scan_ends(&ctx);
     0
 }
 
@@ -105,13 +124,18 @@ pub(crate) fn wakeup(ctx: &BtfTracePointContext, woken: Address) {
     };
     // SAFETY: `woken` is the program's argument.
     if unsafe { task::is_still_awake(woken) } {
+        if seen {
+            wakeup::doubt(listener, woken);
+        }
         return;
     }
     if !seen && let Some(queue) = QUEUES.get_ptr_mut(listener) {
         // SAFETY: `queue` is this CPU's map value.
         unsafe { increment(&raw mut (*queue).inferred) };
     }
-    wakeup::count_wakeup(ctx, listener, woken);
+    // SAFETY: as above.
+    let (pid, tid) = unsafe { task::ids(woken) };
+    wakeup::count_wakeup(ctx, listener, woken, pid, tid);
 }
 
 /// The epoll instance that the current task and `woken` both wait on, by their system calls.

@@ -49,7 +49,7 @@ fn data_ready(ctx: BtfTracePointContext) -> i32 {
             waits::ready(listener.id);
         }
         if control.ready & READY_WAKES != 0 {
-            wakeup::open_bracket(listener.id);
+            wakeup::open_bracket(listener.id, false);
         }
         debug!(&ctx, "listener {} became ready", listener.id);
     }

@@ -13,8 +13,8 @@ use observer_common::config::SyscallSet;
 
 use crate::kernel::{
     Address, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, REGS_ARGUMENT, REGS_SYSCALL,
-    TABLE_FILES, TABLE_SIZE, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, WAIT_SYSCALLS,
-    field, read, read_at, set_contains,
+    TABLE_FILES, TABLE_SIZE, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, TASK_PID, TASK_TID,
+    WAIT_SYSCALLS, field, read, read_at, set_contains,
 };
 
 /// The current task's process id and thread id, as userspace calls them.
@@ -109,6 +109,17 @@ pub(crate) unsafe fn is_still_awake(task: Address) -> bool {
         field::<u8>(task, &TASK_ON_QUEUE) != 0
             && (TASK_DELAYED.load() == u32::MAX || field::<u8>(task, &TASK_DELAYED) == 0)
     }
+}
+
+/// A task's process id and thread id.
+///
+/// # Safety
+///
+/// `task` must come unchanged from the program's context.
+#[inline(always)]
+pub(crate) unsafe fn ids(task: Address) -> (u32, u32) {
+    // SAFETY: the caller's promise about `task`, and both ids are 32 bits wide.
+    unsafe { (field::<u32>(task, &TASK_PID), field::<u32>(task, &TASK_TID)) }
 }
 
 /// `private_data` of the file that `task` has open as `descriptor`: the `socket` of a socket, the

@@ -14,40 +14,73 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use aya_log_ebpf::debug;
-use observer_common::counters::{ListenerId, TaskState, WorkerKey, WorkerStats};
+use observer_common::counters::{Bracket, Doubt, ListenerId, TaskState, WorkerKey, WorkerStats};
 
 use crate::{
     chain,
-    kernel::{Address, SOCK_STATE, STATE_LISTEN, TASK_COMM, TASK_PID, TASK_TID, field, read},
+    kernel::{
+        Address, SOCK_STATE, STATE_LISTEN, TASK_COMM, TASK_PID, TASK_SLEPT, TASK_TID, field, read,
+    },
     listener::Listener,
     maps::{
-        BRACKETS, TASKS, WORKERS, count_map_full, filter_add, increment, may_be_known, window_open,
+        TASKS, WORKERS, count_map_full, filter_add, increment, may_be_known, this_cpu, window_open,
     },
     task,
 };
 
-/// Opens this CPU's bracket for a listener.
+/// Opens this CPU's bracket for a listener. `ends` says whether its end will be seen.
 #[inline(always)]
-pub(crate) fn open_bracket(listener: ListenerId) {
-    if let Some(bracket) = BRACKETS.get_ptr_mut(0) {
-        // SAFETY: `bracket` is this CPU's map value, and only this CPU uses it.
-        unsafe {
-            (*bracket).listener = listener;
-            (*bracket).task = task::current() as u64;
-        }
+pub(crate) fn open_bracket(listener: ListenerId, ends: bool) {
+    if let Some(cpu) = this_cpu() {
+        cpu.listener = listener;
+        cpu.task = task::current() as u64;
+        cpu.ends = u64::from(ends);
+        cpu.doubt.task = 0;
+    }
+}
+
+/// Notes that a wakeup found its task on the run queue, and how often it had slept until then.
+///
+/// A task goes to sleep with its run queue locked, and counts the sleep before it unlocks it
+/// (`__schedule`). `try_to_wake_up` takes the same lock after `sched_waking`, so whether the task had
+/// passed the point of return is known as soon as the wakeup is done, and not before.
+#[inline(always)]
+pub(crate) fn doubt(listener: ListenerId, woken: Address) {
+    if let Some(cpu) = this_cpu() {
+        // SAFETY: `woken` is the program's argument.
+        let slept = unsafe { field::<u64>(woken, &TASK_SLEPT) };
+        let waker = task::current() as u64;
+        cpu.doubt = Doubt { task: woken as u64, slept, listener, waker };
+    }
+}
+
+/// Counts the wakeup in doubt, if its task did go to sleep.
+#[inline(always)]
+pub(crate) fn settle_doubt<C: EbpfContext>(ctx: &C, cpu: &mut Bracket) {
+    let Doubt { task, slept, listener, waker } = cpu.doubt;
+    if task == 0 {
+        return;
+    }
+    cpu.doubt.task = 0;
+    let woken = task as Address;
+    // A scan may have gone on elsewhere, and left its doubt here.
+    if waker == task::current() as u64
+        && read::<u64>(woken, &TASK_SLEPT).is_some_and(|now| now != slept)
+        && let Some(pid) = read(woken, &TASK_PID)
+        && let Some(tid) = read(woken, &TASK_TID)
+    {
+        count_wakeup(ctx, listener, woken, pid, tid);
     }
 }
 
 /// Closes this CPU's bracket, if one is open.
 #[inline(always)]
 pub(crate) fn close_bracket() {
-    if let Some(bracket) = BRACKETS.get_ptr_mut(0) {
-        // SAFETY: as above. The comparison keeps the cache line clean when nothing is open.
-        unsafe {
-            if (*bracket).listener != 0 {
-                (*bracket).listener = 0;
-            }
-        }
+    // The comparison keeps the cache line clean when nothing is open.
+    if let Some(cpu) = this_cpu()
+        && cpu.listener != 0
+    {
+        cpu.listener = 0;
     }
 }
 
@@ -80,22 +113,33 @@ fn notifies<C: EbpfContext>(ctx: &C, sock: Address) {
         && let Some(listener) = Listener::of_listening(sock)
         && listener.ensure_rows()
     {
-        open_bracket(listener.id);
+        open_bracket(listener.id, true);
         debug!(ctx, "listener {} became ready", listener.id);
     }
 }
 
 /// Its end. Not asked for the state again: the listener may have closed meanwhile.
+#[inline(always)]
+fn notified<C: EbpfContext>(ctx: &C) {
+    if let Some(cpu) = this_cpu()
+        && cpu.listener != 0
+    {
+        settle_doubt(ctx, cpu);
+        cpu.listener = 0;
+    }
+}
+
+/// The end of `sock_def_readable`.
 #[fexit(function = "sock_def_readable")]
-fn readable_exit(_ctx: FExitContext) -> i32 {
-    close_bracket();
+fn readable_exit(ctx: FExitContext) -> i32 {
+    notified(&ctx);
     0
 }
 
 /// The same where only kprobes can be had.
 #[kretprobe]
-fn k_readable_exit(_ctx: RetProbeContext) -> i32 {
-    close_bracket();
+fn k_readable_exit(ctx: RetProbeContext) -> i32 {
+    notified(&ctx);
     0
 }
 
@@ -110,14 +154,21 @@ fn napi_done(_ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_waking")]
 fn waking(ctx: BtfTracePointContext) -> i32 {
     let woken: Address = ctx.arg(0);
-    let Some(bracket) = BRACKETS.get_ptr_mut(0) else { return 0 };
-    // SAFETY: `bracket` is this CPU's map value, and only this CPU uses it.
-    let (listener, task) = unsafe { ((*bracket).listener, (*bracket).task) };
-    if listener != 0 {
-        if task == task::current() as u64 {
+    let Some(cpu) = this_cpu() else { return 0 };
+    if cpu.listener != 0 {
+        if cpu.task == task::current() as u64 {
+            settle_doubt(&ctx, cpu);
             // SAFETY: `woken` is the program's argument.
-            if unsafe { task::may_wait(woken) && !task::is_still_awake(woken) } {
-                count_wakeup(&ctx, listener, woken);
+            unsafe {
+                if !task::may_wait(woken) {
+                    return 0;
+                }
+                if !task::is_still_awake(woken) {
+                    let (pid, tid) = task::ids(woken);
+                    count_wakeup(&ctx, cpu.listener, woken, pid, tid);
+                } else if cpu.ends != 0 {
+                    doubt(cpu.listener, woken);
+                }
             }
             return 0;
         }
@@ -129,13 +180,18 @@ fn waking(ctx: BtfTracePointContext) -> i32 {
 
 /// Counts `woken` as woken by `listener`.
 #[inline(always)]
-pub(crate) fn count_wakeup(ctx: &BtfTracePointContext, listener: ListenerId, woken: Address) {
-    // SAFETY: `woken` is the program's argument, and both ids are 32 bits wide.
-    let (pid, tid) = unsafe { (field::<u32>(woken, &TASK_PID), field::<u32>(woken, &TASK_TID)) };
+pub(crate) fn count_wakeup<C: EbpfContext>(
+    ctx: &C,
+    listener: ListenerId,
+    woken: Address,
+    pid: u32,
+    tid: u32,
+) {
     let next = TaskState { listener, pid, pending: 1, scanning: 0 };
     if let Some(state) = TASKS.get_ptr_mut(tid) {
         // SAFETY: `state` is a live map value. Nobody else writes it now: `try_to_wake_up` holds
-        // the task's `pi_lock` here, and the task itself sleeps.
+        // the task's `pi_lock` here, and the task itself sleeps, or has hardly begun to run where
+        // its wakeup was in doubt.
         let last = unsafe { *state };
         if last.pending != 0 {
             let key = WorkerKey { listener: last.listener, pid: last.pid, tid };

@@ -86,7 +86,7 @@ pub fn plan(facts: &Facts, request: Request) -> Result<Plan, Failure> {
             })
             .collect();
         if candidates.is_empty() {
-            return Err(cannot_have(facts, signal, &missing));
+            return Err(cannot_have(facts, request.provider, signal, &missing));
         }
         signals.push((signal, candidates));
     }
@@ -136,7 +136,11 @@ pub fn hook(probe: &Probe, facts: &Facts) -> Option<&'static str> {
     probe.hooks.iter().copied().find(found)
 }
 
-fn cannot_have(facts: &Facts, signal: Signal, missing: &[&Probe]) -> Failure {
+fn cannot_have(facts: &Facts, asked: ProviderArg, signal: Signal, missing: &[&Probe]) -> Failure {
+    let advice = match asked {
+        ProviderArg::Auto => "",
+        _ => "; leave out --provider, and observer takes what this kernel has",
+    };
     let hooks: Vec<_> = missing
         .iter()
         .map(|probe| match probe.since {
@@ -145,7 +149,7 @@ fn cannot_have(facts: &Facts, signal: Signal, missing: &[&Probe]) -> Failure {
         })
         .collect();
     Failure::not_possible(format!(
-        "this kernel ({}) does not give {}: it has no {}; without it: {}",
+        "this kernel ({}) does not give {}: it has no {}; without it: {}{advice}",
         facts.kernel,
         signal.name(),
         hooks.join(" and no "),

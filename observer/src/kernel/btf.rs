@@ -1,6 +1,10 @@
 //! Field path to offset, enumerator to value, by the running kernel's own type information.
 
-use std::{collections::BTreeMap, fs, path::Path};
+use std::{
+    collections::{BTreeMap, HashMap},
+    fs,
+    path::Path,
+};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use btfparse::{
@@ -12,6 +16,9 @@ use observer_common::fields::{
 
 /// Where the kernel publishes its type information.
 pub const BTF_PATH: &str = "/sys/kernel/btf/vmlinux";
+
+/// The enumerator that says that the helper `bpf_task_pt_regs` is there.
+const TASK_REGISTERS: &str = "BPF_FUNC_task_pt_regs";
 
 /// What the kernel programs need to know of this kernel: global name to value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -51,21 +58,26 @@ impl Readable for Bytes {
     }
 }
 
-/// The kernel's types, indexed by name.
+/// The kernel's types, and where to find those that were asked for. A kernel has some hundred
+/// thousand, so all of them are looked at once, and none is copied.
 pub struct Types {
     information: TypeInformation,
     /// Structs by name: more than one where the kernel has several of the same name.
-    structs: BTreeMap<String, Vec<u32>>,
+    structs: HashMap<&'static str, Vec<u32>>,
+    /// Functions by name.
+    functions: HashMap<&'static str, u32>,
+    /// Values by enumerator: more than one where the kernel has several of the same name.
+    enumerators: HashMap<&'static str, Vec<u32>>,
 }
 
 impl Types {
-    /// Reads and parses the running kernel's types.
+    /// Reads and parses the running kernel's types; `functions` are those that will be asked for.
     ///
     /// # Errors
     ///
     /// When the file cannot be read or is not BTF.
-    pub fn of_kernel() -> Result<Self> {
-        Self::read(Path::new(BTF_PATH))
+    pub fn of_kernel(functions: &[&'static str]) -> Result<Self> {
+        Self::read(Path::new(BTF_PATH), functions)
     }
 
     /// Reads and parses types from a file.
@@ -73,19 +85,51 @@ impl Types {
     /// # Errors
     ///
     /// When the file cannot be read or is not BTF.
-    pub fn read(path: &Path) -> Result<Self> {
+    pub fn read(path: &Path, functions: &[&'static str]) -> Result<Self> {
         let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
         let information = TypeInformation::new(&Bytes(bytes))
             .map_err(|error| anyhow!("{} is not valid BTF: {error:?}", path.display()))?;
-        let mut structs = BTreeMap::<String, Vec<u32>>::new();
-        for (id, variant) in information.get() {
-            if let TypeVariant::Struct(found) = variant
-                && let Some(name) = found.name()
-            {
-                structs.entry(name.clone()).or_default().push(*id);
+        let mut types = Self {
+            information,
+            structs: wanted(FIELDS.iter().chain(OPTIONAL_FIELDS).map(|field| field.container)),
+            functions: HashMap::new(),
+            enumerators: wanted(
+                ENUMERATORS.iter().chain(OPTIONAL_ENUMERATORS).map(|(_, name)| *name),
+            ),
+        };
+        types.structs.extend([("sock", Vec::new()), ("socket_alloc", Vec::new())]);
+        types.enumerators.insert(TASK_REGISTERS, Vec::new());
+        let counted = ARGUMENT_COUNTS.iter().map(|(_, function)| *function);
+        let functions: HashMap<_, _> =
+            functions.iter().copied().chain(counted).map(|name| (name, name)).collect();
+        for (id, variant) in types.information.get() {
+            match variant {
+                TypeVariant::Struct(found) => {
+                    let name = found.name().as_deref();
+                    if let Some(ids) = name.and_then(|name| types.structs.get_mut(name)) {
+                        ids.push(*id);
+                    }
+                }
+                TypeVariant::Func(found) => {
+                    let name = found.name().as_deref();
+                    if let Some(name) = name.and_then(|name| functions.get(name)) {
+                        types.functions.entry(name).or_insert(*id);
+                    }
+                }
+                TypeVariant::Enum(list) => {
+                    for named in list.named_value_list() {
+                        if let Some(values) = types.enumerators.get_mut(named.name.as_str()) {
+                            values.push(match named.value {
+                                Integer32Value::Signed(value) => value.cast_unsigned(),
+                                Integer32Value::Unsigned(value) => value,
+                            });
+                        }
+                    }
+                }
+                _ => {}
             }
         }
-        Ok(Self { information, structs })
+        Ok(types)
     }
 
     /// Resolves everything that the kernel programs read.
@@ -122,7 +166,7 @@ impl Types {
             // A function that is not there is not attached to, and its number is not asked for.
             globals.insert(*global, self.argument_count(function).unwrap_or(u32::MAX));
         }
-        let task_registers = self.enumerator("BPF_FUNC_task_pt_regs").is_ok();
+        let task_registers = self.enumerator(TASK_REGISTERS).is_ok();
         Ok(Layout { globals, task_registers, reuseport: (bit / 8, 1 << (bit % 8)) })
     }
 
@@ -132,22 +176,17 @@ impl Types {
         self.information.id_of(&format!("btf_trace_{name}")).is_some()
     }
 
-    /// Whether the kernel has a function that programs can attach to by its type.
+    /// Whether the kernel has a function, of those asked for, that programs can attach to by its
+    /// type.
     pub fn has_function(&self, name: &str) -> bool {
-        self.function(name).is_some()
-    }
-
-    fn function(&self, name: &str) -> Option<&btfparse::Func> {
-        // A struct may have the same name, and names lead to one id only.
-        self.information.get().values().find_map(|variant| match variant {
-            TypeVariant::Func(found) if found.name().as_deref() == Some(name) => Some(found),
-            _ => None,
-        })
+        self.functions.contains_key(name)
     }
 
     fn argument_count(&self, name: &str) -> Option<u32> {
-        let prototype = self.information.from_id(*self.function(name)?.prototype_tid())?;
-        match prototype {
+        let TypeVariant::Func(found) = self.information.from_id(*self.functions.get(name)?)? else {
+            return None;
+        };
+        match self.information.from_id(*found.prototype_tid())? {
             TypeVariant::FuncProto(prototype) => {
                 u32::try_from(prototype.parameter_list().len()).ok()
             }
@@ -171,6 +210,7 @@ impl Types {
         let ids = self
             .structs
             .get(container)
+            .filter(|ids| !ids.is_empty())
             .ok_or_else(|| anyhow!("this kernel's BTF has no struct {container}"))?;
         let mut found = None;
         for id in ids {
@@ -186,21 +226,15 @@ impl Types {
 
     /// The value of an enumerator, whatever enum it belongs to.
     fn enumerator(&self, name: &str) -> Result<u32> {
-        let mut found = None;
-        for variant in self.information.get().values() {
-            let TypeVariant::Enum(list) = variant else { continue };
-            for named in list.named_value_list().iter().filter(|named| named.name == name) {
-                let value = match named.value {
-                    Integer32Value::Signed(value) => value.cast_unsigned(),
-                    Integer32Value::Unsigned(value) => value,
-                };
-                match found {
-                    None => found = Some(value),
-                    Some(first) if first == value => {}
-                    Some(_) => bail!("this kernel's BTF has several enumerators {name}"),
-                }
-            }
+        match self.enumerators.get(name).map(Vec::as_slice) {
+            None | Some([]) => bail!("this kernel's BTF has no enumerator {name}"),
+            Some([first, others @ ..]) if others.iter().all(|value| value == first) => Ok(*first),
+            Some(_) => bail!("this kernel's BTF has several enumerators {name}"),
         }
-        found.ok_or_else(|| anyhow!("this kernel's BTF has no enumerator {name}"))
     }
+}
+
+/// An empty place for each name.
+fn wanted(names: impl Iterator<Item = &'static str>) -> HashMap<&'static str, Vec<u32>> {
+    names.map(|name| (name, Vec::new())).collect()
 }

@@ -33,12 +33,13 @@ impl Facts {
     pub fn gather(tracepoints: &[&'static str], functions: &[&'static str]) -> Self {
         let name = uname();
         let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
-        let types = Types::of_kernel().map_err(|error| match error.downcast_ref::<io::Error>() {
-            Some(cause) if cause.kind() == io::ErrorKind::NotFound => {
-                format!("this kernel publishes no type information ({BTF_PATH} is not there)")
-            }
-            _ => format!("{error:#}"),
-        });
+        let types =
+            Types::of_kernel(functions).map_err(|error| match error.downcast_ref::<io::Error>() {
+                Some(cause) if cause.kind() == io::ErrorKind::NotFound => {
+                    format!("this kernel publishes no type information ({BTF_PATH} is not there)")
+                }
+                _ => format!("{error:#}"),
+            });
         Self {
             kernel: name.as_ref().map_or_else(|_| "?".into(), |name| text(name.release())),
             arch: name.as_ref().map_or_else(|_| "?".into(), |name| text(name.machine())),

@@ -48,8 +48,9 @@ fn cases() -> Vec<(&'static str, Case, Expect)> {
     };
     // Three too many at a backlog of N, which holds one more.
     let syns = |backlog: u32| Case { backlog, ordinary: backlog + 4, ..USUAL };
-    // Two whose final ACK comes once three others have filled the queue.
-    let acks = Case { held_back: 2, ordinary: 3, ..USUAL };
+    // Two whose final ACK comes once four others have filled the queue. They leave room for one more
+    // in the SYN queue, also where that is full at its limit.
+    let acks = Case { backlog: 3, held_back: 2, ordinary: 4, ..USUAL };
     vec![
         ("syn::backlog_0", syns(0), refused_syns),
         ("syn::backlog_1", syns(1), refused_syns),

@@ -12,6 +12,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("kinds::mapped_peers_of_an_ipv6_wildcard", Need::Kernel, mapped),
         Test::new("kinds::a_wildcard_and_an_address_on_one_port", Need::Kernel, two_on_one_port),
         Test::new("kinds::each_of_a_reuseport_group", Need::Kernel, group),
+        Test::new("kinds::on_its_way_to_sleep", Need::Kernel, hardly_asleep),
     ]
 }
 
@@ -82,4 +83,17 @@ fn group() -> Outcome {
     }
     ensure!(tallies.iter().map(|one| one.accepted).sum::<u64>() == 30, "{tallies:?}");
     Ok(())
+}
+
+/// Connections that come while the server is on its way to sleep: some find it asleep, some awake,
+/// and some past the point of return. The kernel counts its sleeps, and so must the wakeups.
+fn hardly_asleep() -> Outcome {
+    let (socket, address) = listen((Ipv4Addr::LOCALHOST, 0).into(), None, |_| Ok(()))?;
+    let server = Server::start(vec![socket], 2000);
+    let observer = observe(address.port())?;
+    for _ in 0..2000 {
+        connect(address)?;
+    }
+    let (tallies, _listening) = server.join()?;
+    check(&observer.total()?, &tallies[0])
 }

@@ -79,9 +79,10 @@ pub fn serve_and_connect() -> Outcome {
             MsgFlags::from_bits_retain(libc::MSG_FASTOPEN),
             Some(&to),
         );
-        // Where the data follows the handshake, the server may have closed already.
+        // The server closes without reading, which is a reset: after the handshake where the data
+        // follows it, else maybe within it.
         if let Err(error) = sent
-            && !matches!(error, Errno::ECONNRESET | Errno::EPIPE)
+            && !matches!(error, Errno::ECONNREFUSED | Errno::ECONNRESET | Errno::EPIPE)
         {
             return Err(error.into());
         }

@@ -52,7 +52,7 @@ pub struct Case {
 }
 
 /// What the kernel says of it.
-#[derive(Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Told {
     pub netns: u64,
     /// `ListenDrops`.
@@ -65,6 +65,8 @@ pub struct Told {
     pub cookies_wanted: u64,
     /// `SyncookiesSent`.
     pub cookies_sent: u64,
+    /// `TCPDeferAcceptDrop`.
+    pub deferred: u64,
     /// `sk_drops` of the listener.
     pub socket: u64,
     /// Most that clients sent to requests of theirs beside ACKs: SYNs again, and the resets of the
@@ -96,15 +98,19 @@ pub fn play() -> Outcome {
     };
     say(port)?;
     wait_for_line()?;
-    let send = |count: u32, deaf: bool| -> anyhow::Result<Vec<Socket>> {
-        (0..count).map(|_| client(address, deaf)).collect()
-    };
-    let held_back = send(case.held_back, true)?;
-    let ordinary = send(case.ordinary, false)?;
+    let mut held_back = clients(&case, &listener, address, true)?;
+    if case.cookies == 0 {
+        // Those that found no place would try again, and find one later.
+        let answered = held_back.iter().map(|one| Ok(socket_drops(one)? > 0));
+        let mut answered = answered.collect::<anyhow::Result<Vec<_>>>()?.into_iter();
+        held_back.retain(|_| answered.next().unwrap_or(false));
+    }
+    // A cookie leaves nothing that the kernel would answer again.
+    let cookies = usize::try_from(told(&listener, false)?.cookies_sent)?;
+    let ordinary = clients(&case, &listener, address, false)?;
     held_back.iter().try_for_each(hear)?;
-    // Those that found no place in any queue never hear anything.
-    let answered = held_back.iter().take(if case.cookies == 0 { 2 } else { usize::MAX });
-    answered.into_iter().try_for_each(wait_for_answer)?;
+    held_back.iter().rev().skip(cookies).try_for_each(wait_for_answer)?;
+    settle(&listener)?;
     let clients = || held_back.iter().chain(&ordinary);
     let unwanted = clients().map(unwanted).sum::<anyhow::Result<_>>()?;
     // Closed with a reset: nobody tries again from here on.
@@ -112,6 +118,7 @@ pub fn play() -> Outcome {
         socket.set_linger(Some(Duration::ZERO))?;
     }
     drop((held_back, ordinary));
+    settle(&listener)?;
     say(serde_json::to_string(&Told { unwanted, ..told(&listener, case.defer)? })?)?;
     wait_for_line()
 }
@@ -131,6 +138,48 @@ fn listen(case: &Case) -> anyhow::Result<Socket> {
     }
     socket.listen(i32::try_from(case.backlog)?)?;
     Ok(socket)
+}
+
+/// Clients, one after the other: each is where it stays for now before the next one comes.
+fn clients(
+    case: &Case,
+    listener: &Socket,
+    address: SocketAddr,
+    deaf: bool,
+) -> anyhow::Result<Vec<Socket>> {
+    let count = if deaf { case.held_back } else { case.ordinary };
+    let mut clients = Vec::new();
+    for _ in 0..count {
+        let (before, depth) = (told(listener, false)?, depth(listener)?);
+        let client = client(address, deaf)?;
+        wait_until("a client is neither here nor there", || {
+            let now = told(listener, false)?;
+            Ok(now.drops > before.drops
+                || (deaf && socket_drops(&client)? > 0)
+                || (!deaf && (self::depth(listener)? > depth || now.deferred > before.deferred)))
+        })?;
+        clients.push(client);
+    }
+    Ok(clients)
+}
+
+/// Waits until the kernel has nothing more to do.
+fn settle(listener: &Socket) -> Outcome {
+    let mut last = told(listener, false)?;
+    wait_until("the kernel does not come to rest", || {
+        thread::sleep(Duration::from_millis(50));
+        let now = told(listener, false)?;
+        Ok(now == std::mem::replace(&mut last, now.clone()))
+    })
+}
+
+fn wait_until(otherwise: &str, mut done: impl FnMut() -> anyhow::Result<bool>) -> Outcome {
+    let began = Instant::now();
+    while !done()? {
+        ensure!(began.elapsed() < PATIENCE, "{otherwise}");
+        thread::sleep(Duration::from_micros(200));
+    }
+    Ok(())
 }
 
 /// A client that is on its way; a deaf one hears no answer.
@@ -154,17 +203,12 @@ fn hear(client: &Socket) -> Outcome {
     set(client, libc::SOL_SOCKET, libc::SO_DETACH_FILTER, &0_i32)
 }
 
-/// Waits until a client has its answer: it is connected, as far as it knows, or was reset. Its final
-/// ACK has then been dealt with, because loopback delivers at once.
+/// Waits until a client has its answer: it is connected, as far as it knows, or was reset.
 fn wait_for_answer(client: &Socket) -> Outcome {
-    let began = Instant::now();
-    let mut wanted = [PollFd::new(std::os::fd::AsFd::as_fd(client), PollFlags::POLLOUT)];
-    while poll(&mut wanted, PollTimeout::from(100_u8))? == 0 {
-        ensure!(began.elapsed() < PATIENCE, "a client had no answer");
-    }
-    // What follows from its ACK is done by the time that a whole tick has passed.
-    thread::sleep(Duration::from_millis(20));
-    Ok(())
+    wait_until("a client had no answer", || {
+        let mut wanted = [PollFd::new(std::os::fd::AsFd::as_fd(client), PollFlags::POLLOUT)];
+        Ok(poll(&mut wanted, PollTimeout::ZERO)? > 0)
+    })
 }
 
 fn set<T>(socket: &Socket, level: i32, option: i32, value: &T) -> Outcome {
@@ -196,6 +240,7 @@ fn told(listener: &Socket, defer: bool) -> anyhow::Result<Told> {
         syn_queue_full: counter("TCPReqQFullDrop")?,
         cookies_wanted: counter("TCPReqQFullDoCookies")?,
         cookies_sent: counter("SyncookiesSent")?,
+        deferred: counter("TCPDeferAcceptDrop")?,
         socket: socket_drops(listener)?,
         unwanted: 0,
         defer,
@@ -209,6 +254,14 @@ fn socket_drops(socket: &Socket) -> anyhow::Result<u64> {
     let mut values = [0_u32; DROPS + 1];
     get(socket, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut values)?;
     Ok(u64::from(values[DROPS]))
+}
+
+/// How many connections are in the accept queue: `tcpi_unacked` of a listener.
+fn depth(listener: &Socket) -> anyhow::Result<u32> {
+    const UNACKED: usize = 6;
+    let mut values = [0_u32; UNACKED + 1];
+    get(listener, libc::IPPROTO_TCP, libc::TCP_INFO, &mut values)?;
+    Ok(values[UNACKED])
 }
 
 /// How much a client may send to its request beside ACKs; see [`Told::unwanted`]. Without an answer
