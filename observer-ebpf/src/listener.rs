@@ -84,18 +84,23 @@ impl Listener {
             }
         }
         let flags = if newborn { BPF_ANY } else { BPF_NOEXIST };
-        // Another CPU may insert the same row in between: then BPF_NOEXIST fails with EEXIST,
-        // and the row is there.
+        // Another CPU may insert the same rows in between: then BPF_NOEXIST fails with EEXIST, and
+        // they are there. The listener's comes last, because whoever finds it counts on the others.
+        // A socket that listens again keeps what was counted in its earlier life.
+        if QUEUES.insert(self.id, ZERO_QUEUE, u64::from(BPF_NOEXIST)).is_err()
+            && QUEUES.get_ptr(self.id).is_none()
+        {
+            count_map_full();
+            return false;
+        }
+        let rest = WorkerKey { listener: self.id, pid: 0, tid: 0 };
+        let _exists = WORKERS.insert(rest, ZERO_WORKER, u64::from(BPF_NOEXIST));
         if LISTENERS.insert(self.id, info, u64::from(flags)).is_err()
             && LISTENERS.get_ptr(self.id).is_none()
         {
             count_map_full();
             return false;
         }
-        // A socket that listens again keeps what was counted in its earlier life.
-        let _exists = QUEUES.insert(self.id, ZERO_QUEUE, u64::from(BPF_NOEXIST));
-        let rest = WorkerKey { listener: self.id, pid: 0, tid: 0 };
-        let _exists = WORKERS.insert(rest, ZERO_WORKER, u64::from(BPF_NOEXIST));
         true
     }
 

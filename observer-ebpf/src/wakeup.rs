@@ -199,10 +199,8 @@ pub(crate) fn count_wakeup<C: EbpfContext>(
         }
         // SAFETY: as above.
         unsafe { *state = next };
-    } else if TASKS.insert(tid, next, u64::from(BPF_NOEXIST)).is_ok() {
-        filter_add(tid, 1);
     } else {
-        count_map_full();
+        insert_task(tid, next);
     }
     let key = WorkerKey { listener, pid, tid };
     if WORKERS.get_ptr(key).is_none() {
@@ -244,10 +242,15 @@ pub(crate) fn ensure_task(key: WorkerKey) {
     if may_be_known(tid) && TASKS.get_ptr(tid).is_some() {
         return;
     }
-    let state = TaskState { listener, pid, pending: 0, scanning: 0 };
+    insert_task(tid, TaskState { listener, pid, pending: 0, scanning: 0 });
+}
+
+/// Makes a task's row, unless another CPU has just made it.
+#[inline(always)]
+fn insert_task(tid: u32, state: TaskState) {
     if TASKS.insert(tid, state, u64::from(BPF_NOEXIST)).is_ok() {
         filter_add(tid, 1);
-    } else {
+    } else if TASKS.get_ptr(tid).is_none() {
         count_map_full();
     }
 }

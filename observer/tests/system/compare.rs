@@ -42,12 +42,22 @@ fn worker(listeners: &[&Value], tid: u32) -> anyhow::Result<(WorkerTally, [u64; 
 }
 
 /// What holds whatever the pace: accepted and EAGAIN of each worker, and nobody else's.
+///
+/// A run of a program that the kernel skipped is at most one count that is missing, and the report
+/// says how many there were and that it is not exact.
 pub fn compare(report: &Value, workload: &Workload, tally: &Tally) -> Outcome {
     let listeners = listeners(report, workload)?;
+    let skipped = number(&report["audit"]["missed_runs"])?;
+    if skipped != 0 {
+        for signal in ["accepts", "handshakes"] {
+            ensure!(report["providers"][signal]["exact"] == false, "{skipped} skipped runs");
+        }
+    }
+    let agree = |seen: u64, counted: u64| seen <= counted && counted - seen <= skipped;
     for own in &tally.workers {
         let (seen, _) = worker(&listeners, own.tid)?;
         ensure!(
-            (seen.accepted, seen.eagain) == (own.accepted, own.eagain),
+            agree(seen.accepted, own.accepted) && agree(seen.eagain, own.eagain),
             "worker {}: saw {} accepted and {} EAGAIN, it counted {} and {}",
             own.tid,
             seen.accepted,
@@ -63,13 +73,12 @@ pub fn compare(report: &Value, workload: &Workload, tally: &Tally) -> Outcome {
     }
     let sum =
         |name: &str| listeners.iter().map(|one| number(&one[name])).sum::<anyhow::Result<u64>>();
-    ensure!(sum("accepted")? == tally.connections, "accepted is not what the client made");
-    ensure!(sum("queued")? == tally.connections, "queued is not what the client made");
+    let (accepted, queued) = (sum("accepted")?, sum("queued")?);
+    let made = tally.connections;
+    ensure!(agree(accepted, made), "{accepted} accepted, and the client made {made}");
+    ensure!(agree(queued, made), "{queued} queued, and the client made {made}");
     let opens = passive_opens(workload.ready.pid)?;
-    ensure!(
-        sum("queued")? == opens || opens == 0,
-        "queued is not the kernel's PassiveOpens: {opens}"
-    );
+    ensure!(opens == 0 || agree(queued, opens), "{queued} queued, PassiveOpens are {opens}");
     Ok(())
 }
 
