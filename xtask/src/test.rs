@@ -3,7 +3,7 @@
 mod child;
 mod tally;
 
-use std::{process::ExitCode, time::Duration};
+use std::{process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use anyhow::Result;
 
@@ -17,26 +17,34 @@ use crate::{vm, workspace::Workspace};
 const LIMIT: Limit = Limit { run: Duration::from_secs(15 * 60), grace: Duration::from_secs(5) };
 
 /// Runs the tests, shows what they print, and ends with `N passed, N failed, N skipped`: those of
-/// this machine, and then, unless a filter says that somebody wants a few of them now, those of the
-/// virtual machines.
+/// this machine and, unless a filter says that somebody wants a few of them now, those of the virtual
+/// machines beside them.
 pub(crate) fn test(workspace: &Workspace, filter: &[String], no_vm: bool) -> Result<ExitCode> {
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--no-fail-fast", "--"]).args(filter);
     let mut tally = Tally::default();
-    let end = stream(cargo, LIMIT, |line| {
-        println!("{line}");
-        tally.read(line);
-    })?;
-
-    let mut complaints = complaints(&tally, &end);
-    if filter.is_empty() && !no_vm {
-        match vm::run(workspace, &vm::VmArgs::whole()) {
-            Ok(totals) => complaints.extend(tally.add(totals)),
-            Err(error) => {
-                tally.failed += 1;
-                complaints.push(format!("the virtual machines: {error:#}"));
-            }
+    let with_machines = filter.is_empty() && !no_vm;
+    let (end, machines) = thread::scope(|scope| {
+        let (here, busy) = mpsc::channel();
+        let machines = with_machines
+            .then(|| scope.spawn(|| vm::run(workspace, &vm::VmArgs::whole(), Some(busy))));
+        let end = stream(cargo, LIMIT, |line| {
+            println!("{line}");
+            tally.read(line);
+        });
+        drop(here);
+        (end, machines.map(thread::ScopedJoinHandle::join))
+    });
+    let mut complaints = complaints(&tally, &end?);
+    match machines {
+        None => {}
+        Some(Ok(Ok(totals))) => complaints.extend(tally.add(totals)),
+        Some(Ok(Err(error))) => {
+            tally.failed += 1;
+            complaints.push(format!("the virtual machines: {error:#}"));
         }
+        // The panic has said why.
+        Some(Err(_)) => complaints.push("the virtual machines: their thread panicked".to_owned()),
     }
     tally.skips().iter().for_each(|skip| println!("skipped: {skip}"));
     complaints.iter().for_each(|complaint| println!("error: {complaint}"));

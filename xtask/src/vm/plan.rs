@@ -67,20 +67,51 @@ const EVERY: [Provider; 3] = [Provider::Fentry, Provider::Kprobe, Provider::Trac
 pub(crate) struct Machine {
     pub(crate) series: &'static Series,
     pub(crate) provider: Provider,
-    /// Whether it runs every test: the first of the oldest and of the newest kernel do, the others
-    /// leave out [`ANY_KERNEL`].
-    pub(crate) whole: bool,
-    /// Whether it is the first of its kernel: what depends on the kernel alone runs there.
-    pub(crate) first: bool,
+    /// Which tests it runs where no filter says.
+    pub(crate) scope: Scope,
 }
 
-/// Where the tests are that depend on the kernel and on no provider.
-pub(crate) const ANY_PROVIDER: [&str; 1] = ["verifier::"];
+/// How much of the tests a machine runs. Each part leaves out what the part before it has more of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Scope {
+    /// All of them: the first machine of the newest kernel.
+    Whole,
+    /// What depends on the kernel: the first machine of every kernel.
+    Kernel,
+    /// What depends on kernel and provider, and the kinds of listeners: kprobes on the oldest and on
+    /// the newest kernel.
+    Provider,
+    /// The counts: kprobes on the kernels between them, and tracepoints, which run all there is
+    /// natively.
+    Counts,
+}
 
-/// Where the tests are that hardly depend on kernel and provider: what is chosen, what is printed,
-/// and what is refused.
-pub(crate) const ANY_KERNEL: [&str; 5] =
-    ["faults::", "filters::", "nginx::", "output::", "truth::rounds_add_up"];
+impl Scope {
+    /// Beginnings of the names of tests that it leaves out.
+    pub(crate) fn leaves_out(self) -> Vec<&'static str> {
+        // What is chosen, what is printed, what is refused: it hardly depends on kernel and provider.
+        let hardly = ["faults::", "filters::", "nginx::", "output::", "truth::rounds_add_up"];
+        // The verifier, and the kernel's types.
+        let kernel = ["verifier::"];
+        let provider = ["kinds::", "lifecycle::", "truth::two_"];
+        let mut names = Vec::new();
+        if self >= Self::Kernel {
+            names.extend(hardly);
+        }
+        if self >= Self::Provider {
+            names.extend(kernel);
+        }
+        if self >= Self::Counts {
+            names.extend(provider);
+        }
+        names
+    }
+
+    /// Whether it is the first of its kernel.
+    pub(crate) fn is_first(self) -> bool {
+        self <= Self::Kernel
+    }
+}
 
 /// The machines for these kernels and providers; for all that must work where none are named.
 /// A provider that is named runs on every kernel that is, promised or not.
@@ -98,19 +129,28 @@ pub(crate) fn machines(kernels: &[String], providers: &[Provider]) -> Result<Vec
         .filter(|series| kernels.is_empty() || kernels.iter().any(|name| name == series.name))
         .collect();
     let (oldest, newest) = (chosen.first().copied(), chosen.last().copied());
-    Ok(chosen
+    let mut machines: Vec<_> = chosen
         .iter()
         .flat_map(|series| {
             let providers = if providers.is_empty() { series.providers } else { providers };
             let at_an_end = [oldest, newest].contains(&Some(series));
+            let is_newest = newest == Some(series);
             providers.iter().enumerate().map(move |(index, provider)| Machine {
                 series,
                 provider: *provider,
-                whole: at_an_end && index == 0,
-                first: index == 0,
+                scope: match (index, provider) {
+                    (0, _) if is_newest => Scope::Whole,
+                    (0, _) => Scope::Kernel,
+                    (_, Provider::Tracepoint) => Scope::Counts,
+                    _ if at_an_end => Scope::Provider,
+                    _ => Scope::Counts,
+                },
             })
         })
-        .collect())
+        .collect();
+    // What takes longest begins first, so that nobody waits for it alone at the end.
+    machines.sort_by_key(|machine| machine.scope);
+    Ok(machines)
 }
 
 #[cfg(test)]
@@ -135,14 +175,31 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_and_the_newest_kernel_run_every_test() {
-        let whole = |kernels: &[&str]| -> Vec<_> {
+    fn every_kernel_runs_what_depends_on_it_and_one_runs_all() {
+        let of = |kernels: &[&str], scope: Scope| -> Vec<_> {
             let kernels: Vec<_> = kernels.iter().map(|name| (*name).to_owned()).collect();
             let machines = machines(&kernels, &[]).expect("known kernels");
-            machines.iter().filter(|one| one.whole).map(|one| one.series.name).collect()
+            let machines = machines.iter().filter(|one| one.scope == scope);
+            machines.map(|one| format!("{} {}", one.series.name, one.provider)).collect()
         };
-        assert_eq!(whole(&[]), ["5.10", "7.2"]);
-        assert_eq!(whole(&["6.12"]), ["6.12"]);
+        assert_eq!(of(&[], Scope::Whole), ["7.2 fentry"]);
+        assert_eq!(
+            of(&[], Scope::Kernel),
+            ["5.10 fentry", "6.1 auto", "6.12 fentry", "6.18 fentry"]
+        );
+        assert_eq!(of(&[], Scope::Provider), ["5.10 kprobe", "7.2 kprobe"]);
+        assert_eq!(of(&["6.12"], Scope::Whole), ["6.12 fentry"]);
+    }
+
+    #[test]
+    fn every_machine_counts() {
+        for scope in [Scope::Whole, Scope::Kernel, Scope::Provider, Scope::Counts] {
+            let left_out = scope.leaves_out();
+            for name in ["truth::spaced::epoll::ipv4", "overflow::ack::ipv4", "waits::a"] {
+                assert!(!left_out.iter().any(|part| name.contains(part)), "{scope:?} {name}");
+            }
+        }
+        assert_eq!(Scope::Whole.leaves_out(), [] as [&str; 0]);
     }
 
     #[test]

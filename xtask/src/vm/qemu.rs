@@ -26,7 +26,7 @@ const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigat
                             rcupdate.rcu_expedited=1 rdinit=/init -- guest";
 
 /// How long a machine may run, and how long it may say nothing.
-const LIMIT: Duration = Duration::from_secs(6 * 60);
+const LIMIT: Duration = Duration::from_secs(8 * 60);
 const SILENCE: Duration = Duration::from_secs(120);
 
 const TICK: Duration = Duration::from_millis(200);
