@@ -23,8 +23,8 @@ pub struct Control {
     /// this kernel shows which it is: 5.10 says so, later ones let in one more, and the change was
     /// carried into some stable series (`inet_csk_reqsk_queue_is_full`).
     pub full_at_limit: u32,
-    /// Keeps the record a multiple of eight bytes; always 0.
-    pub zero: u32,
+    /// 1 when accept calls were under way as the window opened.
+    pub in_flight: u32,
 }
 crate::assert_layout!(Control, 24);
 

@@ -23,7 +23,7 @@ use crate::{
     lifecycle::emit,
     listener::Listener,
     maps::{
-        ERRORS, IN_FLIGHT, LISTENERS, TASKS, WORKERS, count_map_full, increment, may_be_known,
+        ERRORS, IN_FLIGHT, LISTENERS, TASKS, control, count_map_full, increment, may_be_known,
         window_open,
     },
     task, waits, wakeup,
@@ -82,36 +82,34 @@ fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) {
     }
 }
 
-/// Makes the row of a worker that calls accept without having been woken before.
-#[inline(always)]
-fn ensure_worker(key: WorkerKey) {
-    if WORKERS.get_ptr(key).is_none() {
-        wakeup::insert_worker(key, task::current_comm());
-    }
-    wakeup::ensure_task(key);
-}
-
 /// Counts a connection that the current task accepted, whose sock is `child`.
 #[inline(always)]
 pub(crate) fn succeeded(key: WorkerKey, child: u64) {
     waits::accepted(child, key.listener);
-    ensure_worker(key);
-    wakeup::with_worker(key, |worker| &raw mut worker.accepted);
-    wakeup::settle(key, |worker| &raw mut worker.won);
+    let row = wakeup::worker(key, task::current_comm);
+    wakeup::add_to(row, |worker| &raw mut worker.accepted);
+    if wakeup::settle(key) {
+        wakeup::add_to(row, |worker| &raw mut worker.won);
+    }
 }
 
 /// Counts an accept call of the current task that failed.
 #[inline(always)]
 pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
-    ensure_worker(key);
+    let row = wakeup::worker(key, task::current_comm);
+    let settles = wakeup::settle(key);
     let errno = if errno >= ERESTARTSYS { EINTR } else { errno };
     if errno == EAGAIN {
-        wakeup::with_worker(key, |worker| &raw mut worker.eagain);
-        wakeup::settle(key, |worker| &raw mut worker.lost);
+        wakeup::add_to(row, |worker| &raw mut worker.eagain);
+        if settles {
+            wakeup::add_to(row, |worker| &raw mut worker.lost);
+        }
         return;
     }
     count_error(key, errno);
-    wakeup::settle(key, |worker| &raw mut worker.failed);
+    if settles {
+        wakeup::add_to(row, |worker| &raw mut worker.failed);
+    }
     let WorkerKey { listener, pid, tid } = key;
     emit(
         ctx,
@@ -134,12 +132,14 @@ pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
 fn accept_exit(ctx: FExitContext) -> i32 {
     let child = kernel::returned(&ctx, &ARGS_INET_CSK_ACCEPT).unwrap_or(0);
     if child != 0
-        && window_open()
+        && let Some(control) = control()
         && let Some(listener) = Listener::of_sock(ctx.arg(0))
         && listener.ensure_rows()
     {
         let (pid, tid) = task::current_ids();
-        let _was_not = IN_FLIGHT.remove(tid);
+        if control.in_flight != 0 {
+            let _was_not = IN_FLIGHT.remove(tid);
+        }
         debug!(&ctx, "task {} accepted from listener {}", tid, listener.id);
         succeeded(WorkerKey { listener: listener.id, pid, tid }, child);
     }
@@ -217,13 +217,13 @@ pub(crate) fn listener_of(descriptor: u64, tid: u32) -> Option<u64> {
 #[inline(always)]
 fn count_error(worker: WorkerKey, errno: u32) {
     let key = ErrorKey { worker, errno, zero: 0 };
-    if ERRORS.get_ptr(key).is_none() {
+    let count = ERRORS.get_ptr_mut(key).or_else(|| {
         let _exists = ERRORS.insert(key, 0, u64::from(BPF_NOEXIST));
+        ERRORS.get_ptr_mut(key)
+    });
+    match count {
+        // SAFETY: `count` is this CPU's map value.
+        Some(count) => unsafe { increment(count) },
+        None => count_map_full(),
     }
-    let Some(count) = ERRORS.get_ptr_mut(key) else {
-        count_map_full();
-        return;
-    };
-    // SAFETY: `count` is this CPU's map value.
-    unsafe { increment(count) };
 }

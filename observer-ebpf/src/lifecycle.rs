@@ -152,7 +152,7 @@ fn task_exit(ctx: BtfTracePointContext) -> i32 {
     filter_add(tid, -1);
     if state.pending != 0 && window_open() {
         let key = WorkerKey { listener: state.listener, pid: state.pid, tid };
-        wakeup::with_worker(key, |worker| &raw mut worker.silent);
+        wakeup::add_to(wakeup::known_worker(key), |worker| &raw mut worker.silent);
     }
     0
 }

@@ -87,10 +87,11 @@ pub(crate) fn accepted(child: u64, listener: ListenerId) {
         queue.interval_wait_max = wait;
     }
     let key = WaitKey { listener, bucket: wait_bucket(wait), zero: 0 };
-    if WAITS.get_ptr(key).is_none() {
+    let count = WAITS.get_ptr_mut(key).or_else(|| {
         let _exists = WAITS.insert(key, 0, u64::from(BPF_NOEXIST));
-    }
-    match WAITS.get_ptr_mut(key) {
+        WAITS.get_ptr_mut(key)
+    });
+    match count {
         // SAFETY: `count` is this CPU's map value.
         Some(count) => unsafe { increment(count) },
         None => count_map_full(),

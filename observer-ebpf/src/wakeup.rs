@@ -187,62 +187,83 @@ pub(crate) fn count_wakeup<C: EbpfContext>(
     pid: u32,
     tid: u32,
 ) {
+    let key = WorkerKey { listener, pid, tid };
+    let row = worker(key, || read(woken, &TASK_COMM).unwrap_or_default());
     let next = TaskState { listener, pid, pending: 1, scanning: 0 };
     if let Some(state) = TASKS.get_ptr_mut(tid) {
         // SAFETY: `state` is a live map value. Nobody else writes it now: `try_to_wake_up` holds
         // the task's `pi_lock` here, and the task itself sleeps, or has hardly begun to run where
         // its wakeup was in doubt.
-        let last = unsafe { *state };
+        let last = unsafe { core::ptr::replace(state, next) };
         if last.pending != 0 {
-            let key = WorkerKey { listener: last.listener, pid: last.pid, tid };
-            with_worker(key, |worker| &raw mut worker.silent);
+            // Most tasks wait for one listener, whose row is at hand.
+            let silent = if last.listener == listener && last.pid == pid {
+                row
+            } else {
+                known_worker(WorkerKey { listener: last.listener, pid: last.pid, tid })
+            };
+            add_to(silent, |worker| &raw mut worker.silent);
         }
-        // SAFETY: as above.
-        unsafe { *state = next };
     } else {
         insert_task(tid, next);
     }
-    let key = WorkerKey { listener, pid, tid };
-    if WORKERS.get_ptr(key).is_none() {
-        let comm = read(woken, &TASK_COMM).unwrap_or_default();
-        insert_worker(key, comm);
-    }
-    with_worker(key, |worker| &raw mut worker.wakeups);
+    add_to(row, |worker| &raw mut worker.wakeups);
     debug!(ctx, "listener {} woke task {}", listener, tid);
 }
 
-/// Makes a worker's row; a full map is counted, and what follows goes to the listener's own row.
+/// The row of a worker, made where it has none; a full map is counted, and what follows goes to the
+/// listener's own row.
 #[inline(always)]
-pub(crate) fn insert_worker(key: WorkerKey, comm: [u8; 16]) {
-    let row = WorkerStats { comm, ..WorkerStats::default() };
-    if WORKERS.insert(key, row, u64::from(BPF_NOEXIST)).is_err() && WORKERS.get_ptr(key).is_none() {
+pub(crate) fn worker(key: WorkerKey, comm: impl Fn() -> [u8; 16]) -> Option<*mut WorkerStats> {
+    let row = WORKERS.get_ptr_mut(key);
+    if row.is_some() {
+        return row;
+    }
+    let new = WorkerStats { comm: comm(), ..WorkerStats::default() };
+    if WORKERS.insert(key, new, u64::from(BPF_NOEXIST)).is_err() && WORKERS.get_ptr(key).is_none() {
         count_map_full();
+    }
+    known_worker(key)
+}
+
+/// The row of a worker, or the listener's own where the worker has none, so that the listener's sums
+/// stay right when there is no room for one more worker.
+#[inline(always)]
+pub(crate) fn known_worker(key: WorkerKey) -> Option<*mut WorkerStats> {
+    WORKERS.get_ptr_mut(key).or_else(|| WORKERS.get_ptr_mut(WorkerKey { pid: 0, tid: 0, ..key }))
+}
+
+/// Adds one to a counter of a row.
+#[inline(always)]
+pub(crate) fn add_to(
+    row: Option<*mut WorkerStats>,
+    counter: impl Fn(&mut WorkerStats) -> *mut u64,
+) {
+    match row {
+        // SAFETY: `row` is this CPU's map value.
+        Some(row) => unsafe { increment(counter(&mut *row)) },
+        None => count_map_full(),
     }
 }
 
-/// Adds one to a counter of a worker's row, or of the listener's own where the worker has none, so
-/// that the listener's sums stay right when there is no room for one more worker.
+/// Settles the current task's open wakeup by the listener of `key`, and says whether there was one.
+/// The task is known as one that deals with listeners from here on.
 #[inline(always)]
-pub(crate) fn with_worker(key: WorkerKey, counter: impl Fn(&mut WorkerStats) -> *mut u64) {
-    let row = WORKERS
-        .get_ptr_mut(key)
-        .or_else(|| WORKERS.get_ptr_mut(WorkerKey { pid: 0, tid: 0, ..key }));
-    let Some(row) = row else {
-        count_map_full();
-        return;
-    };
-    // SAFETY: `row` is this CPU's map value.
-    unsafe { increment(counter(&mut *row)) };
-}
-
-/// Makes the current task known as one that deals with listeners.
-#[inline(always)]
-pub(crate) fn ensure_task(key: WorkerKey) {
+pub(crate) fn settle(key: WorkerKey) -> bool {
     let WorkerKey { listener, pid, tid } = key;
-    if may_be_known(tid) && TASKS.get_ptr(tid).is_some() {
-        return;
+    if may_be_known(tid)
+        && let Some(state) = TASKS.get_ptr_mut(tid)
+    {
+        // SAFETY: `state` is a live map value, and a running task is not woken.
+        let state = unsafe { &mut *state };
+        let settles = state.pending != 0 && state.listener == listener;
+        if settles {
+            state.pending = 0;
+        }
+        return settles;
     }
     insert_task(tid, TaskState { listener, pid, pending: 0, scanning: 0 });
+    false
 }
 
 /// Makes a task's row, unless another CPU has just made it.
@@ -253,18 +274,4 @@ fn insert_task(tid: u32, state: TaskState) {
     } else if TASKS.get_ptr(tid).is_none() {
         count_map_full();
     }
-}
-
-/// Settles the current task's open wakeup by the listener of `key`, as what its accept came to.
-#[inline(always)]
-pub(crate) fn settle(key: WorkerKey, outcome: impl Fn(&mut WorkerStats) -> *mut u64) {
-    let Some(state) = TASKS.get_ptr_mut(key.tid) else { return };
-    // SAFETY: `state` is a live map value, and a running task is not woken.
-    unsafe {
-        if (*state).pending == 0 || (*state).listener != key.listener {
-            return;
-        }
-        (*state).pending = 0;
-    }
-    with_worker(key, outcome);
 }

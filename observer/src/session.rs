@@ -115,7 +115,7 @@ impl Session {
             ready: ready_roles(&attached),
             tell_drops: u32::from(args.verbose > 0),
             full_at_limit,
-            zero: 0,
+            in_flight: u32::from(maps.any_in_flight()),
         };
         maps.control(control)?;
         // What the kernel counted between the two looks may be in the window or not.
