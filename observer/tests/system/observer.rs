@@ -237,6 +237,11 @@ pub fn has_missed_runs() -> bool {
     MISSED.load(Relaxed)
 }
 
+/// Remembers that it did.
+pub fn note_missed_runs() {
+    MISSED.store(true, Relaxed);
+}
+
 /// Begins anew.
 pub fn forget_missed_runs() {
     MISSED.store(false, Relaxed);
@@ -245,7 +250,7 @@ pub fn forget_missed_runs() {
 /// What must hold in every report, whatever was observed.
 pub fn check_report(report: &Value) -> anyhow::Result<()> {
     if number(&report["audit"]["missed_runs"])? != 0 {
-        MISSED.store(true, Relaxed);
+        note_missed_runs();
     }
     ensure!(report["schema_version"] == 1, "schema_version");
     let listeners = report["listeners"].as_array().context("listeners")?;
