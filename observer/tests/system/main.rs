@@ -7,6 +7,7 @@
 
 mod cases;
 mod compare;
+mod ending;
 mod faults;
 mod filters;
 mod host;
@@ -80,6 +81,7 @@ const TRIES: usize = 4;
 /// counts; what such a window fails to show decides nothing, and the test is run again. A window
 /// without skipped runs decides at once, and a test that never gets one has failed.
 fn until_whole(run: &dyn Fn() -> Outcome, name: &str) -> Outcome {
+    ending::test_begins(name);
     for _ in 1..TRIES {
         observer::forget_missed_runs();
         match run() {
@@ -191,5 +193,10 @@ fn main() -> ExitCode {
         Trial::ignorable_test(test.name, run).with_ignored_flag(lacking.is_some())
     });
     let trials = trials.collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let code = libtest_mimic::run(&arguments, trials).exit_code();
+    let failures = ending::failures();
+    for failure in &failures {
+        eprintln!("{failure}");
+    }
+    if failures.is_empty() { code } else { ExitCode::FAILURE }
 }
