@@ -1,8 +1,8 @@
 //! What this machine can run.
 
-use std::{path::Path, process::Command};
+use std::{path::Path, process::Command, sync::OnceLock};
 
-use anyhow::ensure;
+use anyhow::{anyhow, ensure};
 
 use crate::{
     Need, Outcome, Test, nginx,
@@ -24,8 +24,15 @@ pub struct Host {
 pub fn tests() -> Vec<Test> {
     let asked = provider().into_iter();
     asked
-        .map(|asked| Test::new("host::the_provider_can_be_had", Need::Root, move || begins(&asked)))
+        .map(|asked| Test::new("host::the_provider_can_be_had", Need::Root, move || had(&asked)))
         .collect()
+}
+
+/// What the look at this machine found of the provider that is named.
+fn had(provider: &str) -> Outcome {
+    static FOUND: OnceLock<Result<(), String>> = OnceLock::new();
+    let found = FOUND.get_or_init(|| begins(provider).map_err(|error| format!("{error:?}")));
+    found.clone().map_err(|error| anyhow!(error))
 }
 
 /// Whether observer begins to observe with this provider.
@@ -41,7 +48,7 @@ pub fn look() -> Host {
     let root = (!nix::unistd::geteuid().is_root()).then(|| "needs root".to_owned());
     let kernel = root.clone().or_else(|| {
         if let Some(asked) = provider() {
-            return begins(&asked).err().map(|_| format!("{asked} cannot be had"));
+            return had(&asked).err().map(|_| format!("{asked} cannot be had"));
         }
         let doctor = Command::new(program()).arg("doctor").output();
         match doctor {

@@ -5,47 +5,44 @@ use nix::sys::signal::Signal;
 
 use crate::{
     Need, Outcome, Test,
-    observer::{Observer, number, on_port, only_on_port},
+    observer::{Observer, check_report, number, only_on_port},
     role::{Actor, connect},
+    together::{Begin, Play, in_the_report, in_the_window},
     workload::Workload,
 };
 
 pub fn tests() -> Vec<Test> {
+    let alone = |name, run: fn() -> Outcome| Test::new(name, Need::Kernel, run);
+    let together = |name, begin: Begin| Test::together(name, Need::Kernel, begin);
     vec![
-        Test::new("lifecycle::a_listener_opened_in_the_window_is_counted", Need::Kernel, opened),
-        Test::new("lifecycle::a_process_without_listener_is_waited_for", Need::Kernel, waited_for),
-        Test::new("lifecycle::a_listener_closed_in_the_window_is_kept", Need::Kernel, closed),
-        Test::new("lifecycle::a_used_again_address_makes_no_mix", Need::Kernel, reopened),
-        Test::new("lifecycle::the_end_of_the_process_ends_the_window", Need::Kernel, process_ends),
-        Test::new("lifecycle::no_connection_makes_no_ratio", Need::Kernel, idle),
-        Test::new("lifecycle::emfile_is_an_error_and_a_failed_wakeup", Need::Kernel, emfile),
-        Test::new("lifecycle::another_socket's_accept_is_not_counted", Need::Kernel, two_kinds),
-        Test::new("lifecycle::what_was_before_is_not_counted", Need::Kernel, before),
+        together("lifecycle::a_listener_opened_in_the_window_is_counted", opened),
+        alone("lifecycle::a_process_without_listener_is_waited_for", waited_for),
+        together("lifecycle::a_listener_closed_in_the_window_is_kept", closed),
+        together("lifecycle::a_used_again_address_makes_no_mix", reopened),
+        alone("lifecycle::the_end_of_the_process_ends_the_window", process_ends),
+        together("lifecycle::no_connection_makes_no_ratio", idle),
+        together("lifecycle::emfile_is_an_error_and_a_failed_wakeup", emfile),
+        together("lifecycle::another_socket's_accept_is_not_counted", two_kinds),
+        together("lifecycle::what_was_before_is_not_counted", before),
     ]
 }
 
-fn opened() -> Outcome {
+fn opened() -> anyhow::Result<Play> {
     let mut actor = Actor::start("listen-late")?;
-    let observer = Observer::json(&["--comm", "system"])?;
-    actor.next()?;
-    let port = actor.port()?;
-    connect(port)?;
-    connect(port)?;
-    // The test program's name is cut to fifteen bytes: filter by the pid instead.
-    drop(observer);
-    let mut actor = Actor::start("listen-late")?;
-    let observer = Observer::json(&["--pid", &actor.pid().to_string()])?;
-    actor.next()?;
-    let port = actor.port()?;
-    connect(port)?;
-    connect(port)?;
-    let report = observer.total()?;
-    let one = only_on_port(&report, port)?;
-    ensure!(one["accepted"] == 2 && one["queued"] == 2 && one["closed"] == false, "{one}");
-    ensure!(one["cookie"].as_u64().is_some_and(|cookie| cookie != 0), "no cookie: {one}");
-    ensure!(one["holders"][0]["pid"] == actor.pid(), "holders: {}", one["holders"]);
-    ensure!(one["drops"]["total"] == 0, "drops: {}", one["drops"]);
-    Ok(())
+    in_the_window(move || {
+        actor.next()?;
+        let port = actor.port()?;
+        connect(port)?;
+        connect(port)?;
+        in_the_report(move |report| {
+            let one = report.only_on_port(port)?;
+            ensure!(one["accepted"] == 2 && one["queued"] == 2 && one["closed"] == false, "{one}");
+            ensure!(one["cookie"].as_u64().is_some_and(|cookie| cookie != 0), "no cookie: {one}");
+            ensure!(one["holders"][0]["pid"] == actor.pid(), "holders: {}", one["holders"]);
+            ensure!(one["drops"]["total"] == 0, "drops: {}", one["drops"]);
+            Ok(())
+        })
+    })
 }
 
 fn waited_for() -> Outcome {
@@ -53,40 +50,55 @@ fn waited_for() -> Outcome {
     let observer = Observer::json(&["--pid", &actor.pid().to_string()])?;
     actor.next()?;
     let port = actor.port()?;
+    connect(port)?;
+    connect(port)?;
     observer.signal(Signal::SIGINT)?;
     let ended = observer.wait()?;
     ensure!(ended.stderr.contains("waiting for one"), "it did not say so: {}", ended.stderr);
-    ensure!(ended.stdout.contains(&format!("\"port\":{port}")), "not found: {}", ended.stdout);
+    let reports = ended.reports()?;
+    let total = reports.last().context("no total")?;
+    check_report(total)?;
+    let one = only_on_port(total, port)?;
+    ensure!(one["accepted"] == 2 && one["queued"] == 2 && one["closed"] == false, "{one}");
     Ok(())
 }
 
-fn closed() -> Outcome {
+fn closed() -> anyhow::Result<Play> {
     let mut actor = Actor::start("listen")?;
     let (pid, port) = (actor.pid(), actor.port()?);
-    let observer = Observer::json(&["--port", &port.to_string()])?;
-    connect(port)?;
-    actor.kill()?;
-    let report = observer.total()?;
-    let one = only_on_port(&report, port)?;
-    ensure!(one["closed"] == true && one["accepted"] == 1, "{one}");
-    ensure!(one["accept_queue"]["now"].is_null(), "a closed listener has no queue now");
-    ensure!(one["drops"]["total"] == 0, "drops of a closed listener: {}", one["drops"]);
-    ensure!(one["holders"][0]["pid"] == pid, "the last holders stay known: {}", one["holders"]);
-    Ok(())
+    in_the_window(move || {
+        connect(port)?;
+        actor.kill()?;
+        in_the_report(move |report| {
+            let one = report.only_on_port(port)?;
+            ensure!(one["closed"] == true && one["accepted"] == 1, "{one}");
+            ensure!(one["accept_queue"]["now"].is_null(), "a closed listener has no queue now");
+            let drops = &one["drops"];
+            ensure!(drops["total"] == 0, "drops of a closed listener: {drops}");
+            let holders = &one["holders"];
+            ensure!(holders[0]["pid"] == pid, "the last holders stay known: {holders}");
+            Ok(())
+        })
+    })
 }
 
-fn reopened() -> Outcome {
+fn reopened() -> anyhow::Result<Play> {
     let mut actor = Actor::start("reopen")?;
-    let observer = Observer::json(&["--pid", &actor.pid().to_string()])?;
-    actor.next()?;
-    let count = usize::from(actor.port()?);
-    let report = observer.total()?;
-    let listeners = report["listeners"].as_array().context("listeners")?;
-    ensure!(listeners.len() == count, "{} listeners instead of {count}", listeners.len());
-    for one in listeners {
-        ensure!(one["accepted"] == 1 && one["queued"] == 1 && one["closed"] == true, "{one}");
-    }
-    Ok(())
+    let netns: u64 = actor.line()?.trim().parse()?;
+    in_the_window(move || {
+        actor.next()?;
+        let count = usize::from(actor.port()?);
+        in_the_report(move |report| {
+            let listeners = report.all_in(netns)?;
+            ensure!(listeners.len() == count, "{} listeners instead of {count}", listeners.len());
+            for one in listeners {
+                ensure!(one["accepted"] == 1 && one["queued"] == 1, "{one}");
+                ensure!(one["closed"] == true, "{one}");
+            }
+            drop(actor);
+            Ok(())
+        })
+    })
 }
 
 fn process_ends() -> Outcome {
@@ -102,67 +114,74 @@ fn process_ends() -> Outcome {
     Ok(())
 }
 
-fn idle() -> Outcome {
+fn idle() -> anyhow::Result<Play> {
     let mut actor = Actor::start("listen")?;
     let port = actor.port()?;
-    let report = Observer::json(&["--port", &port.to_string()])?.total()?;
-    let one = only_on_port(&report, port)?;
-    ensure!(one["herd_ratio"].is_null() && one["wakeups"]["total"] == 0, "{one}");
-    ensure!(one["workers"][0]["pid"] == actor.pid(), "who waits is a worker: {one}");
-    ensure!(one["fairness"].is_null(), "one worker has no fairness: {one}");
-    let nobody = Observer::start(&["--port", &port.to_string()])?;
-    nobody.signal(Signal::SIGINT)?;
-    let ended = nobody.wait()?;
-    ensure!(ended.status.success(), "{}", ended.status);
-    ensure!(ended.stdout.contains("no connection was accepted"), "not in words: {}", ended.stdout);
-    Ok(())
+    in_the_window(move || {
+        in_the_report(move |report| {
+            let one = report.only_on_port(port)?;
+            ensure!(one["herd_ratio"].is_null() && one["wakeups"]["total"] == 0, "{one}");
+            ensure!(one["workers"][0]["pid"] == actor.pid(), "who waits is a worker: {one}");
+            ensure!(one["fairness"].is_null(), "one worker has no fairness: {one}");
+            let nobody = Observer::start(&["--port", &port.to_string()])?;
+            nobody.signal(Signal::SIGINT)?;
+            let ended = nobody.wait()?;
+            ensure!(ended.status.success(), "{}", ended.status);
+            let said = ended.stdout;
+            ensure!(said.contains("no connection was accepted"), "not in words: {said}");
+            Ok(())
+        })
+    })
 }
 
-fn emfile() -> Outcome {
+fn emfile() -> anyhow::Result<Play> {
     let mut actor = Actor::start("no-descriptors")?;
     let port = actor.port()?;
-    let observer = Observer::json(&["--port", &port.to_string()])?;
-    // One connection keeps the listener ready, so that it tries until it gives up.
-    let client = std::net::TcpStream::connect(("127.0.0.1", port))?;
-    actor.port()?;
-    let report = observer.total()?;
-    let one = only_on_port(&report, port)?;
-    ensure!(one["accept_errors"]["EMFILE"] == 7, "errors: {}", one["accept_errors"]);
-    ensure!(one["accepted"] == 0, "{one}");
-    let wakeups = &one["wakeups"];
-    ensure!(wakeups["failed"] == 1 && wakeups["total"] == 1, "wakeups: {wakeups}");
-    ensure!(one["workers"][0]["accept_errors"]["EMFILE"] == 7, "workers: {}", one["workers"]);
-    drop(client);
-    Ok(())
+    in_the_window(move || {
+        // One connection keeps the listener ready, so that it tries until it gives up.
+        let client = std::net::TcpStream::connect(("127.0.0.1", port))?;
+        actor.port()?;
+        in_the_report(move |report| {
+            let one = report.only_on_port(port)?;
+            ensure!(one["accept_errors"]["EMFILE"] == 7, "errors: {}", one["accept_errors"]);
+            ensure!(one["accepted"] == 0, "{one}");
+            let wakeups = &one["wakeups"];
+            ensure!(wakeups["failed"] == 1 && wakeups["total"] == 1, "wakeups: {wakeups}");
+            let worker = &one["workers"][0];
+            ensure!(worker["accept_errors"]["EMFILE"] == 7, "workers: {}", one["workers"]);
+            drop((client, actor));
+            Ok(())
+        })
+    })
 }
 
 /// Woken by the TCP listener, the server accepts from a Unix socket first.
-fn two_kinds() -> Outcome {
+fn two_kinds() -> anyhow::Result<Play> {
     let mut actor = Actor::start("two-kinds")?;
     let port = actor.port()?;
-    let observer = Observer::json(&["--port", &port.to_string()])?;
-    connect(port)?;
-    actor.port()?;
-    let report = observer.total()?;
-    let one = only_on_port(&report, port)?;
-    ensure!(one["accepted"] == 1 && one["wakeups"]["won"] == 1, "{one}");
-    Ok(())
+    in_the_window(move || {
+        connect(port)?;
+        actor.port()?;
+        in_the_report(move |report| {
+            let one = report.only_on_port(port)?;
+            ensure!(one["accepted"] == 1 && one["wakeups"]["won"] == 1, "{one}");
+            drop(actor);
+            Ok(())
+        })
+    })
 }
 
 /// What happened before the window, and who had been woken before, is not in it.
-fn before() -> Outcome {
+fn before() -> anyhow::Result<Play> {
     let mut workload = Workload::start(&["--netns", "--strategy", "epoll", "--workers", "2"])?;
     workload.round()?;
-    let observer = Observer::json(&["--pid", &workload.ready.pid.to_string()])?;
-    let report = observer.total()?;
-    let port = workload.ready.listeners.first().context("a listener")?.port;
-    let found = on_port(&report, port);
-    ensure!(found.len() == 1, "{} listeners", found.len());
-    ensure!(number(&found[0]["wakeups"]["total"])? == 0, "{}", found[0]);
-    ensure!(
-        number(&found[0]["accepted"])? == 0 && number(&found[0]["queued"])? == 0,
-        "{}",
-        found[0]
-    );
-    workload.kill()
+    in_the_window(move || {
+        in_the_report(move |report| {
+            let port = workload.ready.listeners.first().context("a listener")?.port;
+            let one = report.only_in(workload.ready.netns, port)?;
+            ensure!(number(&one["wakeups"]["total"])? == 0, "{one}");
+            ensure!(number(&one["accepted"])? == 0 && number(&one["queued"])? == 0, "{one}");
+            workload.kill()
+        })
+    })
 }

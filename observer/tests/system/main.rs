@@ -7,6 +7,7 @@
 
 mod cases;
 mod compare;
+mod ending;
 mod faults;
 mod filters;
 mod host;
@@ -19,16 +20,20 @@ mod output;
 mod overflow;
 mod queues;
 mod role;
+mod together;
 mod truth;
 mod verifier;
 mod waits;
 mod workload;
 
-use std::{error::Error, fmt, process::ExitCode};
+use std::{error::Error, fmt, process::ExitCode, sync::Arc};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-use crate::observer::provider;
+use crate::{
+    observer::provider,
+    together::{Begin, Together},
+};
 
 /// What a test needs of the machine.
 #[derive(Clone, Copy)]
@@ -55,7 +60,15 @@ enum Need {
 struct Test {
     name: String,
     need: Need,
-    run: Box<dyn Fn() -> Outcome + Send>,
+    run: Run,
+}
+
+/// How a test runs.
+enum Run {
+    /// By itself.
+    Alone(Box<dyn Fn() -> Outcome + Send>),
+    /// As one of those that share an observer.
+    Together(Begin),
 }
 
 /// What a test comes to: words for whoever reads the failure.
@@ -68,6 +81,7 @@ const TRIES: usize = 4;
 /// counts; what such a window fails to show decides nothing, and the test is run again. A window
 /// without skipped runs decides at once, and a test that never gets one has failed.
 fn until_whole(run: &dyn Fn() -> Outcome, name: &str) -> Outcome {
+    ending::test_begins(name);
     for _ in 1..TRIES {
         observer::forget_missed_runs();
         match run() {
@@ -98,8 +112,18 @@ impl Test {
         need: Need,
         run: impl Fn() -> Outcome + Send + 'static,
     ) -> Self {
-        Self { name: name.into(), need, run: Box::new(run) }
+        Self { name: name.into(), need, run: Run::Alone(Box::new(run)) }
     }
+
+    /// A test that shares its observer with others.
+    fn together(name: impl Into<String>, need: Need, begin: Begin) -> Self {
+        Self { name: name.into(), need, run: Run::Together(begin) }
+    }
+}
+
+/// Whether the harness will run a test of this name.
+fn is_chosen(arguments: &Arguments, name: &str) -> bool {
+    !arguments.is_filtered_out(&Trial::test(name, || Ok(())))
 }
 
 fn main() -> ExitCode {
@@ -127,14 +151,32 @@ fn main() -> ExitCode {
         nginx::tests(),
         listeners::tests(),
     ];
-    let trials = tests.into_iter().flatten().map(|test| {
+    let lacking = |test: Test| {
         let lacking = host.lacks(test.need);
+        (test, lacking)
+    };
+    let tests: Vec<_> = tests.into_iter().flatten().map(lacking).collect();
+    let sharing = tests.iter().filter_map(|(test, lacking)| match test.run {
+        Run::Together(begin) if lacking.is_none() && is_chosen(&arguments, &test.name) => {
+            Some((test.name.clone(), begin))
+        }
+        _ => None,
+    });
+    let together = Arc::new(Together::new(sharing.collect()));
+    let trials = tests.into_iter().map(|(test, lacking)| {
         if let Some(reason) = &lacking
             && !arguments.list
         {
             println!("skip: {}: {reason}", test.name);
         }
-        let (run, name) = (test.run, test.name.clone());
+        let name = test.name.clone();
+        let run: Box<dyn Fn() -> Outcome + Send> = match test.run {
+            Run::Alone(run) => run,
+            Run::Together(begin) => {
+                let (together, name) = (together.clone(), name.clone());
+                Box::new(move || together.outcome(&name, begin))
+            }
+        };
         let run = move || match until_whole(&run, &name) {
             Ok(()) => Ok(Completion::Completed),
             Err(error) => {
@@ -151,5 +193,10 @@ fn main() -> ExitCode {
         Trial::ignorable_test(test.name, run).with_ignored_flag(lacking.is_some())
     });
     let trials = trials.collect();
-    libtest_mimic::run(&arguments, trials).exit_code()
+    let code = libtest_mimic::run(&arguments, trials).exit_code();
+    let failures = ending::failures();
+    for failure in &failures {
+        eprintln!("{failure}");
+    }
+    if failures.is_empty() { code } else { ExitCode::FAILURE }
 }

@@ -20,6 +20,8 @@ use nix::{
 };
 use serde_json::Value;
 
+use crate::{Outcome, ending};
+
 /// The program: the one that was built with the tests, unless the environment names another.
 pub fn program() -> PathBuf {
     env::var_os("OBSERVER_PROGRAM")
@@ -128,10 +130,49 @@ impl Observer {
         Ok(kill(Pid::from_raw(i32::try_from(self.child.id())?), signal)?)
     }
 
-    /// Interrupts it and reads the total.
-    pub fn total(self) -> anyhow::Result<Value> {
+    /// Interrupts it and reads the total. Letting its programs go takes it a while more, which is not
+    /// waited for: [`ending::failures`] is asked in the end.
+    pub fn total(mut self) -> anyhow::Result<Value> {
+        let stdout = self.take_stdout()?;
         self.signal(Signal::SIGINT)?;
-        self.wait_total()
+        let (sender, lines) = mpsc::channel();
+        // To the end, so that nothing it may still say keeps it.
+        thread::spawn(move || {
+            for line in BufReader::new(stdout).lines().map_while(Result::ok) {
+                let _enough = sender.send(line);
+            }
+        });
+        loop {
+            let line = match lines.recv_timeout(PATIENCE) {
+                Ok(line) => line,
+                Err(mpsc::RecvTimeoutError::Timeout) => bail!("observer did not end"),
+                Err(mpsc::RecvTimeoutError::Disconnected) => {
+                    self.ended_well()?;
+                    bail!("observer printed no total");
+                }
+            };
+            let report: Value =
+                serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
+            if report["window"]["kind"] == "total" {
+                ending::leave(move || {
+                    self.ended_well()?;
+                    let more = lines.iter().collect::<Vec<_>>().join("\n");
+                    ensure!(more.is_empty(), "more came after the total: {more}");
+                    Ok(())
+                });
+                check_report(&report)?;
+                return Ok(report);
+            }
+        }
+    }
+
+    /// Waits for its end, which must be a success, when standard output was taken.
+    fn ended_well(&mut self) -> Outcome {
+        let status = self.wait_status()?;
+        let rest = self.rest.take().context("standard error was taken")?;
+        let said = rest.iter().collect::<Vec<_>>().join("\n");
+        ensure!(status.success(), "observer ended with {status}: {said}");
+        Ok(())
     }
 
     /// Waits for its own end and reads the total.
@@ -237,6 +278,11 @@ pub fn has_missed_runs() -> bool {
     MISSED.load(Relaxed)
 }
 
+/// Remembers that it did.
+pub fn note_missed_runs() {
+    MISSED.store(true, Relaxed);
+}
+
 /// Begins anew.
 pub fn forget_missed_runs() {
     MISSED.store(false, Relaxed);
@@ -245,7 +291,7 @@ pub fn forget_missed_runs() {
 /// What must hold in every report, whatever was observed.
 pub fn check_report(report: &Value) -> anyhow::Result<()> {
     if number(&report["audit"]["missed_runs"])? != 0 {
-        MISSED.store(true, Relaxed);
+        note_missed_runs();
     }
     ensure!(report["schema_version"] == 1, "schema_version");
     let listeners = report["listeners"].as_array().context("listeners")?;

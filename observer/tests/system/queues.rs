@@ -10,18 +10,19 @@ use anyhow::{Context, ensure};
 use socket2::{Domain, Socket, Type};
 
 use crate::{
-    Need, Outcome, Test,
-    observer::{Observer, number, only_on_port},
+    Need, Test,
+    observer::number,
+    together::{Play, in_the_report, in_the_window},
 };
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new(
+        Test::together(
             "queues::depth_and_limit_are_what_the_kernel_tells",
             Need::Kernel,
             depth_and_limit,
         ),
-        Test::new("queues::a_backlog_beyond_somaxconn_is_at_it", Need::Kernel, clamped),
+        Test::together("queues::a_backlog_beyond_somaxconn_is_at_it", Need::Kernel, clamped),
     ]
 }
 
@@ -32,10 +33,6 @@ fn listen(backlog: i32) -> anyhow::Result<(Socket, SocketAddr)> {
     socket.listen(backlog)?;
     let address = socket.local_addr()?.as_socket().context("no address")?;
     Ok((socket, address))
-}
-
-fn observe(port: u16) -> anyhow::Result<Observer> {
-    Observer::json(&["--port", &port.to_string()])
 }
 
 fn connect(address: SocketAddr, count: usize) -> anyhow::Result<Vec<TcpStream>> {
@@ -62,44 +59,58 @@ fn depth_and_limit_of(listener: &Socket) -> anyhow::Result<(u32, u32)> {
     Ok((info.tcpi_unacked, info.tcpi_sacked))
 }
 
-fn depth_and_limit() -> Outcome {
+fn depth_and_limit() -> anyhow::Result<Play> {
     let (listener, address) = listen(7)?;
     let before = connect(address, 1)?;
-    let observer = observe(address.port())?;
-    let during = connect(address, 3)?;
-    let report = observer.total()?;
-    let one = only_on_port(&report, address.port())?;
-    // One was there before the window: it is in the depth, and not among what was queued.
-    ensure!(one["queued"] == 3, "queued {}", one["queued"]);
-    ensure!(one["accepted"] == 0 && one["herd_ratio"].is_null(), "nothing was accepted");
-    let queue = &one["accept_queue"];
-    ensure!(queue["now"] == 4 && queue["max"] == 4 && queue["limit"] == 7, "{queue}");
-    let buckets = queue["histogram"].as_array().context("histogram")?;
-    let filled: Vec<_> = buckets.iter().filter(|one| one["count"] != 0).collect();
-    ensure!(filled.len() == 2 && filled[0]["le"] == 2 && filled[1]["le"] == 4, "{buckets:?}");
-    ensure!(one["backlog"]["at_somaxconn"] == false, "{}", one["backlog"]);
-    let told = depth_and_limit_of(&listener)?;
-    ensure!(told == (4, 7), "the kernel says {told:?}");
-    drop((before, during));
-    Ok(())
+    in_the_window(move || {
+        let during = connect(address, 3)?;
+        in_the_report(move |report| {
+            let one = report.only_on_port(address.port())?;
+            // One was there before the window: it is in the depth, and not among what was queued.
+            ensure!(one["queued"] == 3, "queued {}", one["queued"]);
+            ensure!(one["accepted"] == 0 && one["herd_ratio"].is_null(), "nothing was accepted");
+            let queue = &one["accept_queue"];
+            ensure!(queue["now"] == 4 && queue["max"] == 4 && queue["limit"] == 7, "{queue}");
+            let buckets = queue["histogram"].as_array().context("histogram")?;
+            let filled: Vec<_> = buckets.iter().filter(|one| one["count"] != 0).collect();
+            ensure!(
+                filled.len() == 2 && filled[0]["le"] == 2 && filled[1]["le"] == 4,
+                "{buckets:?}"
+            );
+            ensure!(one["backlog"]["at_somaxconn"] == false, "{}", one["backlog"]);
+            let told = depth_and_limit_of(&listener)?;
+            ensure!(told == (4, 7), "the kernel says {told:?}");
+            drop((before, during));
+            Ok(())
+        })
+    })
 }
 
-fn clamped() -> Outcome {
-    let (_listener, address) = listen(1_000_000)?;
-    let report = observe(address.port())?.total()?;
-    let one = only_on_port(&report, address.port())?;
-    let somaxconn: u64 = std::fs::read_to_string("/proc/sys/net/core/somaxconn")?.trim().parse()?;
-    let backlog = &one["backlog"];
-    ensure!(number(&backlog["limit"])? == somaxconn, "{backlog}");
-    ensure!(backlog["somaxconn"] == somaxconn && backlog["at_somaxconn"] == true, "{backlog}");
-    for (name, file) in [
-        ("tcp_max_syn_backlog", "tcp_max_syn_backlog"),
-        ("syncookies", "tcp_syncookies"),
-        ("abort_on_overflow", "tcp_abort_on_overflow"),
-    ] {
-        let value: u64 =
-            std::fs::read_to_string(format!("/proc/sys/net/ipv4/{file}"))?.trim().parse()?;
-        ensure!(backlog[name] == value, "{name}: {backlog}");
-    }
-    Ok(())
+fn clamped() -> anyhow::Result<Play> {
+    let (listener, address) = listen(1_000_000)?;
+    in_the_window(move || {
+        in_the_report(move |report| {
+            let one = report.only_on_port(address.port())?;
+            let number_in = |file: &str| -> anyhow::Result<u64> {
+                Ok(std::fs::read_to_string(format!("/proc/sys/net/{file}"))?.trim().parse()?)
+            };
+            let somaxconn = number_in("core/somaxconn")?;
+            let backlog = &one["backlog"];
+            ensure!(number(&backlog["limit"])? == somaxconn, "{backlog}");
+            ensure!(
+                backlog["somaxconn"] == somaxconn && backlog["at_somaxconn"] == true,
+                "{backlog}"
+            );
+            for (name, file) in [
+                ("tcp_max_syn_backlog", "tcp_max_syn_backlog"),
+                ("syncookies", "tcp_syncookies"),
+                ("abort_on_overflow", "tcp_abort_on_overflow"),
+            ] {
+                let value = number_in(&format!("ipv4/{file}"))?;
+                ensure!(backlog[name] == value, "{name}: {backlog}");
+            }
+            drop(listener);
+            Ok(())
+        })
+    })
 }

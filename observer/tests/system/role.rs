@@ -1,10 +1,13 @@
 //! Processes that misbehave in a certain way: the test program itself, started again with a role.
 
 use std::{
-    env,
+    env, fs,
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
-    os::{fd::AsRawFd, unix::process::CommandExt},
+    os::{
+        fd::AsRawFd,
+        unix::{fs::MetadataExt, process::CommandExt},
+    },
     process::{Child, ChildStdin, Command, ExitCode, Stdio},
     time::Duration,
 };
@@ -139,6 +142,17 @@ pub fn wait_for_line() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Inode number of this process's network namespace.
+pub fn netns() -> anyhow::Result<u64> {
+    Ok(fs::metadata("/proc/self/ns/net")?.ino())
+}
+
+/// Gives this process a network namespace of its own, with loopback.
+pub fn own_netns() -> anyhow::Result<()> {
+    unshare(CloneFlags::CLONE_NEWNET)?;
+    crate::kinds::loopback_up()
+}
+
 /// Accepts for ever, one at a time.
 fn serve(listener: &TcpListener) -> anyhow::Result<()> {
     loop {
@@ -225,8 +239,11 @@ fn two_kinds() -> anyhow::Result<()> {
 }
 
 /// Listens on one port, closes, and listens on the next, a hundred times; the sock's memory is used
-/// again each time. Says how often it has.
+/// again each time. Says how often it has. In a network namespace of its own, where all listeners are
+/// these; it says that first.
 fn reopen() -> anyhow::Result<()> {
+    own_netns()?;
+    say(netns()?)?;
     wait_for_line()?;
     for _ in 0..100 {
         let listener = TcpListener::bind("127.0.0.1:0")?;

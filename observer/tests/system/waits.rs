@@ -9,15 +9,16 @@ use std::{
 use anyhow::{Context, ensure};
 
 use crate::{
-    Need, Outcome, Test,
-    observer::{Observer, number, only_on_port},
+    Need, Test,
+    observer::number,
+    together::{Play, in_the_report, in_the_window},
 };
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("waits::percentiles_are_the_servers_own", Need::Kernel, percentiles),
-        Test::new("waits::what_still_waits_is_told", Need::Kernel, oldest),
-        Test::new("waits::of_before_the_window_are_not_measured", Need::Kernel, before),
+        Test::together("waits::percentiles_are_the_servers_own", Need::Kernel, percentiles),
+        Test::together("waits::what_still_waits_is_told", Need::Kernel, oldest),
+        Test::together("waits::of_before_the_window_are_not_measured", Need::Kernel, before),
     ]
 }
 
@@ -31,76 +32,81 @@ fn connect(port: u16) -> anyhow::Result<TcpStream> {
     Ok(TcpStream::connect((Ipv4Addr::LOCALHOST, port))?)
 }
 
-fn observe(port: u16) -> anyhow::Result<Observer> {
-    Observer::json(&["--port", &port.to_string()])
+fn percentiles() -> anyhow::Result<Play> {
+    let (listener, port) = listen()?;
+    in_the_window(move || {
+        let mut waits = Vec::new();
+        for delay in [50, 100, 150, 200, 250, 300, 350, 400, 450, 900] {
+            // On loopback a connection is in the queue when connect returns.
+            let began = Instant::now();
+            let client = connect(port)?;
+            let queued = Instant::now();
+            thread::sleep(Duration::from_millis(delay));
+            let before = Instant::now();
+            let accepted = listener.accept()?;
+            let after = Instant::now();
+            waits.push((before - queued, after - began));
+            drop((client, accepted));
+        }
+        in_the_report(move |report| {
+            let one = report.only_on_port(port)?;
+            let wait = &one["accept_wait"];
+            ensure!(wait["count"] == waits.len() && one["accepted"] == waits.len(), "{wait}");
+            // The truth is between the two that the server measured.
+            waits.sort_unstable();
+            for (name, rank) in [("p50", 5), ("p90", 9), ("p99", 10), ("max", 10)] {
+                let (least, most) = waits[rank - 1];
+                let seen = number(&wait[name])?;
+                let (least, most) =
+                    (u64::try_from(least.as_nanos())?, u64::try_from(most.as_nanos())?);
+                ensure!(
+                    seen * 10 >= least * 9 && seen * 10 <= most * 11,
+                    "{name} is {seen}, the server measured {least} to {most}"
+                );
+            }
+            let buckets = wait["histogram"].as_array().context("histogram")?;
+            let counted =
+                buckets.iter().map(|one| number(&one["count"])).sum::<anyhow::Result<u64>>()?;
+            ensure!(counted == number(&wait["count"])?, "the buckets hold {counted}: {wait}");
+            ensure!(wait["oldest"].is_null(), "nobody waits: {wait}");
+            drop(listener);
+            Ok(())
+        })
+    })
 }
 
-fn percentiles() -> Outcome {
+fn oldest() -> anyhow::Result<Play> {
     let (listener, port) = listen()?;
-    let observer = observe(port)?;
-    let mut waits = Vec::new();
-    for delay in [50, 100, 150, 200, 250, 300, 350, 400, 450, 900] {
-        // On loopback a connection is in the queue when connect returns.
-        let began = Instant::now();
-        let client = connect(port)?;
-        let queued = Instant::now();
-        thread::sleep(Duration::from_millis(delay));
+    in_the_window(move || {
         let before = Instant::now();
-        let accepted = listener.accept()?;
+        let first = connect(port)?;
         let after = Instant::now();
-        waits.push((before - queued, after - began));
-        drop((client, accepted));
-    }
-    let report = observer.total()?;
-    let one = only_on_port(&report, port)?;
-    let wait = &one["accept_wait"];
-    ensure!(wait["count"] == waits.len() && one["accepted"] == waits.len(), "{wait}");
-    // The truth is between the two that the server measured.
-    waits.sort_unstable();
-    for (name, rank) in [("p50", 5), ("p90", 9), ("p99", 10), ("max", 10)] {
-        let (least, most) = waits[rank - 1];
-        let seen = number(&wait[name])?;
-        let (least, most) = (u64::try_from(least.as_nanos())?, u64::try_from(most.as_nanos())?);
-        ensure!(
-            seen * 10 >= least * 9 && seen * 10 <= most * 11,
-            "{name} is {seen}, the server measured {least} to {most}"
-        );
-    }
-    let buckets = wait["histogram"].as_array().context("histogram")?;
-    let counted = buckets.iter().map(|one| number(&one["count"])).sum::<anyhow::Result<u64>>()?;
-    ensure!(counted == number(&wait["count"])?, "the buckets hold {counted}: {wait}");
-    ensure!(wait["oldest"].is_null(), "nobody waits: {wait}");
-    Ok(())
+        thread::sleep(Duration::from_millis(300));
+        let second = connect(port)?;
+        in_the_report(move |report| {
+            let (least, most) = (report.asked - after, report.answered - before);
+            let wait = &report.only_on_port(port)?["accept_wait"];
+            let oldest = Duration::from_nanos(number(&wait["oldest"])?);
+            ensure!((least..=most).contains(&oldest), "{oldest:?}, not {least:?} to {most:?}");
+            ensure!(wait["count"] == 0 && wait["p50"].is_null(), "{wait}");
+            drop((listener, first, second));
+            Ok(())
+        })
+    })
 }
 
-fn oldest() -> Outcome {
-    let (listener, port) = listen()?;
-    let observer = observe(port)?;
-    let before = Instant::now();
-    let first = connect(port)?;
-    let after = Instant::now();
-    thread::sleep(Duration::from_millis(300));
-    let second = connect(port)?;
-    let least = after.elapsed();
-    let report = observer.total()?;
-    let most = before.elapsed();
-    let wait = &only_on_port(&report, port)?["accept_wait"];
-    let oldest = Duration::from_nanos(number(&wait["oldest"])?);
-    ensure!((least..=most).contains(&oldest), "{oldest:?}, not {least:?} to {most:?}");
-    ensure!(wait["count"] == 0 && wait["p50"].is_null(), "{wait}");
-    drop((listener, first, second));
-    Ok(())
-}
-
-fn before() -> Outcome {
+fn before() -> anyhow::Result<Play> {
     let (listener, port) = listen()?;
     let first = connect(port)?;
-    let observer = observe(port)?;
-    let second = connect(port)?;
-    let accepted = (listener.accept()?, listener.accept()?);
-    let report = observer.total()?;
-    let one = only_on_port(&report, port)?;
-    ensure!(one["accepted"] == 2 && one["accept_wait"]["count"] == 1, "{}", one["accept_wait"]);
-    drop((first, second, accepted));
-    Ok(())
+    in_the_window(move || {
+        let second = connect(port)?;
+        let accepted = (listener.accept()?, listener.accept()?);
+        in_the_report(move |report| {
+            let one = report.only_on_port(port)?;
+            let wait = &one["accept_wait"];
+            ensure!(one["accepted"] == 2 && wait["count"] == 1, "{wait}");
+            drop((first, second, accepted));
+            Ok(())
+        })
+    })
 }

@@ -14,12 +14,13 @@ use super::server::{inode, listen, listener};
 use crate::{
     Need, Outcome, Test,
     observer::{Observer, number},
-    role::{Actor, say, wait_for_line},
+    role::{Actor, netns, own_netns, say, wait_for_line},
+    together::{Play, in_the_report, in_the_window},
 };
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("kinds::a_sock_that_is_used_again_at_once", Need::Kernel, used_again),
+        Test::together("kinds::a_sock_that_is_used_again_at_once", Need::Kernel, used_again),
         Test::new("kinds::more_listeners_than_there_is_room_for", Need::Kernel, no_room),
     ]
 }
@@ -37,29 +38,35 @@ struct Life {
     sock: String,
 }
 
-fn used_again() -> Outcome {
+fn used_again() -> anyhow::Result<Play> {
     let mut actor = Actor::start("kinds-reopen")?;
-    let observer = Observer::json(&["--pid", &actor.pid().to_string()])?;
-    actor.next()?;
-    let lives: Vec<Life> = serde_json::from_str(&actor.line()?)?;
-    let report = observer.total()?;
-    let socks: BTreeSet<_> = lives.iter().map(|life| &life.sock).collect();
-    ensure!(socks.len() < lives.len() / 2, "{} socks of {} lives", socks.len(), lives.len());
-    for life in &lives {
-        let one = listener(&report, life.inode)?;
-        let shown = (number(&one["accepted"])?, number(&one["queued"])?);
-        ensure!(shown == (life.accepted, life.queued), "{shown:?} is wrong: {one}");
-        ensure!(one["closed"] == true, "{one}");
-    }
-    let shown = report["listeners"].as_array().map_or(0, Vec::len);
-    ensure!(shown == lives.len(), "{shown} listeners for {} lives", lives.len());
-    ensure!(report["audit"]["map_full"] == 0, "{}", report["audit"]);
-    Ok(())
+    let netns: u64 = actor.line()?.trim().parse()?;
+    in_the_window(move || {
+        actor.next()?;
+        let lives: Vec<Life> = serde_json::from_str(&actor.line()?)?;
+        in_the_report(move |report| {
+            let socks: BTreeSet<_> = lives.iter().map(|life| &life.sock).collect();
+            ensure!(socks.len() < lives.len() / 2, "{} socks, {} lives", socks.len(), lives.len());
+            for life in &lives {
+                let one = listener(report, life.inode)?;
+                let shown = (number(&one["accepted"])?, number(&one["queued"])?);
+                ensure!(shown == (life.accepted, life.queued), "{shown:?} is wrong: {one}");
+                ensure!(one["closed"] == true, "{one}");
+            }
+            let shown = report.all_in(netns)?.len();
+            ensure!(shown == lives.len(), "{shown} listeners for {} lives", lives.len());
+            ensure!(report["audit"]["map_full"] == 0, "{}", report["audit"]);
+            drop(actor);
+            Ok(())
+        })
+    })
 }
 
 /// The role: listeners one after the other, with connections that are accepted and others that are
-/// left in the queue.
+/// left in the queue. In a network namespace of its own, where all listeners are these.
 pub fn reopen() -> Outcome {
+    own_netns()?;
+    say(netns()?)?;
     wait_for_line()?;
     let mut lives = Vec::new();
     for time in 0..TIMES {

@@ -22,8 +22,9 @@ use super::{
 };
 use crate::{
     Need, Outcome, Test,
-    observer::{Observer, only_on_port, provider},
+    observer::{Observer, provider},
     role::{Actor, say, wait_for_line},
+    together::{Play, in_the_report, in_the_window},
 };
 
 /// Failures after which a server gives up.
@@ -33,8 +34,8 @@ const RING_FAILURES: u64 = 20;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("kinds::emfile_of_a_spinning_epoll_server", Need::Kernel, epoll_emfile),
-        Test::new("kinds::emfile_of_io_uring", Need::Also(no_ring), ring_emfile),
+        Test::together("kinds::emfile_of_a_spinning_epoll_server", Need::Kernel, epoll_emfile),
+        Test::together("kinds::emfile_of_io_uring", Need::Also(no_ring), ring_emfile),
         Test::new(
             "kinds::a_dead_task_s_accept_is_not_waited_for",
             Need::Also(not_by_fentry),
@@ -48,21 +49,25 @@ pub fn tests() -> Vec<Test> {
     ]
 }
 
-fn epoll_emfile() -> Outcome {
+fn epoll_emfile() -> anyhow::Result<Play> {
     let mut actor = Actor::start("kinds-epoll-emfile")?;
     let port = actor.port()?;
-    let observer = Observer::json(&["--port", &port.to_string()])?;
-    let client = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    let failures: u64 = actor.line()?.trim().parse()?;
-    let report = observer.total()?;
-    drop(client);
-    let one = only_on_port(&report, port)?;
-    ensure!(failures == FAILURES, "the server counted {failures}");
-    ensure!(one["accept_errors"]["EMFILE"] == failures, "{}", one["accept_errors"]);
-    ensure!(one["accept_errors"].as_object().is_some_and(|all| all.len() == 1), "{one}");
-    ensure!(one["queued"] == 1 && one["accepted"] == 0, "{one}");
-    ensure!(one["wakeups"]["total"] == 1 && one["wakeups"]["failed"] == 1, "{}", one["wakeups"]);
-    Ok(())
+    in_the_window(move || {
+        let client = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
+        let failures: u64 = actor.line()?.trim().parse()?;
+        in_the_report(move |report| {
+            drop(client);
+            let one = report.only_on_port(port)?;
+            ensure!(failures == FAILURES, "the server counted {failures}");
+            ensure!(one["accept_errors"]["EMFILE"] == failures, "{}", one["accept_errors"]);
+            ensure!(one["accept_errors"].as_object().is_some_and(|all| all.len() == 1), "{one}");
+            ensure!(one["queued"] == 1 && one["accepted"] == 0, "{one}");
+            let wakeups = &one["wakeups"];
+            ensure!(wakeups["total"] == 1 && wakeups["failed"] == 1, "{wakeups}");
+            drop(actor);
+            Ok(())
+        })
+    })
 }
 
 /// Leaves this process no descriptor more than `last`.
@@ -91,23 +96,26 @@ pub fn epoll() -> Outcome {
     wait_for_line()
 }
 
-fn ring_emfile() -> Outcome {
+fn ring_emfile() -> anyhow::Result<Play> {
     let mut actor = Actor::start("kinds-ring-emfile")?;
     let port = actor.port()?;
-    let observer = Observer::json(&["--port", &port.to_string()])?;
-    actor.next()?;
-    let failures: u64 = actor.line()?.trim().parse()?;
-    let report = observer.total()?;
-    let one = only_on_port(&report, port)?;
-    ensure!(failures == RING_FAILURES, "the server counted {failures}");
-    let shown = one["accept_errors"]["EMFILE"].as_u64().unwrap_or(0);
-    let others = one["accept_errors"].as_object().context("accept_errors")?;
-    ensure!(others.keys().all(|name| name == "EMFILE"), "{others:?}");
-    ensure!(one["accepted"] == 0, "{one}");
-    // The tracepoints see no io_uring, and Linux before 5.12 has no function to hook.
-    let seen = report["providers"]["accepts"]["via"] != "tracepoint" && has_io_accept()?;
-    ensure!(shown == if seen { failures } else { 0 }, "EMFILE {shown}: {one}");
-    Ok(())
+    in_the_window(move || {
+        actor.next()?;
+        let failures: u64 = actor.line()?.trim().parse()?;
+        in_the_report(move |report| {
+            let one = report.only_on_port(port)?;
+            ensure!(failures == RING_FAILURES, "the server counted {failures}");
+            let shown = one["accept_errors"]["EMFILE"].as_u64().unwrap_or(0);
+            let others = one["accept_errors"].as_object().context("accept_errors")?;
+            ensure!(others.keys().all(|name| name == "EMFILE"), "{others:?}");
+            ensure!(one["accepted"] == 0, "{one}");
+            // The tracepoints see no io_uring, and Linux before 5.12 has no function to hook.
+            let seen = report["providers"]["accepts"]["via"] != "tracepoint" && has_io_accept()?;
+            ensure!(shown == if seen { failures } else { 0 }, "EMFILE {shown}: {one}");
+            drop(actor);
+            Ok(())
+        })
+    })
 }
 
 fn has_io_accept() -> anyhow::Result<bool> {

@@ -11,7 +11,6 @@ use std::{
 use anyhow::{Context, ensure};
 use nix::{
     errno::Errno,
-    sched::{CloneFlags, unshare},
     sys::socket::{MsgFlags, SockaddrIn, sendmsg},
 };
 use serde::{Deserialize, Serialize};
@@ -20,8 +19,9 @@ use socket2::{Domain, Socket, Type};
 use super::server::{Server, Tally, check, connect, listen, listener, wait_and_reset};
 use crate::{
     Need, Outcome, Test,
-    observer::{Observer, number},
-    role::{Actor, say, wait_for_line},
+    observer::number,
+    role::{Actor, netns, own_netns, say, wait_for_line},
+    together::{Play, in_the_report, in_the_window},
 };
 
 /// Connections by Fast Open; the first of them gets the cookie only.
@@ -30,7 +30,7 @@ const FAST: u64 = 6;
 const USUAL: u64 = 3;
 
 pub fn tests() -> Vec<Test> {
-    vec![Test::new("kinds::fast_open", Need::Kernel, fast_open)]
+    vec![Test::together("kinds::fast_open", Need::Kernel, fast_open)]
 }
 
 #[derive(Deserialize, Serialize)]
@@ -41,25 +41,27 @@ struct Result {
     netns: u64,
 }
 
-fn fast_open() -> Outcome {
+fn fast_open() -> anyhow::Result<Play> {
     let mut actor = Actor::start("kinds-fast-open")?;
     let port = actor.port()?;
-    let observer = Observer::json(&["--pid", &actor.pid().to_string()])?;
-    actor.next()?;
-    let result: Result = serde_json::from_str(&actor.line()?)?;
-    let report = observer.total()?;
-    ensure!(result.passive == FAST - 1, "{} connections by Fast Open", result.passive);
-    ensure!(result.tally.accepted == FAST + USUAL, "{} accepted", result.tally.accepted);
-    check(&report, &result.tally)?;
-    let one = listener(&report, result.tally.inode)?;
-    ensure!(one["port"] == port && number(&one["netns"])? == result.netns, "{one}");
-    Ok(())
+    in_the_window(move || {
+        actor.next()?;
+        let result: Result = serde_json::from_str(&actor.line()?)?;
+        in_the_report(move |report| {
+            ensure!(result.passive == FAST - 1, "{} connections by Fast Open", result.passive);
+            ensure!(result.tally.accepted == FAST + USUAL, "{} accepted", result.tally.accepted);
+            check(report, &result.tally)?;
+            let one = listener(report, result.tally.inode)?;
+            ensure!(one["port"] == port && number(&one["netns"])? == result.netns, "{one}");
+            drop(actor);
+            Ok(())
+        })
+    })
 }
 
 /// The role: server and client.
 pub fn serve_and_connect() -> Outcome {
-    unshare(CloneFlags::CLONE_NEWNET)?;
-    loopback_up()?;
+    own_netns()?;
     fs::write("/proc/sys/net/ipv4/tcp_fastopen", "3")?;
     let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
     let (socket, address) = listen(any, None, |socket| {
@@ -92,7 +94,7 @@ pub fn serve_and_connect() -> Outcome {
         connect(address)?;
     }
     let (mut tallies, _listening) = server.join()?;
-    let netns = std::os::unix::fs::MetadataExt::ino(&fs::metadata("/proc/self/ns/net")?);
+    let netns = netns()?;
     let result = Result { tally: tallies.remove(0), passive: passive()?, netns };
     say(serde_json::to_string(&result)?)?;
     wait_for_line()

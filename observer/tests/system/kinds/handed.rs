@@ -17,11 +17,11 @@ use anyhow::{Context, ensure};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 use socket2::Socket;
 
-use super::server::{Tally, check, connect, held_by, inode, listen, listener, serve};
+use super::server::{Tally, check, connect, held_by, inode, listen, serve};
 use crate::{
     Need, Outcome, Test,
-    observer::{Observer, only_on_port},
     role::{Actor, as_role, say, wait_for_line},
+    together::{Play, in_the_report, in_the_window},
 };
 
 /// Names what a role is given: a descriptor, or a path.
@@ -29,36 +29,38 @@ const GIVEN: &str = "OBSERVER_TEST_GIVEN";
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("kinds::inherited_over_exec", Need::Kernel, exec),
-        Test::new("kinds::passed_over_a_unix_socket", Need::Kernel, passed),
+        Test::together("kinds::inherited_over_exec", Need::Kernel, exec),
+        Test::together("kinds::passed_over_a_unix_socket", Need::Kernel, passed),
     ]
 }
 
-fn exec() -> Outcome {
+fn exec() -> anyhow::Result<Play> {
     let mut actor = Actor::start("kinds-exec")?;
-    let pid = actor.pid();
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, actor.port()?));
-    let observer = Observer::json(&["--pid", &pid.to_string()])?;
-    for _ in 0..3 {
-        connect(address)?;
-    }
-    let before: Tally = serde_json::from_str(&actor.line()?)?;
-    actor.next()?;
-    ensure!(actor.port()? == address.port(), "another port after exec");
-    for _ in 0..5 {
-        connect(address)?;
-    }
-    let after: Tally = serde_json::from_str(&actor.line()?)?;
-    let report = observer.total()?;
-    ensure!((before.accepted, after.accepted) == (3, 5), "{before:?} {after:?}");
-    ensure!(before.inode == after.inode && before.tid == after.tid, "{before:?} {after:?}");
-    let sum = Tally {
-        accepted: before.accepted + after.accepted,
-        eagain: before.eagain + after.eagain,
-        wakeups: before.wakeups + after.wakeups,
-        ..after
-    };
-    check(&report, &sum)
+    in_the_window(move || {
+        for _ in 0..3 {
+            connect(address)?;
+        }
+        let before: Tally = serde_json::from_str(&actor.line()?)?;
+        actor.next()?;
+        ensure!(actor.port()? == address.port(), "another port after exec");
+        for _ in 0..5 {
+            connect(address)?;
+        }
+        let after: Tally = serde_json::from_str(&actor.line()?)?;
+        in_the_report(move |report| {
+            ensure!((before.accepted, after.accepted) == (3, 5), "{before:?} {after:?}");
+            ensure!(before.inode == after.inode && before.tid == after.tid, "{before:?} {after:?}");
+            let sum = Tally {
+                accepted: before.accepted + after.accepted,
+                eagain: before.eagain + after.eagain,
+                wakeups: before.wakeups + after.wakeups,
+                ..after
+            };
+            drop(actor);
+            check(report, &sum)
+        })
+    })
 }
 
 /// The role before exec.
@@ -88,7 +90,7 @@ fn serve_and_say(socket: &Socket, connections: u64) -> Outcome {
 }
 
 /// The server is given the listener within the window, and who gave it keeps it too.
-fn passed() -> Outcome {
+fn passed() -> anyhow::Result<Play> {
     let directory = tempfile::tempdir()?;
     let path = directory.path().join("socket");
     let meeting = UnixListener::bind(&path)?;
@@ -97,26 +99,30 @@ fn passed() -> Outcome {
     let mut actor = Actor::spawn(command)?;
     let (stream, _) = meeting.accept()?;
     let (socket, address) = listen((Ipv4Addr::LOCALHOST, 0).into(), None, |_| Ok(()))?;
-    let observer = Observer::json(&["--port", &address.port().to_string()])?;
-    let descriptors = [socket.as_raw_fd()];
-    let rights = [ControlMessage::ScmRights(&descriptors)];
-    let data = [IoSlice::new(b"x")];
-    sendmsg::<()>(stream.as_raw_fd(), &data, &rights, MsgFlags::empty(), None)?;
-    ensure!(actor.port()? == address.port(), "another listener came");
-    for _ in 0..6 {
-        connect(address)?;
-    }
-    let tally: Tally = serde_json::from_str(&actor.line()?)?;
-    let report = observer.total()?;
-    ensure!(tally.pid == actor.pid() && tally.inode == inode(&socket)?, "{tally:?}");
-    let one = listener(&report, tally.inode)?;
-    held_by(one, &[std::process::id(), tally.pid])?;
-    // Without its other holder, it is what its server counted.
-    let mut report = report.clone();
-    let holders = report["listeners"][0]["holders"].as_array_mut().context("holders")?;
-    holders.retain(|one| one["pid"] == tally.pid);
-    only_on_port(&report, address.port())?;
-    check(&report, &tally)
+    in_the_window(move || {
+        let descriptors = [socket.as_raw_fd()];
+        let rights = [ControlMessage::ScmRights(&descriptors)];
+        let data = [IoSlice::new(b"x")];
+        sendmsg::<()>(stream.as_raw_fd(), &data, &rights, MsgFlags::empty(), None)?;
+        ensure!(actor.port()? == address.port(), "another listener came");
+        for _ in 0..6 {
+            connect(address)?;
+        }
+        let tally: Tally = serde_json::from_str(&actor.line()?)?;
+        in_the_report(move |report| {
+            ensure!(tally.pid == actor.pid() && tally.inode == inode(&socket)?, "{tally:?}");
+            let one = report.only_on_port(address.port())?;
+            ensure!(one["inode"] == tally.inode, "{one}");
+            held_by(one, &[std::process::id(), tally.pid])?;
+            // Without its other holder, it is what its server counted.
+            let alone = report.with(tally.inode, |one| {
+                let holders = one["holders"].as_array_mut().context("holders")?;
+                holders.retain(|one| one["pid"] == tally.pid);
+                Ok(())
+            });
+            check(&alone?, &tally)
+        })
+    })
 }
 
 /// The role that is given a listener.

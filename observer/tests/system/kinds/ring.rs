@@ -14,14 +14,17 @@ use io_uring::{IoUring, opcode, types::Fd};
 use socket2::Socket;
 
 use super::server::{Tally, check, connect, listen, sleeps};
-use crate::{Need, Outcome, Test, observer::Observer};
+use crate::{
+    Need, Outcome, Test,
+    together::{Play, in_the_report, in_the_window},
+};
 
 const CONNECTIONS: u64 = 10;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("kinds::io_uring_single", Need::Also(no_ring), || by_ring(false)),
-        Test::new("kinds::io_uring_multishot", Need::Also(no_multishot), || by_ring(true)),
+        Test::together("kinds::io_uring_single", Need::Also(no_ring), || by_ring(false)),
+        Test::together("kinds::io_uring_multishot", Need::Also(no_multishot), || by_ring(true)),
     ]
 }
 
@@ -84,21 +87,29 @@ fn serve(socket: &Socket, multishot: bool) -> anyhow::Result<Tally> {
     Ok(tally)
 }
 
-fn by_ring(multishot: bool) -> Outcome {
+fn by_ring(multishot: bool) -> anyhow::Result<Play> {
     let (socket, address) = listen((Ipv4Addr::LOCALHOST, 0).into(), None, |_| Ok(()))?;
     let kept = socket.try_clone()?;
     let server = thread::spawn(move || serve(&socket, multishot));
-    let observer = Observer::json(&["--port", &address.port().to_string()])?;
-    for _ in 0..CONNECTIONS {
-        connect(address)?;
-    }
-    let tally = server.join().map_err(|_| anyhow!("the server's thread panicked"))??;
-    let mut report = observer.total()?;
-    drop(kept);
-    if report["providers"]["accepts"]["via"] == "tracepoint" {
-        let one = &mut report["listeners"][0];
-        ensure!(one["accepted"] == 0 && one["herd_ratio"].is_null(), "seen after all: {one}");
-        one["accepted"] = tally.accepted.into();
-    }
-    check(&report, &tally)
+    in_the_window(move || {
+        for _ in 0..CONNECTIONS {
+            connect(address)?;
+        }
+        let tally = server.join().map_err(|_| anyhow!("the server's thread panicked"))??;
+        in_the_report(move |report| {
+            drop(kept);
+            if report["providers"]["accepts"]["via"] != "tracepoint" {
+                return check(report, &tally);
+            }
+            let seen = report.with(tally.inode, |one| {
+                ensure!(
+                    one["accepted"] == 0 && one["herd_ratio"].is_null(),
+                    "seen after all: {one}"
+                );
+                one["accepted"] = tally.accepted.into();
+                Ok(())
+            });
+            check(&seen?, &tally)
+        })
+    })
 }

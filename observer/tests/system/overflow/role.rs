@@ -21,7 +21,7 @@ use super::CASE;
 use crate::{
     Outcome,
     kinds::loopback_up,
-    role::{say, wait_for_line},
+    role::{netns, say, wait_for_line},
 };
 
 /// How clients come to the listener.
@@ -234,7 +234,7 @@ fn told(listener: &Socket, defer: bool) -> anyhow::Result<Told> {
         Ok(both.find(|(name, _)| *name == wanted).context("counter")?.1.parse()?)
     };
     Ok(Told {
-        netns: std::os::unix::fs::MetadataExt::ino(&fs::metadata("/proc/self/ns/net")?),
+        netns: netns()?,
         drops: counter("ListenDrops")?,
         overflows: counter("ListenOverflows")?,
         syn_queue_full: counter("TCPReqQFullDrop")?,
