@@ -209,15 +209,11 @@ fn run(cases: &[Case], forced: bool) -> anyhow::Result<Vec<Result<(), String>>> 
 fn check(report: &Value, case: &Case, server: &Workload, tally: &Tally, blind: bool) -> Outcome {
     let lost = &report["audit"];
     let result = check_numbers(report, case, server, tally, blind);
-    // Who finds a program running on its CPU skips that program, and is counted. An emulated machine
-    // is slow enough to see it; where the numbers are right all the same, they are.
-    let skipped = number(&lost["missed_runs"])?;
-    match (result, skipped) {
-        (result, 0) => result.with_context(|| format!("the audit: {lost}")),
-        (Ok(()), _) if provider().is_some() => Ok(()),
-        (result, _) => {
-            result.and(Err(anyhow!("no more"))).with_context(|| format!("{SKIPPED} {skipped} runs"))
-        }
+    // Who finds a program running on its CPU skips that program, and is counted. A busy or emulated
+    // machine is slow enough to see it; where the numbers are right all the same, they are.
+    match number(&lost["missed_runs"])? {
+        0 => result.with_context(|| format!("the audit: {lost}")),
+        skipped => result.with_context(|| format!("{SKIPPED} {skipped} runs")),
     }
 }
 
