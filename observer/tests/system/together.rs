@@ -146,7 +146,7 @@ fn run(plays: &[(String, Begin)]) -> Vec<Outcome> {
         .map(|((name, _), play)| {
             if provider().is_some() {
                 // A virtual machine that says nothing for long is taken for dead.
-                eprintln!("plays {name}");
+                eprintln!("figure plays {name}");
             }
             guarded(play?)
         })
