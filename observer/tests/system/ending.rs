@@ -46,7 +46,7 @@ pub fn leave(end: impl FnOnce() -> Outcome + Send + 'static) {
 pub fn failures() -> Vec<String> {
     let judge = |Ending { test, end }: Ending| {
         let end = end.join().unwrap_or_else(|_| Err(anyhow!("waiting for it panicked")));
-        end.err().map(|error| format!("{test}: after its total, {error:?}"))
+        end.err().map(|error| format!("{test}: after its total, {error:#}"))
     };
     with(|endings| mem::take(&mut endings.left)).into_iter().filter_map(judge).collect()
 }

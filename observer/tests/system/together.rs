@@ -137,14 +137,16 @@ impl Together {
 /// itself fails.
 fn run(plays: &[(String, Begin)]) -> Vec<Outcome> {
     let begun: Vec<_> = plays.iter().map(|(_, begin)| guarded(begin)).collect();
-    let observer = Observer::json(&["--pid", &std::process::id().to_string()]);
+    // One report, at the end: those of intervals would fill the pipe, which nobody reads until then.
+    let own = std::process::id().to_string();
+    let observer = Observer::json(&["--pid", &own, "--duration", "1h"]);
     let checks: Vec<_> = plays
         .iter()
         .zip(begun)
         .map(|((name, _), play)| {
             if provider().is_some() {
                 // A virtual machine that says nothing for long is taken for dead.
-                eprintln!("plays {name}");
+                eprintln!("figure plays {name}");
             }
             guarded(play?)
         })
