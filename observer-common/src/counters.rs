@@ -280,8 +280,10 @@ pub struct Misc {
     pub map_full: u64,
     /// Perf events that found their buffer full.
     pub events_lost: u64,
+    /// Rows of workers that were made.
+    pub workers: u64,
 }
-assert_layout!(Misc, 16);
+assert_layout!(Misc, 24);
 
 /// A client that was refused by a listener.
 #[repr(C)]

@@ -23,7 +23,8 @@ use crate::{
     },
     listener::Listener,
     maps::{
-        TASKS, WORKERS, count_map_full, filter_add, increment, may_be_known, this_cpu, window_open,
+        TASKS, WORKERS, count_map_full, filter_add, increment, may_be_known, misc, this_cpu,
+        window_open,
     },
     task,
 };
@@ -220,7 +221,10 @@ pub(crate) fn worker(key: WorkerKey, comm: impl Fn() -> [u8; 16]) -> Option<*mut
         return row;
     }
     let new = WorkerStats { comm: comm(), ..WorkerStats::default() };
-    if WORKERS.insert(key, new, u64::from(BPF_NOEXIST)).is_err() && WORKERS.get_ptr(key).is_none() {
+    if WORKERS.insert(key, new, u64::from(BPF_NOEXIST)).is_ok() {
+        // SAFETY: only takes the address of a field of a live map value.
+        misc(|misc| unsafe { &raw mut (*misc).workers });
+    } else if WORKERS.get_ptr(key).is_none() {
         count_map_full();
     }
     known_worker(key)

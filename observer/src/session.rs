@@ -283,7 +283,10 @@ impl Session {
     pub fn look_at_woken(&mut self) {
         self.let_go_of_ended();
         let maps = &self.maps;
-        self.lookout.look_at_woken(|| maps.worker_keys().collect());
+        // A map that cannot be read is an error of the report.
+        if let Ok(misc) = maps.misc() {
+            self.lookout.look_at_woken(misc.workers, || maps.worker_keys().collect());
+        }
     }
 
     fn missed_runs(&self) -> u64 {

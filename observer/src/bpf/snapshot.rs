@@ -142,13 +142,6 @@ impl Maps {
     ///
     /// When a map cannot be read.
     pub fn read(&self) -> Result<Snapshot> {
-        let misc = self.misc.get(&0, 0).context("cannot read the map MISC")?.iter().fold(
-            Misc::default(),
-            |sum, cpu| Misc {
-                map_full: sum.map_full + cpu.map_full,
-                events_lost: sum.events_lost + cpu.events_lost,
-            },
-        );
         Ok(Snapshot {
             listeners: present(self.listeners.iter()).collect(),
             queues: present(self.queues.iter())
@@ -164,8 +157,22 @@ impl Maps {
             oldest: self.oldest(),
             asked: present(self.asked.iter()).collect(),
             tasks: present(self.tasks.iter()).collect(),
-            misc,
+            misc: self.misc()?,
         })
+    }
+
+    /// What could not be counted, and how many rows were made.
+    ///
+    /// # Errors
+    ///
+    /// When the map cannot be read.
+    pub fn misc(&self) -> Result<Misc> {
+        let cpus = self.misc.get(&0, 0).context("cannot read the map MISC")?;
+        Ok(cpus.iter().fold(Misc::default(), |sum, cpu| Misc {
+            map_full: sum.map_full + cpu.map_full,
+            events_lost: sum.events_lost + cpu.events_lost,
+            workers: sum.workers + cpu.workers,
+        }))
     }
 }
 

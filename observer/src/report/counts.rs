@@ -105,6 +105,7 @@ impl Snapshot {
             misc: Misc {
                 map_full: self.misc.map_full.saturating_sub(base.misc.map_full),
                 events_lost: self.misc.events_lost.saturating_sub(base.misc.events_lost),
+                workers: self.misc.workers.saturating_sub(base.misc.workers),
             },
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Lookout {
     pub(super) holdings: Holdings,
     /// Whether a process held a listener when somebody looked: by process id and listener.
     held: HashMap<(u32, u64), bool>,
+    /// How many rows of workers had been made at the last look.
+    known: u64,
     looked: Instant,
     look_took: Duration,
     scanned: Instant,
@@ -40,6 +42,7 @@ impl Lookout {
             selection: Selection::new(filters),
             holdings: Holdings::new(),
             held: HashMap::new(),
+            known: 0,
             looked: Instant::now(),
             look_took: Duration::ZERO,
             scanned: Instant::now(),
@@ -98,11 +101,14 @@ impl Lookout {
     }
 
     /// Looks at the processes that were woken since the last time: those of short life are gone by
-    /// the time of a report.
-    pub(super) fn look_at_woken(&mut self, keys: impl FnOnce() -> Vec<WorkerKey>) {
-        if self.looked.elapsed() < self.look_took * SCAN_SHARE {
+    /// the time of a report. `made` is how many rows of workers there were made so far: where it has
+    /// not grown nobody is new, and the map is left alone. While one of bpf()'s map operations runs
+    /// on a CPU, the programs of kprobes do not run there (`bpf_prog_active`).
+    pub(super) fn look_at_woken(&mut self, made: u64, keys: impl FnOnce() -> Vec<WorkerKey>) {
+        if made == self.known || self.looked.elapsed() < self.look_took * SCAN_SHARE {
             return;
         }
+        self.known = made;
         let began = Instant::now();
         for key in keys() {
             if key.pid != 0 && !self.held.contains_key(&(key.pid, key.listener)) {
