@@ -12,6 +12,7 @@ mod server;
 use anyhow::bail;
 
 pub use fast_open::loopback_up;
+pub use server::inode;
 
 use crate::{Outcome, Test};
 

@@ -36,6 +36,7 @@ pub fn play() -> Option<ExitCode> {
         "reopen" => reopen(),
         "two-kinds" => two_kinds(),
         "overflow" => crate::overflow::play(),
+        "waits-moved" => crate::waits::play(),
         "noise" => noise(),
         "nap" => nap(),
         "without-btf" => without_btf(),

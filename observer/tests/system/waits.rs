@@ -1,5 +1,7 @@
 //! Accept waits, against a server that lets connections wait and measures for itself.
 
+mod moved;
+
 use std::{
     net::{Ipv4Addr, TcpListener, TcpStream},
     thread,
@@ -14,11 +16,18 @@ use crate::{
     together::{Play, in_the_report, in_the_window},
 };
 
+pub use moved::play;
+
 pub fn tests() -> Vec<Test> {
     vec![
         Test::together("waits::percentiles_are_the_servers_own", Need::Kernel, percentiles),
         Test::together("waits::what_still_waits_is_told", Need::Kernel, oldest),
         Test::together("waits::of_before_the_window_are_not_measured", Need::Kernel, before),
+        Test::together(
+            "waits::go_on_with_another_listener_of_the_group",
+            Need::Kernel,
+            moved::moved,
+        ),
     ]
 }
 
