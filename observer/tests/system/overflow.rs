@@ -31,6 +31,7 @@ const USUAL: Case = Case {
     defer: false,
     held_back: 0,
     ordinary: 0,
+    stay: false,
 };
 
 /// What is expected of a case.
@@ -51,6 +52,20 @@ fn cases() -> Vec<(&'static str, Case, Expect)> {
     // Two whose final ACK comes once four others have filled the queue. They leave room for one more
     // in the SYN queue, also where that is full at its limit.
     let acks = Case { backlog: 3, held_back: 2, ordinary: 4, ..USUAL };
+    // Five that wait for their final ACK, beside two that wait to be accepted.
+    let now = Case { backlog: 16, held_back: 5, ordinary: 2, stay: true, ..USUAL };
+    let waiting: Expect = |seen| {
+        seen.only(&[])?;
+        let queue = &seen.listener["syn_queue"];
+        ensure!(seen.told.waiting == Some(5) && queue["now"] == 5, "{queue}");
+        if seen.exact() {
+            // The others were requests too, one at a time.
+            ensure!(queue["max"] == 6, "{queue}");
+        } else {
+            ensure!(queue["max"].is_null() && queue["used_percent"] == 29.4, "{queue}");
+        }
+        Ok(())
+    };
     vec![
         ("syn::backlog_0", syns(0), refused_syns),
         ("syn::backlog_1", syns(1), refused_syns),
@@ -87,6 +102,8 @@ fn cases() -> Vec<(&'static str, Case, Expect)> {
                 seen.only(&["other"])
             },
         ),
+        ("syn_queue::now", now, waiting),
+        ("syn_queue::now_of_mapped", Case { family: Family::Mapped, ..now }, waiting),
         ("deferred_accept_loses_nothing", Case { defer: true, ordinary: 3, ..USUAL }, |seen| {
             seen.only(&[])?;
             ensure!(seen.told.drops == 0, "the kernel counted {} drops", seen.told.drops);

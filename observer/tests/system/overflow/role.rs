@@ -49,6 +49,8 @@ pub struct Case {
     pub held_back: u32,
     /// Clients that come then.
     pub ordinary: u32,
+    /// Whether those that are held back stay so until the report is made.
+    pub stay: bool,
 }
 
 /// What the kernel says of it.
@@ -73,6 +75,8 @@ pub struct Told {
     /// end. What a request does not want is thrown away, and raises `sk_drops` alone.
     pub unwanted: u64,
     pub defer: bool,
+    /// Requests that wait for their final ACK, where they stay until the report is made.
+    pub waiting: Option<u64>,
 }
 
 /// Longest that a client may take; the kernel sends the answer to a SYN again after 1, 3 and 7 s.
@@ -108,6 +112,14 @@ pub fn play() -> Outcome {
     // A cookie leaves nothing that the kernel would answer again.
     let cookies = usize::try_from(told(&listener, false)?.cookies_sent)?;
     let ordinary = clients(&case, &listener, address, false)?;
+    if case.stay {
+        settle(&listener)?;
+        let told = Told { waiting: Some(waiting()?), ..told(&listener, case.defer)? };
+        // Those that are held back say their SYN again, which their requests do not want.
+        let unwanted = held_back.iter().map(retransmitted).sum::<anyhow::Result<_>>()?;
+        say(serde_json::to_string(&Told { unwanted, ..told })?)?;
+        return wait_for_line();
+    }
     held_back.iter().try_for_each(hear)?;
     held_back.iter().rev().skip(cookies).try_for_each(wait_for_answer)?;
     settle(&listener)?;
@@ -244,6 +256,7 @@ fn told(listener: &Socket, defer: bool) -> anyhow::Result<Told> {
         socket: socket_drops(listener)?,
         unwanted: 0,
         defer,
+        waiting: None,
     })
 }
 
@@ -267,15 +280,38 @@ fn depth(listener: &Socket) -> anyhow::Result<u32> {
 /// How much a client may send to its request beside ACKs; see [`Told::unwanted`]. Without an answer
 /// it has no request.
 fn unwanted(client: &Socket) -> anyhow::Result<u64> {
-    /// Where `tcp_info` of include/uapi/linux/tcp.h has `tcpi_total_retrans`, in words; its state is
-    /// the first byte.
-    const RETRANSMITTED: usize = 25;
     /// `TCP_SYN_SENT` of include/net/tcp_states.h.
     const SYN_SENT: u8 = 2;
-    let mut values = [0_u32; RETRANSMITTED + 1];
+    // The state is the first byte.
+    let waits = client_info(client)?[0].to_ne_bytes()[0] == SYN_SENT;
+    Ok(if waits { 0 } else { retransmitted(client)? + 1 })
+}
+
+/// How often a client has sent again what it sent.
+fn retransmitted(client: &Socket) -> anyhow::Result<u64> {
+    Ok(u64::from(client_info(client)?[RETRANSMITTED]))
+}
+
+/// Where `tcp_info` of include/uapi/linux/tcp.h has `tcpi_total_retrans`, in words.
+const RETRANSMITTED: usize = 25;
+
+fn client_info(client: &Socket) -> anyhow::Result<[u32; RETRANSMITTED + 1]> {
+    let mut values = [0; RETRANSMITTED + 1];
     get(client, libc::IPPROTO_TCP, libc::TCP_INFO, &mut values)?;
-    let waits = values[0].to_ne_bytes()[0] == SYN_SENT;
-    Ok(if waits { 0 } else { u64::from(values[RETRANSMITTED]) + 1 })
+    Ok(values)
+}
+
+/// How many requests wait for their final ACK in this network namespace.
+fn waiting() -> anyhow::Result<u64> {
+    /// `TCP_SYN_RECV` of include/net/tcp_states.h, as which `get_openreq4` shows them.
+    const SYN_RECV: &str = "03";
+    let mut waiting = 0;
+    for path in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
+        let text = fs::read_to_string(path)?;
+        let states = text.lines().skip(1).filter_map(|line| line.split_whitespace().nth(3));
+        waiting += u64::try_from(states.filter(|state| *state == SYN_RECV).count())?;
+    }
+    Ok(waiting)
 }
 
 fn get<const N: usize>(socket: &Socket, level: i32, option: i32, values: &mut [u32; N]) -> Outcome {
