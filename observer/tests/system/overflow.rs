@@ -5,6 +5,7 @@
 mod flood;
 mod kernel;
 mod role;
+mod seen;
 
 use std::sync::OnceLock;
 
@@ -14,13 +15,14 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
     Need, Outcome, Test,
-    observer::{Observer, number, provider},
+    observer::{Observer, number},
     role::{Actor, as_role},
 };
 
 use kernel::Told;
 pub use role::play;
 use role::{Case, Family, Way};
+use seen::{Seen, agree};
 
 /// What a role is told by the environment.
 const CASE: &str = "OBSERVER_TEST_CASE";
@@ -172,62 +174,6 @@ fn can(case: &Case) -> bool {
     }
 }
 
-/// What the report and the role say of one case.
-struct Seen<'a> {
-    listener: &'a Value,
-    audit: &'a Value,
-    told: &'a Told,
-    report: &'a Value,
-}
-
-impl Seen<'_> {
-    fn drops(&self) -> &Value {
-        &self.listener["drops"]
-    }
-
-    fn reason(&self, name: &str) -> anyhow::Result<u64> {
-        number(&self.drops()["by_reason"][name])
-    }
-
-    fn exact(&self) -> bool {
-        self.report["providers"]["drops"]["exact"] == true
-    }
-
-    /// Nothing was refused for any other reason.
-    fn only(&self, reasons: &[&str]) -> Outcome {
-        let all = self.drops()["by_reason"].as_object().context("reasons")?;
-        for (name, count) in all.iter().filter(|(name, _)| !reasons.contains(&name.as_str())) {
-            ensure!(*count == 0, "{name}: {}", self.drops());
-        }
-        Ok(())
-    }
-
-    /// Of a flood, all that were not turned away were in the SYN queue, and filled it.
-    fn flooded(&self, turned_away: u64) -> Outcome {
-        let queue = &self.listener["syn_queue"];
-        let waiting = self.told.waiting.context("how many wait")?;
-        ensure!(waiting + turned_away == u64::from(FLOOD), "{waiting} and {turned_away}");
-        // With a backlog of 16: that many up to Linux 5.10, then one more.
-        ensure!(waiting == 16 || waiting == 17, "{waiting} wait");
-        let max = self.exact().then_some(waiting);
-        ensure!(queue["max"].as_u64() == max, "{queue}, not {waiting}");
-        // Of a queue that is more than half full the kernel gives up some requests after two tries
-        // (`reqsk_timer_handler`), so that fewer may be left when the report is made.
-        ensure!(number(&queue["now"])? <= waiting, "{queue}, not {waiting}");
-        Ok(())
-    }
-
-    /// At least so many cookies were sent, as many as the kernel counted.
-    fn cookies(&self, least: u64) -> Outcome {
-        ensure!(self.told.cookies_sent >= least, "{} cookies", self.told.cookies_sent);
-        if self.exact() {
-            let sent = number(&self.listener["syn_queue"]["cookies_sent"])?;
-            ensure!(sent == self.told.cookies_sent, "{sent}, not {}", self.told.cookies_sent);
-        }
-        Ok(())
-    }
-}
-
 /// Everything that happened.
 struct Played {
     report: Value,
@@ -281,53 +227,4 @@ fn check(index: usize) -> Outcome {
     agree(&seen).with_context(|| format!("{listener}\n{}\n{told:?}", seen.audit))?;
     let (_, _, expect) = cases().remove(index);
     expect(&seen).with_context(|| format!("{}\n{told:?}", seen.audit))
-}
-
-/// What holds in every case: observer, the namespace and the socket say the same.
-fn agree(seen: &Seen<'_>) -> Outcome {
-    let Seen { listener, audit, told, .. } = seen;
-    let total = number(&listener["drops"]["total"])?;
-    let (syns, acks) =
-        (seen.reason("accept_queue_full_syn")?, seen.reason("accept_queue_full_ack")?);
-    ensure!(total == told.drops, "{total} drops, the kernel counted {}", told.drops);
-    ensure!(syns + acks == told.overflows, "{syns} + {acks} overflows, not {}", told.overflows);
-    let full = seen.reason("syn_queue_full")?;
-    ensure!(full == told.syn_queue_full, "{full}, not {}", told.syn_queue_full);
-    let by_reason = listener["drops"]["by_reason"].as_object().context("reasons")?;
-    let sum = by_reason.values().map(number).sum::<anyhow::Result<u64>>()?;
-    ensure!(sum == total, "the reasons add up to {sum}, not {total}");
-    // A socket counts a refused ACK twice: as a refusal, and as a packet that was dropped.
-    if let Some(socket) = told.socket
-        && !told.defer
-        && told.cookies_sent == 0
-    {
-        let least = total + acks;
-        ensure!(
-            (least..=least + told.unwanted).contains(&socket),
-            "the socket says {}, not {total} + {acks}, and at most {} more",
-            socket,
-            told.unwanted,
-        );
-    }
-    for (name, own) in [
-        ("ListenDrops", told.drops),
-        ("ListenOverflows", told.overflows),
-        ("TCPReqQFullDrop", told.syn_queue_full),
-        ("TCPReqQFullDoCookies", told.cookies_wanted),
-    ] {
-        ensure!(audit[name]["kernel"] == own, "{name}: {audit}, not {own}");
-        if seen.exact() {
-            ensure!(audit[name]["observed"] == own, "{name}: {audit}");
-        } else {
-            ensure!(audit[name]["observed"].is_null(), "{name}: {audit}");
-        }
-    }
-    if seen.exact() {
-        ensure!(seen.report["audit"]["closes"] == true, "the audit does not close");
-        let clients = number(&listener["drops"]["clients"])?;
-        ensure!(clients <= total && (clients > 0) == (total > 0), "{clients} clients");
-    } else {
-        ensure!(provider().is_none_or(|one| one == "tracepoint"), "drops are not exact");
-    }
-    Ok(())
 }
