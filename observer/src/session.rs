@@ -279,12 +279,15 @@ impl Session {
     /// Reads the maps, and settles what is decided by now.
     fn read(&mut self, before: &point::Counters) -> Result<Point> {
         self.let_go_of_ended();
+        // How long connections have waited is told of the moment at which they were seen to wait: to
+        // look at the namespaces takes a while.
+        let monotonic = point::monotonic();
         let mut counted = self.maps.read()?;
         let missed_runs = self.missed_runs().saturating_sub(self.missed_before);
         let point = Point::new(Snapshot::default(), before, namespaces::look_at_all(), missed_runs);
         self.lookout.choose_newborn(&counted);
         self.lookout.settle(&mut counted);
-        Ok(Point { counted, ..point })
+        Ok(Point { counted, monotonic, ..point })
     }
 
     /// Looks at the processes that were woken since the last time.
