@@ -77,6 +77,23 @@ fn cases() -> Vec<(&'static str, Case, Expect)> {
         Ok(())
     };
     let flood = Case { way: Way::Spoofed, backlog: 16, ordinary: FLOOD, ..USUAL };
+    let flood_here = Case { way: Way::SpoofedHere, ..flood };
+    let flooded: Expect = |seen| {
+        let dropped = seen.reason("syn_queue_full")?;
+        seen.only(&["syn_queue_full"])?;
+        seen.flooded(dropped)?;
+        if seen.exact() {
+            // Each SYN had another sender.
+            ensure!(seen.drops()["clients_overflowed"] == false, "{}", seen.drops());
+            ensure!(number(&seen.drops()["clients"])? == dropped, "{}", seen.drops());
+        }
+        Ok(())
+    };
+    let answered: Expect = |seen| {
+        seen.only(&[])?;
+        seen.cookies(1)?;
+        seen.flooded(seen.told.cookies_sent)
+    };
     vec![
         ("syn::backlog_0", syns(0), refused_syns),
         ("syn::backlog_1", syns(1), refused_syns),
@@ -96,22 +113,10 @@ fn cases() -> Vec<(&'static str, Case, Expect)> {
         }),
         ("syn::mptcp", Case { way: Way::Mptcp, ..syns(2) }, refused_syns),
         ("ack::mptcp", Case { way: Way::Mptcp, ..acks }, refused_acks),
-        ("flood::without_cookies", Case { cookies: 0, ..flood }, |seen| {
-            let dropped = seen.reason("syn_queue_full")?;
-            seen.only(&["syn_queue_full"])?;
-            seen.flooded(dropped)?;
-            if seen.exact() {
-                // Each SYN had another sender.
-                ensure!(seen.drops()["clients_overflowed"] == false, "{}", seen.drops());
-                ensure!(number(&seen.drops()["clients"])? == dropped, "{}", seen.drops());
-            }
-            Ok(())
-        }),
-        ("flood::with_cookies", flood, |seen| {
-            seen.only(&[])?;
-            seen.cookies(1)?;
-            seen.flooded(seen.told.cookies_sent)
-        }),
+        ("flood::without_cookies", Case { cookies: 0, ..flood }, flooded),
+        ("flood::with_cookies", flood, answered),
+        ("flood::of_loopback_without_cookies", Case { cookies: 0, ..flood_here }, flooded),
+        ("flood::of_loopback_with_cookies", flood_here, answered),
         ("ack::ipv4", acks, refused_acks),
         ("ack::ipv6", Case { family: Family::V6, ..acks }, refused_acks),
         ("ack::mapped", Case { family: Family::Mapped, ..acks }, refused_acks),
@@ -150,7 +155,7 @@ fn cases() -> Vec<(&'static str, Case, Expect)> {
 pub fn tests() -> Vec<Test> {
     let cases = cases().into_iter().enumerate().map(|(index, (name, case, _))| {
         let need = match case.way {
-            Way::Usual | Way::FastOpen => Need::Kernel,
+            Way::Usual | Way::FastOpen | Way::SpoofedHere => Need::Kernel,
             Way::Mptcp => Need::Also(no_mptcp),
             Way::Spoofed => Need::Also(flood::lacking),
         };
@@ -168,7 +173,7 @@ fn no_mptcp() -> Option<String> {
 /// Whether a case can be played here; the tests of those that cannot are skipped.
 fn can(case: &Case) -> bool {
     match case.way {
-        Way::Usual | Way::FastOpen => true,
+        Way::Usual | Way::FastOpen | Way::SpoofedHere => true,
         Way::Mptcp => no_mptcp().is_none(),
         Way::Spoofed => flood::lacking().is_none(),
     }

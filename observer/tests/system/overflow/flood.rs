@@ -1,6 +1,8 @@
-//! A flood of SYNs from addresses that nobody has, over a pair of veth devices: the listener's network
+//! A flood of SYNs from addresses that nobody has. Over a pair of veth devices: the listener's network
 //! namespace has the near end, a namespace that nothing else is in the far end. Both have no other
-//! device and no route beside that of their own network, so that nothing leaves the pair.
+//! device and no route beside that of their own network, so that nothing leaves the pair. Or, on
+//! kernels without veth, over the loopback device of the listener's namespace: it is told that the
+//! senders are there too, and what is sent to them is thrown away, because they are not local.
 
 use std::{
     fs::{self, File},
@@ -18,6 +20,10 @@ use netlink_packet_route::{
     AddressFamily, RouteNetlinkMessage,
     address::{AddressAttribute, AddressMessage},
     link::{InfoData, InfoKind, InfoVeth, LinkAttribute, LinkFlags, LinkInfo, LinkMessage},
+    route::{
+        RouteAddress, RouteAttribute, RouteHeader, RouteMessage, RouteProtocol, RouteScope,
+        RouteType,
+    },
 };
 use netlink_sys::{Socket as NetlinkSocket, protocols::NETLINK_ROUTE};
 use nix::{
@@ -31,15 +37,23 @@ use crate::Outcome;
 const NEAR: (&str, Ipv4Addr) = ("near", Ipv4Addr::new(10, 66, 0, 1));
 const FAR: (&str, Ipv4Addr) = ("far", Ipv4Addr::new(10, 66, 0, 2));
 
-/// Length of the prefix of the network between the two, which all the senders are in.
+/// The network that all the senders are in.
+const NETWORK: Ipv4Addr = Ipv4Addr::new(10, 66, 0, 0);
+
+/// Length of the prefix of that network.
 const PREFIX: u8 = 16;
 
 /// The address of both devices: nobody answers for the senders, so that nobody is asked (IFF_NOARP),
 /// and a device sends to its own address then (`arp_constructor`).
 const MAC: [u8; 6] = [2, 0, 0, 0, 0, 1];
 
-/// The far end.
-pub struct Far(File);
+/// Where SYNs are sent from.
+pub enum Source {
+    /// The network namespace of the far end.
+    Far(File),
+    /// This network namespace.
+    Here,
+}
 
 /// Why there can be no pair here.
 pub fn lacking() -> Option<String> {
@@ -52,10 +66,10 @@ pub fn lacking() -> Option<String> {
 
 /// Makes the pair. The near end is in this network namespace; the far one, and its namespace, go with
 /// what is returned.
-pub fn pair() -> anyhow::Result<Far> {
+pub fn pair() -> anyhow::Result<Source> {
     let far = elsewhere(|| {
         unshare(CloneFlags::CLONE_NEWNET)?;
-        Ok(Far(File::open("/proc/thread-self/ns/net")?))
+        Ok(File::open("/proc/thread-self/ns/net")?)
     })?;
     let named = |name: &str| {
         let mut link = LinkMessage::default();
@@ -64,7 +78,7 @@ pub fn pair() -> anyhow::Result<Far> {
         link
     };
     let mut peer = named(FAR.0);
-    peer.attributes.push(LinkAttribute::NetNsFd(far.0.as_raw_fd()));
+    peer.attributes.push(LinkAttribute::NetNsFd(far.as_raw_fd()));
     let mut link = named(NEAR.0);
     link.attributes.push(LinkAttribute::LinkInfo(vec![
         LinkInfo::Kind(InfoKind::Veth),
@@ -72,30 +86,53 @@ pub fn pair() -> anyhow::Result<Far> {
     ]));
     ask(RouteNetlinkMessage::NewLink(link), NLM_F_CREATE | NLM_F_EXCL)?;
     set_up(NEAR)?;
+    let far = Source::Far(far);
     far.inside(|| set_up(FAR))?;
     Ok(far)
 }
 
-impl Far {
+/// Lets the senders be reached over the loopback device of this network namespace.
+pub fn here() -> anyhow::Result<Source> {
+    fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "0")?;
+    fs::write("/proc/sys/net/ipv4/conf/lo/rp_filter", "0")?;
+    let mut route = RouteMessage::default();
+    route.header.address_family = AddressFamily::Inet;
+    route.header.destination_prefix_length = PREFIX;
+    route.header.table = RouteHeader::RT_TABLE_MAIN;
+    route.header.protocol = RouteProtocol::Static;
+    route.header.scope = RouteScope::Link;
+    route.header.kind = RouteType::Unicast;
+    route.attributes.push(RouteAttribute::Destination(RouteAddress::Inet(NETWORK)));
+    route.attributes.push(RouteAttribute::Oif(if_nametoindex("lo")?));
+    ask(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL)?;
+    Ok(Source::Here)
+}
+
+impl Source {
     /// Sends so many SYNs to this port, each from another address.
     pub fn flood(&self, port: u16, count: u32) -> Outcome {
         ensure!(count <= 500, "{count} SYNs are too many");
+        let to = match self {
+            Self::Far(_) => NEAR.1,
+            Self::Here => Ipv4Addr::LOCALHOST,
+        };
         self.inside(move || {
             let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP))?;
             socket.set_header_included_v4(true)?;
-            let to = SocketAddr::from((NEAR.1, 0)).into();
+            let target = SocketAddr::from((to, 0)).into();
             for number in 0..u16::try_from(count)? {
                 let [high, low] = number.to_be_bytes();
                 let from = Ipv4Addr::new(10, 66, 1 + high, low);
-                socket.send_to(&syn(from, 1024 + number, port), &to)?;
+                socket.send_to(&syn(from, to, 1024 + number, port), &target)?;
             }
             Ok(())
         })
     }
 
-    /// Does something in the far namespace.
+    /// Does something where it is.
     fn inside(&self, act: impl FnOnce() -> Outcome + Send + 'static) -> Outcome {
-        let namespace = self.0.try_clone()?;
+        let Self::Far(namespace) = self else { return act() };
+        let namespace = namespace.try_clone()?;
         elsewhere(move || {
             setns(&namespace, CloneFlags::CLONE_NEWNET)?;
             act()
@@ -151,7 +188,7 @@ fn ask(wanted: RouteNetlinkMessage, flags: u16) -> Outcome {
 }
 
 /// A SYN. The kernel fills in what is 0 of the IP header: its length, number and checksum.
-fn syn(from: Ipv4Addr, from_port: u16, port: u16) -> Vec<u8> {
+fn syn(from: Ipv4Addr, to: Ipv4Addr, from_port: u16, port: u16) -> Vec<u8> {
     const SYN: u8 = 2;
     let mut tcp = Vec::new();
     for word in [from_port, port, 0, from_port, 0, 0] {
@@ -160,7 +197,7 @@ fn syn(from: Ipv4Addr, from_port: u16, port: u16) -> Vec<u8> {
     // Five words of header and no options; the window; the checksum; no urgent data.
     tcp.extend([5 << 4, SYN, 0xff, 0xff, 0, 0, 0, 0]);
     // The header that is only summed up: addresses, protocol, length.
-    let mut summed = [from.octets(), NEAR.1.octets()].concat();
+    let mut summed = [from.octets(), to.octets()].concat();
     summed.extend([0, 6, 0, 20]);
     summed.extend(&tcp);
     let words =
@@ -173,7 +210,7 @@ fn syn(from: Ipv4Addr, from_port: u16, port: u16) -> Vec<u8> {
     tcp[16..18].copy_from_slice(&[high, low]);
     let mut packet = vec![0x45, 0, 0, 0, 0, 0, 0x40, 0, 64, 6, 0, 0];
     packet.extend(from.octets());
-    packet.extend(NEAR.1.octets());
+    packet.extend(to.octets());
     packet.extend(tcp);
     packet
 }

@@ -46,6 +46,8 @@ pub enum Way {
     Mptcp,
     /// They are not there: SYNs come in their names, from another network namespace, all at once.
     Spoofed,
+    /// The same, from the listener's own network namespace.
+    SpoofedHere,
 }
 
 /// What happens.
@@ -89,7 +91,11 @@ pub fn play() -> Outcome {
         // Documentation/networking/ip-sysctl.rst.
         fs::write("/proc/sys/net/ipv4/tcp_fastopen", "519")?;
     }
-    let far = (case.way == Way::Spoofed).then(flood::pair).transpose()?;
+    let source = match case.way {
+        Way::Spoofed => Some(flood::pair()?),
+        Way::SpoofedHere => Some(flood::here()?),
+        _ => None,
+    };
     let listener = listen(&case)?;
     let port = listener.local_addr()?.as_socket().context("no address")?.port();
     let address = match case.family {
@@ -98,8 +104,8 @@ pub fn play() -> Outcome {
     };
     say(port)?;
     wait_for_line()?;
-    if let Some(far) = far {
-        far.flood(port, case.ordinary)?;
+    if let Some(source) = source {
+        source.flood(port, case.ordinary)?;
         wait_until("SYNs were lost", || {
             let now = told(&listener, &case)?;
             Ok(now.drops + now.cookies_sent + waiting()? == u64::from(case.ordinary))
