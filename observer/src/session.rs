@@ -2,6 +2,7 @@
 
 mod lookout;
 mod point;
+mod requests;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -27,7 +28,9 @@ use crate::{
     fail::Failure,
     kernel::facts::{Facts, online_cpus},
     listener::{
-        descendants, holders,
+        descendants,
+        diag::Socket,
+        holders,
         namespaces::{self, Namespace},
         select::Candidate,
         waiters,
@@ -42,6 +45,7 @@ use crate::{
 use self::{
     lookout::Lookout,
     point::{Point, counters, read_again},
+    requests::Requests,
 };
 
 /// The first interval; 0 stands for none in the kernel maps.
@@ -58,6 +62,7 @@ pub struct Session {
     /// Whether this kernel says why it drops a final ACK.
     sees_refused_acks: bool,
     lookout: Lookout,
+    requests: Requests,
     start: Point,
     last: Point,
     missed_before: u64,
@@ -133,6 +138,7 @@ impl Session {
             maps,
             host,
             lookout: Lookout::new(args.filters.clone()),
+            requests: Requests::new(),
             missed_before: 0,
         };
         session.missed_before = session.missed_runs();
@@ -213,7 +219,8 @@ impl Session {
         let now = self.point()?;
         self.lookout.refresh(&self.maps, &now.namespaces, false);
         let difference = now.counted.since(&self.last.counted);
-        let report = self.report(&self.last, &now, &difference, WindowKind::Interval);
+        let requests = self.requests(&now, false);
+        let report = self.report(&self.last, &now, &difference, &requests, WindowKind::Interval);
         self.last = now;
         self.control.interval += 1;
         self.maps.control(self.control)?;
@@ -245,7 +252,8 @@ impl Session {
 
     fn total(&mut self, now: Point, last: bool) -> Result<Report> {
         self.lookout.refresh(&self.maps, &now.namespaces, last);
-        let report = self.report(&self.start, &now, &now.counted, WindowKind::Total);
+        let requests = self.requests(&now, last);
+        let report = self.report(&self.start, &now, &now.counted, &requests, WindowKind::Total);
         self.last = now;
         Ok(report)
     }
@@ -271,12 +279,15 @@ impl Session {
     /// Reads the maps, and settles what is decided by now.
     fn read(&mut self, before: &point::Counters) -> Result<Point> {
         self.let_go_of_ended();
+        // How long connections have waited is told of the moment at which they were seen to wait: to
+        // look at the namespaces takes a while.
+        let monotonic = point::monotonic();
         let mut counted = self.maps.read()?;
         let missed_runs = self.missed_runs().saturating_sub(self.missed_before);
         let point = Point::new(Snapshot::default(), before, namespaces::look_at_all(), missed_runs);
         self.lookout.choose_newborn(&counted);
         self.lookout.settle(&mut counted);
-        Ok(Point { counted, ..point })
+        Ok(Point { counted, monotonic, ..point })
     }
 
     /// Looks at the processes that were woken since the last time.
@@ -293,7 +304,21 @@ impl Session {
         missed_runs(&self.loaded.ebpf).unwrap_or(0)
     }
 
-    fn report(&self, from: &Point, to: &Point, counted: &Snapshot, kind: WindowKind) -> Report {
+    /// The requests in the SYN queues of the chosen listeners.
+    fn requests(&mut self, now: &Point, must: bool) -> HashMap<u64, u64> {
+        let selection = &self.lookout.selection;
+        let chosen = |socket: &Socket| selection.contains(socket.inode, socket.port);
+        self.requests.of(&now.namespaces, chosen, must)
+    }
+
+    fn report(
+        &self,
+        from: &Point,
+        to: &Point,
+        counted: &Snapshot,
+        requests: &HashMap<u64, u64>,
+        kind: WindowKind,
+    ) -> Report {
         let chosen: HashSet<u64> = to
             .namespaces
             .values()
@@ -320,6 +345,7 @@ impl Session {
             now: &to.namespaces,
             holdings: &self.lookout.holdings,
             waiters: &waiters,
+            requests,
             selection: &self.lookout.selection,
             sees_refused_acks: self.sees_refused_acks,
             missed_runs: to.missed_runs.saturating_sub(from.missed_runs),

@@ -97,6 +97,15 @@ pub fn listening_with_requests() -> Result<Listening> {
     look(StateFlags::LISTEN | StateFlags::SYN_RECV)
 }
 
+/// Only the requests; `None` where the kernel does not tell. This walks the same table.
+///
+/// # Errors
+///
+/// When neither inet_diag nor /proc can be read.
+pub fn requests() -> Result<Option<Vec<Request>>> {
+    look(StateFlags::SYN_RECV).map(|listening| listening.requests)
+}
+
 fn look(states: StateFlags) -> Result<Listening> {
     by_diag(&states).or_else(|error| {
         log::debug!("no inet_diag, /proc instead: {error:#}");

@@ -82,17 +82,32 @@ fn look_at_each(look: fn() -> Result<Namespace>) -> Looks {
 /// are left out.
 #[must_use]
 pub fn counters_of(wanted: &BTreeSet<u64>) -> BTreeMap<u64, BTreeMap<String, u64>> {
+    of_each(wanted, || Ok(tcp_ext()?))
+}
+
+/// The requests in the SYN queues of these network namespaces; those that cannot be entered any more,
+/// or where the kernel does not tell, are left out.
+#[must_use]
+pub fn requests_of(wanted: &BTreeSet<u64>) -> BTreeMap<u64, Vec<Request>> {
+    let found = of_each(wanted, diag::requests).into_iter();
+    found.filter_map(|(inode, requests)| Some((inode, requests?))).collect()
+}
+
+/// What is read in each of these network namespaces.
+fn of_each<T: Send + 'static>(wanted: &BTreeSet<u64>, read: fn() -> Result<T>) -> BTreeMap<u64, T> {
+    if wanted.is_empty() {
+        return BTreeMap::new();
+    }
     let own = inode_of("/proc/thread-self/ns/net");
-    let mut counters = BTreeMap::new();
+    let mut all = BTreeMap::new();
     for (inode, path) in find().into_iter().filter(|(inode, _)| wanted.contains(inode)) {
-        let read = || Ok(tcp_ext()?);
         let found = if Some(inode) == own { read() } else { from_inside(path, read) };
         match found {
-            Ok(found) => drop(counters.insert(inode, found)),
+            Ok(found) => drop(all.insert(inode, found)),
             Err(error) => log::debug!("network namespace {inode} is left out: {error:#}"),
         }
     }
-    counters
+    all
 }
 
 /// A path to each network namespace, by inode number.

@@ -53,6 +53,8 @@ pub struct Input<'a> {
     pub holdings: &'a Holdings,
     /// Tasks that wait for each listener now.
     pub waiters: &'a HashMap<u64, Vec<Waiter>>,
+    /// Requests that wait in the SYN queue of each listener now, where it is known.
+    pub requests: &'a HashMap<u64, u64>,
     /// Which listeners to show.
     pub selection: &'a Selection,
     /// Whether final ACKs are seen that found the accept queue full, with tracepoints only.
@@ -147,7 +149,12 @@ fn listener(
         herd_ratio: ratio(wakeups.total, accepted),
         accept_errors: merge_errors(&workers),
         accept_queue: queues::accept_queue(&queue, socket, limit),
-        syn_queue: queues::syn_queue(&queue, None, limit, input.providers.drops.exact),
+        syn_queue: queues::syn_queue(
+            &queue,
+            input.requests.get(&id).copied(),
+            limit,
+            input.providers.drops.exact,
+        ),
         backlog: queues::backlog(
             limit,
             input.counted.asked.get(&id).copied().map(u64::from),

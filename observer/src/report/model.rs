@@ -275,11 +275,13 @@ pub struct Bucket {
 /// A listener's SYN queue.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct SynQueue {
-    /// Requests in it when the report was made.
+    /// Requests in it when the report was made; `null` for a closed listener, and where the kernel
+    /// does not tell, or not of which listener of a reuseport group.
     pub now: Option<u64>,
     /// The most requests in it after any SYN, that one included; `null` where no hook sees SYNs.
     pub max: Option<u64>,
-    /// `max` as a percentage of what it holds at most, which is one more than the listener's limit.
+    /// `max`, or `now` where that is not known, as a percentage of what it holds at most, which is
+    /// one more than the listener's limit.
     #[serde(default)]
     pub used_percent: Option<f64>,
     /// SYNs that were answered with a cookie instead of a place in it: no drops. `null` where no

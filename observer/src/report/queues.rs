@@ -28,7 +28,7 @@ pub(super) fn syn_queue(
     SynQueue {
         now,
         max,
-        used_percent: max.and_then(|max| used(max, limit)),
+        used_percent: max.or(now).and_then(|most| used(most, limit)),
         cookies_sent: sees_syns.then_some(queue.cookies_sent),
     }
 }
@@ -128,5 +128,9 @@ mod tests {
         assert_eq!(used(accept_queue(&queue, None, None)), None);
         assert_eq!(syn_queue(&queue, None, Some(2), true).used_percent, Some(33.3));
         assert_eq!(syn_queue(&queue, None, Some(2), false), SynQueue::default());
+        // What waits now is the most that is known of where no hook sees SYNs.
+        let now = syn_queue(&queue, Some(3), Some(5), false);
+        assert_eq!((now.now, now.max, now.used_percent), (Some(3), None, Some(50.0)));
+        assert_eq!(syn_queue(&queue, Some(3), Some(5), true).max, Some(3));
     }
 }

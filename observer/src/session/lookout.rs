@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// A look through /proc may take this part of the time between two looks.
-const SCAN_SHARE: u32 = 50;
+pub(super) const SCAN_SHARE: u32 = 50;
 
 /// What is known of the processes that hold listeners, and which listeners that chooses.
 pub(super) struct Lookout {

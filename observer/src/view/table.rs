@@ -9,6 +9,7 @@
 
 mod cell;
 mod columns;
+mod details;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod heading;
@@ -42,6 +43,8 @@ pub struct TableOptions {
     pub colour: bool,
     /// The most worker lines of a listener; the others are summed in one line.
     pub workers: usize,
+    /// Whether to say beneath each listener what came of its queues, waits and refusals.
+    pub details: bool,
     /// The most lines of idle listeners; the others are counted in one line.
     pub idle: usize,
     /// What to say when the report has no listener at all: see [`empty`].
@@ -55,6 +58,7 @@ impl TableOptions {
             width: screen.columns(),
             colour: screen.colour,
             workers,
+            details: true,
             idle: IDLE_LISTENERS,
             empty,
         }

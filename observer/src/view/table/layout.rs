@@ -40,6 +40,8 @@ pub(super) struct Row {
     pub(super) cells: Vec<Cell>,
     /// The style of cells that have none.
     pub(super) style: Style,
+    /// What is said beneath it, across all columns.
+    pub(super) beneath: Vec<Line>,
 }
 
 /// Columns and rows, before anything is known about room.
@@ -114,8 +116,14 @@ impl Grid {
             label: None,
             cells: self.shapes.iter().map(|shape| shape.header.clone()).collect(),
             style: STRONG,
+            beneath: Vec::new(),
         };
-        std::iter::once(&header).chain(&self.rows).map(|row| self.line(row, layout)).collect()
+        std::iter::once(&header)
+            .chain(&self.rows)
+            .flat_map(|row| {
+                std::iter::once(self.line(row, layout)).chain(row.beneath.iter().cloned())
+            })
+            .collect()
     }
 
     /// The least that a column needs, and what it would like.
@@ -206,11 +214,13 @@ mod tests {
                     label: None,
                     cells: words.iter().map(|word| Cell::text(word)).collect(),
                     style: Style::new(),
+                    beneath: Vec::new(),
                 },
                 Row {
                     label: Some(Cell::text("  … 28 more workers")),
                     cells: vec![Cell::blank(), Cell::blank(), Cell::count(7), Cell::blank()],
                     style: Style::new(),
+                    beneath: Vec::new(),
                 },
             ],
         }

@@ -36,16 +36,21 @@ pub fn live_frame(report: &Report, options: &TableOptions, rows: Option<usize>) 
     frame
 }
 
-/// The page with as many worker lines as leave room for every listener, if that can be had.
+/// The page with as many worker lines, and then as many details, as leave room for every listener,
+/// if that can be had.
 fn page(report: &Report, options: &TableOptions, rows: usize) -> Page {
     let mut options = options.clone();
     loop {
         let page = Page::new(report, &options);
         // The heading, and a blank line above each part.
-        if options.workers == 0 || page.table.len() + page.notes.len() + 3 <= rows {
+        if page.table.len() + page.notes.len() + 3 <= rows {
             return page;
         }
-        options.workers /= 2;
+        match (options.workers, options.details) {
+            (0, false) => return page,
+            (0, true) => options.details = false,
+            (workers, _) => options.workers = workers / 2,
+        }
     }
 }
 
@@ -123,7 +128,13 @@ mod tests {
             assert!(frame.contains("*:26"), "{frame}");
             frame.lines().filter(|line| line.contains("\x1b[K  envoy ")).count()
         };
-        assert_eq!([40, 30, 28, 24].map(workers), [4, 2, 1, 0]);
+        assert_eq!([40, 33, 31, 24].map(workers), [4, 2, 1, 0]);
+        // And after them what is said of each listener.
+        let details = |rows| {
+            let frame = live_frame(&fixtures::incident(), &options(120), Some(rows));
+            frame.contains("accept queue 129/128, 129 now")
+        };
+        assert_eq!([40, 24, 23].map(details), [true, true, false]);
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! What is said beneath the table: nothing happened, something is wrong, or a number is not what
 //! it seems.
 
-use std::{cmp::Reverse, fmt::Write};
+use std::{
+    cmp::{Ordering, Reverse},
+    fmt::Write,
+};
 
 use anstyle::Style;
 
@@ -38,6 +41,7 @@ pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
     add(&mut notes, accept_errors(&listeners), "listeners on which accept failed");
     notes.extend(losses(report));
     add(&mut notes, kernel_counters(report), "network namespaces with such counts");
+    add(&mut notes, differences(report), "network namespaces in which counts differ");
     notes.extend(estimates(report).map(plain));
     notes.extend(unobserved(report).map(plain));
     notes.iter().flat_map(|(note, style)| styled(note, *style, width)).collect()
@@ -45,11 +49,17 @@ pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
 
 /// A sentence over as many lines as it needs, in one style.
 pub(super) fn styled(sentence: &str, style: Style, width: usize) -> Vec<Line> {
+    indented(sentence, "", style, width)
+}
+
+/// The same with room before it.
+pub(super) fn indented(sentence: &str, indent: &str, style: Style, width: usize) -> Vec<Line> {
     let sentence = text::clean(sentence);
     if width < WRAP {
-        return vec![Line::new(sentence, style)];
+        return vec![Line::new(format!("{indent}{sentence}"), style)];
     }
-    let options = textwrap::Options::new(width).subsequent_indent("  ");
+    let further = format!("{indent}  ");
+    let options = textwrap::Options::new(width).initial_indent(indent).subsequent_indent(&further);
     textwrap::wrap(&sentence, options)
         .into_iter()
         .map(|line| Line::new(line.into_owned(), style))
@@ -172,23 +182,45 @@ fn kernel_counters(report: &Report) -> Vec<(String, Style)> {
     told.collect()
 }
 
-/// The counters that are not zero, or that observer saw otherwise; `None` when there is none.
+/// The counters that are not zero; `None` when there is none.
 fn counters(audit: &NetnsAudit) -> Option<String> {
     let told: Vec<String> = COUNTERS
         .iter()
         .filter_map(|(name, meaning)| {
-            let counter = audit.counters.get(*name)?;
-            let kernel = counter.kernel?;
-            match counter.observed {
-                Some(observed) if observed != kernel => {
-                    Some(format!("{kernel} {name} ({meaning}; observer saw {observed})"))
-                }
-                _ if kernel > 0 => Some(format!("{kernel} {name} ({meaning})")),
-                _ => None,
-            }
+            let kernel = audit.counters.get(*name)?.kernel.filter(|kernel| *kernel > 0)?;
+            Some(format!("{kernel} {name} ({meaning})"))
         })
         .collect();
     (!told.is_empty()).then(|| told.join(", "))
+}
+
+/// Where observer and the kernel counted differently.
+fn differences(report: &Report) -> Vec<(String, Style)> {
+    let told = report.audit.netns.iter().filter_map(|audit| {
+        let told: Vec<String> = COUNTERS
+            .iter()
+            .filter_map(|(name, _)| {
+                let counter = audit.counters.get(*name)?;
+                let (kernel, observed) = counter.kernel.zip(counter.observed)?;
+                let way = match observed.cmp(&kernel) {
+                    Ordering::Less => "fewer",
+                    Ordering::Equal => return None,
+                    Ordering::Greater => "more",
+                };
+                let by = observed.abs_diff(kernel);
+                Some(format!("{by} {way} {name} than the kernel ({observed}, not {kernel})"))
+            })
+            .collect();
+        (!told.is_empty()).then(|| {
+            let note = format!(
+                "the audit does not close: in netns {} observer saw {}",
+                audit.netns,
+                told.join(", ")
+            );
+            (note, CAUTION)
+        })
+    });
+    told.collect()
 }
 
 /// What `~` means, once, if it is used.

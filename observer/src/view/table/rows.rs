@@ -8,7 +8,7 @@ use super::TableOptions;
 use super::cell::{Cell, DIM};
 use super::columns::{COLUMNS, LEADING, Seen};
 use super::layout::{Grid, Row};
-use super::words;
+use super::{details, words};
 use crate::report::model::{Listener, Report, Wakeups, Worker};
 
 /// The counts that listeners and workers share, and that can be summed.
@@ -87,6 +87,9 @@ pub(super) fn idle(listener: &Listener) -> bool {
         && listener.drops.total.unwrap_or(0) == 0
         && listener.accept_queue.max == 0
         && listener.accept_queue.now.unwrap_or(0) == 0
+        // A flood may never come further than this.
+        && listener.syn_queue.max.max(listener.syn_queue.now).unwrap_or(0) == 0
+        && listener.syn_queue.cookies_sent.unwrap_or(0) == 0
 }
 
 /// Whether connections wait at a listener and nobody accepts them.
@@ -139,19 +142,19 @@ pub(super) fn grid(report: &Report, seen: &Seen, options: &TableOptions) -> Grid
         listeners.into_iter().partition(|listener| idle(listener));
 
     for listener in busy {
-        grid.rows.push(listener_row(listener, seen, Style::new()));
+        grid.rows.push(listener_row(listener, seen, options, Style::new()));
         workers(&mut grid.rows, listener, seen, options.workers);
     }
     let shown = idle.len().min(options.idle);
     for listener in &idle[..shown] {
-        grid.rows.push(listener_row(listener, seen, DIM));
+        grid.rows.push(listener_row(listener, seen, options, DIM));
     }
     if let more @ 1.. = idle.len() - shown {
         let of = if shown > 0 { "more idle" } else { "idle" };
         let noun = if more == 1 { "listener" } else { "listeners" };
         let label = Cell::text(&format!("… {more} {of} {noun}")).or(&format!("… {more} {of}"), "");
         let cells = shown_columns(seen).map(|_| Cell::blank()).collect();
-        grid.rows.push(Row { label: Some(label), cells, style: DIM });
+        grid.rows.push(Row { label: Some(label), cells, style: DIM, beneath: Vec::new() });
     }
     grid
 }
@@ -160,9 +163,11 @@ fn shown_columns(seen: &Seen) -> impl Iterator<Item = super::columns::Column> {
     COLUMNS.into_iter().filter(|column| seen.shows(*column))
 }
 
-fn listener_row(listener: &Listener, seen: &Seen, style: Style) -> Row {
+fn listener_row(listener: &Listener, seen: &Seen, options: &TableOptions, style: Style) -> Row {
     let cells = shown_columns(seen).map(|column| column.of_listener(listener, seen)).collect();
-    Row { label: None, cells, style }
+    let beneath =
+        if options.details { details::lines(listener, seen, options.width) } else { Vec::new() };
+    Row { label: None, cells, style, beneath }
 }
 
 fn workers(rows: &mut Vec<Row>, listener: &Listener, seen: &Seen, most: usize) {
@@ -173,6 +178,7 @@ fn workers(rows: &mut Vec<Row>, listener: &Listener, seen: &Seen, most: usize) {
         label: Some(label),
         cells: shown_columns(seen).map(|column| column.of_tally(tally, seen)).collect(),
         style: DIM,
+        beneath: Vec::new(),
     };
     let ranked = ranked(&listener.workers);
     let (shown, rest) = ranked.split_at(ranked.len().min(most));

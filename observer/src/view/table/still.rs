@@ -114,7 +114,12 @@ fn grid(still: &Still, options: &StillOptions) -> Grid {
         _ => true,
     };
     let columns: Vec<Column> = COLUMNS.into_iter().filter(shows).collect();
-    let row = |label: Option<Cell>, cells: Vec<Cell>, style| Row { label, cells, style };
+    let row = |label: Option<Cell>, cells: Vec<Cell>, style| Row {
+        label,
+        cells,
+        style,
+        beneath: Vec::new(),
+    };
     let mut rows = Vec::new();
     for one in &still.listeners {
         let cells = columns.iter().map(|column| column.of(one)).collect();

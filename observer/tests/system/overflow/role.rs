@@ -3,25 +3,26 @@
 use std::{
     env, fs,
     net::{Ipv4Addr, Ipv6Addr, SocketAddr},
-    os::fd::AsRawFd,
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
 use nix::{
-    errno::Errno,
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sched::{CloneFlags, unshare},
 };
 use serde::{Deserialize, Serialize};
-use socket2::{Domain, Socket, Type};
+use socket2::{Domain, Protocol, Socket, Type};
 
-use super::CASE;
+use super::{
+    CASE, flood,
+    kernel::{Told, depth, retransmitted, set, socket_drops, told, unwanted, waiting},
+};
 use crate::{
     Outcome,
     kinds::loopback_up,
-    role::{netns, say, wait_for_line},
+    role::{say, wait_for_line},
 };
 
 /// How clients come to the listener.
@@ -33,10 +34,27 @@ pub enum Family {
     Mapped,
 }
 
+/// What clients do to come in.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Serialize)]
+pub enum Way {
+    /// They connect.
+    Usual,
+    /// They send data in their SYN.
+    FastOpen,
+    /// They connect by Multipath TCP. A filter upon such a socket does not reach its subflow, so that
+    /// those that are held back connect in the usual way.
+    Mptcp,
+    /// They are not there: SYNs come in their names, from another network namespace, all at once.
+    Spoofed,
+    /// The same, from the listener's own network namespace.
+    SpoofedHere,
+}
+
 /// What happens.
 #[derive(Clone, Copy, Debug, Deserialize, Serialize)]
 pub struct Case {
     pub family: Family,
+    pub way: Way,
     pub backlog: u32,
     /// `tcp_syncookies`.
     pub cookies: u8,
@@ -49,30 +67,8 @@ pub struct Case {
     pub held_back: u32,
     /// Clients that come then.
     pub ordinary: u32,
-}
-
-/// What the kernel says of it.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct Told {
-    pub netns: u64,
-    /// `ListenDrops`.
-    pub drops: u64,
-    /// `ListenOverflows`.
-    pub overflows: u64,
-    /// `TCPReqQFullDrop`.
-    pub syn_queue_full: u64,
-    /// `TCPReqQFullDoCookies`.
-    pub cookies_wanted: u64,
-    /// `SyncookiesSent`.
-    pub cookies_sent: u64,
-    /// `TCPDeferAcceptDrop`.
-    pub deferred: u64,
-    /// `sk_drops` of the listener.
-    pub socket: u64,
-    /// Most that clients sent to requests of theirs beside ACKs: SYNs again, and the resets of the
-    /// end. What a request does not want is thrown away, and raises `sk_drops` alone.
-    pub unwanted: u64,
-    pub defer: bool,
+    /// Whether those that are held back stay so until the report is made.
+    pub stay: bool,
 }
 
 /// Longest that a client may take; the kernel sends the answer to a SYN again after 1, 3 and 7 s.
@@ -90,6 +86,16 @@ pub fn play() -> Outcome {
     ] {
         fs::write(format!("/proc/sys/net/ipv4/{name}"), value.to_string()).context(name)?;
     }
+    if case.way == Way::FastOpen {
+        // For clients and servers, and no cookie is asked for or waited for: 1, 2, 4 and 0x200 of
+        // Documentation/networking/ip-sysctl.rst.
+        fs::write("/proc/sys/net/ipv4/tcp_fastopen", "519")?;
+    }
+    let source = match case.way {
+        Way::Spoofed => Some(flood::pair()?),
+        Way::SpoofedHere => Some(flood::here()?),
+        _ => None,
+    };
     let listener = listen(&case)?;
     let port = listener.local_addr()?.as_socket().context("no address")?.port();
     let address = match case.family {
@@ -98,6 +104,17 @@ pub fn play() -> Outcome {
     };
     say(port)?;
     wait_for_line()?;
+    if let Some(source) = source {
+        source.flood(port, case.ordinary)?;
+        wait_until("SYNs were lost", || {
+            let now = told(&listener, &case)?;
+            Ok(now.drops + now.cookies_sent + waiting()? == u64::from(case.ordinary))
+        })?;
+        settle(&listener, &case)?;
+        let told = Told { waiting: Some(waiting()?), ..told(&listener, &case)? };
+        say(serde_json::to_string(&told)?)?;
+        return wait_for_line();
+    }
     let mut held_back = clients(&case, &listener, address, true)?;
     if case.cookies == 0 {
         // Those that found no place would try again, and find one later.
@@ -106,20 +123,31 @@ pub fn play() -> Outcome {
         held_back.retain(|_| answered.next().unwrap_or(false));
     }
     // A cookie leaves nothing that the kernel would answer again.
-    let cookies = usize::try_from(told(&listener, false)?.cookies_sent)?;
+    let cookies = usize::try_from(told(&listener, &case)?.cookies_sent)?;
     let ordinary = clients(&case, &listener, address, false)?;
+    if case.stay {
+        settle(&listener, &case)?;
+        let told = Told { waiting: Some(waiting()?), ..told(&listener, &case)? };
+        // Those that are held back say their SYN again, which their requests do not want.
+        let unwanted = held_back.iter().map(retransmitted).sum::<anyhow::Result<_>>()?;
+        say(serde_json::to_string(&Told { unwanted, ..told })?)?;
+        return wait_for_line();
+    }
     held_back.iter().try_for_each(hear)?;
     held_back.iter().rev().skip(cookies).try_for_each(wait_for_answer)?;
-    settle(&listener)?;
+    settle(&listener, &case)?;
     let clients = || held_back.iter().chain(&ordinary);
-    let unwanted = clients().map(unwanted).sum::<anyhow::Result<_>>()?;
+    let unwanted = match case.way {
+        Way::Mptcp => 0,
+        _ => clients().map(unwanted).sum::<anyhow::Result<_>>()?,
+    };
     // Closed with a reset: nobody tries again from here on.
     for socket in clients() {
         socket.set_linger(Some(Duration::ZERO))?;
     }
     drop((held_back, ordinary));
-    settle(&listener)?;
-    say(serde_json::to_string(&Told { unwanted, ..told(&listener, case.defer)? })?)?;
+    settle(&listener, &case)?;
+    say(serde_json::to_string(&Told { unwanted, ..told(&listener, &case)? })?)?;
     wait_for_line()
 }
 
@@ -128,13 +156,17 @@ fn listen(case: &Case) -> anyhow::Result<Socket> {
         Family::V4 => (Domain::IPV4, SocketAddr::from((Ipv4Addr::UNSPECIFIED, 0))),
         Family::V6 | Family::Mapped => (Domain::IPV6, SocketAddr::from((Ipv6Addr::UNSPECIFIED, 0))),
     };
-    let socket = Socket::new(domain, Type::STREAM, None)?;
+    let protocol = (case.way == Way::Mptcp).then_some(Protocol::MPTCP);
+    let socket = Socket::new(domain, Type::STREAM, protocol)?;
     if domain == Domain::IPV6 {
         socket.set_only_v6(false)?;
     }
     socket.bind(&any.into())?;
     if case.defer {
         set(&socket, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, &5_i32)?;
+    }
+    if case.way == Way::FastOpen {
+        set(&socket, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, &16_i32)?;
     }
     socket.listen(i32::try_from(case.backlog)?)?;
     Ok(socket)
@@ -150,13 +182,13 @@ fn clients(
     let count = if deaf { case.held_back } else { case.ordinary };
     let mut clients = Vec::new();
     for _ in 0..count {
-        let (before, depth) = (told(listener, false)?, depth(listener)?);
-        let client = client(address, deaf)?;
+        let (before, depth) = (told(listener, case)?, depth()?);
+        let client = client(case, address, deaf)?;
         wait_until("a client is neither here nor there", || {
-            let now = told(listener, false)?;
+            let now = told(listener, case)?;
             Ok(now.drops > before.drops
                 || (deaf && socket_drops(&client)? > 0)
-                || (!deaf && (self::depth(listener)? > depth || now.deferred > before.deferred)))
+                || (!deaf && (self::depth()? > depth || now.deferred > before.deferred)))
         })?;
         clients.push(client);
     }
@@ -164,11 +196,11 @@ fn clients(
 }
 
 /// Waits until the kernel has nothing more to do.
-fn settle(listener: &Socket) -> Outcome {
-    let mut last = told(listener, false)?;
+fn settle(listener: &Socket, case: &Case) -> Outcome {
+    let mut last = told(listener, case)?;
     wait_until("the kernel does not come to rest", || {
         thread::sleep(Duration::from_millis(50));
-        let now = told(listener, false)?;
+        let now = told(listener, case)?;
         Ok(now == std::mem::replace(&mut last, now.clone()))
     })
 }
@@ -183,8 +215,9 @@ fn wait_until(otherwise: &str, mut done: impl FnMut() -> anyhow::Result<bool>) -
 }
 
 /// A client that is on its way; a deaf one hears no answer.
-fn client(address: SocketAddr, deaf: bool) -> anyhow::Result<Socket> {
-    let socket = Socket::new(Domain::for_address(address), Type::STREAM, None)?;
+fn client(case: &Case, address: SocketAddr, deaf: bool) -> anyhow::Result<Socket> {
+    let protocol = (case.way == Way::Mptcp && !deaf).then_some(Protocol::MPTCP);
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, protocol)?;
     socket.set_nonblocking(true)?;
     if deaf {
         // A filter that lets nothing through: RET 0.
@@ -192,7 +225,13 @@ fn client(address: SocketAddr, deaf: bool) -> anyhow::Result<Socket> {
         let filter = libc::sock_fprog { len: 1, filter: &raw mut nothing };
         set(&socket, libc::SOL_SOCKET, libc::SO_ATTACH_FILTER, &filter)?;
     }
-    match socket.connect(&address.into()) {
+    let sent = match case.way {
+        Way::FastOpen => {
+            socket.send_to_with_flags(b"x", &address.into(), libc::MSG_FASTOPEN).map(drop)
+        }
+        _ => socket.connect(&address.into()),
+    };
+    match sent {
         Err(error) if error.raw_os_error() != Some(libc::EINPROGRESS) => Err(error)?,
         _ => Ok(socket),
     }
@@ -209,81 +248,4 @@ fn wait_for_answer(client: &Socket) -> Outcome {
         let mut wanted = [PollFd::new(std::os::fd::AsFd::as_fd(client), PollFlags::POLLOUT)];
         Ok(poll(&mut wanted, PollTimeout::ZERO)? > 0)
     })
-}
-
-fn set<T>(socket: &Socket, level: i32, option: i32, value: &T) -> Outcome {
-    // SAFETY: the kernel reads as much as it is told, which is `value`.
-    let result = unsafe {
-        libc::setsockopt(
-            socket.as_raw_fd(),
-            level,
-            option,
-            std::ptr::from_ref(value).cast(),
-            libc::socklen_t::try_from(size_of::<T>())?,
-        )
-    };
-    Ok(Errno::result(result).map(drop)?)
-}
-
-fn told(listener: &Socket, defer: bool) -> anyhow::Result<Told> {
-    let text = fs::read_to_string("/proc/self/net/netstat")?;
-    let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
-    let (names, values) = (lines.next().context("names")?, lines.next().context("values")?);
-    let counter = |wanted: &str| -> anyhow::Result<u64> {
-        let mut both = names.split_whitespace().zip(values.split_whitespace());
-        Ok(both.find(|(name, _)| *name == wanted).context("counter")?.1.parse()?)
-    };
-    Ok(Told {
-        netns: netns()?,
-        drops: counter("ListenDrops")?,
-        overflows: counter("ListenOverflows")?,
-        syn_queue_full: counter("TCPReqQFullDrop")?,
-        cookies_wanted: counter("TCPReqQFullDoCookies")?,
-        cookies_sent: counter("SyncookiesSent")?,
-        deferred: counter("TCPDeferAcceptDrop")?,
-        socket: socket_drops(listener)?,
-        unwanted: 0,
-        defer,
-    })
-}
-
-/// `sk_drops`, as the socket itself is told (SO_MEMINFO).
-fn socket_drops(socket: &Socket) -> anyhow::Result<u64> {
-    /// `SK_MEMINFO_DROPS` of include/uapi/linux/sock_diag.h.
-    const DROPS: usize = 8;
-    let mut values = [0_u32; DROPS + 1];
-    get(socket, libc::SOL_SOCKET, libc::SO_MEMINFO, &mut values)?;
-    Ok(u64::from(values[DROPS]))
-}
-
-/// How many connections are in the accept queue: `tcpi_unacked` of a listener.
-fn depth(listener: &Socket) -> anyhow::Result<u32> {
-    const UNACKED: usize = 6;
-    let mut values = [0_u32; UNACKED + 1];
-    get(listener, libc::IPPROTO_TCP, libc::TCP_INFO, &mut values)?;
-    Ok(values[UNACKED])
-}
-
-/// How much a client may send to its request beside ACKs; see [`Told::unwanted`]. Without an answer
-/// it has no request.
-fn unwanted(client: &Socket) -> anyhow::Result<u64> {
-    /// Where `tcp_info` of include/uapi/linux/tcp.h has `tcpi_total_retrans`, in words; its state is
-    /// the first byte.
-    const RETRANSMITTED: usize = 25;
-    /// `TCP_SYN_SENT` of include/net/tcp_states.h.
-    const SYN_SENT: u8 = 2;
-    let mut values = [0_u32; RETRANSMITTED + 1];
-    get(client, libc::IPPROTO_TCP, libc::TCP_INFO, &mut values)?;
-    let waits = values[0].to_ne_bytes()[0] == SYN_SENT;
-    Ok(if waits { 0 } else { u64::from(values[RETRANSMITTED]) + 1 })
-}
-
-fn get<const N: usize>(socket: &Socket, level: i32, option: i32, values: &mut [u32; N]) -> Outcome {
-    let mut size = libc::socklen_t::try_from(size_of_val(values))?;
-    // SAFETY: the kernel writes at most `size` bytes, which `values` has.
-    let result = unsafe {
-        let values = values.as_mut_ptr().cast();
-        libc::getsockopt(socket.as_raw_fd(), level, option, values, &raw mut size)
-    };
-    Ok(Errno::result(result).map(drop)?)
 }

@@ -1,0 +1,151 @@
+//! What is said beneath a listener: refusals, queues, waits and limits, each only where there was
+//! anything.
+
+use std::fmt::Write as _;
+
+use anstyle::Style;
+
+use super::cell::{BAD, CAUTION, DIM, Line};
+use super::columns::{Column, Seen};
+use super::notes;
+use crate::report::model::{Backlog, Drops, Listener};
+use crate::view::human;
+
+/// All that is said of a listener, from the gravest to the ordinary.
+pub(super) fn lines(listener: &Listener, seen: &Seen, width: usize) -> Vec<Line> {
+    let mark = |column| if seen.estimated(column) { "~" } else { "" };
+    let told = [
+        dropped(&listener.drops, mark(Column::Drops)).map(|told| (told, BAD)),
+        limited(&listener.backlog).map(|told| (told, CAUTION)),
+        queues(listener, mark(Column::Queue)).map(|told| (told, queue_style(listener))),
+        waits(listener, mark(Column::Wait)).map(|told| (told, DIM)),
+    ];
+    let told = told.into_iter().flatten();
+    told.flat_map(|(told, style)| notes::indented(&told, "  ", style, width)).collect()
+}
+
+/// `12 dropped: 8 accept queue full at the SYN, 4 at the final ACK; 5 clients`.
+fn dropped(drops: &Drops, mark: &str) -> Option<String> {
+    let total = drops.total.filter(|total| *total > 0)?;
+    let count =
+        |name: &str| drops.by_reason.as_ref()?.get(name).copied().filter(|count| *count > 0);
+    let mut parts = Vec::new();
+    let syns = count("accept_queue_full_syn");
+    if let Some(syns) = syns {
+        parts.push(format!("{mark}{syns} accept queue full at the SYN"));
+    }
+    if let Some(acks) = count("accept_queue_full_ack") {
+        let what = if syns.is_some() { "" } else { "accept queue full " };
+        parts.push(format!("{mark}{acks} {what}at the final ACK"));
+    }
+    for (name, meaning) in [
+        ("syn_queue_full", "SYN queue full"),
+        ("syn_queue_last_quarter", "in the last quarter of tcp_max_syn_backlog"),
+        ("no_memory", "no memory"),
+        ("policy_or_route", "no route back, or a policy"),
+        ("other", "another reason"),
+    ] {
+        if let Some(count) = count(name) {
+            parts.push(format!("{mark}{count} {meaning}"));
+        }
+    }
+    let mut told = format!("{mark}{} dropped", human::count(total));
+    if !parts.is_empty() {
+        let _ = write!(told, ": {}", parts.join(", "));
+    }
+    if let Some(clients @ 1..) = drops.clients {
+        let least = if drops.clients_overflowed { "at least " } else { "" };
+        let noun = if clients == 1 { "client" } else { "clients" };
+        let _ = write!(told, "; {least}{clients} {noun}");
+    }
+    // Without reasons and clients, the column has said it.
+    (!parts.is_empty() || drops.clients.is_some_and(|clients| clients > 0)).then_some(told)
+}
+
+/// What `listen()` got, where it was not what the program asked for, or not what it would get now.
+fn limited(backlog: &Backlog) -> Option<String> {
+    let limit = backlog.limit?;
+    let somaxconn = backlog.somaxconn.filter(|_| backlog.outdated == Some(true));
+    // A negative backlog asks for as much as there is.
+    let asked = backlog.asked.map(|asked| match u32::try_from(asked) {
+        Ok(asked) => asked.cast_signed().to_string(),
+        Err(_) => asked.to_string(),
+    });
+    match (asked, somaxconn) {
+        (Some(asked), None) if backlog.clamped == Some(true) => {
+            Some(format!("listen({asked}) was clamped to somaxconn {limit}"))
+        }
+        (Some(asked), Some(now)) => Some(format!(
+            "listen({asked}) was clamped to {limit}; somaxconn is {now} since, \
+             which takes another listen()"
+        )),
+        (None, Some(now)) => Some(format!(
+            "the limit is {limit}, as somaxconn was; it is {now} since, which takes another listen()"
+        )),
+        _ => None,
+    }
+}
+
+/// The accept queue's most is in the table, so that it is told only where it tells more: where
+/// connections wait now, where it was half full, or beside the SYN queue. A SYN queue that never held
+/// two was none.
+fn queues(listener: &Listener, mark: &str) -> Option<String> {
+    let (accept, syn) = (&listener.accept_queue, &listener.syn_queue);
+    let limit = accept.limit.or(listener.backlog.limit);
+    let queue = |max: u64, now: Option<u64>| {
+        let mut told = human::count(max);
+        if let Some(limit) = limit {
+            let _ = write!(told, "/{limit}");
+        }
+        if let Some(now @ 1..) = now {
+            let _ = write!(told, ", {} now", human::count(now));
+        }
+        told
+    };
+    let mut parts = Vec::new();
+    let now = syn.now.filter(|now| *now > 0);
+    match (syn.max, now) {
+        (Some(max), _) if max > 1 || now.is_some() => {
+            parts.push(format!("SYN queue {}", queue(max, now)));
+        }
+        // Where no hook sees SYNs, what is there now is the most that is known of.
+        (None, Some(now)) => parts.push(format!("SYN queue {now} now")),
+        _ => {}
+    }
+    if let Some(sent @ 1..) = syn.cookies_sent {
+        let noun = if sent == 1 { "cookie" } else { "cookies" };
+        parts.push(format!("{sent} {noun} sent"));
+    }
+    let half_full = limit.is_some_and(|limit| accept.max > limit / 2 && accept.max > 1);
+    if accept.now.unwrap_or(0) > 0 || half_full || (!parts.is_empty() && accept.max > 0) {
+        parts.insert(0, format!("accept queue {mark}{}", queue(accept.max, accept.now)));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// Full is more than the limit: the kernel compares with `>` (`sk_acceptq_is_full`).
+fn queue_style(listener: &Listener) -> Style {
+    let limit = listener.accept_queue.limit.or(listener.backlog.limit);
+    let most = listener.accept_queue.max.max(listener.accept_queue.now.unwrap_or(0));
+    if limit.is_some_and(|limit| most > limit) { BAD } else { DIM }
+}
+
+fn waits(listener: &Listener, mark: &str) -> Option<String> {
+    let wait = &listener.accept_wait;
+    let named = [("p50", wait.p50), ("p90", wait.p90), ("p99", wait.p99), ("max", wait.max)];
+    let told: Vec<String> = named
+        .into_iter()
+        .filter_map(|(name, wait)| Some(format!("{name} {mark}{}", human::time(wait?))))
+        .collect();
+    let mut parts = Vec::new();
+    if wait.count > 0 && !told.is_empty() {
+        parts.push(format!("accept wait {}", told.join(", ")));
+    }
+    if let Some(oldest) = wait.oldest {
+        parts.push(format!("the oldest in the queue waits for {}", human::time(oldest)));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests;
