@@ -93,11 +93,14 @@ fn examine() -> Diagnosis {
         .and_then(|plan| load(&plan, false).map_err(|error| Failure::failed(format!("{error:#}"))));
     let refusal = prepared.as_ref().err().map(|failure| failure.sentence.clone());
     let mut loaded = prepared.ok();
-    let signals = Signal::ALL.map(|signal| {
-        let mut states: Vec<CandidateState> = Vec::new();
-        for provider in Provider::ALL {
+    let mut states = Signal::ALL.map(|_| Vec::<CandidateState>::new());
+    // All signals by one provider at a time, as observer attaches them: some share a probe, and Linux
+    // 5.10 refuses an fentry program on a function that has just been let go.
+    for provider in Provider::ALL {
+        let mut attached = Attached::default();
+        for (signal, states) in Signal::ALL.into_iter().zip(&mut states) {
             let state = match candidate(&facts, request, signal, provider) {
-                Ok(candidate) => attempt(loaded.as_mut(), signal, &candidate),
+                Ok(candidate) => attempt(loaded.as_mut(), &mut attached, signal, &candidate),
                 Err(probe) => CandidateState {
                     provider: provider.name(),
                     usable: false,
@@ -116,24 +119,29 @@ fn examine() -> Diagnosis {
                 states.push(state);
             }
         }
-        SignalState {
-            signal: signal.name(),
-            via: states.iter().find(|state| state.usable).map_or("none", |state| state.provider),
-            lost: signal.loss(),
-            candidates: states,
-        }
+    }
+    let signals = Signal::ALL.into_iter().zip(states).map(|(signal, states)| SignalState {
+        signal: signal.name(),
+        via: states.iter().find(|state| state.usable).map_or("none", |state| state.provider),
+        lost: signal.loss(),
+        candidates: states,
     });
     Diagnosis {
         kernel: facts.kernel,
         arch: facts.arch,
         cpus: online_cpus(),
         refusal,
-        signals: signals.into(),
+        signals: signals.collect(),
     }
 }
 
-/// Attaches a candidate and lets it go again.
-fn attempt(loaded: Option<&mut Loaded>, signal: Signal, candidate: &Candidate) -> CandidateState {
+/// Attaches a candidate beside what is attached already.
+fn attempt(
+    loaded: Option<&mut Loaded>,
+    attached: &mut Attached,
+    signal: Signal,
+    candidate: &Candidate,
+) -> CandidateState {
     let plain = candidate.probes.iter().all(|(probe, _)| probe.kind == Kind::BtfTracepoint);
     let mut hooks: Vec<_> = candidate.probes.iter().map(|(_, hook)| *hook).collect();
     hooks.dedup();
@@ -146,8 +154,7 @@ fn attempt(loaded: Option<&mut Loaded>, signal: Signal, candidate: &Candidate) -
         details: None,
     };
     let Some(loaded) = loaded else { return state };
-    let mut attached = Attached::default();
-    attach_candidate(loaded, &mut attached, signal, candidate);
+    attach_candidate(loaded, attached, signal, candidate);
     match attached.trials.pop().map(|trial| trial.verdict) {
         Some(Verdict::Refused { probe, reason, details }) => {
             state.refused_at = Some(probe);

@@ -2,11 +2,12 @@
 
 use std::{path::Path, process::Command, sync::OnceLock};
 
-use anyhow::{anyhow, ensure};
+use anyhow::{Context, anyhow, ensure};
+use serde_json::Value;
 
 use crate::{
     Need, Outcome, Test, nginx,
-    observer::{program, provider},
+    observer::{Observer, program, provider},
 };
 
 /// What keeps tests from running; `None` where nothing does.
@@ -25,7 +26,29 @@ pub fn tests() -> Vec<Test> {
     let asked = provider().into_iter();
     asked
         .map(|asked| Test::new("host::the_provider_can_be_had", Need::Root, move || had(&asked)))
+        .chain([Test::new("doctor::says_what_observer_takes", Need::Kernel, doctor_agrees)])
         .collect()
+}
+
+/// Why a provider that is named cannot be had.
+pub fn provider_lacks() -> Option<String> {
+    let reason = had(&provider()?).err()?;
+    Some(format!("error: the provider cannot be had: {reason:#}"))
+}
+
+/// `observer doctor` tries each provider by itself; what it says is used must be what is.
+fn doctor_agrees() -> Outcome {
+    let output = Command::new(program()).args(["doctor", "--format", "json"]).output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    let doctor: Value = serde_json::from_slice(&output.stdout)?;
+    let report = Observer::json_unforced(&["--duration", "1ms"])?.wait_total()?;
+    let signals = doctor["signals"].as_array().context("signals")?;
+    for name in ["wakeups", "accepts", "handshakes", "drops"] {
+        let signal = signals.iter().find(|one| one["signal"] == name).context("signal")?;
+        let taken = &report["providers"][name]["via"];
+        ensure!(signal["via"] == *taken, "{name} is by {taken}: {signal}");
+    }
+    Ok(())
 }
 
 /// What the look at this machine found of the provider that is named.

@@ -197,7 +197,9 @@ fn main() -> ExitCode {
     });
     let trials = trials.collect();
     let code = libtest_mimic::run(&arguments, trials).exit_code();
-    let failures = ending::failures();
+    let mut failures = ending::failures();
+    // The test of it may have been filtered out, and the others were skipped.
+    failures.extend(host::provider_lacks());
     for failure in &failures {
         println!("{failure}");
     }

@@ -94,8 +94,8 @@ impl Scope {
         let neither = ["filters::", "nginx::", "output::", "truth::rounds_add_up"];
         // What is refused, and that nothing is left in the kernel.
         let hardly = ["faults::"];
-        // The verifier, and the kernel's types.
-        let kernel = ["verifier::"];
+        // The verifier, the kernel's types, and which hooks it gives.
+        let kernel = ["doctor::", "verifier::"];
         let provider = ["kinds::", "lifecycle::", "truth::two_"];
         let mut names = neither.to_vec();
         if self >= Self::Kernel {
