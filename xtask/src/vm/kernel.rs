@@ -13,8 +13,11 @@ use super::{archive::Suite, plan::Series};
 const FLAVOUR: &str = "-cloud-amd64";
 
 /// What is kept of a kernel's modules, in the order to load them: Debian builds inet_diag, which
-/// observer asks for queues and cookies, as modules.
-const MODULES: [&str; 3] = ["inet_diag.ko", "tcp_diag.ko", "mptcp_diag.ko"];
+/// observer asks for queues and cookies, and veth, which tests flood listeners over, as modules.
+const MODULES: [&str; 4] = ["inet_diag.ko", "tcp_diag.ko", "mptcp_diag.ko", "veth.ko"];
+
+/// Lists what was looked for in a kernel's packages: not every kernel has every module.
+const LOOKED_FOR: &str = "looked-for";
 
 /// A kernel on this machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +62,10 @@ fn kept(kernels: &Path, series: &Series) -> Option<Kernel> {
 fn read(kernels: &Path, release: &str) -> Option<Kernel> {
     let dir = kernels.join(release);
     let image = dir.join("vmlinuz");
+    // One that was kept when fewer modules were wanted is fetched again.
+    if fs::read_to_string(dir.join(LOOKED_FOR)).ok()? != MODULES.join("\n") {
+        return None;
+    }
     let module = |name: &&str| {
         ["", ".xz"].iter().map(|end| dir.join(format!("{name}{end}"))).find(|path| path.is_file())
     };
@@ -97,7 +104,9 @@ fn fetch(vm: &Path, kernels: &Path, series: &Series, suite: &str) -> Result<Kern
     for (path, name) in found {
         fs::copy(&path, partial.join(name)).context("a kernel cannot be copied")?;
     }
+    fs::write(partial.join(LOOKED_FOR), MODULES.join("\n")).context("a kernel cannot be kept")?;
     remove(&unpacked)?;
+    remove(&kernels.join(&release))?;
     fs::rename(&partial, kernels.join(&release)).context("a kernel cannot be kept")?;
     read(kernels, &release).with_context(|| format!("there is no image in {}", packages.join(", ")))
 }
