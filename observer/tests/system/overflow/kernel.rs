@@ -123,6 +123,15 @@ fn client_info(client: &Socket) -> anyhow::Result<[u32; RETRANSMITTED + 1]> {
     Ok(values)
 }
 
+/// Segments that came to TCP in this network namespace: `InSegs`.
+pub fn segments() -> anyhow::Result<u64> {
+    let text = fs::read_to_string("/proc/thread-self/net/snmp")?;
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("Tcp:"));
+    let (names, values) = (lines.next().context("names")?, lines.next().context("values")?);
+    let mut both = names.split_whitespace().zip(values.split_whitespace());
+    Ok(both.find(|(name, _)| *name == "InSegs").context("counter")?.1.parse()?)
+}
+
 /// How many requests wait for their final ACK in this network namespace.
 pub fn waiting() -> anyhow::Result<u64> {
     /// `TCP_SYN_RECV` of include/net/tcp_states.h, as which `get_openreq4` shows them.
