@@ -192,8 +192,10 @@ pub struct TaskState {
     /// Address of the epoll instance whose ready list the task is putting in order, where a probe
     /// sees that; 0 otherwise.
     pub scanning: u64,
+    /// 1 from the exit of `inet_csk_accept` that counted a connection to the end of its system call.
+    pub counted: u64,
 }
-assert_layout!(TaskState, 24);
+assert_layout!(TaskState, 32);
 
 /// The notification that a CPU is in: from `sk_data_ready` of a listener to its end.
 #[repr(C)]
@@ -282,8 +284,10 @@ pub struct Misc {
     pub events_lost: u64,
     /// Rows of workers that were made.
     pub workers: u64,
+    /// Accepts whose own program was skipped, and which the end of the system call counted.
+    pub recovered: u64,
 }
-assert_layout!(Misc, 24);
+assert_layout!(Misc, 32);
 
 /// A client that was refused by a listener.
 #[repr(C)]

@@ -24,7 +24,7 @@ use crate::{
     listener::Listener,
     maps::{
         ERRORS, IN_FLIGHT, LISTENERS, TASKS, control, count_map_full, increment, may_be_known,
-        window_open,
+        misc, window_open,
     },
     task, waits, wakeup,
 };
@@ -61,34 +61,37 @@ fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
     if window_open() {
         // SAFETY: as above.
         let descriptor = unsafe { field::<u64>(registers, &REGS_ARGUMENT) };
-        returned(&ctx, descriptor, ctx.arg::<i64>(1));
+        let _counted = returned(&ctx, descriptor, ctx.arg::<i64>(1));
     }
     0
 }
 
-/// Counts an accept call on `descriptor` that returned `result`.
+/// Counts an accept call on `descriptor` that returned `result`; `false` where that is no listener of
+/// ours.
 #[inline(always)]
-fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) {
+fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) -> bool {
     let (pid, tid) = task::current_ids();
-    let Some(listener) = listener_of(descriptor, tid) else { return };
+    let Some(listener) = listener_of(descriptor, tid) else { return false };
     debug!(ctx, "task {} called accept on listener {}: {}", tid, listener, result);
     let key = WorkerKey { listener, pid, tid };
     if result >= 0 {
         let socket = task::file_private(task::current(), result.cast_unsigned());
         let child = socket.and_then(|socket| read::<u64>(socket, &SOCKET_SOCK));
-        succeeded(key, child.unwrap_or(0));
+        succeeded(key, child.unwrap_or(0), 0);
     } else {
         failed(ctx, key, result.unsigned_abs() as u32);
     }
+    true
 }
 
-/// Counts a connection that the current task accepted, whose sock is `child`.
+/// Counts a connection that the current task accepted, whose sock is `child`. `counted` is what the end
+/// of the system call is to find, where a program sees it too.
 #[inline(always)]
-pub(crate) fn succeeded(key: WorkerKey, child: u64) {
+pub(crate) fn succeeded(key: WorkerKey, child: u64, counted: u64) {
     waits::accepted(child, key.listener);
     let row = wakeup::worker(key, task::current_comm);
     wakeup::add_to(row, |worker| &raw mut worker.accepted);
-    if wakeup::settle(key) {
+    if wakeup::settle(key, counted) {
         wakeup::add_to(row, |worker| &raw mut worker.won);
     }
 }
@@ -97,7 +100,7 @@ pub(crate) fn succeeded(key: WorkerKey, child: u64) {
 #[inline(always)]
 pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
     let row = wakeup::worker(key, task::current_comm);
-    let settles = wakeup::settle(key);
+    let settles = wakeup::settle(key, 0);
     let errno = if errno >= ERESTARTSYS { EINTR } else { errno };
     if errno == EAGAIN {
         wakeup::add_to(row, |worker| &raw mut worker.eagain);
@@ -141,7 +144,7 @@ fn accept_exit(ctx: FExitContext) -> i32 {
             let _was_not = IN_FLIGHT.remove(tid);
         }
         debug!(&ctx, "task {} accepted from listener {}", tid, listener.id);
-        succeeded(WorkerKey { listener: listener.id, pid, tid }, child);
+        succeeded(WorkerKey { listener: listener.id, pid, tid }, child, 1);
     }
     0
 }
@@ -159,7 +162,7 @@ fn installed(ctx: FEntryContext) -> i32 {
     {
         let _gone = IN_FLIGHT.remove(tid);
         debug!(&ctx, "task {} accepted from listener {}, having waited before", tid, listener);
-        succeeded(WorkerKey { listener, pid, tid }, child);
+        succeeded(WorkerKey { listener, pid, tid }, child, 0);
     }
     0
 }
@@ -182,15 +185,37 @@ pub(crate) fn child_of(file: Address, listener: u64) -> Option<u64> {
 
 /// `__sys_accept4(fd, …)`: accept calls that failed. EMFILE and ENFILE never reach
 /// `inet_csk_accept`.
+///
+/// And calls that succeeded although [`accept_exit`] did not see it: a kernel that preempts within
+/// programs skips one that another task on the same CPU is in.
 #[fexit(function = "__sys_accept4")]
 fn sys_accept_exit(ctx: FExitContext) -> i32 {
     let Some(result) = kernel::returned(&ctx, &ARGS_SYS_ACCEPT4) else { return 0 };
     // An int: the upper half of the slot is not part of it.
     let result = result as i32;
-    if result < 0 && window_open() {
-        returned(&ctx, ctx.arg(0), i64::from(result));
+    if !window_open() {
+        return 0;
+    }
+    if result >= 0 && !was_skipped() {
+        return 0;
+    }
+    if returned(&ctx, ctx.arg(0), i64::from(result)) && result >= 0 {
+        // SAFETY: only takes the address of a field of a live map value.
+        misc(|misc| unsafe { &raw mut (*misc).recovered });
     }
     0
+}
+
+/// Whether the current task, which is known, got a connection that was not counted.
+#[inline(always)]
+fn was_skipped() -> bool {
+    let (_, tid) = task::current_ids();
+    if !may_be_known(tid) {
+        return false;
+    }
+    let Some(state) = TASKS.get_ptr_mut(tid) else { return false };
+    // SAFETY: `state` is a live map value, and its task is running here.
+    unsafe { core::ptr::replace(&raw mut (*state).counted, 0) == 0 }
 }
 
 /// The listener that the current task called accept on.

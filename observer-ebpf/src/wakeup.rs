@@ -190,7 +190,7 @@ pub(crate) fn count_wakeup<C: EbpfContext>(
 ) {
     let key = WorkerKey { listener, pid, tid };
     let row = worker(key, || read(woken, &TASK_COMM).unwrap_or_default());
-    let next = TaskState { listener, pid, pending: 1, scanning: 0 };
+    let next = TaskState { listener, pid, pending: 1, scanning: 0, counted: 0 };
     if let Some(state) = TASKS.get_ptr_mut(tid) {
         // SAFETY: `state` is a live map value. Nobody else writes it now: `try_to_wake_up` holds
         // the task's `pi_lock` here, and the task itself sleeps, or has hardly begun to run where
@@ -251,9 +251,10 @@ pub(crate) fn add_to(
 }
 
 /// Settles the current task's open wakeup by the listener of `key`, and says whether there was one.
-/// The task is known as one that deals with listeners from here on.
+/// The task is known as one that deals with listeners from here on; `counted` is noted of it, see
+/// [`TaskState::counted`].
 #[inline(always)]
-pub(crate) fn settle(key: WorkerKey) -> bool {
+pub(crate) fn settle(key: WorkerKey, counted: u64) -> bool {
     let WorkerKey { listener, pid, tid } = key;
     if may_be_known(tid)
         && let Some(state) = TASKS.get_ptr_mut(tid)
@@ -264,9 +265,10 @@ pub(crate) fn settle(key: WorkerKey) -> bool {
         if settles {
             state.pending = 0;
         }
+        state.counted = counted;
         return settles;
     }
-    insert_task(tid, TaskState { listener, pid, pending: 0, scanning: 0 });
+    insert_task(tid, TaskState { listener, pid, pending: 0, scanning: 0, counted });
     false
 }
 

@@ -300,8 +300,10 @@ impl Session {
         }
     }
 
+    /// Runs that were skipped, less those whose count another program made good.
     fn missed_runs(&self) -> u64 {
-        missed_runs(&self.loaded.ebpf).unwrap_or(0)
+        let recovered = self.maps.misc().map_or(0, |misc| misc.recovered);
+        missed_runs(&self.loaded.ebpf).unwrap_or(0).saturating_sub(recovered)
     }
 
     /// The requests in the SYN queues of the chosen listeners.

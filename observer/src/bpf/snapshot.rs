@@ -172,6 +172,7 @@ impl Maps {
             map_full: sum.map_full + cpu.map_full,
             events_lost: sum.events_lost + cpu.events_lost,
             workers: sum.workers + cpu.workers,
+            recovered: sum.recovered + cpu.recovered,
         }))
     }
 }

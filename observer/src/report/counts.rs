@@ -106,6 +106,7 @@ impl Snapshot {
                 map_full: self.misc.map_full.saturating_sub(base.misc.map_full),
                 events_lost: self.misc.events_lost.saturating_sub(base.misc.events_lost),
                 workers: self.misc.workers.saturating_sub(base.misc.workers),
+                recovered: self.misc.recovered.saturating_sub(base.misc.recovered),
             },
         }
     }
@@ -216,7 +217,9 @@ mod tests {
     fn snapshot(row: WorkerStats, pending: u32) -> Snapshot {
         let mut snapshot = Snapshot::default();
         snapshot.workers.insert(KEY, row);
-        snapshot.tasks.insert(2, TaskState { listener: 7, pid: 1, pending, scanning: 0 });
+        snapshot
+            .tasks
+            .insert(2, TaskState { listener: 7, pid: 1, pending, ..TaskState::default() });
         snapshot
     }
 

@@ -96,7 +96,7 @@ impl Scope {
         let hardly = ["faults::"];
         // The verifier, the kernel's types, and which hooks it gives.
         let kernel = ["doctor::", "verifier::"];
-        let provider = ["kinds::", "lifecycle::", "truth::two_"];
+        let provider = ["kinds::", "lifecycle::", "truth::passers_by", "truth::two_"];
         let mut names = neither.to_vec();
         if self >= Self::Kernel {
             names.extend(hardly);
