@@ -165,7 +165,10 @@ impl Session {
         Providers {
             wakeups: Provider {
                 via: of(Signal::Wakeups),
-                exact: self.attached.sees_chains(),
+                // With tracepoints nothing marks the end of a notification: an interrupt within it can
+                // wake somebody else, and who was past the point of return to sleep is taken for awake.
+                exact: self.attached.sees_chains()
+                    && self.attached.provider(Signal::Wakeups) != Some(table::Provider::Tracepoint),
                 inferred: None,
             },
             accepts: exact(Signal::Accepts),

@@ -195,6 +195,8 @@ fn asleep(pid: u32) -> anyhow::Result<Option<u64>> {
 
 /// What observer saw of nginx, and what the kernel counted.
 struct Seen {
+    /// Whether wakeups are said to be exact.
+    exact: bool,
     listeners: Vec<Value>,
     /// How often each worker went to sleep.
     sleeps: BTreeMap<u32, u64>,
@@ -216,7 +218,8 @@ fn observe(program: &Path, setting: Setting) -> anyhow::Result<Seen> {
     let listeners: Vec<_> = on_port(&report, nginx.port).into_iter().cloned().collect();
     let expected = if setting.listen.is_empty() { 1 } else { WORKERS };
     ensure!(listeners.len() == usize::try_from(expected)?, "nginx's listeners: {report}");
-    Ok(Seen { listeners, sleeps })
+    let exact = report["providers"]["wakeups"]["exact"] == true;
+    Ok(Seen { exact, listeners, sleeps })
 }
 
 /// One request, until nginx closes.
@@ -248,6 +251,13 @@ impl Seen {
         let counts =
             counts.map(|path| self.sum(path)).into_iter().collect::<Result<Vec<_>, _>>()?;
         let expected = [CONNECTIONS, CONNECTIONS, CONNECTIONS, CONNECTIONS * each, 0];
+        let mut counts = counts;
+        if !self.exact {
+            // On a busy machine the timers of nginx's workers end now and then within a notification.
+            let more = counts[3].saturating_sub(expected[3]);
+            ensure!(more <= CONNECTIONS / 10, "{counts:?} instead of {expected:?}");
+            counts[3] -= more;
+        }
         ensure!(
             counts == expected,
             "queued, accepted, won, woken, pending: {counts:?} instead of {expected:?}"
