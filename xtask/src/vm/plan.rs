@@ -74,8 +74,6 @@ pub(crate) struct Machine {
 /// How much of the tests a machine runs. Each part leaves out what the part before it has more of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
-    /// Nearly all of them: the first machine of the newest kernel.
-    Most,
     /// What depends on the kernel: the first machine of every kernel.
     Kernel,
     /// What depends on kernel and provider, and the kinds of listeners: kprobes on the oldest and on
@@ -89,18 +87,13 @@ pub(crate) enum Scope {
 impl Scope {
     /// Beginnings of the names of tests that it leaves out.
     pub(crate) fn leaves_out(self) -> Vec<&'static str> {
-        // What is chosen and what is printed depends on neither kernel nor provider, and each of these
+        // What is chosen, refused and printed depends on neither kernel nor provider, and each of these
         // tests starts an observer or several: the native run has them.
-        let neither = ["filters::", "nginx::", "output::", "truth::rounds_add_up"];
-        // What is refused, and that nothing is left in the kernel.
-        let hardly = ["faults::"];
+        let neither = ["faults::", "filters::", "nginx::", "output::", "truth::rounds_add_up"];
         // The verifier, the kernel's types, and which hooks it gives.
         let kernel = ["doctor::", "verifier::"];
         let provider = ["kinds::", "lifecycle::", "truth::passers_by", "truth::two_"];
         let mut names = neither.to_vec();
-        if self >= Self::Kernel {
-            names.extend(hardly);
-        }
         if self >= Self::Provider {
             names.extend(kernel);
         }
@@ -112,7 +105,7 @@ impl Scope {
 
     /// Whether it is the first of its kernel.
     pub(crate) fn is_first(self) -> bool {
-        self <= Self::Kernel
+        self == Self::Kernel
     }
 }
 
@@ -137,12 +130,10 @@ pub(crate) fn machines(kernels: &[String], providers: &[Provider]) -> Result<Vec
         .flat_map(|series| {
             let providers = if providers.is_empty() { series.providers } else { providers };
             let at_an_end = [oldest, newest].contains(&Some(series));
-            let is_newest = newest == Some(series);
             providers.iter().enumerate().map(move |(index, provider)| Machine {
                 series,
                 provider: *provider,
                 scope: match (index, provider) {
-                    (0, _) if is_newest => Scope::Most,
                     (0, _) => Scope::Kernel,
                     (_, Provider::Tracepoint) => Scope::Counts,
                     _ if at_an_end => Scope::Provider,
@@ -178,31 +169,29 @@ mod tests {
     }
 
     #[test]
-    fn every_kernel_runs_what_depends_on_it_and_one_runs_more() {
+    fn every_kernel_runs_what_depends_on_it() {
         let of = |kernels: &[&str], scope: Scope| -> Vec<_> {
             let kernels: Vec<_> = kernels.iter().map(|name| (*name).to_owned()).collect();
             let machines = machines(&kernels, &[]).expect("known kernels");
             let machines = machines.iter().filter(|one| one.scope == scope);
             machines.map(|one| format!("{} {}", one.series.name, one.provider)).collect()
         };
-        assert_eq!(of(&[], Scope::Most), ["7.2 fentry"]);
         assert_eq!(
             of(&[], Scope::Kernel),
-            ["5.10 fentry", "6.1 auto", "6.12 fentry", "6.18 fentry"]
+            ["5.10 fentry", "6.1 auto", "6.12 fentry", "6.18 fentry", "7.2 fentry"]
         );
         assert_eq!(of(&[], Scope::Provider), ["5.10 kprobe", "7.2 kprobe"]);
-        assert_eq!(of(&["6.12"], Scope::Most), ["6.12 fentry"]);
+        assert_eq!(of(&["6.12"], Scope::Kernel), ["6.12 fentry"]);
     }
 
     #[test]
     fn every_machine_counts() {
-        for scope in [Scope::Most, Scope::Kernel, Scope::Provider, Scope::Counts] {
+        for scope in [Scope::Kernel, Scope::Provider, Scope::Counts] {
             let left_out = scope.leaves_out();
             for name in ["truth::spaced::epoll::ipv4", "overflow::ack::ipv4", "waits::a"] {
                 assert!(!left_out.iter().any(|part| name.contains(part)), "{scope:?} {name}");
             }
         }
-        assert!(!Scope::Most.leaves_out().contains(&"faults::"));
     }
 
     #[test]
