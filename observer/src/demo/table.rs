@@ -77,7 +77,8 @@ fn notes(outcomes: &[Outcome]) -> Vec<String> {
     ];
     if outcomes.iter().any(|outcome| !outcome.exact) {
         notes.push(
-            "~ : wakeups that one waiter of a shared epoll passes on are inferred, or not seen."
+            "~ : an estimate: tracepoints see no end of a notification, and wakeups that one waiter of \
+             a shared epoll passes on are inferred, or not seen."
                 .into(),
         );
     }
