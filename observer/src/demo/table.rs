@@ -242,7 +242,7 @@ kernel's count of its workers' sleeps.
             "epoll-exclusive: observer counted 199 accepts and 120 EAGAIN, the server itself 200"
         ));
         assert!(
-            text.contains("~ : wakeups that one waiter")
+            text.contains("~ : an estimate: tracepoints")
                 && text.contains("~1280")
                 && text.contains("~-")
         );
