@@ -41,6 +41,16 @@ pub enum Command {
     /// Load each kernel program alone, and show what the verifier made of it (what the tests read)
     #[command(hide = true)]
     Verify,
+    /// Attach programs that do nothing where observer's would be (what `cargo xtask bench` compares with)
+    #[command(hide = true)]
+    Floor {
+        /// Which kind of hooks
+        #[arg(long, value_enum, default_value_t = ProviderArg::Auto)]
+        provider: ProviderArg,
+    },
+    /// Every kernel program and map that is loaded now, with its size and its runs
+    #[command(hide = true)]
+    Inventory,
     /// One server and its client, with its own tally (what `demo` and the tests observe)
     #[command(hide = true)]
     Workload(crate::demo::workload::WorkloadArgs),

@@ -53,6 +53,8 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Listeners(args)) => listeners::run(&args),
         Some(Command::Workload(args)) => demo::workload::run(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Floor { provider }) => bpf::floor::run(provider),
+        Some(Command::Inventory) => print(&bpf::inventory::all()?),
         Some(Command::Verify) => print(&bpf::verify::all()?),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();

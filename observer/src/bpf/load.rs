@@ -9,6 +9,9 @@ use crate::plan::Plan;
 /// The kernel object that this package's build script made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer"));
 
+/// Programs of the same names that do nothing.
+static FLOOR: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/floor"));
+
 /// System calls in which a task can wait for a listener: a wakeup of a task in any other is not a
 /// listener's doing. A poll that a signal interrupted goes on as restart_syscall.
 #[cfg(target_arch = "x86_64")]
@@ -112,5 +115,18 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
         .map_max_entries("IN_FLIGHT", plan.sizes.in_flight)
         .map_max_entries("TREE", plan.sizes.tree);
     let ebpf = loader.load(OBJECT).context("the kernel refused observer's maps")?;
+    Ok(Loaded { ebpf, btf })
+}
+
+/// The same with programs that do nothing.
+///
+/// # Errors
+///
+/// When the object does not fit this kernel's types.
+pub fn load_floor() -> Result<Loaded> {
+    let btf = Btf::from_sys_fs().context("the kernel's type information cannot be read")?;
+    let mut loader = EbpfLoader::new();
+    loader.btf(Some(&btf));
+    let ebpf = loader.load(FLOOR).context("the kernel refused the empty programs")?;
     Ok(Loaded { ebpf, btf })
 }

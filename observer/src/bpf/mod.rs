@@ -2,6 +2,8 @@
 
 pub mod attach;
 pub mod events;
+pub mod floor;
+pub mod inventory;
 pub mod load;
 pub mod missed;
 pub mod snapshot;
