@@ -2,6 +2,7 @@
 
 #![expect(clippy::print_stdout, reason = "what these commands print is their result")]
 
+mod bench;
 mod check;
 mod process;
 mod run;
@@ -47,6 +48,11 @@ enum Task {
     },
     /// The system tests on other kernels, in virtual machines
     Vm(vm::VmArgs),
+    /// What observing costs, beside nothing, empty programs and other tools
+    Bench(bench::BenchArgs),
+    /// A process that the bench measures or measures with
+    #[command(hide = true)]
+    BenchRole(bench::role::RoleArgs),
     /// The first process of a virtual machine
     #[command(hide = true)]
     Guest,
@@ -92,6 +98,11 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             setup(&workspace, Goal::Test)?;
             vm::vm(&workspace, &args)
         }
+        Task::Bench(args) => {
+            setup(&workspace, Goal::Build)?;
+            bench::bench(&workspace, &args)
+        }
+        Task::BenchRole(args) => bench::role::run(&args),
         Task::Guest => vm::guest::run(),
     }
 }

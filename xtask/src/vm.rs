@@ -4,8 +4,9 @@
 //! `kernel`), the guest's programs and root (`initramfs`, `cpio`, `job`), running them (`qemu`;
 //! `guest` is what runs inside), and what their consoles tell (`protocol`, `console`, `report`).
 
-mod archive;
+pub(crate) mod archive;
 mod console;
+pub(crate) mod counted;
 mod cpio;
 mod docs;
 mod findings;
@@ -15,7 +16,7 @@ mod job;
 mod kernel;
 mod plan;
 mod protocol;
-mod qemu;
+pub(crate) mod qemu;
 mod report;
 mod shell;
 mod sources;
@@ -116,7 +117,7 @@ pub(crate) fn vm(workspace: &Workspace, args: &VmArgs) -> Result<ExitCode> {
 }
 
 /// Where machines and what they need are kept.
-fn directory(workspace: &Workspace) -> Result<PathBuf> {
+pub(crate) fn directory(workspace: &Workspace) -> Result<PathBuf> {
     let vm = workspace.target().join("vm");
     fs::create_dir_all(vm.join("logs"))
         .with_context(|| format!("{} cannot be made", vm.display()))?;
@@ -151,7 +152,7 @@ pub(crate) fn run(
     if queue.is_empty() {
         return Ok(report.finish().0);
     }
-    let programs = initramfs::build(workspace, &vm)?;
+    let programs = initramfs::build(workspace, &vm, initramfs::Work::Tests)?;
     let lanes = thread::available_parallelism().map_or(1, usize::from).min(LANES);
     let run = Run { args, vm: &vm, programs: &programs, report: Mutex::new(report) };
     let queue = Mutex::new(queue);
@@ -243,6 +244,7 @@ impl Run<'_> {
             kernel: kernel.image.clone(),
             initramfs: self.vm.join(format!("{name}.cpio")),
             log: log.to_owned(),
+            limit: qemu::LIMIT,
         };
         initramfs::write(&files.initramfs, kernel, self.programs, &self.job(machine))?;
         let started = Instant::now();

@@ -1,6 +1,7 @@
 //! The guest's root: static programs and nothing else, in one archive per machine.
 
 use std::{
+    collections::{BTreeMap, BTreeSet},
     fs,
     io::BufWriter,
     path::{Path, PathBuf},
@@ -27,10 +28,21 @@ pub(crate) struct Programs {
     /// Its init: this very program.
     init: PathBuf,
     observer: PathBuf,
-    /// The system tests.
+    /// The system tests, or what runs in their place.
     system: PathBuf,
     /// A shell, for a person.
     pub(crate) shell: Option<PathBuf>,
+    /// Other files, by where they are in the guest.
+    pub(crate) others: BTreeMap<String, PathBuf>,
+}
+
+/// What a guest runs, beside its init and observer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Work {
+    /// The system tests.
+    Tests,
+    /// Init's own program once more, which has roles for it.
+    Own,
 }
 
 /// Whether this machine can build a guest's programs.
@@ -42,11 +54,14 @@ pub(crate) fn can_build() -> Result<()> {
 }
 
 /// Builds the guest's programs, static ones, into a directory of their own.
-pub(crate) fn build(workspace: &Workspace, vm: &Path) -> Result<Programs> {
+pub(crate) fn build(workspace: &Workspace, vm: &Path, work: Work) -> Result<Programs> {
     eprintln!("vm: building the guest's programs (some minutes the first time)");
     let mut cargo = workspace.cargo();
     cargo.args(["build", "--release", "--target", TARGET, "--package", "observer"]);
-    cargo.args(["--package", "xtask", "--bins", "--test", "system"]);
+    cargo.args(["--package", "xtask", "--bins"]);
+    if work == Work::Tests {
+        cargo.args(["--test", "system"]);
+    }
     // Not the machine's binaries: theirs would be built anew by turns.
     cargo.arg("--target-dir").arg(vm.join("build"));
     // Built often and run once.
@@ -74,8 +89,12 @@ pub(crate) fn build(workspace: &Workspace, vm: &Path) -> Result<Programs> {
     Ok(Programs {
         init: program("bin", "xtask")?,
         observer: program("bin", "observer")?,
-        system: program("test", "system")?,
+        system: match work {
+            Work::Tests => program("test", "system")?,
+            Work::Own => program("bin", "xtask")?,
+        },
         shell: None,
+        others: BTreeMap::new(),
     })
 }
 
@@ -107,6 +126,7 @@ pub(crate) fn write(path: &Path, kernel: &Kernel, programs: &Programs, job: &Job
             archive.file(&inside, 0o644, &read(module)?)?;
             job.modules.push(inside);
         }
+        let others = &programs.others;
         let mut programs = vec![
             ("init", &programs.init),
             ("bin/observer", &programs.observer),
@@ -117,12 +137,26 @@ pub(crate) fn write(path: &Path, kernel: &Kernel, programs: &Programs, job: &Job
         programs.try_for_each(|(inside, program)| -> Result<()> {
             Ok(archive.file(inside, 0o755, &read(program)?)?)
         })?;
+        let mut made = BTreeSet::new();
+        for (inside, file) in others {
+            for directory in above(inside) {
+                if made.insert(directory.to_owned()) {
+                    archive.directory(directory)?;
+                }
+            }
+            archive.file(inside, 0o755, &read(file)?)?;
+        }
         archive.file(job::PATH, 0o644, job.to_text().as_bytes())?;
         Ok(())
     };
     fill().with_context(|| format!("{} cannot be written", path.display()))?;
     archive.finish().with_context(|| format!("{} cannot be written", path.display()))?;
     Ok(())
+}
+
+/// The directories that lead to a file, but for those that every guest has.
+fn above(inside: &str) -> impl Iterator<Item = &str> {
+    inside.match_indices('/').map(|(end, _)| &inside[..end]).filter(|path| *path != "bin")
 }
 
 fn read(path: &Path) -> Result<Vec<u8>> {
@@ -133,7 +167,16 @@ fn read(path: &Path) -> Result<Vec<u8>> {
 mod tests {
     use std::path::PathBuf;
 
-    use super::executable;
+    use super::{above, executable};
+
+    #[test]
+    fn directories_come_before_what_is_in_them() {
+        assert_eq!(
+            above("usr/lib/x/libc.so.6").collect::<Vec<_>>(),
+            ["usr", "usr/lib", "usr/lib/x"]
+        );
+        assert_eq!(above("bin/tcptracer").count(), 0);
+    }
 
     #[test]
     fn cargo_tells_where_a_target_is() {

@@ -35,7 +35,7 @@ pub(crate) fn shell(
     let shell = obtain(vm).with_context(|| {
         format!("a guest's shell comes from the package {PACKAGE}, which cannot be had")
     })?;
-    let mut programs = initramfs::build(workspace, vm)?;
+    let mut programs = initramfs::build(workspace, vm, initramfs::Work::Tests)?;
     programs.shell = Some(shell);
     let root = vm.join("shell.cpio");
     initramfs::write(&root, &kernel, &programs, &Job { shell: true, ..Job::default() })?;

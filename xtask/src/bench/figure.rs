@@ -1,0 +1,147 @@
+//! What was measured, as it goes from a guest to the host and from there to the table.
+
+use serde::{Deserialize, Serialize};
+
+/// One thing that was measured.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "figure", rename_all = "lowercase")]
+pub(crate) enum Figure {
+    /// The kernel that the others of the same place are from.
+    Kernel(Kernel),
+    /// Instructions of a guest, for each connection or wakeup.
+    Instructions(Instructions),
+    /// A kernel program's runs.
+    Program(Program),
+    /// The loop's speed on this machine.
+    Speed(Speed),
+    /// What observer needs beside its kernel programs.
+    Need(Need),
+    /// What could not be measured.
+    Missing(Missing),
+}
+
+/// A kernel.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kernel {
+    /// As `uname -r` says it.
+    pub(crate) release: String,
+}
+
+/// Instructions of a guest.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Instructions {
+    pub(crate) case: Case,
+    pub(crate) with: With,
+    /// Of each run, for one connection or one wakeup.
+    pub(crate) each: Vec<f64>,
+    /// Wakeups of workers for each connection, in the last run: the work must be the same.
+    pub(crate) wakeups: f64,
+}
+
+/// What runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Case {
+    /// One worker.
+    One,
+    /// Eight, all woken by each connection.
+    Herd,
+    /// Eight with EPOLLEXCLUSIVE.
+    Exclusive,
+    /// Two processes that wake each other, and no listener.
+    Pipe,
+}
+
+impl Case {
+    /// In words.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::One => "1 worker",
+            Self::Herd => "herd of 8",
+            Self::Exclusive => "8 exclusive",
+            Self::Pipe => "pipe wakeup",
+        }
+    }
+}
+
+/// What it runs beside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct With {
+    pub(crate) tool: Tool,
+    /// The hooks that it was told to use, or a peer's name.
+    pub(crate) by: String,
+}
+
+/// A kind of tool.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Tool {
+    /// Nothing.
+    None,
+    /// Empty programs on observer's hooks.
+    Floor,
+    /// observer.
+    Observer,
+    /// observer with a filter that no listener fits.
+    Filtered,
+    /// What people would use instead.
+    Peer,
+}
+
+impl With {
+    /// Of a kind, by these hooks.
+    pub(crate) fn new(tool: Tool, by: &str) -> Self {
+        Self { tool, by: by.to_owned() }
+    }
+
+    /// In words.
+    pub(crate) fn name(&self) -> String {
+        match self.tool {
+            Tool::None => "nothing".to_owned(),
+            Tool::Floor => format!("empty programs, {}", self.by),
+            Tool::Observer => format!("observer, {}", self.by),
+            Tool::Filtered => format!("observer, {}, no match", self.by),
+            Tool::Peer => self.by.clone(),
+        }
+    }
+}
+
+/// A kernel program of observer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Program {
+    pub(crate) by: String,
+    pub(crate) name: String,
+    /// Runs for each connection to a herd.
+    pub(crate) runs: f64,
+    /// Instructions of a run, by the kernel's own statistics.
+    pub(crate) each: f64,
+    /// BPF instructions that the verifier left.
+    pub(crate) instructions: u64,
+    /// Bytes of machine code.
+    pub(crate) code_bytes: u64,
+}
+
+/// Connections a second on this machine.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Speed {
+    pub(crate) with: With,
+    /// Of each round.
+    pub(crate) rounds: Vec<f64>,
+}
+
+/// A need of observer's process.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Need {
+    pub(crate) what: String,
+    pub(crate) value: f64,
+    pub(crate) unit: String,
+    /// At most so much, where that was promised.
+    pub(crate) target: Option<f64>,
+}
+
+/// What could not be measured.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Missing {
+    pub(crate) what: String,
+    pub(crate) why: String,
+}

@@ -1,0 +1,83 @@
+//! Instructions, in one virtual machine for each kernel.
+
+use std::{collections::BTreeMap, time::Instant};
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    Measured,
+    figure::{Figure, Kernel, Missing},
+    peers,
+};
+use crate::{
+    vm::{
+        counted::{Counted, series},
+        directory,
+    },
+    workspace::Workspace,
+};
+
+/// Hooks that are tried on each kernel; what a kernel does not give is a row that says so.
+const PROVIDERS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
+
+/// Measures on these kernels, or on all. False where a machine failed.
+pub(crate) fn measure(
+    workspace: &Workspace,
+    kernels: &[String],
+    all: &mut Vec<Measured>,
+) -> Result<bool> {
+    let series = series(kernels)?;
+    let peers = match peers::obtain(&directory(workspace)?) {
+        Ok(files) => files,
+        Err(error) => {
+            let (what, why) = (peers::TOOLS.join(", "), format!("{error:#}"));
+            eprintln!("bench: {what}: {why}");
+            let figure = Figure::Missing(Missing { what, why });
+            all.push(Measured { place: "virtual machines".to_owned(), figure });
+            BTreeMap::new()
+        }
+    };
+    let tools: &[&str] = if peers.is_empty() { &[] } else { &peers::TOOLS };
+    let counted = Counted::new(workspace, peers)?;
+    let mut good = true;
+    for series in series {
+        let mut arguments = ["bench-role", "inside", "--observer", "/bin/observer"].to_vec();
+        for provider in PROVIDERS {
+            // Where observer by itself would take a mixture, fentry alone is refused.
+            let provider =
+                if provider == "fentry" && series.name == "6.1" { "auto" } else { provider };
+            arguments.extend(["--provider", provider]);
+        }
+        for tool in tools {
+            arguments.extend(["--peer", tool]);
+        }
+        let started = Instant::now();
+        let told = counted.run(
+            series,
+            arguments.iter().map(|word| (*word).to_owned()).collect(),
+            |done| {
+                eprintln!("{:>5} s  {}: {done}", started.elapsed().as_secs(), series.name);
+            },
+        );
+        let place = series.name.to_owned();
+        match told {
+            Ok(told) => {
+                let release = told.version.split_whitespace().nth(2).unwrap_or("?").to_owned();
+                let figure = Figure::Kernel(Kernel { release });
+                all.push(Measured { place: place.clone(), figure });
+                for line in told.figures {
+                    let figure = serde_json::from_str(&line)
+                        .with_context(|| format!("no figure: {line}"))?;
+                    all.push(Measured { place: place.clone(), figure });
+                }
+            }
+            Err(error) => {
+                good = false;
+                let (what, why) = ("the virtual machine".to_owned(), format!("{error:#}"));
+                eprintln!("error: {}: {why}", series.name);
+                all.push(Measured { place, figure: Figure::Missing(Missing { what, why }) });
+            }
+        }
+    }
+    Ok(good)
+}

@@ -1,0 +1,61 @@
+//! The little arithmetic of the bench. Pure.
+
+/// The middle of the values; of two, halfway between them.
+pub(crate) fn median(values: &[f64]) -> Option<f64> {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let upper = *sorted.get(sorted.len() / 2)?;
+    if sorted.len() % 2 == 1 {
+        return Some(upper);
+    }
+    Some(f64::midpoint(sorted[sorted.len() / 2 - 1], upper))
+}
+
+/// From the least to the greatest, as a part of the median.
+pub(crate) fn spread(values: &[f64]) -> Option<f64> {
+    let middle = median(values)?;
+    let least = values.iter().copied().fold(f64::INFINITY, f64::min);
+    let greatest = values.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    (middle != 0.0).then(|| (greatest - least) / middle)
+}
+
+/// `1234567` as `1,234,567`.
+pub(crate) fn grouped(value: f64) -> String {
+    let digits = format!("{:.0}", value.abs());
+    let mut text = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    if value <= -0.5 { format!("-{text}") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_median_is_in_the_middle() {
+        assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
+        assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
+        assert_eq!(median(&[]), None);
+    }
+
+    #[test]
+    fn the_spread_is_a_part_of_the_median() {
+        assert_eq!(spread(&[9.0, 10.0, 12.0]), Some(0.3));
+        assert_eq!(spread(&[0.0]), None);
+        assert_eq!(spread(&[]), None);
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        for (value, text) in
+            [(0.4, "0"), (999.0, "999"), (1000.0, "1,000"), (-1_234_567.0, "-1,234,567")]
+        {
+            assert_eq!(grouped(value), text);
+        }
+    }
+}

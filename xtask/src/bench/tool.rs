@@ -1,0 +1,137 @@
+//! A tool beside which something is measured: started, known to be attached, and ended.
+
+use std::{
+    io::{BufRead as _, BufReader},
+    process::{Child, Command, Stdio},
+    sync::mpsc::{self, RecvTimeoutError},
+    thread,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+
+use crate::process;
+
+/// How long a tool may take to attach, and to end.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How it is known that a tool is attached.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Ready {
+    /// It says a line that begins so, on either stream.
+    Says(&'static str),
+    /// It does not tell: so long after its start.
+    After(Duration),
+}
+
+/// A tool that runs.
+#[derive(Debug)]
+pub(crate) struct Tool {
+    child: Child,
+    /// What it said when it was attached.
+    pub(crate) said: String,
+    /// From its start to being attached, where it tells that.
+    pub(crate) took: Duration,
+}
+
+impl Tool {
+    /// Starts one, and returns when it is attached.
+    ///
+    /// # Errors
+    ///
+    /// In its own words, when it ends instead.
+    pub(crate) fn start(mut command: Command, ready: Ready) -> Result<Self> {
+        let name = process::line(&command);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let started = Instant::now();
+        let mut child = command.spawn().with_context(|| format!("`{name}` did not start"))?;
+        let (sender, lines) = mpsc::channel();
+        let streams: [Option<Box<dyn std::io::Read + Send>>; 2] = [
+            child.stdout.take().map(|stream| Box::new(stream) as Box<_>),
+            child.stderr.take().map(|stream| Box::new(stream) as Box<_>),
+        ];
+        for stream in streams.into_iter().flatten() {
+            let sender = sender.clone();
+            // Read to the end, also when nobody listens any more: a full pipe would stop the tool.
+            thread::spawn(move || {
+                for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                    let _nobody_listens = sender.send(line);
+                }
+            });
+        }
+        drop(sender);
+        let mut tool = Self { child, said: String::new(), took: Duration::ZERO };
+        let deadline = started + PATIENCE;
+        let until = match ready {
+            Ready::Says(_) => deadline,
+            Ready::After(time) => started + time,
+        };
+        let mut heard = String::new();
+        loop {
+            match lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                Ok(line) => {
+                    if let Ready::Says(beginning) = ready
+                        && line.starts_with(beginning)
+                    {
+                        tool.took = started.elapsed();
+                        tool.said = line;
+                        return Ok(tool);
+                    }
+                    heard = line;
+                }
+                Err(RecvTimeoutError::Timeout) if matches!(ready, Ready::After(_)) => {
+                    return match tool.child.try_wait()? {
+                        None => Ok(tool),
+                        Some(status) => Err(anyhow!("{name} ended ({status}): {heard}")),
+                    };
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    bail!("{name} was not attached after {} s: {heard}", PATIENCE.as_secs())
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    let status = tool.child.wait()?;
+                    bail!("{name} ended ({status}): {heard}");
+                }
+            }
+        }
+    }
+
+    /// Its process.
+    pub(crate) fn pid(&self) -> Pid {
+        // A process id fits.
+        Pid::from_raw(self.child.id().cast_signed())
+    }
+
+    /// Takes it off the CPU, or lets it go on; its kernel programs do not notice.
+    pub(crate) fn freeze(&self, frozen: bool) -> Result<()> {
+        let signal = if frozen { Signal::SIGSTOP } else { Signal::SIGCONT };
+        kill(self.pid(), signal).context("the tool has ended")?;
+        Ok(())
+    }
+
+    /// Ends it.
+    pub(crate) fn end(mut self) -> Result<()> {
+        self.freeze(false)?;
+        kill(self.pid(), Signal::SIGINT)?;
+        let deadline = Instant::now() + PATIENCE;
+        while self.child.try_wait()?.is_none() {
+            if Instant::now() > deadline {
+                bail!("a tool does not end");
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Tool {
+    fn drop(&mut self) {
+        // It has ended already where everything went well.
+        let _: std::io::Result<()> = self.child.kill();
+        let _: std::io::Result<_> = self.child.wait();
+    }
+}
