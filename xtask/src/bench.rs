@@ -18,13 +18,18 @@ mod table;
 mod tool;
 mod userspace;
 
-use std::{fs, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
+use serde_json::Value;
 
 use self::figure::Figure;
-use crate::{run, workspace::Workspace};
+use crate::{
+    run,
+    setup::{Goal, setup},
+    workspace::Workspace,
+};
 
 /// The command's arguments.
 #[derive(Debug, Args)]
@@ -41,6 +46,9 @@ pub(crate) struct BenchArgs {
     /// Write docs/cost.md from what is measured, which must be everything
     #[arg(long, conflicts_with_all = ["only", "kernel"])]
     docs: bool,
+    /// Show what was measured before and kept with `--format json`, and measure nothing (repeatable)
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "kernel"])]
+    from: Vec<PathBuf>,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
@@ -67,7 +75,7 @@ enum Format {
 }
 
 /// A figure, and where it was measured.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Measured {
     /// The kernel's series, or `here`.
     pub(crate) place: String,
@@ -76,20 +84,16 @@ pub(crate) struct Measured {
 
 /// Measures, and prints the table.
 pub(crate) fn bench(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode> {
-    let wants = |part| args.only.is_empty() || args.only.contains(&part);
     let mut all = Vec::new();
     let mut good = true;
-    if wants(Part::Icount) {
-        good &= icount::measure(workspace, &args.kernel, &mut all)?;
+    for path in &args.from {
+        let text = fs::read_to_string(path)
+            .with_context(|| format!("{} cannot be read", path.display()))?;
+        all.extend(kept(&text).with_context(|| format!("{} has other lines", path.display()))?);
     }
-    if wants(Part::Native) || wants(Part::Userspace) {
-        let observer = run::build(workspace)?.display().to_string();
-        if wants(Part::Native) {
-            native::measure(&observer, args.rounds, &mut all)?;
-        }
-        if wants(Part::Userspace) {
-            userspace::measure(workspace, &observer, &mut all)?;
-        }
+    if args.from.is_empty() {
+        setup(workspace, Goal::Build)?;
+        good = measure(workspace, args, &mut all)?;
     }
     if all.is_empty() {
         bail!("nothing could be measured");
@@ -105,14 +109,67 @@ pub(crate) fn bench(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode>
     }
     match args.format {
         Format::Table => print!("{}", table::text(&all, &goals)),
-        Format::Json => {
-            for one in &all {
-                let mut value = serde_json::to_value(&one.figure)?;
-                value["place"] = one.place.clone().into();
-                println!("{value}");
-            }
-            goals.iter().for_each(|goal| println!("{}", goal.json()));
-        }
+        Format::Json => print!("{}", json(&all, &goals)?),
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// One line of JSON for each figure, and for each goal.
+fn json(all: &[Measured], goals: &[goal::Goal]) -> Result<String> {
+    let mut text = String::new();
+    for one in all {
+        let mut value = serde_json::to_value(&one.figure)?;
+        value["place"] = one.place.clone().into();
+        text.push_str(&format!("{value}\n"));
+    }
+    text.extend(goals.iter().map(|goal| format!("{}\n", goal.json())));
+    Ok(text)
+}
+
+/// Measures what was asked for. False where something failed that should not.
+fn measure(workspace: &Workspace, args: &BenchArgs, all: &mut Vec<Measured>) -> Result<bool> {
+    let wants = |part| args.only.is_empty() || args.only.contains(&part);
+    let mut good = true;
+    if wants(Part::Icount) {
+        good &= icount::measure(workspace, &args.kernel, all)?;
+    }
+    if wants(Part::Native) || wants(Part::Userspace) {
+        let observer = run::build(workspace)?.display().to_string();
+        if wants(Part::Native) {
+            native::measure(&observer, args.rounds, all)?;
+        }
+        if wants(Part::Userspace) {
+            userspace::measure(workspace, &observer, all)?;
+        }
+    }
+    Ok(good)
+}
+
+/// The figures that were printed before; goals follow from them.
+fn kept(text: &str) -> Result<Vec<Measured>> {
+    let mut all = Vec::new();
+    for line in text.lines() {
+        let value: Value = serde_json::from_str(line)?;
+        if value["figure"] != "goal" {
+            let place = value["place"].as_str().context("a figure of no place")?.to_owned();
+            all.push(Measured { place, figure: serde_json::from_value(value)? });
+        }
+    }
+    Ok(all)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{goal, goal::tests::herd, json, kept};
+
+    #[test]
+    fn what_is_printed_is_read() {
+        let all = herd(1000.0, 1010.0, 1020.0);
+        let goals = goal::goals(&all);
+        let lines = json(&all, &goals).expect("figures");
+        assert!(lines.contains("\"goal\""), "{lines}");
+        let read = kept(&lines).expect("figures");
+        assert_eq!(read, all);
+        assert!(kept("{}").is_err());
+    }
 }

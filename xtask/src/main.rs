@@ -98,10 +98,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             setup(&workspace, Goal::Test)?;
             vm::vm(&workspace, &args)
         }
-        Task::Bench(args) => {
-            setup(&workspace, Goal::Build)?;
-            bench::bench(&workspace, &args)
-        }
+        Task::Bench(args) => bench::bench(&workspace, &args),
         Task::BenchRole(args) => bench::role::run(&args),
         Task::Guest => vm::guest::run(),
     }
