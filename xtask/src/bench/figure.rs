@@ -127,6 +127,9 @@ pub(crate) struct Speed {
     pub(crate) with: With,
     /// Of each round.
     pub(crate) rounds: Vec<f64>,
+    /// Nanoseconds that client and workers were on a CPU for each connection, softirqs in their context
+    /// included: less is in it of what else the machine does.
+    pub(crate) cpu: Vec<f64>,
 }
 
 /// A need of observer's process.

@@ -197,7 +197,11 @@ pub(crate) mod tests {
     fn speed_is_held_against_the_floor_and_against_the_peer() {
         let one = |tool, by: &str, value: f64| Measured {
             place: "here".to_owned(),
-            figure: Figure::Speed(Speed { with: With::new(tool, by), rounds: vec![value] }),
+            figure: Figure::Speed(Speed {
+                with: With::new(tool, by),
+                rounds: vec![value],
+                cpu: vec![1e9 / value],
+            }),
         };
         let all = [
             one(Tool::None, "", 1000.0),

@@ -20,6 +20,15 @@ use crate::{
 /// Hooks that are tried on each kernel; what a kernel does not give is a row that says so.
 const PROVIDERS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
 
+/// What would have a place here and is not measured, with the reason.
+const UNTRIED: [(&str, &str); 2] = [
+    ("bpftrace", "needs LLVM and a hundred megabytes in the guest: measured on this machine only"),
+    (
+        "bcc's tcpaccept",
+        "needs Python, LLVM and the kernel's headers; libbpf-tools has no tcpaccept",
+    ),
+];
+
 /// Measures on these kernels, or on all. False where a machine failed.
 pub(crate) fn measure(
     workspace: &Workspace,
@@ -37,6 +46,10 @@ pub(crate) fn measure(
             BTreeMap::new()
         }
     };
+    for (what, why) in UNTRIED {
+        let figure = Figure::Missing(Missing { what: what.to_owned(), why: why.to_owned() });
+        all.push(Measured { place: "virtual machines".to_owned(), figure });
+    }
     let tools: &[&str] = if peers.is_empty() { &[] } else { &peers::TOOLS };
     let counted = Counted::new(workspace, peers)?;
     let mut good = true;

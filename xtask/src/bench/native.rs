@@ -52,7 +52,7 @@ pub(super) fn measure(observer: &str, rounds: u32, all: &mut Vec<Measured>) -> R
         With::new(Kind::Peer, "bpftrace"),
     ];
     let mut speeds: Vec<Speed> =
-        kinds.into_iter().map(|with| Speed { with, rounds: Vec::new() }).collect();
+        kinds.into_iter().map(|with| Speed { with, rounds: Vec::new(), cpu: Vec::new() }).collect();
     let mut missing = Vec::new();
     for round in 0..rounds {
         for index in 0..speeds.len() {
@@ -75,12 +75,14 @@ pub(super) fn measure(observer: &str, rounds: u32, all: &mut Vec<Measured>) -> R
             if with.tool == Kind::Peer {
                 thread::sleep(AFTER_WORD);
             }
-            let speed = once()?;
+            let (speed, cpu) = once()?;
             speeds[place].rounds.push(speed);
+            speeds[place].cpu.push(cpu);
             if let Some(tool) = tool {
                 tool.end()?;
             }
-            eprintln!("native: round {} of {rounds}: {}: {speed:.0}/s", round + 1, with.name());
+            let name = with.name();
+            eprintln!("native: round {} of {rounds}: {name}: {speed:.0}/s, {cpu:.0} ns", round + 1);
         }
     }
     let figures = speeds.into_iter().filter(|speed| !speed.rounds.is_empty()).map(Figure::Speed);
@@ -114,8 +116,8 @@ fn bpftrace() -> Command {
     command
 }
 
-/// Connections a second.
-fn once() -> Result<f64> {
+/// Connections a second, and nanoseconds of CPU for each.
+fn once() -> Result<(f64, f64)> {
     let mut role = Command::new(env::current_exe()?);
     role.args(["bench-role", "load", "--workers", "8"]);
     role.args(["--warm-up", &WARM_UP.to_string(), "--millis", &MILLIS.to_string()]);
@@ -126,5 +128,6 @@ fn once() -> Result<f64> {
     let value: Value = serde_json::from_slice(&output.stdout)?;
     let field = |name: &str| value[name].as_f64().with_context(|| format!("no {name}"));
     let took = Duration::from_nanos(value["nanoseconds"].as_u64().context("no time")?);
-    Ok(field("count")? / took.as_secs_f64())
+    let count = field("count")?;
+    Ok((count / took.as_secs_f64(), field("cpu")? / count))
 }

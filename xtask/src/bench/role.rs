@@ -120,6 +120,17 @@ impl Children {
         };
         self.0.iter().map(of).sum()
     }
+
+    /// Nanoseconds on a CPU, of them and of this process.
+    fn on_cpu(&self) -> Result<u64> {
+        self.0.iter().chain([&Pid::this()]).map(|pid| on_cpu(*pid)).sum()
+    }
+}
+
+/// Nanoseconds that a process of one thread was on a CPU (the first number of its schedstat).
+fn on_cpu(pid: Pid) -> Result<u64> {
+    let text = fs::read_to_string(format!("/proc/{pid}/schedstat"))?;
+    Ok(text.split_whitespace().next().context("the kernel does not tell times")?.parse()?)
 }
 
 impl Drop for Children {
@@ -211,7 +222,7 @@ fn load(args: &LoadArgs) -> Result<()> {
     for _ in 0..args.warm_up {
         connect(to)?;
     }
-    let sleeps = children.sleeps()?;
+    let (sleeps, on_cpu) = (children.sleeps()?, children.on_cpu()?);
     let limit = Duration::from_millis(args.millis);
     let mut connections = 0;
     let began = Instant::now();
@@ -223,10 +234,9 @@ fn load(args: &LoadArgs) -> Result<()> {
         }
     }
     let took = began.elapsed();
-    let wakeups = children.sleeps()? - sleeps;
-    say(
-        &json!({"count": connections, "nanoseconds": u64::try_from(took.as_nanos())?, "wakeups": wakeups}),
-    )
+    let (wakeups, on_cpu) = (children.sleeps()? - sleeps, children.on_cpu()? - on_cpu);
+    let took = u64::try_from(took.as_nanos())?;
+    say(&json!({"count": connections, "nanoseconds": took, "wakeups": wakeups, "cpu": on_cpu}))
 }
 
 fn ping(rounds: u64) -> Result<()> {

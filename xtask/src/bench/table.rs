@@ -139,25 +139,42 @@ fn instructions(all: &[Measured], goals: &[Goal]) -> Table {
 
 fn speeds(all: &[Measured], goals: &[Goal]) -> Table {
     let none = all.iter().find_map(|one| match &one.figure {
-        Figure::Speed(speed) if speed.with.tool == Tool::None => median(&speed.rounds),
+        Figure::Speed(speed) if speed.with.tool == Tool::None => Some(speed),
         _ => None,
     });
+    let (none, none_cpu) =
+        (none.and_then(|one| median(&one.rounds)), none.and_then(|one| median(&one.cpu)));
     let row = |one: &Measured| {
         let Figure::Speed(speed) = &one.figure else { return None };
         let value = median(&speed.rounds)?;
         let loss = none.filter(|_| speed.with.tool != Tool::None);
+        let cpu = median(&speed.cpu)?;
+        let more = none_cpu.filter(|_| speed.with.tool != Tool::None);
         Some(vec![
             speed.with.name(),
             speed.rounds.len().to_string(),
             grouped(value),
             percent(spread(&speed.rounds)?),
             loss.map_or_else(String::new, |none| percent((none - value) / none)),
+            grouped(cpu),
+            percent(spread(&speed.cpu)?),
+            more.map_or_else(String::new, |none| percent((cpu - none) / none)),
             words(goals, &one.place, &speed.with.name()),
         ])
     };
     Table {
         title: "Connections a second on this machine, herd of 8",
-        head: &["beside", "rounds", "median", "spread", "loss", "target"],
+        head: &[
+            "beside",
+            "rounds",
+            "median",
+            "spread",
+            "loss",
+            "CPU ns each",
+            "spread",
+            "more",
+            "target",
+        ],
         rows: all.iter().filter_map(row).collect(),
     }
 }
