@@ -29,10 +29,12 @@ impl Goal {
     /// In words.
     pub(crate) fn words(&self) -> String {
         let Self { what, value, limit, .. } = self;
+        let promise = format!("{what} ≤ {}", number(*limit));
+        let promise = promise.trim_start();
         if self.met() {
-            format!("{what} ≤ {}: met", number(*limit))
+            format!("{promise}: met")
         } else {
-            format!("{what} ≤ {}: missed by {}", number(*limit), number(value - limit))
+            format!("{promise}: missed by {}", number(value - limit))
         }
     }
 
@@ -86,7 +88,7 @@ pub(crate) fn goals(all: &[Measured]) -> Vec<Goal> {
             Figure::Need(need) => goals.extend(need.target.map(|limit| Goal {
                 place: place.clone(),
                 row: need.what.clone(),
-                what: "it",
+                what: "",
                 value: need.value,
                 limit,
             })),

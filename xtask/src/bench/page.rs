@@ -27,7 +27,7 @@ const METHOD: &str = "
 - Programs: the kernel's statistics (`kernel.bpf_stats_enabled`) in the same guest; the two readings of
   the clock that they take are part of each run.
 - This machine: the loop for a second with 500 connections before it, all tools by turns in each round.
-- Process: reports each second, for ten seconds after the third; memory is the greatest ever (VmHWM).
+- Process: reports each second, for ten seconds after the third; memory is VmRSS and VmHWM.
 ";
 
 /// Where it was measured.

@@ -313,7 +313,7 @@ mod tests {
         let text = text(&all, &goals(&all));
         assert!(text.contains("### Not measured") && text.contains("c/d"), "{text}");
         let line = text.lines().find(|line| line.contains("binary")).expect("a row");
-        assert!(line.contains("7.50") && line.contains("it ≤ 8: met"), "{line}");
+        assert!(line.contains("7.50") && line.contains("≤ 8: met"), "{line}");
         assert!(!text.contains("### Each kernel program"), "{text}");
     }
 }
