@@ -254,7 +254,9 @@ fn needs(all: &[Measured], goals: &[Goal]) -> Table {
 fn missing(all: &[Measured]) -> Table {
     let row = |one: &Measured| {
         let Figure::Missing(missing) = &one.figure else { return None };
-        Some(vec![one.place.clone(), missing.what.clone(), missing.why.replace('|', "/")])
+        // What a tool says first is why; what to do follows behind a semicolon.
+        let why = missing.why.split(';').next().unwrap_or("").replace('|', "/");
+        Some(vec![one.place.clone(), missing.what.clone(), why])
     };
     Table {
         title: "Not measured",

@@ -19,6 +19,9 @@ use crate::process;
 /// How long a tool may take to attach, and to end.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// After this time it is asked again to end.
+const AGAIN: Duration = Duration::from_secs(5);
+
 /// How it is known that a tool is attached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ready {
@@ -116,15 +119,19 @@ impl Tool {
     /// Ends it.
     pub(crate) fn end(mut self) -> Result<()> {
         self.freeze(false)?;
-        kill(self.pid(), Signal::SIGINT)?;
         let deadline = Instant::now() + PATIENCE;
-        while self.child.try_wait()?.is_none() {
-            if Instant::now() > deadline {
-                bail!("a tool does not end");
+        while Instant::now() < deadline {
+            // More than once: bpftrace loses one now and then.
+            kill(self.pid(), Signal::SIGINT)?;
+            let again = Instant::now() + AGAIN;
+            while Instant::now() < again {
+                if self.child.try_wait()?.is_some() {
+                    return Ok(());
+                }
+                thread::sleep(Duration::from_millis(20));
             }
-            thread::sleep(Duration::from_millis(20));
         }
-        Ok(())
+        bail!("a tool does not end")
     }
 }
 
