@@ -104,7 +104,7 @@ pub(crate) fn bench(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode>
             bail!("docs/cost.md is made from a run in which nothing failed");
         }
         let path = workspace.root().join("docs/cost.md");
-        let page = page::page(&page::Machine::of_this()?, &all, &goals);
+        let page = page::page(&page::Machine::of_this()?, &all, &goals, args.from.len());
         fs::write(&path, page).with_context(|| format!("{} cannot be written", path.display()))?;
     }
     match args.format {

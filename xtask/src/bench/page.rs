@@ -27,7 +27,8 @@ const METHOD: &str = "
 - Programs: the kernel's statistics (`kernel.bpf_stats_enabled`) in the same guest; the two readings of
   the clock that they take are part of each run.
 - This machine: the loop for a second with 500 connections before it, all tools by turns in each round.
-- Process: reports each second, for ten seconds after the third; memory is VmRSS and VmHWM.
+- Process: reports each second, for ten seconds after the third; memory is VmRSS and VmHWM. Listeners and
+  workers only wait meanwhile: nothing is accepted.
 ";
 
 /// Where it was measured.
@@ -61,8 +62,27 @@ impl Machine {
     }
 }
 
-/// The page.
-pub(super) fn page(machine: &Machine, all: &[Measured], goals: &[Goal]) -> String {
+/// What a reader could miss in the tables: that figures are of different times, and parts that are not
+/// there.
+fn gaps(all: &[Measured], kept: usize) -> String {
+    let mut gaps = String::new();
+    if kept > 0 {
+        gaps.push_str(&format!("Put together from what {kept} runs before kept.\n"));
+    }
+    let has = |wanted: fn(&Figure) -> bool| all.iter().any(|one| wanted(&one.figure));
+    let parts = [
+        (has(|one| matches!(one, Figure::Instructions(_))), "instructions in virtual machines"),
+        (has(|one| matches!(one, Figure::Speed(_))), "the loop's speed on this machine"),
+        (has(|one| matches!(one, Figure::Need(_))), "what the process needs"),
+    ];
+    for (_, part) in parts.iter().filter(|(there, _)| !there) {
+        gaps.push_str(&format!("**Not in this page: {part}.**\n"));
+    }
+    gaps
+}
+
+/// The page; `kept` is how many files of earlier figures it is made from, 0 for none.
+pub(super) fn page(machine: &Machine, all: &[Measured], goals: &[Goal], kept: usize) -> String {
     let Machine { processor, processors, kernel, date, qemu } = machine;
     let guests = all.iter().filter_map(|one| match &one.figure {
         Figure::Kernel(kernel) => Some(kernel.release.clone()),
@@ -72,8 +92,9 @@ pub(super) fn page(machine: &Machine, all: &[Measured], goals: &[Goal]) -> Strin
     let met = goals.iter().filter(|goal| goal.met()).count();
     format!(
         "{HEAD}\n{date}; {processor}, {processors} CPUs, Linux {kernel}.\nVirtual machines: {qemu}; Linux \
-         {guests}.\n{met} of {} targets are met.\n{METHOD}\n## Measured\n\n{}",
+         {guests}.\n{met} of {} targets are met.\n{}{METHOD}\n## Measured\n\n{}",
         goals.len(),
+        gaps(all, kept),
         table::text(all, goals),
     )
 }
@@ -95,10 +116,13 @@ mod tests {
             qemu: "QEMU emulator version 7.2".to_owned(),
         };
         let all = herd(1000.0, 1010.0, 1020.0);
-        let page = page(&machine, &all, &goals(&all));
+        let page = page(&machine, &all, &goals(&all), 0);
         for part in ["2026-01-02; A Processor, 2 CPUs", "2 of 2 targets", "-icount", "herd of 8"] {
             assert!(page.contains(part), "no {part:?} in:\n{page}");
         }
+        assert!(page.contains("Not in this page: the loop's speed"), "{page}");
+        assert!(!page.contains("Not in this page: instructions"), "{page}");
+        assert!(gaps(&all, 2).contains("2 runs before"));
         assert!(METHOD.lines().filter(|line| !line.is_empty()).count() <= 20);
     }
 }
