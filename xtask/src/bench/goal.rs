@@ -92,7 +92,7 @@ pub(crate) fn goals(all: &[Measured]) -> Vec<Goal> {
                 value: need.value,
                 limit,
             })),
-            Figure::Kernel(_) | Figure::Program(_) | Figure::Missing(_) => {}
+            Figure::Kernel(_) | Figure::Program(_) | Figure::Missing(_) | Figure::End(_) => {}
         }
     }
     goals

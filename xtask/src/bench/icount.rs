@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Instant};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::{
     Measured,
@@ -73,16 +73,11 @@ pub(crate) fn measure(
             },
         );
         let place = series.name.to_owned();
-        match told {
-            Ok(told) => {
-                let release = told.version.split_whitespace().nth(2).unwrap_or("?").to_owned();
-                let figure = Figure::Kernel(Kernel { release });
-                all.push(Measured { place: place.clone(), figure });
-                for line in told.figures {
-                    let figure = serde_json::from_str(&line)
-                        .with_context(|| format!("no figure: {line}"))?;
-                    all.push(Measured { place: place.clone(), figure });
-                }
+        match told.and_then(|told| Ok((told.version, whole(&told.figures)?))) {
+            Ok((version, figures)) => {
+                let release = version.split_whitespace().nth(2).unwrap_or("?").to_owned();
+                let figures = [Figure::Kernel(Kernel { release })].into_iter().chain(figures);
+                all.extend(figures.map(|figure| Measured { place: place.clone(), figure }));
             }
             Err(error) => {
                 good = false;
@@ -93,4 +88,44 @@ pub(crate) fn measure(
         }
     }
     Ok(good)
+}
+
+/// A guest's figures, all of them: a console that ends too soon must not look like less to tell.
+fn whole(lines: &[String]) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for line in lines {
+        let figure = serde_json::from_str(line).with_context(|| format!("no figure: {line}"))?;
+        if let Figure::End(end) = figure {
+            if end.count != figures.len() {
+                bail!("{} figures were told and {} came", end.count, figures.len());
+            }
+            return Ok(figures);
+        }
+        figures.push(figure);
+    }
+    bail!("{} figures came, and no end of them", figures.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::whole;
+
+    const ONE: &str = r#"{"figure":"missing","what":"a","why":"b"}"#;
+    const END: &str = r#"{"figure":"end","count":1}"#;
+
+    fn lines(lines: &[&str]) -> Vec<String> {
+        lines.iter().map(|line| (*line).to_owned()).collect()
+    }
+
+    #[test]
+    fn figures_that_all_came_are_taken() {
+        assert_eq!(whole(&lines(&[ONE, END])).expect("all of them").len(), 1);
+    }
+
+    #[test]
+    fn lost_figures_are_noticed() {
+        for lost in [&[ONE][..], &[END], &[], &[ONE, ONE, END], &["{}", END]] {
+            assert!(whole(&lines(lost)).is_err(), "{lost:?}");
+        }
+    }
 }

@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     env, fs,
     process::{Command, ExitCode},
+    sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
 };
 
@@ -16,7 +17,7 @@ use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 
 use super::{
-    figure::{Case, Figure, Instructions, Missing, Program, Tool as Kind, With},
+    figure::{Case, End, Figure, Instructions, Missing, Program, Tool as Kind, With},
     tool::{Ready, Tool},
 };
 
@@ -80,6 +81,7 @@ pub(crate) fn run(args: &InsideArgs) -> Result<ExitCode> {
     for provider in &args.provider {
         failed |= report(&format!("programs, {provider}"), programs(&args.observer, provider));
     }
+    tell(&Figure::End(End { count: TOLD.load(Relaxed) }));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -100,8 +102,12 @@ fn report(name: &str, result: Result<Option<String>>) -> bool {
     false
 }
 
+/// How many figures were told.
+static TOLD: AtomicUsize = AtomicUsize::new(0);
+
 fn tell(figure: &Figure) {
     if let Ok(text) = serde_json::to_string(figure) {
+        TOLD.fetch_add(1, Relaxed);
         eprintln!("figure {text}");
     }
 }
@@ -190,6 +196,9 @@ fn programs(observer: &str, provider: &str) -> Result<Option<String>> {
     tool.end()?;
     // Each had as many connections to warm up.
     let connections = f64::from(u32::try_from(WARM_UP + CONNECTIONS)?);
+    if after.is_empty() {
+        bail!("the kernel tells of no programs");
+    }
     for (id, item) in &after {
         let of = |field: &str, all: &BTreeMap<u64, Value>| {
             all.get(id).and_then(|item| item[field].as_f64()).unwrap_or(0.0)

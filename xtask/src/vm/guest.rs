@@ -8,6 +8,7 @@ use std::{
     os::unix::process::ExitStatusExt as _,
     process::{Child, Command, ExitStatus, Stdio},
     thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -37,6 +38,9 @@ const MOUNTS: [(&str, &str); 7] = [
     ("cgroup2", "/sys/fs/cgroup"),
     ("tmpfs", "/dev/shm"),
 ];
+
+/// How long the last lines of the tests may take to come.
+const LAST_WORDS: Duration = Duration::from_secs(2);
 
 /// Runs as the guest's first process; does not return there.
 ///
@@ -99,11 +103,16 @@ fn tests(job: &Job) -> Result<()> {
     let stdout = child.stdout.take().context("no standard output")?;
     let stderr = child.stderr.take().context("no standard error")?;
     let out = thread::spawn(move || pass_on(stdout, Line::Out, true));
-    // Not joined: a process that a test left behind may keep it open.
-    thread::spawn(move || pass_on(stderr, Line::Err, false));
+    let err = thread::spawn(move || pass_on(stderr, Line::Err, false));
     let status = wait_for(&child)?;
     // Its standard output nobody inherits.
     out.join().map_err(|_| anyhow::anyhow!("the tests' output was lost"))?;
+    // A process that a test left behind may keep its standard error open, so that its end is not
+    // waited for without limit. What was written before is passed on within this time.
+    let until = Instant::now() + LAST_WORDS;
+    while !err.is_finished() && Instant::now() < until {
+        thread::sleep(Duration::from_millis(20));
+    }
     say(&Line::Ended(status.code().unwrap_or(-1)));
     Ok(())
 }
