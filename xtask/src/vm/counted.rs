@@ -10,7 +10,7 @@ use super::{
     initramfs::{self, Programs, Work},
     job::Job,
     kernel,
-    plan::{Series, machines},
+    plan::{Scope, Series, machines},
     qemu::{self, Accel, Files},
 };
 use crate::workspace::Workspace;
@@ -99,5 +99,9 @@ impl Counted {
 /// Names what is not a series of the matrix.
 pub(crate) fn series(names: &[String]) -> Result<Vec<&'static Series>> {
     let machines = machines(names, &[]).map_err(|error| anyhow!(error))?;
-    Ok(machines.iter().filter(|machine| machine.first).map(|machine| machine.series).collect())
+    Ok(machines
+        .iter()
+        .filter(|machine| machine.scope == Scope::Kernel)
+        .map(|machine| machine.series)
+        .collect())
 }
