@@ -179,7 +179,11 @@ pub struct ErrorKey {
 }
 assert_layout!(ErrorKey, 24);
 
-/// The latest wakeup of one task.
+/// The latest wakeup of one task, and what it did with the listener that it dealt with first.
+///
+/// Most tasks deal with one listener, so that one look-up finds all that an event of theirs changes.
+/// What a task does with other listeners has rows of its own, and so has all that it did once it is
+/// gone.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct TaskState {
@@ -194,8 +198,41 @@ pub struct TaskState {
     pub scanning: u64,
     /// 1 from the exit of `inet_csk_accept` that counted a connection to the end of its system call.
     pub counted: u64,
+    /// The listener that `stats` are about.
+    pub home: ListenerId,
+    /// What it did with that one.
+    pub stats: WorkerStats,
 }
-assert_layout!(TaskState, 32);
+assert_layout!(TaskState, 40 + 72);
+
+impl TaskState {
+    /// Of no task.
+    pub const NONE: Self = Self {
+        listener: 0,
+        pid: 0,
+        pending: 0,
+        scanning: 0,
+        counted: 0,
+        home: 0,
+        stats: WorkerStats::ZERO,
+    };
+}
+
+/// Beside the thread id in a place that is taken: the idle tasks have the thread id 0.
+pub const TAKEN: u64 = 1 << 32;
+
+/// A place for a task, found by the lower bits of its thread id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskPlace {
+    /// Thread id of the task that has it, with [`TAKEN`]; 0 while nobody has.
+    pub tid: u64,
+    /// Tasks that would have it too, and have an entry elsewhere.
+    pub elsewhere: u64,
+    /// The task's entry.
+    pub state: TaskState,
+}
+assert_layout!(TaskPlace, 128);
 
 /// The notification that a CPU is in: from `sk_data_ready` of a listener to its end.
 #[repr(C)]
@@ -286,8 +323,44 @@ pub struct Misc {
     pub workers: u64,
     /// Accepts whose own program was skipped, and which the end of the system call counted.
     pub recovered: u64,
+    /// Tasks whose counts began to move from their own entry to rows.
+    pub moves_begun: u64,
+    /// The same, done. Whoever reads both maps while counts move may see them twice or not at all.
+    pub moves_done: u64,
+    /// Wakeups that one waiter of a shared epoll instance passed on.
+    pub chained: u64,
 }
-assert_layout!(Misc, 32);
+assert_layout!(Misc, 56);
+
+/// A sock that is a listener, in a place that others may take at any time.
+///
+/// Several CPUs may write one at once: what is read is of one write when `check` fits the rest.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SockPlace {
+    /// Address of the sock.
+    pub sock: u64,
+    /// Address of its `struct socket`.
+    pub socket: u64,
+    /// The listener, and whether the sock has the accept queue.
+    pub listener: u64,
+    /// All of these, by exclusive or.
+    pub check: u64,
+}
+assert_layout!(SockPlace, 32);
+
+/// A sock that is a listener, by its address.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KnownSock {
+    /// The listener.
+    pub listener: ListenerId,
+    /// Address of its `struct socket`: another sock in the same memory has another.
+    pub socket: u64,
+    /// 1 when the sock has the accept queue.
+    pub has_queue: u64,
+}
+assert_layout!(KnownSock, 24);
 
 /// A client that was refused by a listener.
 #[repr(C)]

@@ -24,6 +24,7 @@ macro_rules! kernel_fields {
             SOCK_BACKLOG: "sock", "sk_ack_backlog";
             SOCK_BACKLOG_LIMIT: "sock", "sk_max_ack_backlog";
             SOCK_DROPS: "sock", "sk_drops.counter";
+            SOCK_SHUTDOWN: "sock", "sk_shutdown";
             CSK_SYN_QUEUE: "inet_connection_sock", "icsk_accept_queue.qlen.counter";
             REQUEST_LISTENER: "request_sock", "__req_common.skc_listener";
             REQUEST_SEQUENCE: "tcp_request_sock", "snt_isn";
@@ -111,6 +112,10 @@ kernel_fields!(table);
 pub const OPTIONAL_FIELDS: &[Field] = &[
     // Linux 6.12: a task that sleeps may stay on the run queue for a while.
     Field { global: "TASK_DELAYED", container: "task_struct", path: "se.sched_delayed" },
+    // Whose epoll instance is locked: a task, in the upper bits; and the list of what becomes ready
+    // while its ready list is being gone through. A real-time kernel keeps the first elsewhere.
+    Field { global: "EPOLL_OWNER", container: "eventpoll", path: "mtx.owner.counter" },
+    Field { global: "EPOLL_OVERFLOW", container: "eventpoll", path: "ovflist" },
     // A request of io_uring: its file, and since Linux 6.0 its result.
     Field { global: "RING_FILE", container: "io_kiocb", path: "file" },
     Field { global: "RING_RESULT", container: "io_kiocb", path: "cqe.res" },
@@ -127,6 +132,7 @@ pub const ARGUMENT_COUNTS: &[(&str, &str)] = &[
     ("ARGS_REQUEST_ALLOC", "inet_reqsk_alloc"),
     ("ARGS_CREATE_CHILD", "tcp_create_openreq_child"),
     ("ARGS_ROUTE_V6", "inet6_csk_route_req"),
+    ("ARGS_LISTEN_START", "inet_csk_listen_start"),
 ];
 
 /// The enumerators that are compared with, by the global that takes the value.

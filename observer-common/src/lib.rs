@@ -44,6 +44,7 @@ mod user {
 
     plain_data!(
         config::Control,
+        config::PortSet,
         config::SyscallSet,
         counters::Bracket,
         counters::Call,
@@ -53,6 +54,7 @@ mod user {
         counters::Misc,
         counters::QueueStats,
         counters::Stamp,
+        counters::TaskPlace,
         counters::TaskState,
         counters::WaitKey,
         counters::WorkerKey,

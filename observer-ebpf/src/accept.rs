@@ -1,5 +1,7 @@
 //! Accept calls: which listener, which task, and what came of it.
 
+use core::{ffi::c_void, ptr::null};
+
 use aya_ebpf::{
     EbpfContext,
     bindings::BPF_NOEXIST,
@@ -9,7 +11,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use observer_common::{
-    counters::{ErrorKey, REACHED_QUEUE, WorkerKey},
+    counters::{ErrorKey, REACHED_QUEUE, WorkerKey, WorkerStats},
     event::{Event, EventKind},
 };
 
@@ -17,16 +19,13 @@ use crate::{
     backlog,
     kernel::{
         self, ARGS_INET_CSK_ACCEPT, ARGS_SYS_ACCEPT4, Address, FILE_PRIVATE, REGS_ARGUMENT,
-        REGS_SECOND, REGS_SYSCALL, SOCK_PORT, SOCK_SOCKET, SOCKET_SOCK, SYSCALL_ACCEPT,
-        SYSCALL_ACCEPT4, SYSCALL_LISTEN, field, read,
+        REGS_SECOND, REGS_SYSCALL, SOCK_PORT, SOCK_SOCKET, SOCK_STATE, SOCKET_SOCK, STATE_LISTEN,
+        SYSCALL_ACCEPT, SYSCALL_ACCEPT4, SYSCALL_LISTEN, Typed, field, read,
     },
     lifecycle::emit,
     listener::Listener,
-    maps::{
-        ERRORS, IN_FLIGHT, LISTENERS, TASKS, control, count_map_full, increment, may_be_known,
-        misc, window_open,
-    },
-    task, waits, wakeup,
+    maps::{ERRORS, IN_FLIGHT, LISTENERS, control, count_map_full, increment, misc, window_open},
+    task, waits, worker,
 };
 
 /// EAGAIN (uapi asm-generic, the same wherever BPF programs run today).
@@ -48,21 +47,37 @@ fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
     let registers: Address = ctx.arg(0);
     // SAFETY: `registers` is the program's argument.
     let number = unsafe { field::<u64>(registers, &REGS_SYSCALL) };
+    if number == SYSCALL_ACCEPT4.load() || number == SYSCALL_ACCEPT.load() {
+        return accept_returned(ctx.as_ptr());
+    }
     if number == SYSCALL_LISTEN.load() {
-        // SAFETY: as above.
-        let (descriptor, backlog) = unsafe {
-            (field::<u64>(registers, &REGS_ARGUMENT), field::<u64>(registers, &REGS_SECOND))
-        };
-        backlog::asked(descriptor, backlog);
+        return listen_returned(ctx.as_ptr());
     }
-    if number != SYSCALL_ACCEPT4.load() && number != SYSCALL_ACCEPT.load() {
-        return 0;
-    }
+    0
+}
+
+/// The end of an accept call. A function of its own, as is the next, so that the other calls save no
+/// registers for it.
+#[inline(never)]
+fn accept_returned(ctx: *mut c_void) -> i32 {
+    let ctx = BtfTracePointContext::new(ctx);
     if window_open() {
-        // SAFETY: as above.
-        let descriptor = unsafe { field::<u64>(registers, &REGS_ARGUMENT) };
+        // SAFETY: the first argument is the registers.
+        let descriptor = unsafe { field::<u64>(ctx.arg(0), &REGS_ARGUMENT) };
         let _counted = returned(&ctx, descriptor, ctx.arg::<i64>(1));
     }
+    0
+}
+
+/// The end of a listen call.
+#[inline(never)]
+fn listen_returned(ctx: *mut c_void) -> i32 {
+    let ctx = BtfTracePointContext::new(ctx);
+    let registers: Address = ctx.arg(0);
+    // SAFETY: `registers` is the program's argument.
+    let (descriptor, backlog) =
+        unsafe { (field::<u64>(registers, &REGS_ARGUMENT), field::<u64>(registers, &REGS_SECOND)) };
+    backlog::asked(descriptor, backlog);
     0
 }
 
@@ -75,7 +90,7 @@ fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) -> bool {
     debug!(ctx, "task {} called accept on listener {}: {}", tid, listener, result);
     let key = WorkerKey { listener, pid, tid };
     if result >= 0 {
-        let socket = task::file_private(task::current(), result.cast_unsigned());
+        let socket = task::own_file_private(result.cast_unsigned());
         let child = socket.and_then(|socket| read::<u64>(socket, &SOCKET_SOCK));
         succeeded(key, child.unwrap_or(0), 0);
     } else {
@@ -89,29 +104,46 @@ fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) -> bool {
 #[inline(always)]
 pub(crate) fn succeeded(key: WorkerKey, child: u64, counted: u64) {
     waits::accepted(child, key.listener);
-    let row = wakeup::worker(key, task::current_comm);
-    wakeup::add_to(row, |worker| &raw mut worker.accepted);
-    if wakeup::settle(key, counted) {
-        wakeup::add_to(row, |worker| &raw mut worker.won);
+    let (row, settles) = settle(key, counted);
+    worker::add_to(row, |worker| &raw mut worker.accepted);
+    if settles {
+        worker::add_to(row, |worker| &raw mut worker.won);
     }
+}
+
+/// Where it is counted what the current task does with a listener, and whether that settles an open
+/// wakeup of it by that listener. `counted` is noted of it, see [`TaskState::counted`].
+///
+/// [`TaskState::counted`]: observer_common::counters::TaskState::counted
+#[inline(always)]
+fn settle(key: WorkerKey, counted: u64) -> (Option<*mut WorkerStats>, bool) {
+    let WorkerKey { listener, pid, tid } = key;
+    let Some(state) = worker::task(key, null()) else {
+        return (worker::apart(listener, worker::both(pid, tid), null()), false);
+    };
+    let settles = state.pending != 0 && state.listener == listener;
+    if settles {
+        state.pending = 0;
+    }
+    state.counted = counted;
+    (worker::row(state, key, null()), settles)
 }
 
 /// Counts an accept call of the current task that failed.
 #[inline(always)]
 pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
-    let row = wakeup::worker(key, task::current_comm);
-    let settles = wakeup::settle(key, 0);
+    let (row, settles) = settle(key, 0);
     let errno = if errno >= ERESTARTSYS { EINTR } else { errno };
     if errno == EAGAIN {
-        wakeup::add_to(row, |worker| &raw mut worker.eagain);
+        worker::add_to(row, |worker| &raw mut worker.eagain);
         if settles {
-            wakeup::add_to(row, |worker| &raw mut worker.lost);
+            worker::add_to(row, |worker| &raw mut worker.lost);
         }
         return;
     }
     count_error(key, errno);
     if settles {
-        wakeup::add_to(row, |worker| &raw mut worker.failed);
+        worker::add_to(row, |worker| &raw mut worker.failed);
     }
     let WorkerKey { listener, pid, tid } = key;
     emit(
@@ -136,8 +168,8 @@ fn accept_exit(ctx: FExitContext) -> i32 {
     let child = kernel::returned(&ctx, &ARGS_INET_CSK_ACCEPT).unwrap_or(0);
     if child != 0
         && let Some(control) = control()
-        && let Some(listener) = Listener::of_sock(ctx.arg(0))
-        && listener.ensure_rows()
+        // SAFETY: the program's argument.
+        && let Some(listener) = Listener::observed(unsafe { Typed::new(ctx.arg(0)) })
     {
         let (pid, tid) = task::current_ids();
         if control.in_flight != 0 {
@@ -175,7 +207,7 @@ pub(crate) fn child_of(file: Address, listener: u64) -> Option<u64> {
     let sock: Address = read(socket, &SOCKET_SOCK)?;
     let port: u16 = read(sock, &SOCK_PORT)?;
     let of_listener = read::<Address>(sock, &SOCK_SOCKET)? == socket
-        && Listener::of_sock(sock).is_none()
+        && read::<u8>(sock, &SOCK_STATE).map(u32::from) != Some(STATE_LISTEN.load())
         && LISTENERS.get_ptr(listener).is_some_and(|info| {
             // SAFETY: a copy of an integer in a live map value.
             unsafe { (*info).port == port }
@@ -210,10 +242,7 @@ fn sys_accept_exit(ctx: FExitContext) -> i32 {
 #[inline(always)]
 fn was_skipped() -> bool {
     let (_, tid) = task::current_ids();
-    if !may_be_known(tid) {
-        return false;
-    }
-    let Some(state) = TASKS.get_ptr_mut(tid) else { return false };
+    let Some(state) = worker::known_task(tid) else { return false };
     // SAFETY: `state` is a live map value, and its task is running here.
     unsafe { core::ptr::replace(&raw mut (*state).counted, 0) == 0 }
 }
@@ -221,21 +250,17 @@ fn was_skipped() -> bool {
 /// The listener that the current task called accept on.
 #[inline(always)]
 pub(crate) fn listener_of(descriptor: u64, tid: u32) -> Option<u64> {
-    if let Some(socket) = task::file_private(task::current(), descriptor) {
+    if let Some(socket) = task::own_file_private(descriptor) {
         // What the descriptor is decides: a Unix or vsock listener is none of ours, also when one
         // of ours woke the task.
-        let listener = Listener::of_sock(read(socket, &SOCKET_SOCK)?)?;
-        return listener.ensure_rows().then_some(listener.id);
+        let sock: Address = read(socket, &SOCKET_SOCK)?;
+        return Listener::observed(sock).map(|listener| listener.id);
     }
     // The descriptor was closed while the call blocked, which does not end the call.
     // Whoever woke the task is the listener that it waited for.
-    if !may_be_known(tid) {
-        return None;
-    }
-    let state = TASKS.get_ptr(tid)?;
-    // SAFETY: a copy of a live map value of integers.
-    let state = unsafe { *state };
-    (state.pending != 0).then_some(state.listener)
+    let state = worker::known_task(tid)?;
+    // SAFETY: copies of integers in a live map value.
+    unsafe { ((*state).pending != 0).then_some((*state).listener) }
 }
 
 /// Counts an errno other than EAGAIN.

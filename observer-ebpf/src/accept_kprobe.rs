@@ -76,7 +76,6 @@ fn k_accept_enter(ctx: ProbeContext) -> i32 {
 fn k_ring_enter(ctx: ProbeContext) -> i32 {
     if window_open()
         && let Some(listener) = ctx.arg::<Address>(0).and_then(listener_of_request)
-        && listener.ensure_rows()
     {
         note(task::current_ids().1, listener.id | VIA_RING | UNTIL_EXIT);
     }
@@ -97,8 +96,7 @@ fn k_ring_exit(_ctx: RetProbeContext) -> i32 {
 #[kprobe]
 fn k_queue_enter(ctx: ProbeContext) -> i32 {
     if window_open()
-        && let Some(listener) = ctx.arg::<Address>(0).and_then(Listener::of_sock)
-        && listener.ensure_rows()
+        && let Some(listener) = ctx.arg::<Address>(0).and_then(Listener::observed)
     {
         let (_, tid) = task::current_ids();
         let before = noted(tid).map_or(VIA_RING, |noted| noted & IN_FLIGHT_FLAGS);

@@ -22,7 +22,7 @@ const NO_ERRNO: i32 = 512;
 #[inline(always)]
 pub(crate) fn listener_of_request(request: Address) -> Option<Listener> {
     let socket: Address = read(read(request, &RING_FILE)?, &FILE_PRIVATE)?;
-    Listener::of_sock(read(socket, &SOCKET_SOCK)?)
+    Listener::observed(read::<Address>(socket, &SOCKET_SOCK)?)
 }
 
 /// `io_accept(req, issue_flags)`: EAGAIN means that it goes on by a poll of its own, another errno is
@@ -41,7 +41,6 @@ fn ring_exit(ctx: FExitContext) -> i32 {
         && result > -NO_ERRNO
         && window_open()
         && let Some(listener) = listener_of_request(request)
-        && listener.ensure_rows()
     {
         let (pid, tid) = task::current_ids();
         failed(&ctx, WorkerKey { listener: listener.id, pid, tid }, result.unsigned_abs());

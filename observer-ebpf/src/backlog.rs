@@ -21,7 +21,7 @@ pub(crate) fn asked(descriptor: u64, backlog: u64) {
         return;
     }
     // The file of another kind of descriptor leads to no socket, and to a number that is nobody's.
-    let socket: Option<Address> = task::file_private(task::current(), descriptor);
+    let socket: Option<Address> = task::own_file_private(descriptor);
     if let Some(id) = socket.and_then(|socket| read::<u64>(socket, &SOCKET_INODE))
         && ASKED.insert(id, backlog as u32, u64::from(BPF_ANY)).is_err()
     {

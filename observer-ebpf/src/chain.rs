@@ -4,35 +4,46 @@
 //! `ep_done_scan` (`ep_scan_ready_list` before 5.12) then wakes another waiter, from the context of
 //! the first and outside every notification. The wakeup belongs to the listener that is in the ready
 //! list.
+//!
+//! Every epoll_wait that returns something scans the list, shared or not. So where the kernel tells
+//! what the woken task waits on, nothing is attached there, and the waker is known by the mutex of the
+//! instance, which it holds. The end of the scan is followed only once a wakeup has been passed on: it
+//! settles those in doubt.
 
 use aya_ebpf::{
     EbpfContext,
     macros::{fentry, fexit, kprobe, kretprobe},
     programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
-use observer_common::counters::{ListenerId, TaskState};
+use observer_common::{
+    config::READY_WAKES,
+    counters::{ListenerId, TaskState},
+};
 
 use crate::{
     kernel::{
-        Address, EPOLL_READY, EPOLL_SYSCALLS, EPOLL_WAITERS, FILE_PRIVATE, HAS_TASK_REGISTERS,
-        ITEM_FILE, ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE, SOCKET_SOCK,
-        WAITER_LINK, WAITER_TASK, read,
+        Address, EPOLL_OVERFLOW, EPOLL_OWNER, EPOLL_READY, EPOLL_SYSCALLS, EPOLL_WAITERS,
+        FILE_PRIVATE, ITEM_FILE, ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE,
+        SOCKET_SOCK, Typed, WAITER_LINK, WAITER_TASK, read,
     },
     listener::Listener,
-    maps::{LISTENERS, QUEUES, TASKS, increment, may_be_known, this_cpu, window_open},
-    task, wakeup,
+    maps::{LISTENERS, QUEUES, control, increment, misc, this_cpu},
+    task, wakeup, worker,
 };
 
 /// Items of a list that are looked at: a ready listener is put back to the list's end or its
 /// beginning, and few others are ready at the same moment; who is woken is among the first that wait.
 const ITEMS: usize = 8;
 
-/// What the current task did with listeners. Tasks that no listener has woken yet, and that have not
-/// accepted, are not followed.
+/// `MUTEX_FLAGS` (kernel/locking/mutex.h).
+const OWNER_FLAGS: u64 = 7;
+/// `EP_UNACTIVE_PTR` (fs/eventpoll.c).
+const NOT_ASIDE: u64 = u64::MAX;
+
+/// What the current task did with listeners, if it is known.
 #[inline(always)]
-fn followed() -> Option<*mut TaskState> {
-    let (_, tid) = task::current_ids();
-    if may_be_known(tid) { TASKS.get_ptr_mut(tid) } else { None }
+pub(crate) fn followed() -> Option<*mut TaskState> {
+    worker::known_task(task::current_ids().1)
 }
 
 /// The current task puts the ready list of `epoll` in order.
@@ -87,30 +98,23 @@ fn k_scan_exit(ctx: RetProbeContext) -> i32 {
 }
 
 /// A wakeup outside every bracket.
-///
-/// Where the scan is seen, everything that its task wakes then waits on the same instance. With
-/// tracepoints only, the same is inferred: waker and woken are both in a call that waits on one and
-/// the same instance.
 #[inline(always)]
 pub(crate) fn wakeup(ctx: &BtfTracePointContext, woken: Address) {
-    let (_, tid) = task::current_ids();
-    if !may_be_known(tid) || !window_open() {
-        return;
-    }
-    let Some(state) = TASKS.get_ptr(tid) else { return };
-    // SAFETY: a copy of a live map value of integers.
-    let state = unsafe { *state };
-    let seen = state.scanning != 0;
-    let epoll = if seen {
+    let Some(state) = followed() else { return };
+    let Some(control) = control() else { return };
+    // SAFETY: copies of integers in a live map value.
+    let (scanning, pending, last) =
+        unsafe { ((*state).scanning, (*state).pending, (*state).listener) };
+    let epoll = if scanning != 0 {
         // Before 5.12 the scan is all of the list's delivery, and interrupts have time to wake
         // others.
-        let epoll = state.scanning as Address;
-        if !waits_on(epoll, woken) {
+        let epoll = scanning as Address;
+        if waits_on(epoll, woken) == 0 {
             return;
         }
         epoll
     } else {
-        match shared_instance(woken) {
+        match scanned(woken) {
             Some(epoll) => epoll,
             None => return,
         }
@@ -118,81 +122,94 @@ pub(crate) fn wakeup(ctx: &BtfTracePointContext, woken: Address) {
     // What became ready during the scan is not in the list yet. The listener that woke the waker
     // is the one then, or the one that it knows, if a connection is in its queue.
     let listener = match ready_listener(epoll) {
-        Some(listener) => listener,
-        None if state.pending != 0 || has_connections(state.listener) => state.listener,
-        None => return,
+        0 if pending != 0 || has_connections(last) => last,
+        0 => return,
+        listener => listener,
     };
+    // SAFETY: only takes the address of a field of a live map value.
+    misc(|misc| unsafe { &raw mut (*misc).chained });
+    let tracepoints_only = control.ready & READY_WAKES != 0;
     // SAFETY: `woken` is the program's argument.
-    if unsafe { task::is_still_awake(woken) } {
-        if seen {
-            wakeup::doubt(listener, woken);
-        }
+    let awake = unsafe { task::is_still_awake(woken) };
+    if awake && control.scan_ends != 0 {
+        wakeup::doubt(listener, woken);
         return;
     }
-    if !seen && let Some(queue) = QUEUES.get_ptr_mut(listener) {
+    if awake && tracepoints_only {
+        return;
+    }
+    // With tracepoints only, nothing tells what else goes on; and without the end of the scan, nothing
+    // tells whether a task that was on its way to sleep had got there.
+    if (awake || tracepoints_only)
+        && let Some(queue) = QUEUES.get_ptr_mut(listener)
+    {
         // SAFETY: `queue` is this CPU's map value.
         unsafe { increment(&raw mut (*queue).inferred) };
     }
     // SAFETY: as above.
-    let (pid, tid) = unsafe { task::ids(woken) };
-    wakeup::count_wakeup(ctx, listener, woken, pid, tid);
+    unsafe { wakeup::count_wakeup(ctx, listener, woken) };
 }
 
-/// The epoll instance that the current task and `woken` both wait on, by their system calls.
+/// The epoll instance that `woken` waits on, if the current task puts its ready list in order: it holds
+/// the instance's mutex, and what becomes ready is no longer put aside (`ep_start_scan`,
+/// `ep_done_scan`).
 #[inline(always)]
-fn shared_instance(woken: Address) -> Option<Address> {
-    if HAS_TASK_REGISTERS.load() == 0 {
-        // Nor is the helper that gives the current task with its type, on the oldest of these.
+fn scanned(woken: Address) -> Option<Address> {
+    if EPOLL_OWNER.load() == u32::MAX || EPOLL_OVERFLOW.load() == u32::MAX {
         return None;
     }
-    let waker = task::current_typed();
-    // SAFETY: `waker` is the current task, `woken` the program's argument.
-    let (ours, theirs) = unsafe {
-        let ours = task::in_syscall(waker, &EPOLL_SYSCALLS)?;
-        (ours, task::in_syscall(woken, &EPOLL_SYSCALLS)?)
-    };
-    let epoll = task::file_private(waker, ours)?;
-    (task::file_private(woken, theirs)? == epoll).then_some(epoll)
+    // SAFETY: `woken` is the program's argument.
+    let (descriptor, task) =
+        unsafe { (task::in_syscall(woken, &EPOLL_SYSCALLS)?, Typed::new(woken)) };
+    let epoll = task::file_private(task, descriptor)?;
+    // The lowest bits of a mutex's owner are flags (kernel/locking/mutex.c).
+    let owner = read::<u64>(epoll, &EPOLL_OWNER)? & !OWNER_FLAGS;
+    (owner == task::current() as u64 && read::<u64>(epoll, &EPOLL_OVERFLOW)? == NOT_ASIDE)
+        .then_some(epoll)
 }
 
-/// Whether a task that is being woken is in the wait queue of an epoll instance. `__wake_up_common`
-/// takes the first that can be woken, and its entry leaves the queue only after that.
-#[inline(always)]
-fn waits_on(epoll: Address, woken: Address) -> bool {
+/// 1 when a task that is being woken is in the wait queue of an epoll instance. `__wake_up_common`
+/// takes the first that can be woken, and its entry leaves the queue only after that. A function of its
+/// own, as is the next, so that the verifier follows what comes after once and not for each turn.
+#[inline(never)]
+fn waits_on(epoll: Address, woken: Address) -> u64 {
     let head = epoll.cast::<u8>().wrapping_add(EPOLL_WAITERS.load() as usize) as Address;
-    let Some(mut link) = read::<Address>(head, &LIST_NEXT) else { return false };
+    let Some(mut link) = read::<Address>(head, &LIST_NEXT) else { return 0 };
     for _ in 0..ITEMS {
         if link == head {
-            return false;
+            return 0;
         }
         let entry = link.cast::<u8>().wrapping_sub(WAITER_LINK.load() as usize) as Address;
         if read::<Address>(entry, &WAITER_TASK) == Some(woken) {
-            return true;
+            return 1;
         }
         match read(link, &LIST_NEXT) {
             Some(next) => link = next,
-            None => return false,
+            None => return 0,
         }
     }
-    false
+    0
 }
 
-/// A listener in the ready list of an epoll instance.
-#[inline(always)]
-fn ready_listener(epoll: Address) -> Option<ListenerId> {
+/// A listener in the ready list of an epoll instance; 0 when there is none.
+#[inline(never)]
+fn ready_listener(epoll: Address) -> ListenerId {
     let head = epoll.cast::<u8>().wrapping_add(EPOLL_READY.load() as usize) as Address;
-    let mut link: Address = read(head, &LIST_NEXT)?;
+    let Some(mut link) = read::<Address>(head, &LIST_NEXT) else { return 0 };
     for _ in 0..ITEMS {
         if link == head {
-            return None;
+            return 0;
         }
         let item = link.cast::<u8>().wrapping_sub(ITEM_READY.load() as usize) as Address;
-        if let Some(listener) = listener_of_file(read(item, &ITEM_FILE)?) {
-            return Some(listener);
+        if let Some(listener) = read(item, &ITEM_FILE).and_then(listener_of_file) {
+            return listener;
         }
-        link = read(link, &LIST_NEXT)?;
+        match read(link, &LIST_NEXT) {
+            Some(next) => link = next,
+            None => return 0,
+        }
     }
-    None
+    0
 }
 
 /// The known listener that a file is. Files of other kinds keep something else where a socket's

@@ -33,10 +33,7 @@ pub(crate) enum Source {
 pub(crate) fn count<C: EbpfContext>(ctx: &C, sock: Address, source: Source, reason: DropReason) {
     let Some(control) = control() else { return };
     // Its state is not asked for: the kernel counts a refusal by a listener that closes meanwhile.
-    let Some(listener) = Listener::of_listening(sock) else { return };
-    if !listener.ensure_rows() {
-        return;
-    }
+    let Some(listener) = Listener::any_listening(sock) else { return };
     let Some(queue) = queue::row(listener.id) else { return };
     let index = reason as usize;
     if index < DROP_REASONS {

@@ -24,11 +24,11 @@ empty!(btf_tracepoint BtfTracePointContext:
     data_ready napi_done packet_dropped process_fork set_state syscall_exit task_exit waking
 );
 empty!(fentry FEntryContext:
-    hashdance_enter installed listen_enter queue_add readable_enter request_enter request_error
-    request_rwin scan_enter syn_recv_v6_enter
+    hashdance_enter installed listen_enter listen_stop queue_add readable_enter request_enter request_error
+    request_rwin scan_enter sock_destroyed syn_recv_v6_enter
 );
 empty!(fexit FExitContext:
-    accept_exit child_made hashdance_exit readable_exit request_alloc request_exit ring_exit
+    accept_exit child_made listen_start readable_exit request_alloc request_exit ring_exit
     route_v6 scan_exit syn_recv_v4 syn_recv_v6 sys_accept_exit
 );
 empty!(kprobe ProbeContext:
@@ -37,7 +37,7 @@ empty!(kprobe ProbeContext:
     k_scan_enter k_syn_recv_v4_enter k_syn_recv_v6_enter
 );
 empty!(kretprobe RetProbeContext:
-    k_child_made k_hashdance_exit k_no_descriptor k_no_descriptor_below k_readable_exit
+    k_child_made k_no_descriptor k_no_descriptor_below k_readable_exit
     k_request_alloc k_request_exit k_ring_exit k_route_v6 k_scan_exit k_syn_recv_v4
     k_syn_recv_v6
 );

@@ -3,8 +3,6 @@
 //! Whether `tcp_create_openreq_child` was called in between tells an accept queue that was full from
 //! everything that can go wrong later.
 
-use core::arch::asm;
-
 use aya_ebpf::{
     EbpfContext,
     macros::{fentry, fexit, kprobe, kretprobe},
@@ -18,9 +16,11 @@ use observer_common::{
 use crate::{
     drops::{self, Source},
     kernel::{
-        ARGS_CREATE_CHILD, ARGS_ROUTE_V6, ARGS_SYN_RECV_V4, ARGS_SYN_RECV_V6, Address, returned,
+        ARGS_CREATE_CHILD, ARGS_ROUTE_V6, ARGS_SYN_RECV_V4, ARGS_SYN_RECV_V6, Address, opaque,
+        returned,
     },
     maps::this_cpu,
+    queue,
 };
 
 /// What was noted within a call, taken for its end.
@@ -53,15 +53,6 @@ fn over<C: EbpfContext>(ctx: &C, cpu: &mut Bracket, child: u64, call: Call) {
     };
     let packet = call.packet as Address;
     drops::count(ctx, call.sock as Address, Source::Packet(packet), reason);
-}
-
-/// A number that LLVM knows nothing of: it would ask for it and for a pointer at once, by an OR of the
-/// two, which the verifier refuses.
-#[inline(always)]
-fn opaque(mut number: u64) -> u64 {
-    // SAFETY: gives a register its own value.
-    unsafe { asm!("{number} = {number}", number = inout(reg) number, options(nostack)) };
-    number
 }
 
 /// `tcp_v4_syn_recv_sock(sk, skb, req, dst, req_unhash, own_req, …)`. The IPv6 function calls it for
@@ -161,6 +152,7 @@ fn made(child: u64) {
     if let Some(cpu) = this_cpu() {
         cpu.made = if child == 0 { CHILD_NONE } else { child };
         cpu.unmade = 0;
+        queue::child_is_made(cpu);
     }
 }
 

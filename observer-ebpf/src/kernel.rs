@@ -3,7 +3,10 @@
 use core::{arch::asm, ffi::c_void, ptr};
 
 use aya_ebpf::{EbpfContext as _, Global, helpers::bpf_probe_read_kernel, programs::FExitContext};
-use observer_common::{config::SyscallSet, kernel_fields};
+use observer_common::{
+    config::{PORT_WORDS, PortSet, SyscallSet},
+    kernel_fields,
+};
 
 /// A kernel object's address.
 pub(crate) type Address = *const c_void;
@@ -37,6 +40,12 @@ pub(crate) static DROP_LISTEN_OVERFLOW: Global<u32> = Global::new(u32::MAX);
 /// Offset of `task_struct.se.sched_delayed`, set at load; its greatest value where there is none.
 #[unsafe(no_mangle)]
 pub(crate) static TASK_DELAYED: Global<u32> = Global::new(u32::MAX);
+/// Offset of `eventpoll.mtx.owner`, set at load; its greatest value where there is none.
+#[unsafe(no_mangle)]
+pub(crate) static EPOLL_OWNER: Global<u32> = Global::new(u32::MAX);
+/// Offset of `eventpoll.ovflist`, set at load; its greatest value where there is none.
+#[unsafe(no_mangle)]
+pub(crate) static EPOLL_OVERFLOW: Global<u32> = Global::new(u32::MAX);
 /// Offset of `io_kiocb.file`, set at load; its greatest value where there is none.
 #[unsafe(no_mangle)]
 pub(crate) static RING_FILE: Global<u32> = Global::new(u32::MAX);
@@ -55,7 +64,7 @@ macro_rules! argument_counts {
 }
 argument_counts!(
     ARGS_INET_CSK_ACCEPT ARGS_SYS_ACCEPT4 ARGS_IO_ACCEPT ARGS_SYN_RECV_V4 ARGS_SYN_RECV_V6 ARGS_REQUEST_ALLOC
-    ARGS_CREATE_CHILD ARGS_ROUTE_V6
+    ARGS_CREATE_CHILD ARGS_ROUTE_V6 ARGS_LISTEN_START
 );
 
 /// 1 when the kernel has the helper `bpf_task_pt_regs` (Linux 5.15), set at load.
@@ -84,6 +93,13 @@ pub(crate) static WAIT_SYSCALLS: Global<SyscallSet> = Global::new(SyscallSet::EM
 #[unsafe(no_mangle)]
 pub(crate) static EPOLL_SYSCALLS: Global<SyscallSet> = Global::new(SyscallSet::EMPTY);
 
+/// 1 when only listeners on some ports are asked for, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static PORTS_GIVEN: Global<u8> = Global::new(0);
+/// These ports.
+#[unsafe(no_mangle)]
+pub(crate) static PORTS: Global<PortSet> = Global::new(PortSet::EMPTY);
+
 /// AF_INET (uapi, the same on every architecture).
 pub(crate) const AF_INET: u16 = 2;
 /// AF_INET6 (uapi, the same on every architecture).
@@ -103,6 +119,86 @@ pub(crate) const IPPROTO_MPTCP: u16 = 262;
 pub(crate) unsafe fn field<T: Copy>(object: Address, offset: &Global<u32>) -> T {
     // SAFETY: the verifier checks the access against the kernel's own BTF.
     unsafe { ptr::read_volatile(object.cast::<u8>().add(offset.load() as usize).cast::<T>()) }
+}
+
+/// A kernel object that a program reads fields of.
+pub(crate) trait Object: Copy {
+    /// Its address.
+    fn address(self) -> Address;
+
+    /// Whether reading a field costs no more than a load.
+    fn is_cheap(self) -> bool;
+
+    /// One of its fields, of which `T` must be the type; `None` where it cannot be read.
+    fn get<T: Copy>(self, offset: &Global<u32>) -> Option<T>;
+
+    /// The object that one of its fields points to, if it points to one.
+    fn follow(self, offset: &Global<u32>) -> Option<Self>;
+}
+
+/// An object whose type the verifier knows: reading a field costs one load.
+#[derive(Clone, Copy)]
+pub(crate) struct Typed(Address);
+
+impl Typed {
+    /// An object that a program was called with.
+    ///
+    /// # Safety
+    ///
+    /// `object` must come unchanged from the program's context.
+    #[inline(always)]
+    pub(crate) unsafe fn new(object: Address) -> Self {
+        Self(object)
+    }
+}
+
+impl Object for Typed {
+    #[inline(always)]
+    fn is_cheap(self) -> bool {
+        true
+    }
+
+    #[inline(always)]
+    fn address(self) -> Address {
+        self.0
+    }
+
+    #[inline(always)]
+    fn get<T: Copy>(self, offset: &Global<u32>) -> Option<T> {
+        // SAFETY: the promise made to `new`, and the caller's about the type.
+        Some(unsafe { field(self.0, offset) })
+    }
+
+    #[inline(always)]
+    fn follow(self, offset: &Global<u32>) -> Option<Self> {
+        // SAFETY: as above; the verifier knows what the field points to.
+        let object: Address = unsafe { field(self.0, offset) };
+        (!object.is_null()).then_some(Self(object))
+    }
+}
+
+/// An object that only its address is known of: reading a field takes a helper.
+impl Object for Address {
+    #[inline(always)]
+    fn is_cheap(self) -> bool {
+        false
+    }
+
+    #[inline(always)]
+    fn address(self) -> Address {
+        self
+    }
+
+    #[inline(always)]
+    fn get<T: Copy>(self, offset: &Global<u32>) -> Option<T> {
+        read(self, offset)
+    }
+
+    #[inline(always)]
+    fn follow(self, offset: &Global<u32>) -> Option<Self> {
+        // What is null cannot be read from either.
+        read(self, offset)
+    }
 }
 
 /// What a function returned, in an exit program: the slot behind its last argument. The loads are
@@ -127,6 +223,7 @@ pub(crate) fn returned(ctx: &FExitContext, arguments: &Global<u32>) -> Option<u6
         }};
     }
     match arguments.load() {
+        1 => slot!(8),
         2 => slot!(16),
         3 => slot!(24),
         4 => slot!(32),
@@ -163,4 +260,22 @@ pub(crate) fn set_contains(set: &Global<SyscallSet>, number: u64) -> bool {
     // SAFETY: `word` is within the set; volatile, because userspace patches the value at load.
     let bits = unsafe { ptr::read_volatile(ptr::from_ref(set).cast::<u64>().add(word)) };
     bits >> (number % 64) & 1 == 1
+}
+
+/// Whether listeners on a port are asked for.
+#[inline(always)]
+pub(crate) fn wants_port(port: u16) -> bool {
+    let word = usize::from(port / 64) & (PORT_WORDS - 1);
+    // SAFETY: `word` is within the set; volatile, because userspace patches the value at load.
+    let bits = unsafe { ptr::read_volatile(ptr::from_ref(&PORTS).cast::<u64>().add(word)) };
+    bits >> (port % 64) & 1 == 1
+}
+
+/// A number that LLVM knows nothing of. It reckons with what a number is equal to instead of with the
+/// number itself, which may be a pointer, and the verifier refuses that.
+#[inline(always)]
+pub(crate) fn opaque(mut number: u64) -> u64 {
+    // SAFETY: gives a register its own value.
+    unsafe { asm!("{number} = {number}", number = inout(reg) number, options(nostack)) };
+    number
 }

@@ -6,26 +6,25 @@ use aya_ebpf::{
     EbpfContext,
     bindings::{BPF_ANY, BPF_F_CURRENT_CPU},
     helpers::{bpf_ktime_get_ns, bpf_perf_event_output},
-    macros::btf_tracepoint,
-    programs::BtfTracePointContext,
+    macros::{btf_tracepoint, fentry, fexit},
+    programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use observer_common::{
-    config::READY_QUEUES,
-    counters::WorkerKey,
+    config::{READY_QUEUES, READY_WAKES, STATE_LIFE},
     event::{Event, EventKind},
 };
 
 use crate::{
     kernel::{
-        Address, SOCK_DROPS, STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV,
-        TASK_PID, TASK_TID, field, read,
+        ARGS_LISTEN_START, Address, Object, SOCK_DROPS, SOCK_SHUTDOWN, STATE_CLOSE,
+        STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV, TASK_PID, TASK_TID, Typed, field, read,
+        returned,
     },
     listener::Listener,
     maps::{
-        EVENTS, IN_FLIGHT, LISTENERS, TASKS, TREE, control, count_map_full, filter_add,
-        may_be_known, misc, this_cpu, window_open,
+        EVENTS, IN_FLIGHT, LISTENERS, TREE, control, count_map_full, misc, this_cpu, window_open,
     },
-    task, waits, wakeup,
+    task, waits, wakeup, worker,
 };
 
 /// Sends an event; one that finds no room is counted here, where it is known.
@@ -52,57 +51,118 @@ pub(crate) fn emit<C: EbpfContext, T>(ctx: &C, event: &T) {
 /// SYN_RECV too, so that a death is LISTEN to CLOSE and nothing else.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state(ctx: BtfTracePointContext) -> i32 {
-    // A connection's state changes before it wakes anybody: no notification of a listener reaches
-    // beyond this point.
-    wakeup::close_bracket();
+    let Some(control) = control() else { return 0 };
+    if control.ready & READY_WAKES != 0 {
+        // A connection's state changes before it wakes anybody: no notification of a listener reaches
+        // beyond this point.
+        wakeup::close_bracket();
+    }
     let old = ctx.arg::<i32>(1).cast_unsigned();
     let new = ctx.arg::<i32>(2).cast_unsigned();
-    let listen = STATE_LISTEN.load();
+    let tells_life = control.ready & STATE_LIFE != 0;
     if new == STATE_CLOSE.load() {
-        closes(ctx.arg(0));
-    } else if old == STATE_SYN_RECV.load()
+        if tells_life && old == STATE_LISTEN.load() {
+            return state_died(ctx.as_ptr());
+        } else if tells_life {
+            // SAFETY: the program's argument.
+            closes(unsafe { Typed::new(ctx.arg(0)) });
+        }
+    } else if new == STATE_LISTEN.load() {
+        if tells_life && old != new {
+            return state_born(ctx.as_ptr());
+        }
+    } else if control.ready & READY_QUEUES != 0
+        && old == STATE_SYN_RECV.load()
         && new == STATE_ESTABLISHED.load()
-        && control().is_some_and(|control| control.ready & READY_QUEUES != 0)
     {
         waits::established(ctx.arg(0));
     }
-    if new == listen && old != listen {
-        if window_open() {
-            born(&ctx);
-        }
-    } else if old == listen && new == STATE_CLOSE.load() && window_open() {
-        died(&ctx);
+    0
+}
+
+/// What is rare is a function of its own, so that the other changes of state save no registers for it.
+#[inline(never)]
+fn state_born(ctx: *mut c_void) -> i32 {
+    let ctx = BtfTracePointContext::new(ctx);
+    born(&ctx, ctx.arg(0));
+    0
+}
+
+#[inline(never)]
+fn state_died(ctx: *mut c_void) -> i32 {
+    let ctx = BtfTracePointContext::new(ctx);
+    died(&ctx, ctx.arg(0));
+    0
+}
+
+/// `RCV_SHUTDOWN | SEND_SHUTDOWN` (include/net/sock.h, `SHUTDOWN_MASK`).
+const SHUT: u8 = 3;
+
+/// `inet_csk_listen_start(sk, …)`: its end, when it listens.
+#[fexit(function = "inet_csk_listen_start")]
+fn listen_start(ctx: FExitContext) -> i32 {
+    // An int: the upper half of the slot is not part of it.
+    if window_open() && returned(&ctx, &ARGS_LISTEN_START).is_some_and(|result| result as i32 == 0)
+    {
+        born(&ctx, ctx.arg(0));
     }
+    0
+}
+
+/// `inet_csk_listen_stop(sk)`: its state is not LISTEN any more, and its socket still there.
+#[fentry(function = "inet_csk_listen_stop")]
+fn listen_stop(ctx: FEntryContext) -> i32 {
+    if window_open() {
+        died(&ctx, ctx.arg(0));
+    }
+    0
+}
+
+/// `inet_csk_destroy_sock(sk)`: the end of a sock that nobody holds: of one that was closed, and of a
+/// child that was never accepted (`inet_csk_listen_stop`) or failed at once
+/// (`tcp_v4_syn_recv_sock`).
+#[fentry(function = "inet_csk_destroy_sock")]
+fn sock_destroyed(ctx: FEntryContext) -> i32 {
+    // SAFETY: the program's argument.
+    closes(unsafe { Typed::new(ctx.arg(0)) });
     0
 }
 
 /// A sock closes: it waits in no accept queue any more, and its memory may soon be another's.
 #[inline(always)]
-fn closes(sock: u64) {
-    waits::forget(sock);
+fn closes(sock: Typed) {
+    let address = sock.address() as u64;
     if let Some(cpu) = this_cpu()
-        && cpu.made == sock
+        && cpu.made == address
     {
         cpu.unmade = 1;
     }
+    // Its program closed it (`__tcp_close`), so it was accepted, or is a client's.
+    if sock.get::<u8>(&SOCK_SHUTDOWN) != Some(SHUT) {
+        waits::forget(address);
+    }
 }
 
-/// A socket began to listen.
+/// A socket begins to listen.
 #[inline(always)]
-fn born(ctx: &BtfTracePointContext) {
-    // The state is stored after the tracepoint (`inet_sk_state_store`), so it is not asked for.
-    let Some(listener) = Listener::of_listening(ctx.arg(0)) else { return };
+fn born<C: EbpfContext>(ctx: &C, sock: Address) {
+    // The tracepoint comes before the state is stored (`inet_sk_state_store`), so it is not asked for.
+    let Some((listener, socket)) = Listener::recognise(sock) else { return };
     let (pid, tid) = task::current_ids();
     let comm = task::current_comm();
+    // An earlier user of the same memory may have left its own, whatever this one is.
+    listener.forget();
     if listener.has_queue && listener.insert_rows(pid, comm, true) {
+        listener.remember(socket);
         send(ctx, EventKind::Birth, listener.id, (pid, tid), comm);
     }
 }
 
 /// A listener stopped listening.
 #[inline(always)]
-fn died(ctx: &BtfTracePointContext) {
-    let Some(listener) = Listener::of_listening(ctx.arg(0)) else { return };
+fn died<C: EbpfContext>(ctx: &C, sock: Address) {
+    let Some((listener, _)) = Listener::recognise(sock) else { return };
+    listener.forget();
     if !listener.has_queue || !listener.ensure_rows() {
         return;
     }
@@ -117,8 +177,8 @@ fn died(ctx: &BtfTracePointContext) {
 
 /// Sends an event of a listener's life.
 #[inline(always)]
-fn send(
-    ctx: &BtfTracePointContext,
+fn send<C: EbpfContext>(
+    ctx: &C,
     kind: EventKind,
     listener: u64,
     (pid, tid): (u32, u32),
@@ -140,20 +200,7 @@ fn task_exit(ctx: BtfTracePointContext) -> i32 {
     let _not_of_it = TREE.remove(tid);
     // Nor does an accept call outlive its task.
     let _not_in_one = IN_FLIGHT.remove(tid);
-    if !may_be_known(tid) {
-        return 0;
-    }
-    let Some(state) = TASKS.get_ptr(tid) else { return 0 };
-    // SAFETY: a copy of a live map value of integers.
-    let state = unsafe { *state };
-    if TASKS.remove(tid).is_err() {
-        return 0;
-    }
-    filter_add(tid, -1);
-    if state.pending != 0 && window_open() {
-        let key = WorkerKey { listener: state.listener, pid: state.pid, tid };
-        wakeup::add_to(wakeup::known_worker(key), |worker| &raw mut worker.silent);
-    }
+    worker::ends(tid);
     0
 }
 

@@ -4,18 +4,22 @@ use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
     helpers::bpf_ktime_get_ns,
 };
-use observer_common::counters::{
-    FLAG_OF_TREE, FLAG_REUSEPORT, ListenerId, ListenerInfo, QueueStats, WorkerKey, WorkerStats,
+use observer_common::{
+    config::SOCK_PLACES,
+    counters::{
+        FLAG_OF_TREE, FLAG_REUSEPORT, KnownSock, ListenerId, ListenerInfo, QueueStats, SockPlace,
+        WorkerKey, WorkerStats,
+    },
 };
 
 use crate::{
     kernel::{
-        AF_INET, AF_INET6, Address, IPPROTO_MPTCP, IPPROTO_TCP, NET_INODE, REUSEPORT_BYTE,
-        REUSEPORT_MASK, SOCK_ADDRESS4, SOCK_ADDRESS6, SOCK_BACKLOG_LIMIT, SOCK_COOKIE, SOCK_FAMILY,
-        SOCK_NET, SOCK_PORT, SOCK_PROTOCOL, SOCK_SOCKET, SOCK_STATE, SOCKET_INODE, STATE_LISTEN,
-        read,
+        AF_INET, AF_INET6, Address, IPPROTO_MPTCP, IPPROTO_TCP, NET_INODE, Object, PORTS_GIVEN,
+        REUSEPORT_BYTE, REUSEPORT_MASK, SOCK_ADDRESS4, SOCK_ADDRESS6, SOCK_BACKLOG_LIMIT,
+        SOCK_COOKIE, SOCK_FAMILY, SOCK_NET, SOCK_PORT, SOCK_PROTOCOL, SOCK_SOCKET, SOCK_STATE,
+        SOCKET_INODE, STATE_LISTEN, opaque, read, wants_port,
     },
-    maps::{LISTENERS, QUEUES, TREE, WORKERS, count_map_full},
+    maps::{LISTENERS, QUEUES, SOCK_CACHE, SOCKS, TREE, WORKERS, count_map_full},
 };
 
 /// What new rows start from. Statics, because the stack of a program is 512 bytes in all.
@@ -34,20 +38,131 @@ pub(crate) struct Listener {
     pub(crate) has_queue: bool,
 }
 
+/// Beside the identity of a listener whose sock has the accept queue.
+const HAS_QUEUE: u64 = 1 << 63;
+
+/// The place of a sock in the cache: by its port, and its cookie where somebody asked for one. The verifier
+/// does not let an address be reckoned with.
+#[inline(always)]
+fn place(sock: impl Object) -> Option<*mut SockPlace> {
+    let port: u16 = sock.get(&SOCK_PORT)?;
+    let cookie: u64 = sock.get(&SOCK_COOKIE)?;
+    SOCK_CACHE.get_ptr_mut((u64::from(port) ^ cookie) as u32 & (SOCK_PLACES - 1))
+}
+
+/// The identity of a listener with [`HAS_QUEUE`], where its sock was looked up last in its place; 0
+/// elsewhere.
+#[inline(always)]
+fn cached(sock: impl Object, socket: Address) -> u64 {
+    let Some(place) = place(sock) else { return 0 };
+    // SAFETY: a live map value; a mixture of two writes does not fit its check.
+    unsafe {
+        let own = (&raw const (*place).sock).read_volatile();
+        let its = (&raw const (*place).socket).read_volatile();
+        let listener = (&raw const (*place).listener).read_volatile();
+        let check = (&raw const (*place).check).read_volatile();
+        // Reckoned with before LLVM learns what the two are equal to.
+        let sum = opaque(own) ^ opaque(its) ^ listener;
+        let fits = own == sock.address() as u64 && its == socket as u64 && check == sum;
+        if fits { listener } else { 0 }
+    }
+}
+
+/// Notes in its place which listener a sock is.
+#[inline(always)]
+fn cache(sock: impl Object, socket: Address, found: u64) {
+    if let Some(place) = place(sock) {
+        // SAFETY: a live map value of integers.
+        unsafe {
+            (&raw mut (*place).sock).write_volatile(sock.address() as u64);
+            (&raw mut (*place).socket).write_volatile(socket as u64);
+            (&raw mut (*place).listener).write_volatile(found);
+            // Read back as numbers.
+            let own = opaque((&raw const (*place).sock).read_volatile());
+            let its = opaque((&raw const (*place).socket).read_volatile());
+            (&raw mut (*place).check).write_volatile(own ^ its ^ found);
+        }
+    }
+}
+
+/// The same by hashing, and where the sock is not known yet, the long way. A function of its own, because
+/// it is rare.
+#[inline(never)]
+fn look_up(sock: Address, socket: Address) -> u64 {
+    if let Some(known) = SOCKS.get_ptr(sock as u64) {
+        // SAFETY: a copy of a live map value of integers.
+        let known = unsafe { *known };
+        // Another sock in the same memory has another socket.
+        if known.socket == socket as u64 {
+            return if known.has_queue != 0 { known.listener | HAS_QUEUE } else { known.listener };
+        }
+    }
+    first_seen(sock)
+}
+
+/// Recognises a listener, makes its rows, and notes its sock: its identity with [`HAS_QUEUE`], or 0 when
+/// it is none or there is no room. A function of its own, because it is rare and takes half of the stack
+/// that a program has.
+#[inline(never)]
+fn first_seen(sock: Address) -> u64 {
+    let Some((listener, socket)) = Listener::recognise(sock) else { return 0 };
+    if !listener.ensure_rows() {
+        return 0;
+    }
+    listener.remember(socket);
+    if listener.has_queue { listener.id | HAS_QUEUE } else { listener.id }
+}
+
 impl Listener {
+    /// The listener that `sock` is, with rows in the maps; `None` when it is none, or is on a port that
+    /// nobody asked for, or there is no room.
+    #[inline(always)]
+    pub(crate) fn observed(sock: impl Object) -> Option<Self> {
+        if u32::from(sock.get::<u8>(&SOCK_STATE)?) != STATE_LISTEN.load() {
+            return None;
+        }
+        Self::observed_listening(sock)
+    }
+
+    /// The same for a sock whose state is known to be LISTEN, or was just now.
+    #[inline(always)]
+    pub(crate) fn observed_listening(sock: impl Object) -> Option<Self> {
+        if PORTS_GIVEN.load() != 0 && !wants_port(sock.get(&SOCK_PORT)?) {
+            return None;
+        }
+        Self::any_listening(sock)
+    }
+
+    /// The same on whatever port: what the kernel's counters tell of a network namespace is about all
+    /// of its listeners.
+    #[inline(always)]
+    pub(crate) fn any_listening(sock: impl Object) -> Option<Self> {
+        let address = sock.address();
+        let socket: Address = sock.get(&SOCK_SOCKET)?;
+        let mut found = if sock.is_cheap() { cached(sock, socket) } else { 0 };
+        if found == 0 {
+            found = look_up(address, socket);
+            if sock.is_cheap() && found != 0 {
+                cache(sock, socket, found);
+            }
+        }
+        let has_queue = found & HAS_QUEUE != 0;
+        (found != 0).then_some(Self { id: found & !HAS_QUEUE, sock: address, has_queue })
+    }
+
     /// The listener that `sock` is; `None` when it is none.
     #[inline(always)]
     pub(crate) fn of_sock(sock: Address) -> Option<Self> {
         if u32::from(read::<u8>(sock, &SOCK_STATE)?) != STATE_LISTEN.load() {
             return None;
         }
-        Self::of_listening(sock)
+        Self::recognise(sock).map(|(listener, _)| listener)
     }
 
-    /// The same for a sock whose state is known to be LISTEN, or was just now. Unix, SCTP and vsock
-    /// sockets use the same state.
+    /// The listener that a sock is whose state is LISTEN, or becomes it, and its socket. Unix, SCTP and
+    /// vsock sockets use the same state.
     #[inline(always)]
-    pub(crate) fn of_listening(sock: Address) -> Option<Self> {
+    pub(crate) fn recognise(sock: Address) -> Option<(Self, Address)> {
         let family: u16 = read(sock, &SOCK_FAMILY)?;
         if family != AF_INET && family != AF_INET6 {
             return None;
@@ -58,7 +173,28 @@ impl Listener {
         }
         let socket: Address = read(sock, &SOCK_SOCKET)?;
         let id: u64 = read(socket, &SOCKET_INODE)?;
-        Some(Self { id, sock, has_queue: protocol == IPPROTO_TCP })
+        Some((Self { id, sock, has_queue: protocol == IPPROTO_TCP }, socket))
+    }
+
+    /// Notes which listener the sock is, over what an earlier user of the same memory left.
+    #[inline(always)]
+    pub(crate) fn remember(&self, socket: Address) {
+        let known = KnownSock {
+            listener: self.id,
+            socket: socket as u64,
+            has_queue: u64::from(self.has_queue),
+        };
+        let _no_room = SOCKS.insert(self.sock as u64, known, u64::from(BPF_ANY));
+    }
+
+    /// Forgets it: the sock listens no more.
+    #[inline(always)]
+    pub(crate) fn forget(&self) {
+        let _was_not = SOCKS.remove(self.sock as u64);
+        if let Some(place) = place(self.sock) {
+            // SAFETY: a live map value. Whoever had the place looks itself up again.
+            unsafe { (&raw mut (*place).sock).write_volatile(0) };
+        }
     }
 
     /// Makes the rows of a listener that has none yet; `false` when there is no room.

@@ -23,6 +23,7 @@ mod request;
 mod task;
 mod waits;
 mod wakeup;
+mod worker;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

@@ -7,10 +7,10 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, PerfEventArray},
 };
 use observer_common::{
-    config::{CONTROL_INDEX, Control, TASK_FILTER_SLOTS},
+    config::{CONTROL_INDEX, Control, SOCK_PLACES, TASK_PLACES},
     counters::{
-        Bracket, ClientKey, ErrorKey, ListenerId, ListenerInfo, Misc, QueueStats, Stamp, TaskState,
-        WaitKey, WorkerKey, WorkerStats,
+        Bracket, ClientKey, ErrorKey, KnownSock, ListenerId, ListenerInfo, Misc, QueueStats,
+        SockPlace, Stamp, TaskPlace, TaskState, WaitKey, WorkerKey, WorkerStats,
     },
     event::{Event, Refusal},
 };
@@ -28,12 +28,21 @@ pub(crate) static BRACKETS: PerCpuArray<Bracket> = PerCpuArray::with_max_entries
 #[map]
 pub(crate) static LISTENERS: HashMap<ListenerId, ListenerInfo> = HashMap::with_max_entries(1024, 0);
 
+/// The socks that were looked up last in the next map, each in the place of its address.
+#[map]
+pub(crate) static SOCK_CACHE: Array<SockPlace> = Array::with_max_entries(SOCK_PLACES, 0);
+
+/// The socks that these are. Set at load. One that finds no room is recognised the slow way.
+#[map]
+pub(crate) static SOCKS: HashMap<u64, KnownSock> = HashMap::with_max_entries(2048, 0);
+
 /// Their accept queues. Set at load.
 #[map]
 pub(crate) static QUEUES: PerCpuHashMap<ListenerId, QueueStats> =
     PerCpuHashMap::with_max_entries(1024, 0);
 
-/// When each connection that waits to be accepted entered its queue, by its sock's address.
+/// When each connection that waits to be accepted entered its queue, by its sock's address; a time of 0
+/// where none waits.
 #[map]
 pub(crate) static STAMPS: HashMap<u64, Stamp> = HashMap::with_max_entries(65_536, 0);
 
@@ -63,19 +72,20 @@ pub(crate) static WORKERS: PerCpuHashMap<WorkerKey, WorkerStats> =
 #[map]
 pub(crate) static ERRORS: PerCpuHashMap<ErrorKey, u64> = PerCpuHashMap::with_max_entries(4096, 0);
 
-/// The latest wakeup of each task, by thread id. Set at load.
+/// The latest wakeup of each task, in the place of its thread id: nothing is hashed to find it.
+#[map]
+pub(crate) static PLACES: Array<TaskPlace> = Array::with_max_entries(TASK_PLACES, 0);
+
+/// Which task has each place that is taken. Whoever puts a task in here has the place for it.
+#[map]
+pub(crate) static TAKEN: HashMap<u32, u32> = HashMap::with_max_entries(TASK_PLACES, 0);
+
+/// The same for the tasks whose place is another's, by thread id. Set at load.
 #[map]
 pub(crate) static TASKS: HashMap<u32, TaskState> = HashMap::with_max_entries(1024, 0);
 
-/// How many entries of TASKS have a thread id that falls into each slot: a wakeup by a task that
-/// falls into an empty slot needs no hash look-up. A plain global, which is read without any
-/// look-up at all.
-static TASK_FILTER: Filter = Filter(UnsafeCell::new([0; TASK_FILTER_SLOTS]));
-
-struct Filter(UnsafeCell<[u64; TASK_FILTER_SLOTS]>);
-
-// SAFETY: the slots are read by volatile loads and changed by atomic adds only.
-unsafe impl Sync for Filter {}
+/// How many notes STAMPS holds.
+static STAMPS_HELD: Learnt = Learnt(UnsafeCell::new(0));
 
 /// Whether a SYN queue that holds as many requests as the backlog is full: [`AT_LIMIT`] or
 /// [`ABOVE_LIMIT`], as this kernel showed it; 0 before.
@@ -83,7 +93,7 @@ static SYN_QUEUE_FULL: Learnt = Learnt(UnsafeCell::new(0));
 
 struct Learnt(UnsafeCell<u64>);
 
-// SAFETY: read and written by volatile accesses of one aligned word only.
+// SAFETY: read by volatile loads of one aligned word, and written by volatile stores or atomic adds.
 unsafe impl Sync for Learnt {}
 
 /// It is full when it holds as many as the backlog.
@@ -107,34 +117,26 @@ pub(crate) fn learn_syn_queue_full(at: u64) {
     }
 }
 
+/// How many notes STAMPS holds.
+#[inline(always)]
+pub(crate) fn stamps() -> u64 {
+    // SAFETY: the static's own address.
+    unsafe { STAMPS_HELD.0.get().read_volatile() }
+}
+
+/// Counts notes that were made or taken away.
+#[inline(always)]
+pub(crate) fn change_stamps(change: i64) {
+    // SAFETY: the static's own address.
+    unsafe { add(STAMPS_HELD.0.get(), change.cast_unsigned()) };
+}
+
 /// This CPU's record of where it is on the receive path. Softirqs do not interrupt each other, and
 /// nothing else uses it.
 #[inline(always)]
 pub(crate) fn this_cpu() -> Option<&'static mut Bracket> {
     // SAFETY: the only entry of this CPU's map value, which lives as long as the program.
     BRACKETS.get_ptr_mut(0).map(|cpu| unsafe { &mut *cpu })
-}
-
-/// The slot of the filter that a thread id falls into.
-#[inline(always)]
-fn filter_slot(tid: u32) -> *mut u64 {
-    let slot = tid as usize & (TASK_FILTER_SLOTS - 1);
-    // SAFETY: the mask keeps the slot within the array.
-    unsafe { TASK_FILTER.0.get().cast::<u64>().add(slot) }
-}
-
-/// Whether TASKS may have an entry for this thread id.
-#[inline(always)]
-pub(crate) fn may_be_known(tid: u32) -> bool {
-    // SAFETY: `filter_slot` gives a valid address.
-    unsafe { filter_slot(tid).read_volatile() != 0 }
-}
-
-/// Counts one more or one less entry of TASKS with this thread id.
-#[inline(always)]
-pub(crate) fn filter_add(tid: u32, change: i64) {
-    // SAFETY: `filter_slot` gives a valid address, and slots are aligned.
-    unsafe { add(filter_slot(tid), change.cast_unsigned()) };
 }
 
 /// What could not be counted, or was inferred.

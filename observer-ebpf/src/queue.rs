@@ -7,21 +7,24 @@
 //!
 //! Where functions can be hooked, `inet_csk_complete_hashdance` and `inet_csk_reqsk_queue_add` tell it
 //! at their entry: at their exit another CPU may have accepted the connection already. The first
-//! calls the second where that is not inlined, so that a child is counted by the first only.
+//! calls the second where that is not inlined, so that a child is counted by the first only: the one
+//! that the CPU added last, until it makes the next.
 
 use aya_ebpf::{
-    macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe},
-    programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+    macros::{btf_tracepoint, fentry, kprobe},
+    programs::{BtfTracePointContext, FEntryContext, ProbeContext},
 };
 use aya_log_ebpf::debug;
 use observer_common::{
     config::{READY_QUEUES, READY_WAKES},
-    counters::QueueStats,
+    counters::{Bracket, QueueStats},
     hist::{DEPTH_BUCKETS, depth_bucket},
 };
 
 use crate::{
-    kernel::{Address, SOCK_BACKLOG, SOCK_STATE, STATE_LISTEN, STATE_SYN_RECV, field, read},
+    kernel::{
+        Address, Object, SOCK_BACKLOG, SOCK_STATE, STATE_LISTEN, STATE_SYN_RECV, Typed, field, read,
+    },
     listener::Listener,
     maps::{QUEUES, control, count_map_full, increment, this_cpu},
     waits, wakeup,
@@ -38,8 +41,8 @@ fn data_ready(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     if let Some(control) = control()
-        && let Some(listener) = Listener::of_listening(sock)
-        && listener.ensure_rows()
+        // SAFETY: the program's argument.
+        && let Some(listener) = Listener::observed_listening(unsafe { Typed::new(sock) })
     {
         if listener.has_queue && control.ready & READY_QUEUES != 0 {
             // Another CPU may have accepted the connection already; it was in the queue all the
@@ -104,88 +107,86 @@ fn count_queued(listener: &Listener, depth: u32, interval: u32) {
 
 /// Counts a connection that is about to enter the queue of `sock`.
 #[inline(always)]
-fn entering(sock: Address, child: Address) {
+fn entering(sock: impl Object, child: impl Object) {
     if let Some(control) = control()
-        && let Some(listener) = Listener::of_sock(sock)
-        && listener.ensure_rows()
+        && let Some(listener) = Listener::observed(sock)
     {
-        let depth = read::<u32>(listener.sock, &SOCK_BACKLOG).unwrap_or(0).saturating_add(1);
+        let depth = sock.get::<u32>(&SOCK_BACKLOG).unwrap_or(0).saturating_add(1);
         count_queued(&listener, depth, control.interval);
-        // A child that is further on has been in the queue of another listener, which closed, and
-        // has waited since then (`inet_csk_listen_stop`).
-        if read::<u8>(child, &SOCK_STATE).map(u32::from) == Some(STATE_SYN_RECV.load()) {
-            waits::enters(child as u64, listener.id);
+        let address = child.address() as u64;
+        if is_new(child) {
+            waits::enters(address, listener.id);
         } else {
-            waits::moves(child as u64, listener.id);
+            waits::moves(address, listener.id);
         }
     }
+}
+
+/// Whether a child that enters a queue was made just now. One that is further on has been in the queue
+/// of another listener, which closed, and has waited since then (`inet_csk_listen_stop`).
+#[inline(always)]
+fn is_new(child: impl Object) -> bool {
+    child.get::<u8>(&SOCK_STATE).map(u32::from) == Some(STATE_SYN_RECV.load())
 }
 
 /// `inet_csk_complete_hashdance(sk, child, req, own_req)`: with `own_req` false another CPU has
 /// made the connection already, and this child is thrown away.
 #[inline(always)]
-fn hashdance(sock: Address, child: Address, own_request: u64) {
+fn hashdance(sock: impl Object, child: impl Object, own_request: u64) {
     // A bool: the rest of the register is not part of it.
     if own_request as u8 != 0 {
         if let Some(cpu) = this_cpu() {
-            cpu.child = child as u64;
+            cpu.child = child.address() as u64;
         }
         entering(sock, child);
     }
 }
 
+/// A child is made on this CPU: what was added before it is over, and its memory may be this one's.
+#[inline(always)]
+pub(crate) fn child_is_made(cpu: &mut Bracket) {
+    cpu.child = 0;
+}
+
 #[fentry(function = "inet_csk_complete_hashdance")]
 fn hashdance_enter(ctx: FEntryContext) -> i32 {
-    hashdance(ctx.arg(0), ctx.arg(1), ctx.arg(3));
+    // SAFETY: the program's arguments.
+    let (sock, child) = unsafe { (Typed::new(ctx.arg(0)), Typed::new(ctx.arg(1))) };
+    hashdance(sock, child, ctx.arg(3));
     0
 }
 
 #[kprobe]
 fn k_hashdance_enter(ctx: ProbeContext) -> i32 {
-    if let (Some(sock), Some(child), Some(own)) = (ctx.arg(0), ctx.arg(1), ctx.arg(3)) {
+    if let (Some(sock), Some(child), Some(own)) =
+        (ctx.arg::<Address>(0), ctx.arg::<Address>(1), ctx.arg(3))
+    {
         hashdance(sock, child, own);
     }
     0
 }
 
-/// The end of it: what enters a queue from here on is counted at its own entry again.
+/// `inet_csk_reqsk_queue_add(sk, req, child)`: cookie and Fast Open children, those that move from a
+/// listener that closes, and all of them where the function is not inlined into its caller.
 #[inline(always)]
-fn hashdance_over() {
-    if let Some(cpu) = this_cpu() {
-        cpu.child = 0;
-    }
-}
-
-#[fexit(function = "inet_csk_complete_hashdance")]
-fn hashdance_exit(_ctx: FExitContext) -> i32 {
-    hashdance_over();
-    0
-}
-
-#[kretprobe]
-fn k_hashdance_exit(_ctx: RetProbeContext) -> i32 {
-    hashdance_over();
-    0
-}
-
-/// `inet_csk_reqsk_queue_add(sk, req, child)`: cookie and Fast Open children, and all of them where
-/// the function is not inlined into its caller.
-#[inline(always)]
-fn added(sock: Address, child: Address) {
-    if this_cpu().is_none_or(|cpu| cpu.child != child as u64) {
+fn added(sock: impl Object, child: impl Object) {
+    let within = |cpu: &mut Bracket| cpu.child == child.address() as u64 && is_new(child);
+    if !this_cpu().is_some_and(within) {
         entering(sock, child);
     }
 }
 
 #[fentry(function = "inet_csk_reqsk_queue_add")]
 fn queue_add(ctx: FEntryContext) -> i32 {
-    added(ctx.arg(0), ctx.arg(2));
+    // SAFETY: the program's arguments.
+    let (sock, child) = unsafe { (Typed::new(ctx.arg(0)), Typed::new(ctx.arg(2))) };
+    added(sock, child);
     0
 }
 
 #[kprobe]
 fn k_queue_add(ctx: ProbeContext) -> i32 {
-    if let (Some(sock), Some(child)) = (ctx.arg(0), ctx.arg(2)) {
+    if let (Some(sock), Some(child)) = (ctx.arg::<Address>(0), ctx.arg::<Address>(2)) {
         added(sock, child);
     }
     0

@@ -20,8 +20,8 @@ use crate::{
     drops::{self, Source},
     kernel::{
         ARGS_REQUEST_ALLOC, Address, CSK_SYN_QUEUE, DROP_LISTEN_OVERFLOW, NET_MAX_SYN_BACKLOG,
-        NET_SYNCOOKIES, REQUEST_LISTENER, REQUEST_SEQUENCE, SOCK_BACKLOG, SOCK_BACKLOG_LIMIT,
-        SOCK_NET, SOCK_STATE, STATE_LISTEN, read, returned,
+        NET_SYNCOOKIES, Object, REQUEST_LISTENER, REQUEST_SEQUENCE, SOCK_BACKLOG,
+        SOCK_BACKLOG_LIMIT, SOCK_NET, SOCK_STATE, STATE_LISTEN, Typed, read, returned,
     },
     listener::Listener,
     maps::{
@@ -75,8 +75,8 @@ fn k_request_alloc(ctx: RetProbeContext) -> i32 {
 /// `tcp_openreq_init_rwin(req, sk_listener, dst)`: a request without a listener is one that a cookie
 /// stands for.
 #[inline(always)]
-fn handled(request: Address) {
-    let cookie = read::<u64>(request, &REQUEST_LISTENER) == Some(0);
+fn handled(request: impl Object) {
+    let cookie = request.get::<u64>(&REQUEST_LISTENER) == Some(0);
     if let Some(cpu) = this_cpu() {
         cpu.stage |= if cookie { HANDLED | COOKIE } else { HANDLED };
     }
@@ -84,13 +84,14 @@ fn handled(request: Address) {
 
 #[fentry(function = "tcp_openreq_init_rwin")]
 fn request_rwin(ctx: FEntryContext) -> i32 {
-    handled(ctx.arg(0));
+    // SAFETY: the program's argument.
+    handled(unsafe { Typed::new(ctx.arg(0)) });
     0
 }
 
 #[kprobe]
 fn k_request_rwin(ctx: ProbeContext) -> i32 {
-    if let Some(request) = ctx.arg(0) {
+    if let Some(request) = ctx.arg::<Address>(0) {
         handled(request);
     }
     0
@@ -101,7 +102,8 @@ fn request_exit(ctx: FExitContext) -> i32 {
     if let Some(cpu) = this_cpu() {
         let stage = cpu.stage;
         cpu.stage = 0;
-        over(&ctx, stage, ctx.arg(2), ctx.arg(3));
+        // SAFETY: the program's argument.
+        over(&ctx, stage, unsafe { Typed::new(ctx.arg(2)) }, ctx.arg(3));
     }
     0
 }
@@ -165,7 +167,7 @@ impl Queues {
 
 /// `tcp_conn_request` is over.
 #[inline(always)]
-fn over<C: EbpfContext>(ctx: &C, stage: u64, sock: Address, packet: Address) {
+fn over<C: EbpfContext>(ctx: &C, stage: u64, sock: impl Object, packet: Address) {
     // Attached while it was under way.
     if stage & ENTERED == 0 {
         return;
@@ -175,6 +177,7 @@ fn over<C: EbpfContext>(ctx: &C, stage: u64, sock: Address, packet: Address) {
         answered(sock, stage & COOKIE != 0, control.interval);
         return;
     }
+    let sock = sock.address();
     let Some(queues) = Queues::of(sock) else { return };
     let at_limit = match syn_queue_full() {
         0 => control.full_at_limit != 0,
@@ -211,10 +214,10 @@ fn over<C: EbpfContext>(ctx: &C, stage: u64, sock: Address, packet: Address) {
 
 /// A SYN was answered.
 #[inline(always)]
-fn answered(sock: Address, cookie: bool, interval: u32) {
+fn answered(sock: impl Object, cookie: bool, interval: u32) {
     if cookie {
-        count_cookie(sock, true);
-        if let Some(queues) = Queues::of(sock)
+        count_cookie(sock.address(), true);
+        if let Some(queues) = Queues::of(sock.address())
             && queues.cookies == 1
             && queues.requests == queues.limit
         {
@@ -222,15 +225,11 @@ fn answered(sock: Address, cookie: bool, interval: u32) {
         }
         return;
     }
-    let Some(depth) = read::<u32>(sock, &CSK_SYN_QUEUE) else { return };
-    let Some(listener) = Listener::of_sock(sock) else { return };
-    if !listener.ensure_rows() {
-        return;
-    }
+    let Some(listener) = Listener::observed(sock) else { return };
+    let Some(depth) = read::<u32>(sock.address(), &CSK_SYN_QUEUE) else { return };
     let Some(queue) = queue::row(listener.id) else { return };
     queue::roll(queue, interval);
-    let limit = read::<u32>(sock, &SOCK_BACKLOG_LIMIT).unwrap_or(u32::MAX);
-    if depth > limit && syn_queue_full() == 0 {
+    if syn_queue_full() == 0 && depth > sock.get::<u32>(&SOCK_BACKLOG_LIMIT).unwrap_or(u32::MAX) {
         learn_syn_queue_full(ABOVE_LIMIT);
     }
     let depth = u64::from(depth);
@@ -245,8 +244,7 @@ fn answered(sock: Address, cookie: bool, interval: u32) {
 /// Counts a SYN for which the kernel decided on a cookie.
 #[inline(always)]
 fn count_cookie(sock: Address, sent: bool) {
-    if let Some(listener) = Listener::of_listening(sock)
-        && listener.ensure_rows()
+    if let Some(listener) = Listener::any_listening(sock)
         && let Some(queue) = queue::row(listener.id)
     {
         // SAFETY: `queue` is this CPU's map value.

@@ -12,9 +12,9 @@ use aya_ebpf::{
 use observer_common::config::SyscallSet;
 
 use crate::kernel::{
-    Address, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, REGS_ARGUMENT, REGS_SYSCALL,
-    TABLE_FILES, TABLE_SIZE, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, TASK_PID, TASK_TID,
-    WAIT_SYSCALLS, field, read, read_at, set_contains,
+    Address, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, Object, REGS_ARGUMENT, REGS_SYSCALL,
+    TABLE_FILES, TABLE_SIZE, TASK_COMM, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, TASK_PID,
+    TASK_TID, Typed, WAIT_SYSCALLS, field, read, read_at, set_contains,
 };
 
 /// The current task's process id and thread id, as userspace calls them.
@@ -30,19 +30,17 @@ pub(crate) fn current_comm() -> [u8; 16] {
     bpf_get_current_comm().unwrap_or_default()
 }
 
+/// The name of a task; of the current one where none is given.
+#[inline(always)]
+pub(crate) fn name(task: Address) -> [u8; 16] {
+    if task.is_null() { current_comm() } else { read(task, &TASK_COMM).unwrap_or_default() }
+}
+
 /// The current task's address.
 #[inline(always)]
 pub(crate) fn current() -> Address {
     // SAFETY: the helper takes nothing and always succeeds.
     (unsafe { bpf_get_current_task() }) as Address
-}
-
-/// The current task, typed for the verifier. The helper came with Linux 5.11, before the registers
-/// that it is for.
-#[inline(always)]
-pub(crate) fn current_typed() -> Address {
-    // SAFETY: the helper takes nothing and always succeeds.
-    unsafe { bpf_get_current_task_btf() }.cast_const().cast::<c_void>()
 }
 
 /// The system call that a user task is in, and that call's first argument, when the call is one of
@@ -54,7 +52,7 @@ pub(crate) fn current_typed() -> Address {
 ///
 /// # Safety
 ///
-/// `task` must come unchanged from the program's context or from [`current_typed`].
+/// `task` must come unchanged from the program's context.
 #[inline(always)]
 pub(crate) unsafe fn in_syscall(task: Address, set: &Global<SyscallSet>) -> Option<u64> {
     if HAS_TASK_REGISTERS.load() == 0 {
@@ -125,14 +123,27 @@ pub(crate) unsafe fn ids(task: Address) -> (u32, u32) {
 /// `private_data` of the file that `task` has open as `descriptor`: the `socket` of a socket, the
 /// `eventpoll` of an epoll instance.
 #[inline(always)]
-pub(crate) fn file_private(task: Address, descriptor: u64) -> Option<Address> {
+pub(crate) fn file_private(task: impl Object, descriptor: u64) -> Option<Address> {
     // Descriptors are ints; the upper half of the register is not part of the argument.
     let descriptor = descriptor as u32;
-    let table: Address = read(read(task, &TASK_FILES)?, &FILES_TABLE)?;
-    if descriptor >= read::<u32>(table, &TABLE_SIZE)? {
+    let table = task.follow(&TASK_FILES)?.follow(&FILES_TABLE)?;
+    if descriptor >= table.get::<u32>(&TABLE_SIZE)? {
         return None;
     }
-    let files: Address = read(table, &TABLE_FILES)?;
+    let files: Address = table.get(&TABLE_FILES)?;
     let file: Address = read_at(files, descriptor as usize * size_of::<Address>())?;
     read(file, &FILE_PRIVATE)
+}
+
+/// The same for the current task.
+#[inline(always)]
+pub(crate) fn own_file_private(descriptor: u64) -> Option<Address> {
+    // The helper that gives the task with its type came with Linux 5.11, before the one that is asked
+    // for here.
+    if HAS_TASK_REGISTERS.load() == 0 {
+        return file_private(current(), descriptor);
+    }
+    // SAFETY: the helper takes nothing and always succeeds, and the verifier knows what it returns.
+    let task = unsafe { Typed::new(bpf_get_current_task_btf().cast_const().cast::<c_void>()) };
+    file_private(task, descriptor)
 }

@@ -1,30 +1,52 @@
 //! How long connections wait to be accepted: from entering the accept queue to accept's return.
 //!
-//! A connection is known by its sock from the one to the other. The note of it is taken away when the
+//! A connection is known by its sock from the one to the other. The note of it is blotted out when the
 //! sock closes, so that the next user of the same memory does not inherit it. Connections that were
 //! queued before the window have none, and are not counted here.
+//!
+//! The memory of a sock is soon that of another, and to write over a note costs a third of making it
+//! and taking it away: some notes stay where they are, blotted out, for the next connection there.
 
-use aya_ebpf::{
-    bindings::{BPF_ANY, BPF_NOEXIST},
-    helpers::bpf_ktime_get_ns,
-};
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns};
 use observer_common::{
     counters::{ListenerId, Stamp, WaitKey},
     waits::wait_bucket,
 };
 
 use crate::{
-    maps::{STAMPS, WAITS, control, count_map_full, increment, this_cpu},
+    maps::{STAMPS, WAITS, change_stamps, control, count_map_full, increment, stamps, this_cpu},
     queue,
 };
+
+/// So many notes may stay.
+const KEPT: u64 = 2_048;
 
 /// A connection enters a queue now.
 #[inline(always)]
 pub(crate) fn enters(child: u64, listener: ListenerId) {
     // SAFETY: the helper takes nothing and always succeeds.
-    let stamp = Stamp { time: unsafe { bpf_ktime_get_ns() }, listener };
-    if STAMPS.insert(child, stamp, u64::from(BPF_ANY)).is_err() {
+    let time = unsafe { bpf_ktime_get_ns() };
+    if let Some(stamp) = STAMPS.get_ptr_mut(child) {
+        // SAFETY: a live map value; a sock is in one queue at a time.
+        unsafe {
+            (*stamp).listener = listener;
+            (*stamp).time = time;
+        }
+    } else if STAMPS.insert(child, Stamp { time, listener }, u64::from(BPF_NOEXIST)).is_ok() {
+        change_stamps(1);
+    } else {
         count_map_full();
+    }
+}
+
+/// Blots out the note of a connection.
+#[inline(always)]
+fn blot(child: u64, stamp: *mut Stamp) {
+    if stamps() <= KEPT {
+        // SAFETY: a live map value.
+        unsafe { (*stamp).time = 0 };
+    } else if STAMPS.remove(child).is_ok() {
+        change_stamps(-1);
     }
 }
 
@@ -60,16 +82,23 @@ pub(crate) fn ready(listener: ListenerId) {
 /// A sock closes.
 #[inline(always)]
 pub(crate) fn forget(child: u64) {
-    let _was_not = STAMPS.remove(child);
+    if let Some(stamp) = STAMPS.get_ptr_mut(child) {
+        blot(child, stamp);
+    }
 }
 
 /// Accept returns a connection from a listener.
 #[inline(always)]
 pub(crate) fn accepted(child: u64, listener: ListenerId) {
-    let Some(stamp) = STAMPS.get_ptr(child) else { return };
-    // SAFETY: a copy of an integer in a live map value; the helper takes nothing.
-    let wait = unsafe { bpf_ktime_get_ns().saturating_sub((*stamp).time) };
-    forget(child);
+    let Some(stamp) = STAMPS.get_ptr_mut(child) else { return };
+    // SAFETY: a copy of an integer in a live map value.
+    let entered = unsafe { (*stamp).time };
+    if entered == 0 {
+        return;
+    }
+    // SAFETY: the helper takes nothing and always succeeds.
+    let wait = unsafe { bpf_ktime_get_ns() }.saturating_sub(entered);
+    blot(child, stamp);
     let Some(interval) = control().map(|control| u64::from(control.interval)) else { return };
     let Some(queue) = queue::row(listener) else { return };
     // SAFETY: `queue` is this CPU's map value.

@@ -7,26 +7,25 @@
 //! another socket's notification, a change of a connection's state (a FIN or a reset wakes tasks by
 //! `sk_state_change`, after the state changed), or the end of the NAPI run.
 
+use core::ffi::c_void;
+
 use aya_ebpf::{
     EbpfContext,
-    bindings::BPF_NOEXIST,
     macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe},
     programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use aya_log_ebpf::debug;
-use observer_common::counters::{Bracket, Doubt, ListenerId, TaskState, WorkerKey, WorkerStats};
+use observer_common::counters::{Bracket, Doubt, ListenerId, WorkerKey};
 
 use crate::{
     chain,
     kernel::{
-        Address, SOCK_STATE, STATE_LISTEN, TASK_COMM, TASK_PID, TASK_SLEPT, TASK_TID, field, read,
+        Address, Object, SOCK_STATE, STATE_LISTEN, TASK_PID, TASK_SLEPT, TASK_TID, Typed, field,
+        read,
     },
     listener::Listener,
-    maps::{
-        TASKS, WORKERS, count_map_full, filter_add, increment, may_be_known, misc, this_cpu,
-        window_open,
-    },
-    task,
+    maps::{this_cpu, window_open},
+    task, worker,
 };
 
 /// Opens this CPU's bracket for a listener. `ends` says whether its end will be seen.
@@ -55,13 +54,20 @@ pub(crate) fn doubt(listener: ListenerId, woken: Address) {
     }
 }
 
-/// Counts the wakeup in doubt, if its task did go to sleep.
+/// Counts the wakeup in doubt, if there is one and its task did go to sleep.
 #[inline(always)]
-pub(crate) fn settle_doubt<C: EbpfContext>(ctx: &C, cpu: &mut Bracket) {
-    let Doubt { task, slept, listener, waker } = cpu.doubt;
-    if task == 0 {
-        return;
+pub(crate) fn settle_doubt<C: EbpfContext>(ctx: &C, cpu: &Bracket) {
+    if cpu.doubt.task != 0 {
+        settle(ctx.as_ptr());
     }
+}
+
+/// A function of its own, as is [`count`]: the verifier would otherwise follow what comes after for
+/// each of the ways through it.
+#[inline(never)]
+fn settle(ctx: *mut c_void) -> i32 {
+    let Some(cpu) = this_cpu() else { return 0 };
+    let Doubt { task, slept, listener, waker } = cpu.doubt;
     cpu.doubt.task = 0;
     let woken = task as Address;
     // A scan may have gone on elsewhere, and left its doubt here.
@@ -70,8 +76,9 @@ pub(crate) fn settle_doubt<C: EbpfContext>(ctx: &C, cpu: &mut Bracket) {
         && let Some(pid) = read(woken, &TASK_PID)
         && let Some(tid) = read(woken, &TASK_TID)
     {
-        count_wakeup(ctx, listener, woken, pid, tid);
+        return count(ctx, listener, woken, worker::both(pid, tid));
     }
+    0
 }
 
 /// Closes this CPU's bracket, if one is open.
@@ -91,7 +98,8 @@ fn readable_enter(ctx: FEntryContext) -> i32 {
     let sock: Address = ctx.arg(0);
     // SAFETY: `sock` is the program's argument, and the state is a byte.
     if u32::from(unsafe { field::<u8>(sock, &SOCK_STATE) }) == STATE_LISTEN.load() {
-        notifies(&ctx, sock);
+        // SAFETY: the program's argument.
+        notifies(&ctx, unsafe { Typed::new(sock) });
     }
     0
 }
@@ -109,10 +117,9 @@ fn k_readable_enter(ctx: ProbeContext) -> i32 {
 
 /// A listener notifies those who wait for it.
 #[inline(always)]
-fn notifies<C: EbpfContext>(ctx: &C, sock: Address) {
+fn notifies<C: EbpfContext>(ctx: &C, sock: impl Object) {
     if window_open()
-        && let Some(listener) = Listener::of_listening(sock)
-        && listener.ensure_rows()
+        && let Some(listener) = Listener::observed_listening(sock)
     {
         open_bracket(listener.id, true);
         debug!(ctx, "listener {} became ready", listener.id);
@@ -151,133 +158,96 @@ fn napi_done(_ctx: BtfTracePointContext) -> i32 {
     0
 }
 
-/// `sched_waking(task)`: a sleeping task is about to be made runnable.
+/// `sched_waking(task)`: a sleeping task is about to be made runnable. Every wakeup of the host comes
+/// here: most are within no notification, and by a task that observer does not know.
 #[btf_tracepoint(function = "sched_waking")]
 fn waking(ctx: BtfTracePointContext) -> i32 {
+    if let Some(cpu) = this_cpu()
+        && cpu.listener != 0
+    {
+        return in_notification(ctx.as_ptr(), cpu);
+    }
+    if chain::followed().is_some() {
+        return chained(ctx.as_ptr());
+    }
+    0
+}
+
+/// A wakeup while a notification is open on this CPU. A function of its own, as is the next, so that a
+/// wakeup that is none of these saves no registers for it.
+#[inline(never)]
+fn in_notification(ctx: *mut c_void, cpu: &mut Bracket) -> i32 {
+    if cpu.task != task::current() as u64 {
+        cpu.listener = 0;
+        return chained(ctx);
+    }
+    let ctx = BtfTracePointContext::new(ctx);
+    settle_doubt(&ctx, cpu);
     let woken: Address = ctx.arg(0);
-    let Some(cpu) = this_cpu() else { return 0 };
-    if cpu.listener != 0 {
-        if cpu.task == task::current() as u64 {
-            settle_doubt(&ctx, cpu);
-            // SAFETY: `woken` is the program's argument.
-            unsafe {
-                if !task::may_wait(woken) {
-                    return 0;
-                }
-                if !task::is_still_awake(woken) {
-                    let (pid, tid) = task::ids(woken);
-                    count_wakeup(&ctx, cpu.listener, woken, pid, tid);
-                } else if cpu.ends != 0 {
-                    doubt(cpu.listener, woken);
-                }
-            }
+    // SAFETY: `woken` is the program's argument.
+    unsafe {
+        if !task::may_wait(woken) {
             return 0;
         }
-        close_bracket();
+        if !task::is_still_awake(woken) {
+            let (pid, tid) = task::ids(woken);
+            count_one(&ctx, woken, WorkerKey { listener: cpu.listener, pid, tid });
+        } else if cpu.ends != 0 {
+            doubt(cpu.listener, woken);
+        }
     }
+    0
+}
+
+/// A wakeup outside every notification, by a task that is known.
+#[inline(never)]
+fn chained(ctx: *mut c_void) -> i32 {
+    let ctx = BtfTracePointContext::new(ctx);
+    let woken: Address = ctx.arg(0);
     chain::wakeup(&ctx, woken);
     0
 }
 
 /// Counts `woken` as woken by `listener`.
+///
+/// # Safety
+///
+/// `woken` must come unchanged from the program's context.
 #[inline(always)]
-pub(crate) fn count_wakeup<C: EbpfContext>(
-    ctx: &C,
-    listener: ListenerId,
-    woken: Address,
-    pid: u32,
-    tid: u32,
-) {
-    let key = WorkerKey { listener, pid, tid };
-    let row = worker(key, || read(woken, &TASK_COMM).unwrap_or_default());
-    let next = TaskState { listener, pid, pending: 1, scanning: 0, counted: 0 };
-    if let Some(state) = TASKS.get_ptr_mut(tid) {
-        // SAFETY: `state` is a live map value. Nobody else writes it now: `try_to_wake_up` holds
-        // the task's `pi_lock` here, and the task itself sleeps, or has hardly begun to run where
-        // its wakeup was in doubt.
-        let last = unsafe { core::ptr::replace(state, next) };
-        if last.pending != 0 {
-            // Most tasks wait for one listener, whose row is at hand.
-            let silent = if last.listener == listener && last.pid == pid {
+pub(crate) unsafe fn count_wakeup<C: EbpfContext>(ctx: &C, listener: ListenerId, woken: Address) {
+    // SAFETY: the caller's promise.
+    let (pid, tid) = unsafe { task::ids(woken) };
+    let _counted = count(ctx.as_ptr(), listener, woken, worker::both(pid, tid));
+}
+
+/// Counts a task as woken by `listener`.
+#[inline(never)]
+fn count(ctx: *mut c_void, listener: ListenerId, woken: Address, ids: u64) -> i32 {
+    count_one(&BtfTracePointContext::new(ctx), woken, worker::key(listener, ids));
+    0
+}
+
+#[inline(always)]
+fn count_one<C: EbpfContext>(ctx: &C, woken: Address, key: WorkerKey) {
+    let WorkerKey { listener, pid, tid } = key;
+    if let Some(state) = worker::task(key, woken) {
+        // Nobody else changes these now: `try_to_wake_up` holds the task's `pi_lock` here, and the
+        // task itself sleeps, or has hardly begun to run where its wakeup was in doubt.
+        let row = worker::row(state, key, woken);
+        if state.pending != 0 {
+            let silent = if state.listener == listener {
                 row
             } else {
-                known_worker(WorkerKey { listener: last.listener, pid: last.pid, tid })
+                worker::row(state, WorkerKey { listener: state.listener, pid, tid }, woken)
             };
-            add_to(silent, |worker| &raw mut worker.silent);
+            worker::add_to(silent, |worker| &raw mut worker.silent);
         }
+        state.listener = listener;
+        state.pending = 1;
+        worker::add_to(row, |worker| &raw mut worker.wakeups);
     } else {
-        insert_task(tid, next);
+        let row = worker::apart(listener, worker::both(pid, tid), woken);
+        worker::add_to(row, |worker| &raw mut worker.wakeups);
     }
-    add_to(row, |worker| &raw mut worker.wakeups);
     debug!(ctx, "listener {} woke task {}", listener, tid);
-}
-
-/// The row of a worker, made where it has none; a full map is counted, and what follows goes to the
-/// listener's own row.
-#[inline(always)]
-pub(crate) fn worker(key: WorkerKey, comm: impl Fn() -> [u8; 16]) -> Option<*mut WorkerStats> {
-    let row = WORKERS.get_ptr_mut(key);
-    if row.is_some() {
-        return row;
-    }
-    let new = WorkerStats { comm: comm(), ..WorkerStats::default() };
-    if WORKERS.insert(key, new, u64::from(BPF_NOEXIST)).is_ok() {
-        // SAFETY: only takes the address of a field of a live map value.
-        misc(|misc| unsafe { &raw mut (*misc).workers });
-    } else if WORKERS.get_ptr(key).is_none() {
-        count_map_full();
-    }
-    known_worker(key)
-}
-
-/// The row of a worker, or the listener's own where the worker has none, so that the listener's sums
-/// stay right when there is no room for one more worker.
-#[inline(always)]
-pub(crate) fn known_worker(key: WorkerKey) -> Option<*mut WorkerStats> {
-    WORKERS.get_ptr_mut(key).or_else(|| WORKERS.get_ptr_mut(WorkerKey { pid: 0, tid: 0, ..key }))
-}
-
-/// Adds one to a counter of a row.
-#[inline(always)]
-pub(crate) fn add_to(
-    row: Option<*mut WorkerStats>,
-    counter: impl Fn(&mut WorkerStats) -> *mut u64,
-) {
-    match row {
-        // SAFETY: `row` is this CPU's map value.
-        Some(row) => unsafe { increment(counter(&mut *row)) },
-        None => count_map_full(),
-    }
-}
-
-/// Settles the current task's open wakeup by the listener of `key`, and says whether there was one.
-/// The task is known as one that deals with listeners from here on; `counted` is noted of it, see
-/// [`TaskState::counted`].
-#[inline(always)]
-pub(crate) fn settle(key: WorkerKey, counted: u64) -> bool {
-    let WorkerKey { listener, pid, tid } = key;
-    if may_be_known(tid)
-        && let Some(state) = TASKS.get_ptr_mut(tid)
-    {
-        // SAFETY: `state` is a live map value, and a running task is not woken.
-        let state = unsafe { &mut *state };
-        let settles = state.pending != 0 && state.listener == listener;
-        if settles {
-            state.pending = 0;
-        }
-        state.counted = counted;
-        return settles;
-    }
-    insert_task(tid, TaskState { listener, pid, pending: 0, scanning: 0, counted });
-    false
-}
-
-/// Makes a task's row, unless another CPU has just made it.
-#[inline(always)]
-fn insert_task(tid: u32, state: TaskState) {
-    if TASKS.insert(tid, state, u64::from(BPF_NOEXIST)).is_ok() {
-        filter_add(tid, 1);
-    } else if TASKS.get_ptr(tid).is_none() {
-        count_map_full();
-    }
 }

@@ -88,6 +88,7 @@ fn examine() -> Diagnosis {
         listeners: 0,
         max_listeners: None,
         cpus: aya::util::nr_cpus().unwrap_or(1),
+        ports: &[],
     };
     let prepared = plan(&facts, request)
         .and_then(|plan| load(&plan, false).map_err(|error| Failure::failed(format!("{error:#}"))));

@@ -9,7 +9,7 @@ use crate::{
 
 /// What was asked for, as far as it bears on the decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Request {
+pub struct Request<'a> {
     /// Which kind of hooks.
     pub provider: ProviderArg,
     /// Whether processes were named with `--pid`.
@@ -20,6 +20,8 @@ pub struct Request {
     pub max_listeners: Option<u32>,
     /// CPUs that can ever be online: per-CPU maps hold that many copies.
     pub cpus: usize,
+    /// Ports of the listeners that are asked for; empty for all.
+    pub ports: &'a [u16],
 }
 
 /// Sizes of the kernel maps, in entries.
@@ -57,6 +59,11 @@ pub struct Plan {
     pub layout: Layout,
     /// Sizes of the kernel maps.
     pub sizes: Sizes,
+    /// Ports of the listeners that are asked for; empty for all.
+    pub ports: Vec<u16>,
+    /// Exits to attach once one waiter of a shared epoll instance has woken the next, one for each
+    /// provider that can have one, with the hook of each.
+    pub scan_ends: Vec<(&'static Probe, &'static str)>,
 }
 
 /// Decides what to try.
@@ -64,7 +71,7 @@ pub struct Plan {
 /// # Errors
 ///
 /// A [`Failure`] that names what is missing and what to do, when the host cannot observe.
-pub fn plan(facts: &Facts, request: Request) -> Result<Plan, Failure> {
+pub fn plan(facts: &Facts, request: Request<'_>) -> Result<Plan, Failure> {
     if !facts.missing_capabilities.is_empty() {
         return Err(Failure::not_possible(format!(
             "not permitted to load kernel programs: this process lacks {}; run it with sudo",
@@ -90,8 +97,19 @@ pub fn plan(facts: &Facts, request: Request) -> Result<Plan, Failure> {
         }
         signals.push((signal, candidates));
     }
-    Ok(Plan { signals, layout: layout.clone(), sizes: sizes(request) })
+    let scan_ends = match layout.knows_scans() {
+        true => probes()
+            .filter(|probe| SCAN_ENDS.contains(&probe.program))
+            .filter_map(|probe| hook(probe, facts).map(|hook| (probe, hook)))
+            .collect(),
+        false => Vec::new(),
+    };
+    let (layout, ports) = (layout.clone(), request.ports.to_vec());
+    Ok(Plan { signals, layout, sizes: sizes(request), ports, scan_ends })
 }
+
+/// Programs that tell the end of a scan of an epoll instance's ready list.
+const SCAN_ENDS: [&str; 2] = ["scan_exit", "k_scan_exit"];
 
 /// One way to have a signal on this host, or the first probe whose hook is missing.
 ///
@@ -100,19 +118,22 @@ pub fn plan(facts: &Facts, request: Request) -> Result<Plan, Failure> {
 /// The probe that this kernel has no hook for.
 pub fn candidate(
     facts: &Facts,
-    request: Request,
+    request: Request<'_>,
     signal: Signal,
     provider: Provider,
 ) -> Result<Candidate, &'static Probe> {
+    let scans_known = facts.layout.as_ref().is_ok_and(Layout::knows_scans);
     let probes = probes()
         .filter(|probe| probe.is_for(signal, provider))
         .filter(|probe| match probe.when {
             When::Always | When::InFlight => true,
             When::PidFilter => request.pid_filter,
             When::IfThere => hook(probe, facts).is_some(),
+            When::ScansUnknown => !scans_known && hook(probe, facts).is_some(),
             When::InPlaceOf(other) => {
                 let other = probes().find(|probe| probe.program == other);
-                hook(probe, facts).is_some()
+                !scans_known
+                    && hook(probe, facts).is_some()
                     && (provider == Provider::Kprobe
                         || request.provider == ProviderArg::Auto
                             && other.is_none_or(|other| hook(other, facts).is_none()))
@@ -159,7 +180,7 @@ fn cannot_have(facts: &Facts, asked: ProviderArg, signal: Signal, missing: &[&Pr
 
 /// Room for what exists twice over, and for a busy host's worth beside it. What has no room is
 /// counted, and said.
-fn sizes(request: Request) -> Sizes {
+fn sizes(request: Request<'_>) -> Sizes {
     let listeners = (request.listeners * 2 + 1024).min(65_536);
     // A worker's row is 72 bytes on each CPU: about 16 MiB in all, but never fewer than 4,096.
     let workers = (16 * 1024 * 1024 / 72 / request.cpus.max(1)).clamp(4_096, 32_768) + listeners;
@@ -206,7 +227,8 @@ mod tests {
         facts
     }
 
-    const REQUEST: Request = Request {
+    const REQUEST: Request<'_> = Request {
+        ports: &[],
         provider: ProviderArg::Auto,
         pid_filter: true,
         listeners: 10,
@@ -290,6 +312,26 @@ mod tests {
         let programs = plan.signals[4].1[0].probes.iter().map(|(probe, _)| probe.program);
         let scans: Vec<_> = programs.filter(|name| name.contains("scan")).collect();
         assert_eq!(scans, ["scan_exit", "scan_enter"]);
+    }
+
+    #[test]
+    fn scans_are_probed_only_where_the_kernel_does_not_tell_of_them() {
+        let mut layout = Layout { task_registers: true, ..Layout::default() };
+        let scans = |layout: &Layout| {
+            let facts = Facts { layout: Ok(layout.clone()), ..facts() };
+            let plan = plan(&facts, REQUEST).expect("a plan");
+            let candidates = plan.signals.iter().flat_map(|(_, candidates)| candidates);
+            let probes = candidates.flat_map(|one| &one.probes);
+            let attached = probes.filter(|(probe, _)| probe.program.contains("scan")).count();
+            (attached, plan.scan_ends.len())
+        };
+        assert_eq!(scans(&layout), (4, 0));
+        layout.globals.extend([("EPOLL_OWNER", 40), ("EPOLL_OVERFLOW", u32::MAX)]);
+        assert_eq!(scans(&layout), (4, 0));
+        layout.globals.insert("EPOLL_OVERFLOW", 80);
+        assert_eq!(scans(&layout), (0, 2));
+        layout.task_registers = false;
+        assert_eq!(scans(&layout), (4, 0));
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use anyhow::Result;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use observer_common::{
-    config::{Control, READY_QUEUES, READY_WAKES},
+    config::{Control, READY_QUEUES, READY_WAKES, STATE_LIFE},
     counters::{FLAG_OF_TREE, REACHED_QUEUE},
     event::{Event, EventKind, Record},
 };
@@ -22,7 +22,7 @@ use crate::{
         load::{Loaded, load},
         snapshot::{Maps, Snapshot},
         status::missed_runs,
-        table::{self, Signal},
+        table::{self, Probe, Signal},
     },
     cli::WatchArgs,
     fail::Failure,
@@ -61,6 +61,10 @@ pub struct Session {
     host: Host,
     /// Whether this kernel says why it drops a final ACK.
     sees_refused_acks: bool,
+    /// Whether a task that scans an epoll instance's ready list is known by what it holds.
+    knows_scans: bool,
+    /// Exits to attach once one waiter of a shared epoll instance has woken the next.
+    scan_ends: Vec<(&'static Probe, &'static str)>,
     lookout: Lookout,
     requests: Requests,
     start: Point,
@@ -90,6 +94,7 @@ impl Session {
             listeners: existing,
             max_listeners: args.max_listeners,
             cpus: aya::util::nr_cpus().unwrap_or(1),
+            ports: &args.filters.port,
         };
         let plan = plan(&facts, request)?;
         // Kernels before 5.11 count maps as locked memory. Where the limit cannot be raised, maps
@@ -121,6 +126,7 @@ impl Session {
             tell_drops: u32::from(args.verbose > 0),
             full_at_limit,
             in_flight: u32::from(maps.any_in_flight()),
+            scan_ends: u32::from(plan.scan_ends.is_empty() && attached.sees_scans()),
         };
         maps.control(control)?;
         // What the kernel counted between the two looks may be in the window or not.
@@ -135,6 +141,8 @@ impl Session {
             attached,
             control,
             sees_refused_acks: plan.layout.names_refused_acks(),
+            knows_scans: plan.layout.knows_scans(),
+            scan_ends: plan.scan_ends,
             maps,
             host,
             lookout: Lookout::new(args.filters.clone()),
@@ -167,7 +175,7 @@ impl Session {
                 via: of(Signal::Wakeups),
                 // With tracepoints nothing marks the end of a notification: an interrupt within it can
                 // wake somebody else, and who was past the point of return to sleep is taken for awake.
-                exact: self.attached.sees_chains()
+                exact: self.sees_chains()
                     && self.attached.provider(Signal::Wakeups) != Some(table::Provider::Tracepoint),
                 inferred: None,
             },
@@ -296,11 +304,31 @@ impl Session {
     /// Looks at the processes that were woken since the last time.
     pub fn look_at_woken(&mut self) {
         self.let_go_of_ended();
-        let maps = &self.maps;
         // A map that cannot be read is an error of the report.
-        if let Ok(misc) = maps.misc() {
+        if let Ok(misc) = self.maps.misc() {
+            self.follow_scans(misc.chained);
+            let maps = &self.maps;
             self.lookout.look_at_woken(misc.workers, || maps.worker_keys().collect());
         }
+    }
+
+    /// Follows the ends of scans of an epoll instance's ready list, once one of its waiters has woken
+    /// the next: there, whether a task was asleep is known when the scan is over.
+    fn follow_scans(&mut self, chained: u64) {
+        if chained == 0 || self.scan_ends.is_empty() {
+            return;
+        }
+        let ends = std::mem::take(&mut self.scan_ends);
+        if self.attached.follow_scans(&mut self.loaded, &ends) {
+            self.control.scan_ends = 1;
+            // What cannot be written now is with the next interval.
+            let _later = self.maps.control(self.control);
+        }
+    }
+
+    /// Whether the wakeups are seen that one waiter of a shared epoll instance passes on.
+    fn sees_chains(&self) -> bool {
+        self.knows_scans || self.attached.sees_scans()
     }
 
     /// Runs that were skipped, less those whose count another program made good.
@@ -370,11 +398,15 @@ fn note_in_flight(maps: &mut Maps, namespaces: &BTreeMap<u64, Namespace>) -> Res
     Ok(())
 }
 
-/// What `sk_data_ready` has to do: only what no better hook does.
+/// What the tracepoints of socks have to do: only what no better hook does.
 fn ready_roles(attached: &Attached) -> u32 {
     let role = |signal, role| match attached.provider(signal) {
         Some(table::Provider::Tracepoint) => role,
         _ => 0,
     };
-    role(Signal::Handshakes, READY_QUEUES) | role(Signal::Wakeups, READY_WAKES)
+    let life = match attached.provider(Signal::Life) {
+        Some(table::Provider::Fentry) => 0,
+        _ => STATE_LIFE,
+    };
+    role(Signal::Handshakes, READY_QUEUES) | role(Signal::Wakeups, READY_WAKES) | life
 }

@@ -68,14 +68,37 @@ impl Attached {
             .any(|probe| self.links.contains_key(probe.program))
     }
 
-    /// Whether everything runs that sees the wakeups which one waiter of a shared epoll instance
-    /// passes on; with tracepoints only, these are inferred.
+    /// Whether programs see a task that puts the ready list of an epoll instance in order, from the
+    /// beginning to the end.
     #[must_use]
-    pub fn sees_chains(&self) -> bool {
+    pub fn sees_scans(&self) -> bool {
         let both = |programs: [&str; 2]| programs.iter().all(|one| self.links.contains_key(one));
-        self.provider(Signal::Wakeups) == Some(Provider::Tracepoint)
-            || both(["scan_enter", "scan_exit"])
-            || both(["k_scan_enter", "k_scan_exit"])
+        both(["scan_enter", "scan_exit"]) || both(["k_scan_enter", "k_scan_exit"])
+    }
+
+    /// Attaches the one of `ends` that the provider of wakeups has, and says whether it is there.
+    pub fn follow_scans(
+        &mut self,
+        loaded: &mut Loaded,
+        ends: &[(&'static Probe, &'static str)],
+    ) -> bool {
+        let Some(provider) = self.provider(Signal::Wakeups) else { return false };
+        let own = |probe: &Probe| match provider {
+            Provider::Fentry => probe.kind == Kind::Fexit,
+            Provider::Kprobe => probe.kind == Kind::Kretprobe,
+            Provider::Tracepoint => false,
+        };
+        let Some((probe, hook)) = ends.iter().find(|(probe, _)| own(probe)) else { return false };
+        match attach(loaded, probe, hook) {
+            Ok(link) => {
+                self.links.insert(probe.program, link);
+                true
+            }
+            Err(error) => {
+                log::debug!("{}, done without: {error:#}", probe.program);
+                false
+            }
+        }
     }
 
     /// Whether every refusal of a connection attempt is seen, with its reason.
@@ -130,7 +153,12 @@ pub fn attach_candidate(
         }
         match attach(loaded, probe, hook) {
             Ok(link) => drop(added.insert(probe.program, link)),
-            Err(error) if matches!(probe.when, When::IfThere | When::InPlaceOf(_)) => {
+            Err(error)
+                if matches!(
+                    probe.when,
+                    When::IfThere | When::ScansUnknown | When::InPlaceOf(_)
+                ) =>
+            {
                 log::debug!("{}, done without: {error:#}", probe.program);
             }
             Err(error) => {

@@ -30,8 +30,14 @@ use crate::{
 /// When this host cannot be observed.
 pub fn run(provider: ProviderArg) -> Result<ExitCode> {
     let facts = Facts::gather(&tracepoints(), &functions());
-    let request =
-        Request { provider, pid_filter: false, listeners: 0, max_listeners: None, cpus: 1 };
+    let request = Request {
+        provider,
+        pid_filter: false,
+        listeners: 0,
+        max_listeners: None,
+        cpus: 1,
+        ports: &[],
+    };
     let plan = plan(&facts, request)?;
     // Where the limit counts and cannot be raised, the kernel refuses what does not fit.
     let _unchanged = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);

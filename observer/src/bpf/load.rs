@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use aya::{Btf, Ebpf, EbpfLoader};
-use observer_common::config::SyscallSet;
+use observer_common::config::{PortSet, SyscallSet};
 
 use crate::plan::Plan;
 
@@ -90,6 +90,8 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
     let (accept, accept4) = (libc::SYS_accept.cast_unsigned(), libc::SYS_accept4.cast_unsigned());
     let listen = libc::SYS_listen.cast_unsigned();
     let task_registers = u8::from(plan.layout.task_registers);
+    let ports = PortSet::of(&plan.ports);
+    let ports_given = u8::from(!plan.ports.is_empty());
     let level: u8 = if log { aya_log::Level::Debug as u8 } else { 0 };
     let mut loader = EbpfLoader::new();
     loader.btf(Some(&btf));
@@ -101,6 +103,8 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
         .override_global("REUSEPORT_BYTE", byte, true)
         .override_global("HAS_TASK_REGISTERS", &task_registers, true)
         .override_global("REUSEPORT_MASK", mask, true)
+        .override_global("PORTS", &ports, true)
+        .override_global("PORTS_GIVEN", &ports_given, true)
         .override_global("SYSCALL_ACCEPT", &accept, true)
         .override_global("SYSCALL_ACCEPT4", &accept4, true)
         .override_global("SYSCALL_LISTEN", &listen, true)
@@ -108,6 +112,8 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
         .override_global("EPOLL_SYSCALLS", &epolls, true)
         .override_global(aya_log::LEVEL, &level, false)
         .map_max_entries("LISTENERS", plan.sizes.listeners)
+        // MPTCP listeners are two socks each.
+        .map_max_entries("SOCKS", plan.sizes.listeners.saturating_mul(2))
         .map_max_entries("QUEUES", plan.sizes.listeners)
         .map_max_entries("WORKERS", plan.sizes.workers)
         .map_max_entries("WAITS", plan.sizes.waits)

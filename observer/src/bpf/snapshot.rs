@@ -10,8 +10,8 @@ use aya::{
 use observer_common::{
     config::{CONTROL_INDEX, Control},
     counters::{
-        ErrorKey, ListenerId, ListenerInfo, Misc, QueueStats, Stamp, TaskState, WaitKey, WorkerKey,
-        WorkerStats,
+        ErrorKey, ListenerId, ListenerInfo, Misc, QueueStats, Stamp, TAKEN, TaskPlace, TaskState,
+        WaitKey, WorkerKey, WorkerStats,
     },
     drops::DROP_REASONS,
     hist::DEPTH_BUCKETS,
@@ -40,6 +40,13 @@ pub struct Snapshot {
     pub misc: Misc,
 }
 
+type Workers = BTreeMap<WorkerKey, WorkerStats>;
+type Tasks = HashMap<u32, TaskState>;
+
+/// So often a reading is made at most: where tasks end faster than they are read, a count may be missing
+/// or there twice until the next.
+const TRIES: u32 = 8;
+
 /// The maps that userspace reads and writes.
 pub struct Maps {
     control: Array<MapData, Control>,
@@ -50,6 +57,8 @@ pub struct Maps {
     waits: PerCpuHashMap<MapData, WaitKey, u64>,
     stamps: BpfHashMap<MapData, u64, Stamp>,
     asked: BpfHashMap<MapData, ListenerId, u32>,
+    places: Array<MapData, TaskPlace>,
+    taken: BpfHashMap<MapData, u32, u32>,
     tasks: BpfHashMap<MapData, u32, TaskState>,
     misc: PerCpuArray<MapData, Misc>,
     tree: BpfHashMap<MapData, u32, u32>,
@@ -75,6 +84,8 @@ impl Maps {
             waits: take("WAITS")?.try_into()?,
             stamps: take("STAMPS")?.try_into()?,
             asked: take("ASKED")?.try_into()?,
+            places: take("PLACES")?.try_into()?,
+            taken: take("TAKEN")?.try_into()?,
             tasks: take("TASKS")?.try_into()?,
             misc: take("MISC")?.try_into()?,
             tree: take("TREE")?.try_into()?,
@@ -127,7 +138,8 @@ impl Maps {
 
     /// The tasks that have a row, with the listener of each.
     pub fn worker_keys(&self) -> impl Iterator<Item = WorkerKey> + '_ {
-        self.workers.keys().filter_map(Result::ok)
+        let homes = self.all_tasks().map(|(tid, state)| home(tid, &state));
+        self.workers.keys().filter_map(Result::ok).chain(homes)
     }
 
     /// What is known of one listener.
@@ -142,23 +154,55 @@ impl Maps {
     ///
     /// When a map cannot be read.
     pub fn read(&self) -> Result<Snapshot> {
+        let (workers, tasks) = self.workers_and_tasks()?;
         Ok(Snapshot {
             listeners: present(self.listeners.iter()).collect(),
             queues: present(self.queues.iter())
                 .map(|(id, cpus)| (id, cpus.iter().fold(QueueStats::ZERO, merge_queue)))
                 .collect(),
-            workers: present(self.workers.iter())
-                .map(|(key, cpus)| (key, cpus.iter().fold(WorkerStats::ZERO, merge_worker)))
-                .collect(),
+            workers,
             errors: present(self.errors.iter())
                 .map(|(key, cpus)| (key, cpus.iter().sum()))
                 .collect(),
             waits: present(self.waits.iter()).map(|(key, cpus)| (key, cpus.iter().sum())).collect(),
             oldest: self.oldest(),
             asked: present(self.asked.iter()).collect(),
-            tasks: present(self.tasks.iter()).collect(),
+            tasks,
             misc: self.misc()?,
         })
+    }
+
+    /// The tasks that have an entry, in their places and elsewhere.
+    fn all_tasks(&self) -> impl Iterator<Item = (u32, TaskState)> + '_ {
+        let places = self.taken.keys().filter_map(Result::ok);
+        places
+            .filter_map(|place| self.places.get(&place, 0).ok())
+            // The others are about to be filled.
+            .filter(|place| place.tid & TAKEN != 0)
+            .filter_map(|place| Some((u32::try_from(place.tid & !TAKEN).ok()?, place.state)))
+            .chain(present(self.tasks.iter()))
+    }
+
+    /// What each task did, wherever it is kept. What a task did moves from its own entry to a row when
+    /// it ends: a reading that met such a move is made again.
+    fn workers_and_tasks(&self) -> Result<(Workers, Tasks)> {
+        let mut tries = 0;
+        loop {
+            let done = self.misc()?.moves_done;
+            let mut workers: Workers = present(self.workers.iter())
+                .map(|(key, cpus)| (key, cpus.iter().fold(WorkerStats::ZERO, merge_worker)))
+                .collect();
+            let tasks: Tasks = self.all_tasks().collect();
+            tries += 1;
+            if self.misc()?.moves_begun != done && tries < TRIES {
+                continue;
+            }
+            for (tid, state) in &tasks {
+                let row = workers.entry(home(*tid, state)).or_insert(WorkerStats::ZERO);
+                *row = merge_worker(*row, &state.stats);
+            }
+            return Ok((workers, tasks));
+        }
     }
 
     /// What could not be counted, and how many rows were made.
@@ -173,6 +217,9 @@ impl Maps {
             events_lost: sum.events_lost + cpu.events_lost,
             workers: sum.workers + cpu.workers,
             recovered: sum.recovered + cpu.recovered,
+            moves_begun: sum.moves_begun + cpu.moves_begun,
+            moves_done: sum.moves_done + cpu.moves_done,
+            chained: sum.chained + cpu.chained,
         }))
     }
 }
@@ -180,7 +227,8 @@ impl Maps {
 impl Maps {
     fn oldest(&self) -> HashMap<ListenerId, u64> {
         let mut oldest = HashMap::new();
-        for (_, Stamp { time, listener }) in present(self.stamps.iter()) {
+        let waiting = present(self.stamps.iter()).filter(|(_, stamp)| stamp.time != 0);
+        for (_, Stamp { time, listener }) in waiting {
             let first = oldest.entry(listener).or_insert(time);
             *first = time.min(*first);
         }
@@ -193,6 +241,11 @@ fn present<K: Pod, V>(
     entries: impl Iterator<Item = Result<(K, V), aya::maps::MapError>>,
 ) -> impl Iterator<Item = (K, V)> {
     entries.filter_map(Result::ok)
+}
+
+/// Whose counts a task's entry holds.
+fn home(tid: u32, state: &TaskState) -> WorkerKey {
+    WorkerKey { listener: state.home, pid: state.pid, tid }
 }
 
 fn merge_queue(mut sum: QueueStats, cpu: &QueueStats) -> QueueStats {

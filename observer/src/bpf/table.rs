@@ -116,6 +116,9 @@ pub enum When {
     InFlight,
     /// Where the kernel has the hook; without it the signal is an estimate.
     IfThere,
+    /// Where the kernel has the hook and nothing else tells that a task puts the ready list of an
+    /// epoll instance in order; elsewhere an exit is attached once that has woken somebody.
+    ScansUnknown,
     /// The same, and also for fentry where the probe of this name has no hook, if the user did not
     /// choose: a function whose type information the compiler's work has cost it can still be
     /// found by its symbol.
@@ -192,8 +195,34 @@ const PROBES: &[Probe] = &[
         "set_state",
         &["inet_sock_set_state"],
         Kind::BtfTracepoint,
-        &[(Life, None), (Wakeups, Some(Tracepoint))],
+        &[
+            (Life, Some(Kprobe)),
+            (Life, Some(Tracepoint)),
+            (Handshakes, Some(Tracepoint)),
+            (Wakeups, Some(Tracepoint)),
+        ],
         "births and deaths of listeners; ends a notification",
+    ),
+    probe(
+        "listen_start",
+        &["inet_csk_listen_start"],
+        Kind::Fexit,
+        &[(Life, Some(Fentry))],
+        "births of listeners",
+    ),
+    probe(
+        "listen_stop",
+        &["inet_csk_listen_stop"],
+        Kind::Fentry,
+        &[(Life, Some(Fentry))],
+        "deaths of listeners",
+    ),
+    probe(
+        "sock_destroyed",
+        &["inet_csk_destroy_sock"],
+        Kind::Fentry,
+        &[(Life, Some(Fentry))],
+        "ends of connections that were never accepted",
     ),
     probe(
         "syn_recv_v6_enter",
@@ -215,13 +244,6 @@ const PROBES: &[Probe] = &[
         Kind::Fexit,
         &[(Handshakes, Some(Fentry)), (Drops, Some(Fentry))],
         "handshakes that fail at the final ACK, IPv4",
-    ),
-    probe(
-        "hashdance_exit",
-        &["inet_csk_complete_hashdance"],
-        Kind::Fexit,
-        &[(Handshakes, Some(Fentry))],
-        "a connection entered an accept queue",
     ),
     probe(
         "queue_add",
@@ -264,13 +286,6 @@ const PROBES: &[Probe] = &[
         Kind::Kretprobe,
         &[(Handshakes, Some(Kprobe)), (Drops, Some(Kprobe))],
         "handshakes that fail at the final ACK, IPv4",
-    ),
-    probe(
-        "k_hashdance_exit",
-        &["inet_csk_complete_hashdance"],
-        Kind::Kretprobe,
-        &[(Handshakes, Some(Kprobe))],
-        "a connection entered an accept queue",
     ),
     probe(
         "k_queue_add",
@@ -414,7 +429,7 @@ const PROBES: &[Probe] = &[
         "tasks woken within a notification",
     ),
     Probe {
-        when: When::IfThere,
+        when: When::ScansUnknown,
         ..probe(
             "scan_exit",
             &["ep_done_scan", "ep_scan_ready_list"],
@@ -424,7 +439,7 @@ const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::IfThere,
+        when: When::ScansUnknown,
         ..probe(
             "scan_enter",
             &["ep_done_scan", "ep_scan_ready_list"],

@@ -41,6 +41,7 @@ pub fn all() -> Result<Vec<u8>> {
         listeners: 0,
         cpus: 1,
         max_listeners: None,
+        ports: &[],
     };
     let mut loaded = load(&plan(&facts, request)?, false)?;
     let mut lines = Vec::new();

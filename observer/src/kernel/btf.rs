@@ -32,6 +32,14 @@ pub struct Layout {
 }
 
 impl Layout {
+    /// Whether a task that puts the ready list of an epoll instance in order is known by what it holds
+    /// when it wakes another, whose system call tells the instance.
+    #[must_use]
+    pub fn knows_scans(&self) -> bool {
+        let has = |global| self.globals.get(global).is_some_and(|offset| *offset != u32::MAX);
+        self.task_registers && has("EPOLL_OWNER") && has("EPOLL_OVERFLOW")
+    }
+
     /// Whether the kernel says of a dropped final ACK that a listener refused it (Linux 6.18).
     #[must_use]
     pub fn names_refused_acks(&self) -> bool {

@@ -107,6 +107,7 @@ impl Snapshot {
                 events_lost: self.misc.events_lost.saturating_sub(base.misc.events_lost),
                 workers: self.misc.workers.saturating_sub(base.misc.workers),
                 recovered: self.misc.recovered.saturating_sub(base.misc.recovered),
+                ..self.misc
             },
         }
     }

@@ -20,7 +20,7 @@ pub(super) const PROBES: &[Probe] = &[
         "child_made",
         &["tcp_create_openreq_child"],
         Kind::Fexit,
-        &[(Drops, Some(Fentry))],
+        &[(Handshakes, Some(Fentry)), (Drops, Some(Fentry))],
         "final ACKs that found room in the accept queue",
     ),
     probe(
@@ -69,7 +69,7 @@ pub(super) const PROBES: &[Probe] = &[
         "k_child_made",
         &["tcp_create_openreq_child"],
         Kind::Kretprobe,
-        &[(Drops, Some(Kprobe))],
+        &[(Handshakes, Some(Kprobe)), (Drops, Some(Kprobe))],
         "final ACKs that found room in the accept queue",
     ),
     probe(

@@ -1,0 +1,269 @@
+//! What tasks did with listeners.
+//!
+//! A task's entry holds what it did with the listener that it dealt with first, its home: most tasks
+//! deal with one. What it does with others has rows of its own, per CPU, and so has everything once
+//! the task is gone.
+//!
+//! An entry lies in the place of its thread id. Where another task has that already, it lies in a hash
+//! map.
+
+use core::ptr::null;
+
+use aya_ebpf::bindings::BPF_NOEXIST;
+use observer_common::{
+    config::TASK_PLACES,
+    counters::{self, ListenerId, TaskPlace, TaskState, WorkerKey, WorkerStats},
+};
+
+use crate::{
+    kernel::Address,
+    maps::{PLACES, TAKEN, TASKS, WORKERS, add, count_map_full, increment, misc, window_open},
+    task,
+};
+
+/// The place of a thread id, whoever has it.
+#[inline(always)]
+fn place(tid: u32) -> Option<*mut TaskPlace> {
+    PLACES.get_ptr_mut(index(tid))
+}
+
+#[inline(always)]
+fn index(tid: u32) -> u32 {
+    tid & (TASK_PLACES - 1)
+}
+
+/// What a place says while a task has it.
+#[inline(always)]
+fn owner(tid: u32) -> u64 {
+    u64::from(tid) | counters::TAKEN
+}
+
+/// The entry of a task that has one. Tasks that no listener has woken yet, and that have not accepted,
+/// have none.
+#[inline(always)]
+pub(crate) fn known_task(tid: u32) -> Option<*mut TaskState> {
+    let place = place(tid)?;
+    // SAFETY: a live map value.
+    unsafe {
+        if (&raw const (*place).tid).read_volatile() == owner(tid) {
+            Some(&raw mut (*place).state)
+        } else if (&raw const (*place).elsewhere).read_volatile() != 0 {
+            TASKS.get_ptr_mut(tid)
+        } else {
+            None
+        }
+    }
+}
+
+/// The entry of a task, made where it has none; `None` where there is no room, which is counted.
+#[inline(always)]
+pub(crate) fn task(key: WorkerKey, who: Address) -> Option<&'static mut TaskState> {
+    let WorkerKey { listener, pid, tid } = key;
+    let state = known_task(tid).or_else(|| begins(listener, both(pid, tid), who))?;
+    // SAFETY: a live map value. A task is woken while it sleeps, and does everything else itself.
+    let state = unsafe { &mut *state };
+    if state.pid != pid {
+        let _was_another = renews(state, listener, both(pid, tid), who);
+    }
+    Some(state)
+}
+
+/// A process id and a thread id in one word, for functions of their own, which take no more than five
+/// words.
+#[inline(always)]
+pub(crate) fn both(pid: u32, tid: u32) -> u64 {
+    u64::from(pid) << 32 | u64::from(tid)
+}
+
+/// The two of them again, with the listener.
+#[inline(always)]
+pub(crate) fn key(listener: ListenerId, ids: u64) -> WorkerKey {
+    WorkerKey { listener, pid: (ids >> 32) as u32, tid: ids as u32 }
+}
+
+/// Makes the entry of a task. What is rare is a function of its own: the verifier would otherwise follow
+/// what comes after for each of the ways through it.
+#[inline(never)]
+fn begins(listener: ListenerId, ids: u64, who: Address) -> Option<*mut TaskState> {
+    let WorkerKey { pid, tid, .. } = key(listener, ids);
+    let place = place(tid)?;
+    if TAKEN.insert(index(tid), tid, u64::from(BPF_NOEXIST)).is_ok() {
+        is_new();
+        // SAFETY: a live map value, which is this task's from now on, and is told to be when it is
+        // filled.
+        unsafe {
+            fill(&mut (*place).state, listener, pid, who);
+            (&raw mut (*place).tid).write_volatile(owner(tid));
+            return Some(&raw mut (*place).state);
+        }
+    }
+    let mut new = TaskState::NONE;
+    fill(&mut new, listener, pid, who);
+    if TASKS.insert(tid, &new, u64::from(BPF_NOEXIST)).is_ok() {
+        is_new();
+        // SAFETY: a live map value.
+        unsafe { add(&raw mut (*place).elsewhere, 1) };
+    }
+    let state = TASKS.get_ptr_mut(tid);
+    if state.is_none() {
+        count_map_full();
+    }
+    state
+}
+
+/// Makes the entry of another task with the same thread id a new one: the other's end was not seen.
+#[inline(never)]
+fn renews(state: &mut TaskState, listener: ListenerId, ids: u64, who: Address) -> i32 {
+    let WorkerKey { pid, tid, .. } = key(listener, ids);
+    let _moved = moves(state, tid);
+    fill(state, listener, pid, who);
+    have_moved();
+    0
+}
+
+/// Writes the entry of a task that did nothing yet.
+#[inline(always)]
+fn fill(state: &mut TaskState, listener: ListenerId, pid: u32, who: Address) {
+    state.listener = listener;
+    state.home = listener;
+    state.pid = pid;
+    state.pending = 0;
+    state.scanning = 0;
+    state.counted = 0;
+    state.stats = WorkerStats::ZERO;
+    state.stats.comm = task::name(who);
+}
+
+/// Where it is counted what the task of `state` does with the listener of `key`.
+#[inline(always)]
+pub(crate) fn row(state: &mut TaskState, key: WorkerKey, who: Address) -> Option<*mut WorkerStats> {
+    let WorkerKey { listener, pid, tid } = key;
+    if state.home == listener {
+        Some(&raw mut state.stats)
+    } else {
+        apart(listener, both(pid, tid), who)
+    }
+}
+
+/// The row of a worker apart from its task's entry, made where it has none; where there is no room,
+/// which is counted, the listener's own row, so that the listener's sums stay right.
+#[inline(never)]
+pub(crate) fn apart(listener: ListenerId, ids: u64, who: Address) -> Option<*mut WorkerStats> {
+    let key = key(listener, ids);
+    let row = WORKERS.get_ptr_mut(key);
+    if row.is_some() {
+        return row;
+    }
+    let new = WorkerStats { comm: task::name(who), ..WorkerStats::ZERO };
+    if WORKERS.insert(&key, &new, u64::from(BPF_NOEXIST)).is_ok() {
+        is_new();
+    } else if WORKERS.get_ptr(key).is_none() {
+        count_map_full();
+    }
+    WORKERS.get_ptr_mut(key).or_else(|| rest(key))
+}
+
+/// The listener's own row.
+#[inline(always)]
+fn rest(key: WorkerKey) -> Option<*mut WorkerStats> {
+    WORKERS.get_ptr_mut(WorkerKey { pid: 0, tid: 0, ..key })
+}
+
+#[inline(always)]
+fn is_new() {
+    // SAFETY: only takes the address of a field of a live map value.
+    misc(|misc| unsafe { &raw mut (*misc).workers });
+}
+
+/// Adds one to a counter of a row.
+#[inline(always)]
+pub(crate) fn add_to(
+    row: Option<*mut WorkerStats>,
+    counter: impl Fn(&mut WorkerStats) -> *mut u64,
+) {
+    match row {
+        // SAFETY: `row` is a live map value.
+        Some(row) => unsafe { increment(counter(&mut *row)) },
+        None => count_map_full(),
+    }
+}
+
+/// Moves what a task did with its home to a row of its own: its entry goes. A function of its own, so
+/// that the verifier follows what comes after once.
+#[inline(never)]
+fn moves(state: &mut TaskState, tid: u32) -> i32 {
+    // SAFETY: only takes the address of a field of a live map value.
+    misc(|misc| unsafe { &raw mut (*misc).moves_begun });
+    let key = WorkerKey { listener: state.home, pid: state.pid, tid };
+    if WORKERS.insert(key, &state.stats, u64::from(BPF_NOEXIST)).is_err() {
+        let row = WORKERS.get_ptr_mut(key).or_else(|| {
+            count_map_full();
+            rest(key)
+        });
+        if let Some(row) = row {
+            // SAFETY: `row` is a live map value of eight-byte counters.
+            unsafe { add_all(&mut *row, &state.stats) };
+        }
+    }
+    0
+}
+
+#[inline(always)]
+fn have_moved() {
+    // SAFETY: only takes the address of a field of a live map value.
+    misc(|misc| unsafe { &raw mut (*misc).moves_done });
+}
+
+/// Adds all counters of one row to another.
+///
+/// # Safety
+///
+/// `to` must be a live map value.
+#[inline(always)]
+unsafe fn add_all(to: &mut WorkerStats, from: &WorkerStats) {
+    // SAFETY: the caller's promise.
+    unsafe {
+        add(&raw mut to.wakeups, from.wakeups);
+        add(&raw mut to.won, from.won);
+        add(&raw mut to.lost, from.lost);
+        add(&raw mut to.failed, from.failed);
+        add(&raw mut to.silent, from.silent);
+        add(&raw mut to.accepted, from.accepted);
+        add(&raw mut to.eagain, from.eagain);
+    }
+}
+
+/// A task ends: an open wakeup ends without an accept, and the thread id may be given to another.
+/// Once the window is closed nothing moves any more, so that the last reading is of one moment.
+#[inline(always)]
+pub(crate) fn ends(tid: u32) {
+    let Some(state) = known_task(tid) else { return };
+    if !window_open() {
+        return;
+    }
+    // SAFETY: `state` is a live map value, and its task does nothing more.
+    let state = unsafe { &mut *state };
+    if state.pending != 0 {
+        let key = WorkerKey { listener: state.listener, pid: state.pid, tid };
+        add_to(row(state, key, null()), |worker| &raw mut worker.silent);
+        state.pending = 0;
+    }
+    let _moved = moves(state, tid);
+    leaves(tid);
+    have_moved();
+}
+
+/// Takes a task's entry away.
+#[inline(always)]
+fn leaves(tid: u32) {
+    let Some(place) = place(tid) else { return };
+    // SAFETY: a live map value; the place is the task's until it is no longer taken.
+    unsafe {
+        if (*place).tid == owner(tid) {
+            (&raw mut (*place).tid).write_volatile(0);
+            let _taken = TAKEN.remove(index(tid));
+        } else if TASKS.remove(tid).is_ok() {
+            add(&raw mut (*place).elsewhere, (-1_i64).cast_unsigned());
+        }
+    }
+}
