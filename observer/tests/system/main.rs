@@ -21,6 +21,7 @@ mod nginx;
 mod observer;
 mod output;
 mod overflow;
+mod places;
 mod queues;
 mod role;
 mod together;
@@ -147,6 +148,7 @@ fn main() -> ExitCode {
         lifecycle::tests(),
         filters::tests(),
         output::tests(),
+        places::tests(),
         faults::tests(),
         kinds::tests(),
         overflow::tests(),
