@@ -1,13 +1,17 @@
 //! Compiles the kernel programs into OUT_DIR, through aya-build.
 
 use std::{
-    env,
+    env, fs,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use anyhow::{Context as _, Result, bail};
 use aya_build::{Package, Toolchain};
+use object::{
+    build::elf::{Builder, SectionData},
+    elf::SHT_STRTAB,
+};
 
 /// Names a toolchain to use instead of any that would be found.
 const CHOICE: &str = "OBSERVER_BPF_TOOLCHAIN";
@@ -19,6 +23,9 @@ const LINKED: &str = "observer-bpf";
 /// the kernel programs (their binary is called `observer`).
 /// aya-build compiles `core` anew where this is `1` or names the package itself.
 const UNSTABLE: &str = "aya_ebpf,observer";
+
+/// What aya-build leaves in OUT_DIR.
+const OBJECTS: [&str; 2] = ["observer", "floor"];
 
 fn main() {
     if let Err(error) = build() {
@@ -48,7 +55,32 @@ fn build() -> Result<()> {
              run `cargo xtask setup`)",
             found.name
         )
-    })
+    })?;
+    let out = PathBuf::from(env::var_os("OUT_DIR").context("Cargo sets OUT_DIR")?);
+    OBJECTS.iter().try_for_each(|object| strip(&out.join(object)))
+}
+
+/// Takes the debug information out of an object, which is most of it. The linker has made the BTF from
+/// it, and neither the loader nor the kernel reads it.
+fn strip(path: &Path) -> Result<()> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut elf = Builder::read(&*bytes)?;
+    for section in &mut elf.sections {
+        let name = section.name.as_slice();
+        section.delete = name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+    }
+    elf.delete_orphans();
+    // LLVM keeps the names of sections and symbols in one table, and the writer wants two.
+    if !elf.sections.iter().any(|section| matches!(section.data, SectionData::SectionString)) {
+        let names = elf.sections.add();
+        names.name = ".shstrtab".into();
+        names.sh_type = SHT_STRTAB;
+        names.sh_addralign = 1;
+        names.data = SectionData::SectionString;
+    }
+    let mut stripped = Vec::new();
+    elf.write(&mut stripped)?;
+    fs::write(path, stripped).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// How a toolchain has `core` for BPF.
