@@ -1,10 +1,15 @@
 //! One window of observing: from the first probe to the last report.
 
 mod lookout;
+mod memory;
+mod pace;
 mod point;
 mod requests;
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::{
+    collections::{BTreeMap, HashMap},
+    time::Instant,
+};
 
 use anyhow::Result;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
@@ -32,6 +37,7 @@ use crate::{
         diag::Socket,
         holders,
         namespaces::{self, Namespace},
+        places::Places,
         select::Candidate,
         waiters,
     },
@@ -44,6 +50,7 @@ use crate::{
 
 use self::{
     lookout::Lookout,
+    pace::Paced,
     point::{Point, counters, read_again},
     requests::Requests,
 };
@@ -66,6 +73,8 @@ pub struct Session {
     /// Exits to attach once one waiter of a shared epoll instance has woken the next.
     scan_ends: Vec<(&'static Probe, &'static str)>,
     lookout: Lookout,
+    places: Places,
+    searches: Paced,
     requests: Requests,
     start: Point,
     last: Point,
@@ -87,7 +96,9 @@ impl Session {
             .into());
         }
         let facts = Facts::gather(&table::tracepoints(), &table::functions());
-        let existing = namespaces::look_at_all().values().map(|one| one.sockets.len()).sum();
+        let mut places = Places::new();
+        let existing =
+            namespaces::look_at_all(&mut places).values().map(|one| one.sockets.len()).sum();
         let request = Request {
             provider: args.provider,
             pid_filter: !pids.is_empty(),
@@ -112,7 +123,8 @@ impl Session {
         }
         let full_at_limit = u32::from(facts.syn_queue_full_at_limit());
         let host = Host { kernel: facts.kernel, arch: facts.arch, cpus: online_cpus() };
-        let namespaces = namespaces::look_at_all();
+        places.find();
+        let namespaces = namespaces::look_at_all(&mut places);
         if attached.provider(Signal::Accepts) != Some(table::Provider::Tracepoint) {
             note_in_flight(&mut maps, &namespaces)?;
         }
@@ -132,7 +144,7 @@ impl Session {
         // What the kernel counted between the two looks may be in the window or not.
         let before = counters(&namespaces);
         let mut start = Point::new(Snapshot::default(), &before, namespaces, 0);
-        let after = read_again(&start.namespaces);
+        let after = read_again(&places, &start.namespaces);
         start.readings = point::readings(&before, &after);
         let mut session = Self {
             last: start.clone(),
@@ -146,11 +158,15 @@ impl Session {
             maps,
             host,
             lookout: Lookout::new(args.filters.clone()),
+            places,
+            searches: Paced::new(),
             requests: Requests::new(),
             missed_before: 0,
         };
         session.missed_before = session.missed_runs();
         session.lookout.scan(&session.maps, &session.start.namespaces);
+        memory::without_types(&mut session.loaded.btf);
+        memory::give_back();
         Ok((session, receiver))
     }
 
@@ -228,7 +244,8 @@ impl Session {
     /// When the kernel maps cannot be read.
     pub fn interval(&mut self) -> Result<Report> {
         let now = self.point()?;
-        self.lookout.refresh(&self.maps, &now.namespaces, false);
+        self.lookout.refresh(&self.maps, &now.counted, &now.namespaces, false);
+        self.lookout.look_at_waiting(&now.namespaces, false);
         let difference = now.counted.since(&self.last.counted);
         let requests = self.requests(&now, false);
         let report = self.report(&self.last, &now, &difference, &requests, WindowKind::Interval);
@@ -254,7 +271,7 @@ impl Session {
     ///
     /// When the kernel maps cannot be read.
     pub fn finish(&mut self) -> Result<Report> {
-        let before = read_again(&self.last.namespaces);
+        let before = read_again(&self.places, &self.last.namespaces);
         self.control.open = 0;
         self.maps.control(self.control)?;
         let now = self.read(&before)?;
@@ -262,7 +279,8 @@ impl Session {
     }
 
     fn total(&mut self, now: Point, last: bool) -> Result<Report> {
-        self.lookout.refresh(&self.maps, &now.namespaces, last);
+        self.lookout.refresh(&self.maps, &now.counted, &now.namespaces, last);
+        self.lookout.look_at_waiting(&now.namespaces, last);
         let requests = self.requests(&now, last);
         let report = self.report(&self.start, &now, &now.counted, &requests, WindowKind::Total);
         self.last = now;
@@ -295,10 +313,27 @@ impl Session {
         let monotonic = point::monotonic();
         let mut counted = self.maps.read()?;
         let missed_runs = self.missed_runs().saturating_sub(self.missed_before);
-        let point = Point::new(Snapshot::default(), before, namespaces::look_at_all(), missed_runs);
+        self.find_namespaces(&counted);
+        let namespaces = namespaces::look_at_all(&mut self.places);
+        let point = Point::new(Snapshot::default(), before, namespaces, missed_runs);
         self.lookout.choose_newborn(&counted);
         self.lookout.settle(&mut counted);
         Ok(Point { counted, monotonic, ..point })
+    }
+
+    /// Looks for network namespaces: by the processes that are new, and by all of them when that was
+    /// not done for long, or when a listener is in one that is not known.
+    fn find_namespaces(&mut self, counted: &Snapshot) {
+        let began = Instant::now();
+        if self.searches.are_due() {
+            self.places.find();
+            return self.searches.took(began);
+        }
+        self.places.find_new();
+        let mut open = counted.listeners.values().filter(|info| info.closed == 0);
+        if open.any(|info| !self.places.contains(info.netns.into())) {
+            self.places.find();
+        }
     }
 
     /// Looks at the processes that were woken since the last time.
@@ -319,11 +354,15 @@ impl Session {
             return;
         }
         let ends = std::mem::take(&mut self.scan_ends);
-        if self.attached.follow_scans(&mut self.loaded, &ends) {
+        if memory::with_types(&mut self.loaded.btf)
+            && self.attached.follow_scans(&mut self.loaded, &ends)
+        {
             self.control.scan_ends = 1;
             // What cannot be written now is with the next interval.
             let _later = self.maps.control(self.control);
         }
+        memory::without_types(&mut self.loaded.btf);
+        memory::give_back();
     }
 
     /// Whether the wakeups are seen that one waiter of a shared epoll instance passes on.
@@ -341,7 +380,7 @@ impl Session {
     fn requests(&mut self, now: &Point, must: bool) -> HashMap<u64, u64> {
         let selection = &self.lookout.selection;
         let chosen = |socket: &Socket| selection.contains(socket.inode, socket.port);
-        self.requests.of(&now.namespaces, chosen, must)
+        self.requests.of(&self.places, &now.namespaces, chosen, must)
     }
 
     fn report(
@@ -352,16 +391,6 @@ impl Session {
         requests: &HashMap<u64, u64>,
         kind: WindowKind,
     ) -> Report {
-        let chosen: HashSet<u64> = to
-            .namespaces
-            .values()
-            .flat_map(|namespace| &namespace.sockets)
-            .filter(|socket| self.lookout.selection.contains(socket.inode, socket.port))
-            .map(|socket| socket.inode)
-            .collect();
-        let held = self.lookout.holdings.iter().filter(|(listener, _)| chosen.contains(*listener));
-        let waiters: HashMap<_, _> =
-            held.map(|(listener, holdings)| (*listener, waiters::find(holdings))).collect();
         build::build(Input {
             host: &self.host,
             window: Window {
@@ -376,8 +405,8 @@ impl Session {
             end: &to.readings,
             before: &from.namespaces,
             now: &to.namespaces,
-            holdings: &self.lookout.holdings,
-            waiters: &waiters,
+            holdings: self.lookout.census.holdings(),
+            waiters: &self.lookout.waiters,
             requests,
             selection: &self.lookout.selection,
             sees_refused_acks: self.sees_refused_acks,
@@ -390,8 +419,10 @@ impl Session {
 fn note_in_flight(maps: &mut Maps, namespaces: &BTreeMap<u64, Namespace>) -> Result<()> {
     let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
     let all = sockets.map(|socket| socket.inode).collect();
-    for (listener, holdings) in holders::scan(&all) {
-        for waiter in waiters::in_accept(&holdings) {
+    let holdings = holders::scan(&all);
+    let held = holdings.iter().map(|(listener, all)| (*listener, all.as_slice()));
+    for (listener, waiters) in waiters::in_accept(held) {
+        for waiter in waiters {
             maps.add_in_flight(waiter.tid, listener | REACHED_QUEUE)?;
         }
     }

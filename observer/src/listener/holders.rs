@@ -2,15 +2,15 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fs,
+    fs, io,
 };
 
-use procfs::{
-    ProcError,
-    process::{FDInfo, FDTarget, Process, StatFlags, all_processes},
-};
+use procfs::process::{Process, StatFlags};
 
-use crate::report::model::{Holder, Wait};
+use crate::{
+    listener::descriptors::{self, Target},
+    report::model::{Holder, Wait},
+};
 
 /// EPOLLEXCLUSIVE (uapi/linux/eventpoll.h), as fdinfo's `events` shows it.
 const EPOLLEXCLUSIVE: u32 = 1 << 28;
@@ -45,18 +45,26 @@ pub struct Scan {
 /// The same, telling what could not be looked into.
 #[must_use]
 pub fn scan_and_tell(listeners: &HashSet<u64>) -> Scan {
-    let mut scan = Scan::default();
     if listeners.is_empty() {
-        return scan;
+        return Scan::default();
     }
-    for process in all_processes().into_iter().flatten().flatten() {
-        match process.fd() {
-            Ok(descriptors) => {
-                let descriptors = descriptors.flatten();
-                scan_process(&process, descriptors, listeners, &mut scan.holdings);
+    let all = descriptors::processes().unwrap_or_default();
+    scan_these(all.into_iter().map(|(pid, _)| pid), listeners)
+}
+
+/// The same for some processes.
+#[must_use]
+pub fn scan_these(processes: impl Iterator<Item = u32>, listeners: &HashSet<u64>) -> Scan {
+    let mut scan = Scan::default();
+    for pid in processes {
+        match scan_process(pid, listeners, &mut scan.holdings) {
+            Err(error)
+                if error.kind() == io::ErrorKind::PermissionDenied && !is_kernel_thread(pid) =>
+            {
+                scan.refused += 1;
             }
-            Err(ProcError::PermissionDenied(_)) if !is_kernel_thread(&process) => scan.refused += 1,
-            Err(_) => {}
+            // It may have ended meanwhile.
+            Ok(()) | Err(_) => {}
         }
     }
     for holders in scan.holdings.values_mut() {
@@ -66,33 +74,24 @@ pub fn scan_and_tell(listeners: &HashSet<u64>) -> Scan {
 }
 
 /// Kernel threads have no descriptors.
-fn is_kernel_thread(process: &Process) -> bool {
-    process
-        .stat()
-        .and_then(|stat| stat.flags())
-        .is_ok_and(|flags| flags.contains(StatFlags::PF_KTHREAD))
+fn is_kernel_thread(pid: u32) -> bool {
+    i32::try_from(pid).is_ok_and(|pid| {
+        Process::new(pid)
+            .and_then(|process| process.stat())
+            .is_ok_and(|stat| stat.flags().is_ok_and(|flags| flags.contains(StatFlags::PF_KTHREAD)))
+    })
 }
 
-fn scan_process(
-    process: &Process,
-    descriptors: impl Iterator<Item = FDInfo>,
-    listeners: &HashSet<u64>,
-    holdings: &mut Holdings,
-) {
+fn scan_process(pid: u32, listeners: &HashSet<u64>, holdings: &mut Holdings) -> io::Result<()> {
     let (mut held, mut epolls) = (Vec::new(), Vec::new());
-    for descriptor in descriptors {
-        match descriptor.target {
-            FDTarget::Socket(inode) if listeners.contains(&inode) => {
-                held.push((descriptor.fd, inode));
-            }
-            FDTarget::AnonInode(kind) if kind.contains("eventpoll") => epolls.push(descriptor.fd),
-            _ => {}
-        }
-    }
+    descriptors::of(pid, |fd, target| match target {
+        Target::Socket(inode) if listeners.contains(&inode) => held.push((fd, inode)),
+        Target::Epoll => epolls.push(fd),
+        Target::Socket(_) | Target::Other => {}
+    })?;
     if held.is_empty() {
-        return;
+        return Ok(());
     }
-    let Ok(pid) = u32::try_from(process.pid) else { return };
     let comm = comm(pid).unwrap_or_default();
     let mut watched = BTreeMap::<u64, Vec<(i32, bool)>>::new();
     for epoll in epolls {
@@ -115,21 +114,20 @@ fn scan_process(
             epolls: watches.iter().map(|(epoll, _)| *epoll).collect(),
         });
     }
+    Ok(())
 }
 
 /// Whether a process holds a descriptor to a listener; `None` when the process is gone.
 #[must_use]
 pub fn holds(pid: u32, listener: u64) -> Option<bool> {
-    let process = Process::new(i32::try_from(pid).ok()?).ok()?;
-    // A process that ends has no descriptors any more, and is as good as gone.
-    let mut any = false;
-    for descriptor in process.fd().ok()?.flatten() {
+    let (mut any, mut found) = (false, false);
+    descriptors::of(pid, |_, target| {
         any = true;
-        if matches!(descriptor.target, FDTarget::Socket(inode) if inode == listener) {
-            return Some(true);
-        }
-    }
-    any.then_some(false)
+        found |= target == Target::Socket(listener);
+    })
+    .ok()?;
+    // A process that ends has no descriptors any more, and is as good as gone.
+    any.then_some(found)
 }
 
 /// The name of a process or thread.

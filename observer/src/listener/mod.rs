@@ -1,10 +1,13 @@
 //! Listeners from outside the kernel programs: which there are, who holds them, who waits.
 
+pub mod census;
 pub mod descendants;
+pub mod descriptors;
 pub mod diag;
 pub mod holders;
 pub mod namespaces;
 pub mod options;
+pub mod places;
 pub mod requests;
 pub mod select;
 pub mod waiters;

@@ -2,17 +2,14 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs::{self, File},
-    io,
-    os::unix::fs::MetadataExt as _,
-    path::PathBuf,
-    thread,
+    fs, io,
 };
 
-use anyhow::{Context as _, Result, anyhow};
-use nix::sched::{CloneFlags, setns};
-
-use crate::listener::diag::{self, Listening, Request, Socket};
+use crate::listener::{
+    diag::{self, Listening, Request, Socket},
+    places::Places,
+};
+use anyhow::Result;
 
 /// The kernel's TcpExt counters that the audit compares with.
 pub const COUNTERS: &[&str] =
@@ -40,8 +37,8 @@ pub struct Namespace {
 /// Every network namespace that a process is in or that has a name, by inode number. Those that
 /// could not be entered are left out: without CAP_SYS_ADMIN that is all but the own one.
 #[must_use]
-pub fn look_at_all() -> BTreeMap<u64, Namespace> {
-    look_at_each(look).seen
+pub fn look_at_all(places: &mut Places) -> BTreeMap<u64, Namespace> {
+    places.look_at_each(look).seen
 }
 
 /// The namespaces that were looked at, and those that were not.
@@ -56,94 +53,28 @@ pub struct Looks {
 /// The same, with the requests in SYN queues and without the counters, telling what is left out.
 #[must_use]
 pub fn look_with_requests() -> Looks {
-    look_at_each(|| {
+    Places::new().look_at_each(|| {
         let Listening { sockets, requests } = diag::listening_with_requests()?;
         Ok(Namespace { sockets, requests, ..settings() })
     })
 }
 
-fn look_at_each(look: fn() -> Result<Namespace>) -> Looks {
-    let own = inode_of("/proc/thread-self/ns/net");
-    let mut looks = Looks::default();
-    for (inode, path) in find() {
-        let namespace = if Some(inode) == own { look() } else { from_inside(path, look) };
-        match namespace {
-            Ok(namespace) => drop(looks.seen.insert(inode, namespace)),
-            Err(error) => {
-                log::debug!("network namespace {inode} is left out: {error:#}");
-                looks.left_out.push(inode);
-            }
-        }
-    }
-    looks
-}
-
 /// The TcpExt counters of these network namespaces, read anew; those that cannot be entered any more
 /// are left out.
 #[must_use]
-pub fn counters_of(wanted: &BTreeSet<u64>) -> BTreeMap<u64, BTreeMap<String, u64>> {
-    of_each(wanted, || Ok(tcp_ext()?))
+pub fn counters_of(
+    places: &Places,
+    wanted: &BTreeSet<u64>,
+) -> BTreeMap<u64, BTreeMap<String, u64>> {
+    places.of_each(wanted, || Ok(tcp_ext()?))
 }
 
 /// The requests in the SYN queues of these network namespaces; those that cannot be entered any more,
 /// or where the kernel does not tell, are left out.
 #[must_use]
-pub fn requests_of(wanted: &BTreeSet<u64>) -> BTreeMap<u64, Vec<Request>> {
-    let found = of_each(wanted, diag::requests).into_iter();
+pub fn requests_of(places: &Places, wanted: &BTreeSet<u64>) -> BTreeMap<u64, Vec<Request>> {
+    let found = places.of_each(wanted, diag::requests).into_iter();
     found.filter_map(|(inode, requests)| Some((inode, requests?))).collect()
-}
-
-/// What is read in each of these network namespaces.
-fn of_each<T: Send + 'static>(wanted: &BTreeSet<u64>, read: fn() -> Result<T>) -> BTreeMap<u64, T> {
-    if wanted.is_empty() {
-        return BTreeMap::new();
-    }
-    let own = inode_of("/proc/thread-self/ns/net");
-    let mut all = BTreeMap::new();
-    for (inode, path) in find().into_iter().filter(|(inode, _)| wanted.contains(inode)) {
-        let found = if Some(inode) == own { read() } else { from_inside(path, read) };
-        match found {
-            Ok(found) => drop(all.insert(inode, found)),
-            Err(error) => log::debug!("network namespace {inode} is left out: {error:#}"),
-        }
-    }
-    all
-}
-
-/// A path to each network namespace, by inode number.
-fn find() -> BTreeMap<u64, PathBuf> {
-    let mut found = BTreeMap::new();
-    let named = ["/run/netns", "/run/docker/netns"].into_iter().flat_map(|directory| {
-        fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path())
-    });
-    let of_processes = fs::read_dir("/proc").into_iter().flatten().flatten().filter_map(|entry| {
-        let name = entry.file_name();
-        let is_process = name.to_str().is_some_and(|name| name.bytes().all(|b| b.is_ascii_digit()));
-        is_process.then(|| entry.path().join("ns/net"))
-    });
-    for path in of_processes.chain(named) {
-        if let Some(inode) = inode_of(&path) {
-            found.entry(inode).or_insert(path);
-        }
-    }
-    found
-}
-
-fn inode_of(path: impl AsRef<std::path::Path>) -> Option<u64> {
-    fs::metadata(path).ok().map(|metadata| metadata.ino())
-}
-
-/// Does something from a thread that enters a namespace and ends there.
-fn from_inside<T: Send + 'static>(
-    path: PathBuf,
-    look: impl FnOnce() -> Result<T> + Send + 'static,
-) -> Result<T> {
-    let worker = thread::Builder::new().name("netns".into()).spawn(move || {
-        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        setns(&file, CloneFlags::CLONE_NEWNET).context("cannot enter it")?;
-        look()
-    })?;
-    worker.join().map_err(|_| anyhow!("the thread that looked at it ended early"))?
 }
 
 /// Looks at the namespace that this thread is in.
@@ -194,6 +125,7 @@ fn parse_tcp_ext(text: &str) -> BTreeMap<String, u64> {
 #[cfg(test)]
 mod tests {
     use super::{COUNTERS, look_at_all, parse_tcp_ext};
+    use crate::listener::places::Places;
 
     #[test]
     fn counters_are_found_by_name() {
@@ -211,7 +143,7 @@ mod tests {
     fn this_namespace_shows_a_listener_of_this_process() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
         let port = listener.local_addr().expect("its address").port();
-        let found = look_at_all();
+        let found = look_at_all(&mut Places::new());
         let (_, namespace) = found
             .iter()
             .find(|(_, namespace)| namespace.sockets.iter().any(|socket| socket.port == port))

@@ -1,7 +1,7 @@
 //! What tasks wait in at this moment, by `/proc/PID/task/TID/syscall`.
 
 use std::{
-    collections::{BTreeMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     fs,
 };
 
@@ -39,45 +39,77 @@ pub fn waits(pid: u32, tid: u32) -> Option<bool> {
     }
 }
 
-/// Tasks that wait for a listener right now: in accept on its descriptor, or on an epoll instance
-/// that watches it. Those in poll and select cannot be told by what they wait for.
+/// Tasks that wait right now, by the listener that they wait for: in accept on its descriptor, or on
+/// an epoll instance that watches it. Those in poll and select cannot be told by what they wait for.
 #[must_use]
-pub fn find(holdings: &[Holding]) -> Vec<Waiter> {
+pub fn find<'a>(
+    holdings: impl IntoIterator<Item = (u64, &'a [Holding])>,
+) -> HashMap<u64, Vec<Waiter>> {
     find_those(holdings, true)
 }
 
 /// Those of them that are in accept.
 #[must_use]
-pub fn in_accept(holdings: &[Holding]) -> Vec<Waiter> {
+pub fn in_accept<'a>(
+    holdings: impl IntoIterator<Item = (u64, &'a [Holding])>,
+) -> HashMap<u64, Vec<Waiter>> {
     find_those(holdings, false)
 }
 
-fn find_those(holdings: &[Holding], in_epoll_too: bool) -> Vec<Waiter> {
-    let mut by_process = BTreeMap::<u32, Vec<&Holding>>::new();
-    for holding in holdings {
-        by_process.entry(holding.holder.pid).or_default().push(holding);
+/// What a process's descriptors lead to: listeners by their own descriptor, and by those of epoll
+/// instances.
+#[derive(Default)]
+struct Descriptors {
+    accepts: HashMap<i32, Vec<u64>>,
+    epolls: HashMap<i32, Vec<u64>>,
+}
+
+/// Each process is looked at once, however many listeners it holds.
+fn find_those<'a>(
+    holdings: impl IntoIterator<Item = (u64, &'a [Holding])>,
+    in_epoll_too: bool,
+) -> HashMap<u64, Vec<Waiter>> {
+    let mut by_process = BTreeMap::<u32, Descriptors>::new();
+    for (listener, holdings) in holdings {
+        for holding in holdings {
+            let descriptors = by_process.entry(holding.holder.pid).or_default();
+            note(&mut descriptors.accepts, holding.holder.fd, listener);
+            for epoll in holding.epolls.iter().filter(|_| in_epoll_too) {
+                note(&mut descriptors.epolls, *epoll, listener);
+            }
+        }
     }
-    let mut waiters = Vec::new();
-    for (pid, holdings) in by_process {
+    let mut waiters = HashMap::<u64, Vec<Waiter>>::new();
+    for (pid, descriptors) in by_process {
         for tid in threads(pid) {
             let path = format!("/proc/{pid}/task/{tid}/syscall");
             let Some(asleep) = fs::read_to_string(path).ok().and_then(|text| parse(&text)) else {
                 continue;
             };
+            let by = match asleep.number {
+                number if is_accept_syscall(number) => &descriptors.accepts,
+                number if is_epoll_syscall(number) => &descriptors.epolls,
+                _ => continue,
+            };
             let descriptor = i32::try_from(asleep.argument).unwrap_or(-1);
-            let waits = holdings.iter().any(|holding| {
-                (is_accept_syscall(asleep.number) && holding.holder.fd == descriptor)
-                    || (in_epoll_too
-                        && is_epoll_syscall(asleep.number)
-                        && holding.epolls.contains(&descriptor))
-            });
-            if waits {
-                let comm = holders::comm(tid).unwrap_or_default();
-                waiters.push(Waiter { pid, tid, comm });
+            let Some(listeners) = by.get(&descriptor) else { continue };
+            let comm = holders::comm(tid).unwrap_or_default();
+            for listener in listeners {
+                let waiter = Waiter { pid, tid, comm: comm.clone() };
+                waiters.entry(*listener).or_default().push(waiter);
             }
         }
     }
     waiters
+}
+
+/// Once for each listener, also where several descriptors of it are in one epoll instance: these
+/// come one after the other.
+fn note(to: &mut HashMap<i32, Vec<u64>>, descriptor: i32, listener: u64) {
+    let listeners = to.entry(descriptor).or_default();
+    if listeners.last() != Some(&listener) {
+        listeners.push(listener);
+    }
 }
 
 /// The descriptors on which tasks of a process are in accept right now.

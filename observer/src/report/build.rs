@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use nix::errno::Errno;
-use observer_common::counters::{FLAG_REUSEPORT, ListenerInfo, QueueStats, WorkerStats};
+use observer_common::counters::{FLAG_REUSEPORT, ListenerInfo, QueueStats, WorkerKey, WorkerStats};
 
 use crate::{
     bpf::snapshot::Snapshot,
@@ -76,7 +76,11 @@ pub fn build(input: Input<'_>) -> Report {
         .filter(|listener| input.selection.contains(listener.inode, listener.port))
         .collect();
     mark_reuseport_groups(&mut listeners);
-    listeners.sort_by_key(|one| (one.netns, one.port, one.family, one.address.clone(), one.inode));
+    let place = |one: &Listener| (one.netns, one.port, one.family);
+    listeners.sort_by(|one, other| {
+        let by_place = place(one).cmp(&place(other));
+        by_place.then_with(|| (&one.address, one.inode).cmp(&(&other.address, other.inode)))
+    });
     let audit = refusals.audit(&input, listeners.iter().map(|one| one.netns).collect());
     let mut providers = input.providers;
     let queues = listeners.iter().filter_map(|one| input.counted.queues.get(&one.inode));
@@ -291,7 +295,8 @@ fn workers(input: &Input<'_>, id: u64) -> Vec<Worker> {
     for waiter in input.waiters.get(&id).into_iter().flatten() {
         workers.insert((waiter.pid, waiter.tid), worker(waiter.pid, waiter.tid, &waiter.comm));
     }
-    let rows = input.counted.workers.iter().filter(|(key, _)| key.listener == id);
+    let rows = input.counted.workers.range(first_worker(id)..);
+    let rows = rows.take_while(|(key, _)| key.listener == id);
     for (key, row) in rows.filter(|(_, row)| is_active(row)) {
         let comm = if key.tid == 0 { "(others)".into() } else { text(&row.comm) };
         let entry =
@@ -302,7 +307,8 @@ fn workers(input: &Input<'_>, id: u64) -> Vec<Worker> {
             entry.accept_errors.insert("EAGAIN".into(), row.eagain);
         }
     }
-    let errors = input.counted.errors.iter().filter(|(key, _)| key.worker.listener == id);
+    let errors = input.counted.errors.range(counts::first_error(first_worker(id))..);
+    let errors = errors.take_while(|(key, _)| key.worker.listener == id);
     for (key, count) in errors.filter(|(_, count)| **count != 0) {
         let named = input.counted.workers.get(&key.worker);
         let comm = named.map(|row| text(&row.comm)).unwrap_or_default();
@@ -316,6 +322,11 @@ fn workers(input: &Input<'_>, id: u64) -> Vec<Worker> {
         (std::cmp::Reverse((worker.accepted, worker.wakeups.total)), worker.pid, worker.tid)
     });
     workers
+}
+
+/// Where a listener's rows begin among all.
+fn first_worker(listener: u64) -> WorkerKey {
+    WorkerKey { listener, pid: 0, tid: 0 }
 }
 
 fn worker(pid: u32, tid: u32, comm: &str) -> Worker {

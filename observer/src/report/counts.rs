@@ -146,7 +146,7 @@ fn queue_since(queue: &QueueStats, base: &QueueStats) -> QueueStats {
 }
 
 /// Where a worker's errors begin among all.
-fn first_error(worker: WorkerKey) -> ErrorKey {
+pub(super) fn first_error(worker: WorkerKey) -> ErrorKey {
     ErrorKey { worker, errno: 0, zero: 0 }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use observer_common::counters::{FLAG_OF_TREE, WorkerKey};
@@ -11,42 +11,45 @@ use crate::{
     bpf::snapshot::{Maps, Snapshot},
     cli::FilterArgs,
     listener::{
-        holders::{self, Holdings},
+        census::Census,
+        holders,
         namespaces::Namespace,
         select::{Candidate, Selection},
-        waiters,
+        waiters::{self, Waiter},
     },
     report::build::text,
 };
 
-/// A look through /proc may take this part of the time between two looks.
-pub(super) const SCAN_SHARE: u32 = 50;
+use super::pace::Paced;
 
 /// What is known of the processes that hold listeners, and which listeners that chooses.
 pub(super) struct Lookout {
     pub(super) selection: Selection,
-    pub(super) holdings: Holdings,
+    pub(super) census: Census,
     /// Whether a process held a listener when somebody looked: by process id and listener.
     held: HashMap<(u32, u64), bool>,
     /// How many rows of workers had been made at the last look.
     known: u64,
-    looked: Instant,
-    look_took: Duration,
-    scanned: Instant,
-    scan_took: Duration,
+    looks: Paced,
+    scans: Paced,
+    catch_ups: Paced,
+    /// Tasks that wait for each listener.
+    pub(super) waiters: HashMap<u64, Vec<Waiter>>,
+    waits: Paced,
 }
 
 impl Lookout {
     pub(super) fn new(filters: FilterArgs) -> Self {
         Self {
             selection: Selection::new(filters),
-            holdings: Holdings::new(),
+            census: Census::default(),
             held: HashMap::new(),
             known: 0,
-            looked: Instant::now(),
-            look_took: Duration::ZERO,
-            scanned: Instant::now(),
-            scan_took: Duration::ZERO,
+            looks: Paced::new(),
+            scans: Paced::new(),
+            catch_ups: Paced::new(),
+            waiters: HashMap::new(),
+            waits: Paced::new(),
         }
     }
 
@@ -69,7 +72,8 @@ impl Lookout {
         // Names of those who held each listener: what has ended without having been looked at is
         // judged by them.
         let names: HashSet<(u64, String)> = self
-            .holdings
+            .census
+            .holdings()
             .iter()
             .flat_map(|(id, all)| all.iter().map(|one| (*id, one.holder.comm.clone())))
             .collect();
@@ -105,7 +109,7 @@ impl Lookout {
     /// not grown nobody is new, and the map is left alone. While one of bpf()'s map operations runs
     /// on a CPU, the programs of kprobes do not run there (`bpf_prog_active`).
     pub(super) fn look_at_woken(&mut self, made: u64, keys: impl FnOnce() -> Vec<WorkerKey>) {
-        if made == self.known || self.looked.elapsed() < self.look_took * SCAN_SHARE {
+        if made == self.known || !self.looks.are_due() {
             return;
         }
         self.known = made;
@@ -115,41 +119,73 @@ impl Lookout {
                 self.holds(key.pid, key.listener);
             }
         }
-        self.looked = Instant::now();
-        self.look_took = began.elapsed();
+        self.looks.took(began);
     }
 
-    /// Looks for holders again, unless the last look was too dear to be repeated so soon.
+    /// Looks for holders again, unless the last look was too dear to be repeated so soon. What began
+    /// and ended since is looked at in any case: processes that are new or gone, and those that opened
+    /// a listener.
     pub(super) fn refresh(
         &mut self,
         maps: &Maps,
+        counted: &Snapshot,
         namespaces: &BTreeMap<u64, Namespace>,
         must: bool,
     ) {
-        if must || self.scanned.elapsed() >= self.scan_took * SCAN_SHARE {
+        if must || self.scans.are_due() {
             self.scan(maps, namespaces);
+        } else if self.catch_ups.are_due() {
+            self.catch_up(maps, counted, namespaces);
         }
     }
 
     /// Looks for holders.
     pub(super) fn scan(&mut self, maps: &Maps, namespaces: &BTreeMap<u64, Namespace>) {
         let began = Instant::now();
-        let listening = namespaces
-            .values()
-            .flat_map(|namespace| &namespace.sockets)
-            .filter(|socket| self.selection.wants_port(socket.port))
-            .map(|socket| socket.inode)
-            .collect::<HashSet<_>>();
-        let found = holders::scan(&listening);
-        // Of a listener that closed, the last holders stay known.
-        self.holdings.retain(|listener, _| !listening.contains(listener));
-        self.held.extend(found.iter().flat_map(|(listener, holdings)| {
-            holdings.iter().map(|holding| ((holding.holder.pid, *listener), true))
-        }));
-        self.holdings.extend(found);
-        let tree = maps.tree();
-        self.selection.update(&self.holdings, &tree);
-        self.scanned = Instant::now();
-        self.scan_took = began.elapsed();
+        let found = self.census.scan(self.listening(namespaces));
+        self.take(found, maps);
+        self.scans.took(began);
+    }
+
+    fn catch_up(&mut self, maps: &Maps, counted: &Snapshot, namespaces: &BTreeMap<u64, Namespace>) {
+        let began = Instant::now();
+        let creator = |listener| counted.listeners.get(&listener).map(|info| info.creator);
+        let found = self.census.catch_up(self.listening(namespaces), creator);
+        self.take(found, maps);
+        self.catch_ups.took(began);
+    }
+
+    /// Looks for tasks that wait for chosen listeners, unless that was too dear to be repeated so soon;
+    /// then those stay known that were seen waiting, but for processes that are gone.
+    pub(super) fn look_at_waiting(&mut self, namespaces: &BTreeMap<u64, Namespace>, must: bool) {
+        if !must && !self.waits.are_due() {
+            for waiters in self.waiters.values_mut() {
+                waiters.retain(|waiter| self.census.knows(waiter.pid));
+            }
+            return;
+        }
+        let began = Instant::now();
+        let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
+        let chosen = sockets.filter(|socket| self.selection.contains(socket.inode, socket.port));
+        let held = chosen.filter_map(|socket| {
+            Some((socket.inode, self.census.holdings().get(&socket.inode)?.as_slice()))
+        });
+        self.waiters = waiters::find(held);
+        self.waits.took(began);
+    }
+
+    /// The listeners that are there and of a chosen port.
+    fn listening(&self, namespaces: &BTreeMap<u64, Namespace>) -> HashSet<u64> {
+        let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
+        let wanted = sockets.filter(|socket| self.selection.wants_port(socket.port));
+        wanted.map(|socket| socket.inode).collect()
+    }
+
+    /// Notes who was found, and chooses by it.
+    fn take(&mut self, found: HashSet<(u32, u64)>, maps: &Maps) {
+        self.held.extend(found.into_iter().map(|pair| (pair, true)));
+        if self.selection.asks_for_processes() {
+            self.selection.update(self.census.holdings(), &maps.tree());
+        }
     }
 }

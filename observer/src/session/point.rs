@@ -9,7 +9,10 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::{
     bpf::snapshot::Snapshot,
-    listener::namespaces::{self, Namespace},
+    listener::{
+        namespaces::{self, Namespace},
+        places::Places,
+    },
     report::audit::{Reading, Readings},
 };
 
@@ -57,9 +60,9 @@ pub(super) fn counters(namespaces: &BTreeMap<u64, Namespace>) -> Counters {
 }
 
 /// The same namespaces' counters, read anew.
-pub(super) fn read_again(namespaces: &BTreeMap<u64, Namespace>) -> Counters {
+pub(super) fn read_again(places: &Places, namespaces: &BTreeMap<u64, Namespace>) -> Counters {
     let wanted: BTreeSet<u64> = namespaces.keys().copied().collect();
-    namespaces::counters_of(&wanted)
+    namespaces::counters_of(places, &wanted)
 }
 
 /// A namespace that was not there before had counted nothing.

@@ -2,26 +2,24 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    time::{Duration, Instant},
+    time::Instant,
 };
 
-use super::lookout::SCAN_SHARE;
+use super::pace::Paced;
 use crate::listener::{
     diag::Socket,
     namespaces::{self, Namespace},
+    places::Places,
     requests::count,
 };
 
 /// Asks inet_diag, which walks the table of all connections: on a host with many of them not for
 /// each frame of a live view.
-pub(super) struct Requests {
-    asked: Instant,
-    took: Duration,
-}
+pub(super) struct Requests(Paced);
 
 impl Requests {
     pub(super) fn new() -> Self {
-        Self { asked: Instant::now(), took: Duration::ZERO }
+        Self(Paced::new())
     }
 
     /// The requests that wait now at each of the chosen listeners, by inode number; those of which it
@@ -29,11 +27,12 @@ impl Requests {
     /// it `must` be.
     pub(super) fn of(
         &mut self,
+        places: &Places,
         namespaces: &BTreeMap<u64, Namespace>,
         chosen: impl Fn(&Socket) -> bool,
         must: bool,
     ) -> HashMap<u64, u64> {
-        if !must && self.asked.elapsed() < self.took * SCAN_SHARE {
+        if !must && !self.0.are_due() {
             return HashMap::new();
         }
         let began = Instant::now();
@@ -42,7 +41,7 @@ impl Requests {
             .filter(|(_, namespace)| namespace.sockets.iter().any(&chosen))
             .map(|(netns, _)| *netns)
             .collect();
-        let requests = namespaces::requests_of(&wanted);
+        let requests = namespaces::requests_of(places, &wanted);
         let mut waiting = HashMap::new();
         for (netns, requests) in &requests {
             let Some(namespace) = namespaces.get(netns) else { continue };
@@ -51,8 +50,7 @@ impl Requests {
             let known = namespace.sockets.iter().zip(counts).filter(|(socket, _)| chosen(socket));
             waiting.extend(known.filter_map(|(socket, count)| Some((socket.inode, count?))));
         }
-        self.asked = Instant::now();
-        self.took = began.elapsed();
+        self.0.took(began);
         waiting
     }
 }

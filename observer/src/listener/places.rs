@@ -1,0 +1,195 @@
+//! Where network namespaces are found, and how each is looked at from inside.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    fs::{self, File},
+    os::unix::fs::MetadataExt as _,
+    path::{Path, PathBuf},
+    thread,
+};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use nix::sched::{CloneFlags, setns};
+
+use crate::listener::{
+    descriptors,
+    namespaces::{Looks, Namespace},
+};
+
+/// A path to each network namespace that a process is in or that has a name, by inode number.
+///
+/// No namespace is held open: that would keep it alive after its last process.
+#[derive(Debug, Default)]
+pub struct Places {
+    paths: BTreeMap<u64, PathBuf>,
+    /// The processes that were asked, and what tells each from another one with its id.
+    known: HashMap<u32, u64>,
+}
+
+impl Places {
+    /// Asks every process.
+    #[must_use]
+    pub fn new() -> Self {
+        let mut places = Self::default();
+        places.find();
+        places
+    }
+
+    /// Asks every process anew.
+    pub fn find(&mut self) {
+        self.known.clear();
+        self.paths.clear();
+        self.find_new();
+    }
+
+    /// Asks the processes that are new, and looks at all names. A process that has entered another
+    /// namespace since it was asked is asked again by [`Self::find`] only; what becomes of the path
+    /// that led through it is noticed when it is next used.
+    pub fn find_new(&mut self) {
+        let processes = descriptors::processes().unwrap_or_default();
+        for (pid, identity) in &processes {
+            if self.known.get(pid) != Some(identity) {
+                self.note(format!("/proc/{pid}/ns/net").into());
+            }
+        }
+        self.known = processes.into_iter().collect();
+        for directory in ["/run/netns", "/run/docker/netns"] {
+            for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+                self.note(entry.path());
+            }
+        }
+    }
+
+    /// Whether a namespace was found.
+    #[must_use]
+    pub fn contains(&self, netns: u64) -> bool {
+        self.paths.contains_key(&netns)
+    }
+
+    fn note(&mut self, path: PathBuf) {
+        if let Some(inode) = inode_of(&path) {
+            self.paths.entry(inode).or_insert(path);
+        }
+    }
+
+    /// Looks at each. Where a path leads somewhere else by now, all are looked for again, once.
+    pub fn look_at_each(&mut self, look: fn() -> Result<Namespace>) -> Looks {
+        let own = own();
+        let mut looks = Looks::default();
+        let mut failed = self.look_at(own, look, &mut looks);
+        if !failed.is_empty() {
+            self.find();
+            failed = self.look_at(own, look, &mut looks);
+        }
+        for (inode, error) in failed {
+            log::debug!("network namespace {inode} is left out: {error:#}");
+            looks.left_out.push(inode);
+        }
+        looks
+    }
+
+    /// Looks at those that were not seen yet, and tells which failed.
+    fn look_at(
+        &self,
+        own: Option<u64>,
+        look: fn() -> Result<Namespace>,
+        looks: &mut Looks,
+    ) -> Vec<(u64, anyhow::Error)> {
+        let mut failed = Vec::new();
+        for (inode, path) in &self.paths {
+            if looks.seen.contains_key(inode) {
+                continue;
+            }
+            match inside(own, *inode, path, look) {
+                Ok(namespace) => drop(looks.seen.insert(*inode, namespace)),
+                Err(error) => failed.push((*inode, error)),
+            }
+        }
+        failed
+    }
+
+    /// What is read in each of these network namespaces; those that cannot be entered are left out.
+    pub fn of_each<T: Send + 'static>(
+        &self,
+        wanted: &BTreeSet<u64>,
+        read: fn() -> Result<T>,
+    ) -> BTreeMap<u64, T> {
+        let own = own();
+        let mut all = BTreeMap::new();
+        for (inode, path) in self.paths.iter().filter(|(inode, _)| wanted.contains(inode)) {
+            match inside(own, *inode, path, read) {
+                Ok(found) => drop(all.insert(*inode, found)),
+                Err(error) => log::debug!("network namespace {inode} is left out: {error:#}"),
+            }
+        }
+        all
+    }
+}
+
+fn own() -> Option<u64> {
+    inode_of("/proc/thread-self/ns/net")
+}
+
+fn inode_of(path: impl AsRef<Path>) -> Option<u64> {
+    fs::metadata(path).ok().map(|metadata| metadata.ino())
+}
+
+/// Does something in a namespace: from a thread that enters it and ends there, unless it is the own.
+fn inside<T: Send + 'static>(
+    own: Option<u64>,
+    inode: u64,
+    path: &Path,
+    look: fn() -> Result<T>,
+) -> Result<T> {
+    if own == Some(inode) {
+        return look();
+    }
+    let path = path.to_owned();
+    let worker = thread::Builder::new().name("netns".into()).spawn(move || {
+        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
+        // The process may have ended, and another may have its id.
+        if file.metadata()?.ino() != inode {
+            bail!("{} leads to another one by now", path.display());
+        }
+        setns(&file, CloneFlags::CLONE_NEWNET).context("cannot enter it")?;
+        look()
+    })?;
+    worker.join().map_err(|_| anyhow!("the thread that looked at it ended early"))?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Places, own};
+    use crate::listener::namespaces::Namespace;
+
+    /// No namespace's inode number.
+    const GONE: u64 = 1;
+
+    #[test]
+    fn processes_that_are_new_are_asked() {
+        let own = own().expect("/proc");
+        let mut places = Places::new();
+        assert!(places.contains(own));
+        // As if this process had not been there, and another one with its id.
+        places.paths.clear();
+        places.find_new();
+        let paths = places.paths.clone();
+        places.known.insert(std::process::id(), 0);
+        places.find_new();
+        assert!(places.contains(own), "found anew, beside {paths:?}");
+    }
+
+    #[test]
+    fn a_path_that_leads_elsewhere_by_now_is_not_believed() {
+        let own = own().expect("/proc");
+        let mut places = Places::new();
+        places.paths.insert(GONE, "/proc/self/ns/net".into());
+        let wanted = [own, GONE].into();
+        let seen = places.of_each(&wanted, || Ok(()));
+        assert!(seen.contains_key(&own) && !seen.contains_key(&GONE));
+        let looks = places.look_at_each(|| Ok(Namespace::default()));
+        assert!(looks.seen.contains_key(&own) && !looks.seen.contains_key(&GONE));
+        assert!(!looks.left_out.contains(&GONE), "it is not there any more");
+        assert!(!places.contains(GONE));
+    }
+}
