@@ -43,8 +43,10 @@ use crate::{
     },
     plan::{Request, plan},
     report::{
+        Memo,
         build::{self, Input},
         model::{Host, Provider, Providers, Report, Via, Window, WindowKind},
+        workers,
     },
 };
 
@@ -76,6 +78,7 @@ pub struct Session {
     places: Places,
     searches: Paced,
     requests: Requests,
+    memo: Memo,
     start: Point,
     last: Point,
     missed_before: u64,
@@ -161,6 +164,7 @@ impl Session {
             places,
             searches: Paced::new(),
             requests: Requests::new(),
+            memo: Memo::default(),
             missed_before: 0,
         };
         session.missed_before = session.missed_runs();
@@ -231,7 +235,7 @@ impl Session {
         if self.lookout.selection.asks_for_processes() {
             let info = self.maps.listener(event.listener);
             let of_tree = info.is_some_and(|info| info.flags & FLAG_OF_TREE != 0);
-            let comm = build::text(&event.comm);
+            let comm = workers::text(&event.comm);
             let creator = Candidate { pid: event.pid, comm: &comm };
             self.lookout.selection.consider_creator(event.listener, creator, of_tree);
         }
@@ -248,7 +252,10 @@ impl Session {
         self.lookout.look_at_waiting(&now.namespaces, false);
         let difference = now.counted.since(&self.last.counted);
         let requests = self.requests(&now, false);
-        let report = self.report(&self.last, &now, &difference, &requests, WindowKind::Interval);
+        let mut memo = std::mem::take(&mut self.memo);
+        let (last, kind) = (&self.last, WindowKind::Interval);
+        let report = self.report(last, &now, &difference, &requests, kind, &mut memo);
+        self.memo = memo;
         self.last = now;
         self.control.interval += 1;
         self.maps.control(self.control)?;
@@ -282,7 +289,10 @@ impl Session {
         self.lookout.refresh(&self.maps, &now.counted, &now.namespaces, last);
         self.lookout.look_at_waiting(&now.namespaces, last);
         let requests = self.requests(&now, last);
-        let report = self.report(&self.start, &now, &now.counted, &requests, WindowKind::Total);
+        let mut memo = std::mem::take(&mut self.memo);
+        let (start, kind) = (&self.start, WindowKind::Total);
+        let report = self.report(start, &now, &now.counted, &requests, kind, &mut memo);
+        self.memo = memo;
         self.last = now;
         Ok(report)
     }
@@ -390,8 +400,9 @@ impl Session {
         counted: &Snapshot,
         requests: &HashMap<u64, u64>,
         kind: WindowKind,
+        memo: &mut Memo,
     ) -> Report {
-        build::build(Input {
+        let input = Input {
             host: &self.host,
             window: Window {
                 start: humantime::format_rfc3339_millis(from.wall).to_string(),
@@ -411,7 +422,8 @@ impl Session {
             selection: &self.lookout.selection,
             sees_refused_acks: self.sees_refused_acks,
             missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
-        })
+        };
+        build::build(input, memo)
     }
 }
 

@@ -8,7 +8,10 @@ use super::{
     protocol::{Counts, Ready, Tally},
     strategy::Strategy,
 };
-use crate::report::model::{Listener, Report, Wakeups};
+use crate::report::{
+    model::{Report, Wakeups},
+    told::Told,
+};
 
 /// One strategy's line of JSON, and row of the table.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -44,7 +47,7 @@ pub(super) struct TallySum {
 impl Outcome {
     /// Puts together what the observer and the server say about one round.
     pub(super) fn new(strategy: Strategy, ready: &Ready, tally: &Tally, report: &Report) -> Self {
-        let own = |listener: &&Listener| {
+        let own = |listener: &&Told| {
             listener.netns == ready.netns
                 && ready.listeners.iter().any(|at| at.inode == listener.inode)
         };

@@ -79,6 +79,8 @@ impl Census {
             let all = self.holdings.entry(listener).or_default();
             all.extend(holdings);
             all.sort_by(|one, other| one.holder.cmp(&other.holder));
+            // Most listeners have one holder, and there may be thousands.
+            all.shrink_to_fit();
         }
         pairs
     }

@@ -19,6 +19,9 @@ const EVERY_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 #[must_use]
 pub fn count(sockets: &[Socket], requests: &[Request]) -> Vec<Option<u64>> {
     let mut counts = vec![Some(0); sockets.len()];
+    if requests.is_empty() {
+        return counts;
+    }
     let mut places = HashMap::<Place, Vec<usize>>::new();
     for (index, socket) in sockets.iter().enumerate() {
         places.entry(Place::of(socket)).or_default().push(index);

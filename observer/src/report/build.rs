@@ -1,10 +1,9 @@
 //! Making a report. Everything that it needs is handed in, so that it can be tested without a
 //! kernel.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 
-use nix::errno::Errno;
-use observer_common::counters::{FLAG_REUSEPORT, ListenerInfo, QueueStats, WorkerKey, WorkerStats};
+use observer_common::counters::{FLAG_REUSEPORT, ListenerInfo, QueueStats};
 
 use crate::{
     bpf::snapshot::Snapshot,
@@ -16,16 +15,16 @@ use crate::{
         waiters::Waiter,
     },
     report::{
-        audit::{self, Readings, Seen},
+        audit::Readings,
         counts,
-        drops::{self, Counters, Reasons, Traces},
-        model::{
-            Audit, Drops, Family, Host, Listener, Providers, Report, SCHEMA_VERSION, Tool, Via,
-            Window, Worker,
-        },
-        place::{address, by_inode, mark_reuseport_groups},
+        memo::{self, Memo, Quiet},
+        model::{Family, Host, Listener, Providers, Report, SCHEMA_VERSION, Tool, Window},
+        place::{Groups, address, by_inode},
         queues,
+        refusals::Refusals,
+        told::Told,
         waits::{Histogram, accept_wait},
+        workers::{errors, merge_errors, rows, workers},
     },
 };
 
@@ -63,20 +62,28 @@ pub struct Input<'a> {
     pub missed_runs: u64,
 }
 
-/// Makes the report.
+/// Makes the report. What was told of listeners on which nothing happened is told again by `memo`.
 #[must_use]
-pub fn build(input: Input<'_>) -> Report {
+pub fn build(input: Input<'_>, memo: &mut Memo) -> Report {
     let sockets = by_inode(input.now);
     let earlier = by_inode(input.before);
     let refusals = Refusals::of(&input, &sockets, &earlier);
-    let ids = sockets.keys().chain(input.counted.listeners.keys()).copied().collect::<HashSet<_>>();
-    let mut listeners: Vec<_> = ids
+    memo.settle(input.now, input.before);
+    let groups = Groups::of(sockets.values().copied());
+    let mut listeners: Vec<_> = ids(&input, &sockets)
         .into_iter()
-        .filter_map(|id| listener(&input, id, sockets.get(&id), earlier.get(&id), &refusals))
-        .filter(|listener| input.selection.contains(listener.inode, listener.port))
+        .filter_map(|id| {
+            let one = One {
+                id,
+                socket: sockets.get(&id),
+                earlier: earlier.get(&id),
+                info: input.counted.listeners.get(&id),
+            };
+            told(&input, one, &refusals, &groups, memo)
+        })
         .collect();
-    mark_reuseport_groups(&mut listeners);
-    let place = |one: &Listener| (one.netns, one.port, one.family);
+    memo.forget(|id| sockets.contains_key(&id), sockets.len());
+    let place = |one: &Told| (one.netns, one.port, one.family);
     listeners.sort_by(|one, other| {
         let by_place = place(one).cmp(&place(other));
         by_place.then_with(|| (&one.address, one.inode).cmp(&(&other.address, other.inode)))
@@ -107,14 +114,89 @@ pub fn build(input: Input<'_>) -> Report {
     }
 }
 
+/// The listeners that are chosen, about in the order in which they are told.
+fn ids(input: &Input<'_>, sockets: &HashMap<u64, (u64, &Socket)>) -> Vec<u64> {
+    let chosen = |id: u64, port: u16| input.selection.contains(id, port);
+    let open = sockets.iter().map(|(id, (netns, socket))| (*netns, socket.port, *id));
+    let closed = input.counted.listeners.iter().filter(|(id, _)| !sockets.contains_key(*id));
+    let closed = closed.map(|(id, info)| (u64::from(info.netns), info.port, *id));
+    let mut ids: Vec<_> = open.chain(closed).filter(|(_, port, id)| chosen(*id, *port)).collect();
+    ids.sort_unstable();
+    ids.into_iter().map(|(_, _, id)| id).collect()
+}
+
+/// All that is known of one listener's identity.
+#[derive(Clone, Copy)]
+struct One<'a> {
+    id: u64,
+    socket: Option<&'a (u64, &'a Socket)>,
+    earlier: Option<&'a (u64, &'a Socket)>,
+    info: Option<&'a ListenerInfo>,
+}
+
+fn told(
+    input: &Input<'_>,
+    one: One<'_>,
+    refusals: &Refusals,
+    groups: &Groups,
+    memo: &mut Memo,
+) -> Option<Told> {
+    let reuseport = one.info.map(|info| info.flags & FLAG_REUSEPORT != 0).or_else(|| {
+        let is_one_of = one.socket.is_some_and(|(netns, socket)| groups.contains(*netns, socket));
+        is_one_of.then_some(true)
+    });
+    let Some(quiet) = quiet(input, one, refusals, reuseport) else {
+        return listener(input, one, refusals, reuseport).map(Told::from);
+    };
+    let holdings = input.holdings.get(&one.id).map(Vec::as_slice).unwrap_or_default();
+    let waiters = input.waiters.get(&one.id).map(Vec::as_slice).unwrap_or_default();
+    if let Some(told) = memo.recall(one.id, &quiet, holdings, waiters) {
+        return Some(told);
+    }
+    let told = Told::from(listener(input, one, refusals, reuseport)?);
+    memo.keep(one.id, quiet, &told);
+    Some(told)
+}
+
+/// All that is told of a listener on which nothing happened follows from this; `None` where something
+/// did, or where more than this matters.
+fn quiet(
+    input: &Input<'_>,
+    one: One<'_>,
+    refusals: &Refusals,
+    reuseport: Option<bool>,
+) -> Option<Quiet> {
+    let One { id, socket, earlier: _, info } = one;
+    let (netns, socket) = socket?;
+    // Without inet_diag the limit and the cookie are those of an earlier time. How long the oldest
+    // connection has waited changes while it waits.
+    if socket.limit.is_none() || socket.cookie.is_none() || socket.queue != 0 {
+        return None;
+    }
+    let counted = input.counted;
+    let none_queued = counted.queues.get(&id).is_none_or(memo::nothing_counted);
+    let none_active = rows(input, id).next().is_none() && errors(input, id).next().is_none();
+    if !none_queued || !none_active || !Histogram::of(&counted.waits, id).is_empty() {
+        return None;
+    }
+    Some(Quiet {
+        netns: *netns,
+        socket: (*socket).clone(),
+        info: info.copied().map(Box::new),
+        reuseport,
+        asked: counted.asked.get(&id).copied(),
+        requests: input.requests.get(&id).copied(),
+        reasons: refusals.inferred(id),
+    })
+}
+
 fn listener(
     input: &Input<'_>,
-    id: u64,
-    socket: Option<&(u64, &Socket)>,
-    earlier: Option<&(u64, &Socket)>,
+    one: One<'_>,
     refusals: &Refusals,
+    reuseport: Option<bool>,
 ) -> Option<Listener> {
-    let info = input.counted.listeners.get(&id);
+    let One { id, socket, earlier, info } = one;
     let (netns, address, port) = match (socket, info) {
         (Some((netns, socket)), _) => (*netns, socket.address, socket.port),
         (None, Some(info)) => (u64::from(info.netns), address(info), info.port),
@@ -144,7 +226,7 @@ fn listener(
         family: if address.is_ipv4() { Family::Ipv4 } else { Family::Ipv6 },
         address: address.to_string(),
         port,
-        reuseport: info.map(|info| info.flags & FLAG_REUSEPORT != 0),
+        reuseport,
         closed,
         holders: holdings.iter().map(|holding: &Holding| holding.holder.clone()).collect(),
         queued: queue.queued,
@@ -181,195 +263,8 @@ fn listener(
     })
 }
 
-/// By how much a socket's own counter of refusals grew in the window.
-fn counter(
-    socket: Option<&Socket>,
-    earlier: Option<&Socket>,
-    info: Option<&ListenerInfo>,
-) -> Option<u64> {
-    let now = match (socket, info) {
-        (Some(socket), _) => socket.drops?,
-        (None, Some(info)) if info.closed != 0 => info.drops,
-        _ => return None,
-    };
-    // A socket that did not listen when the window began had refused nobody.
-    let before = earlier.map_or(Some(0), |socket| socket.drops)?;
-    // The counter is an int that wraps.
-    Some(u64::from(now.wrapping_sub(before)))
-}
-
-/// What was refused, by whom and why.
-enum Refusals {
-    /// The kernel programs counted it.
-    Counted(HashMap<u64, Seen>),
-    /// It was inferred, with the help of the kernel's counters, which it is no witness for. By
-    /// listener; those whose own counter is not known are left out.
-    Inferred(HashMap<u64, Reasons>),
-}
-
-impl Refusals {
-    fn of(
-        input: &Input<'_>,
-        sockets: &HashMap<u64, (u64, &Socket)>,
-        earlier: &HashMap<u64, (u64, &Socket)>,
-    ) -> Self {
-        let infos = &input.counted.listeners;
-        let mut by_namespace = BTreeMap::<u64, Vec<u64>>::new();
-        let closed = infos.iter().filter(|(id, _)| !sockets.contains_key(*id));
-        let all = sockets
-            .iter()
-            .map(|(id, (netns, _))| (*id, *netns))
-            .chain(closed.map(|(id, info)| (*id, u64::from(info.netns))));
-        all.for_each(|(id, netns)| by_namespace.entry(netns).or_default().push(id));
-        let queues = |ids: &[u64]| -> Vec<&QueueStats> {
-            ids.iter().filter_map(|id| input.counted.queues.get(id)).collect()
-        };
-        if input.providers.drops.exact {
-            let seen =
-                |(netns, ids): (&u64, &Vec<u64>)| (*netns, Seen::counted(queues(ids).into_iter()));
-            return Self::Counted(by_namespace.iter().map(seen).collect());
-        }
-        let sees_acks = input.providers.drops.via == Via::Tracepoint && input.sees_refused_acks;
-        let mut reasons = HashMap::new();
-        for (netns, ids) in by_namespace {
-            let known: Vec<_> = ids
-                .into_iter()
-                .filter_map(|id| {
-                    let socket = sockets.get(&id).map(|(_, socket)| *socket);
-                    let before = earlier.get(&id).map(|(_, socket)| *socket);
-                    let counter = counter(socket, before, infos.get(&id))?;
-                    let queue = input.counted.queues.get(&id).unwrap_or(&QueueStats::ZERO);
-                    let acks = sees_acks.then(|| queue.drops.iter().sum());
-                    Some((id, Traces { counter, acks }))
-                })
-                .collect();
-            let traces: Vec<_> = known.iter().map(|(_, traces)| *traces).collect();
-            let inferred = drops::infer(&traces, namespace_counters(input, netns));
-            reasons.extend(known.iter().map(|(id, _)| *id).zip(inferred));
-        }
-        Self::Inferred(reasons)
-    }
-
-    fn of_listener(&self, queue: &QueueStats, id: u64) -> Drops {
-        match self {
-            Self::Counted(_) => drops::counted(queue),
-            Self::Inferred(reasons) => reasons.get(&id).map(drops::inferred).unwrap_or_default(),
-        }
-    }
-
-    fn audit(&self, input: &Input<'_>, shown: std::collections::BTreeSet<u64>) -> Audit {
-        let none = HashMap::new();
-        let (seen, nothing) = match self {
-            Self::Counted(seen) => (seen, Seen::counted([].into_iter())),
-            Self::Inferred(_) => (&none, Seen::default()),
-        };
-        audit::audit(&audit::Input {
-            shown,
-            start: input.start,
-            end: input.end,
-            seen,
-            nothing,
-            events_lost: input.counted.misc.events_lost,
-            map_full: input.counted.misc.map_full,
-            missed_runs: input.missed_runs,
-        })
-    }
-}
-
-/// By how much a namespace's counters grew in the window.
-fn namespace_counters(input: &Input<'_>, netns: u64) -> Counters {
-    let grown = |name: &str| {
-        let now = input.end.get(&netns).and_then(|one| one.after.get(name)).copied().unwrap_or(0);
-        let start = input.start.get(&netns).and_then(|one| one.before.get(name)).copied();
-        now.saturating_sub(start.unwrap_or(0))
-    };
-    Counters {
-        drops: grown("ListenDrops"),
-        overflows: grown("ListenOverflows"),
-        syn_queue_full: grown("TCPReqQFullDrop"),
-    }
-}
-
-fn workers(input: &Input<'_>, id: u64) -> Vec<Worker> {
-    let mut workers = BTreeMap::<(u32, u32), Worker>::new();
-    for waiter in input.waiters.get(&id).into_iter().flatten() {
-        workers.insert((waiter.pid, waiter.tid), worker(waiter.pid, waiter.tid, &waiter.comm));
-    }
-    let rows = input.counted.workers.range(first_worker(id)..);
-    let rows = rows.take_while(|(key, _)| key.listener == id);
-    for (key, row) in rows.filter(|(_, row)| is_active(row)) {
-        let comm = if key.tid == 0 { "(others)".into() } else { text(&row.comm) };
-        let entry =
-            workers.entry((key.pid, key.tid)).or_insert_with(|| worker(key.pid, key.tid, &comm));
-        entry.wakeups = counts::wakeups(row);
-        entry.accepted = row.accepted;
-        if row.eagain != 0 {
-            entry.accept_errors.insert("EAGAIN".into(), row.eagain);
-        }
-    }
-    let errors = input.counted.errors.range(counts::first_error(first_worker(id))..);
-    let errors = errors.take_while(|(key, _)| key.worker.listener == id);
-    for (key, count) in errors.filter(|(_, count)| **count != 0) {
-        let named = input.counted.workers.get(&key.worker);
-        let comm = named.map(|row| text(&row.comm)).unwrap_or_default();
-        let entry = workers
-            .entry((key.worker.pid, key.worker.tid))
-            .or_insert_with(|| worker(key.worker.pid, key.worker.tid, &comm));
-        entry.accept_errors.insert(errno_name(key.errno), *count);
-    }
-    let mut workers: Vec<_> = workers.into_values().collect();
-    workers.sort_by_key(|worker| {
-        (std::cmp::Reverse((worker.accepted, worker.wakeups.total)), worker.pid, worker.tid)
-    });
-    workers
-}
-
-/// Where a listener's rows begin among all.
-fn first_worker(listener: u64) -> WorkerKey {
-    WorkerKey { listener, pid: 0, tid: 0 }
-}
-
-fn worker(pid: u32, tid: u32, comm: &str) -> Worker {
-    Worker {
-        pid,
-        tid,
-        comm: comm.to_owned(),
-        wakeups: counts::sum([]),
-        accepted: 0,
-        accept_errors: BTreeMap::new(),
-    }
-}
-
-fn is_active(row: &WorkerStats) -> bool {
-    WorkerStats { comm: [0; 16], ..*row } != WorkerStats::ZERO
-}
-
-fn merge_errors(workers: &[Worker]) -> BTreeMap<String, u64> {
-    let mut sum = BTreeMap::new();
-    for (name, count) in workers.iter().flat_map(|worker| &worker.accept_errors) {
-        *sum.entry(name.clone()).or_insert(0) += count;
-    }
-    sum
-}
-
-/// The name of an errno, such as `EMFILE`.
-#[must_use]
-pub fn errno_name(errno: u32) -> String {
-    match i32::try_from(errno).map(Errno::from_raw) {
-        Ok(Errno::UnknownErrno) | Err(_) => format!("errno {errno}"),
-        Ok(known) => format!("{known:?}"),
-    }
-}
-
 /// `wakeups / accepted`, unknown when nothing was accepted.
 fn ratio(wakeups: u64, accepted: u64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 52 bits of a count")]
     (accepted != 0).then(|| wakeups as f64 / accepted as f64)
-}
-
-/// A name that the kernel keeps, up to its first zero.
-#[must_use]
-pub fn text(bytes: &[u8]) -> String {
-    let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
-    String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
 }

@@ -1,7 +1,7 @@
 //! Refused connection attempts: as the kernel programs counted them, or, with tracepoints only, as
 //! the socket's own counter and those of its network namespace let them be inferred. Pure.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use observer_common::{
     counters::QueueStats,
@@ -56,9 +56,9 @@ pub fn inferred(reasons: &Reasons) -> Drops {
     }
 }
 
-fn named(reasons: &Reasons) -> BTreeMap<String, u64> {
+fn named(reasons: &Reasons) -> BTreeMap<Cow<'static, str>, u64> {
     let all = DropReason::ALL.into_iter().zip(reasons);
-    all.map(|(reason, count)| (reason.name().to_owned(), *count)).collect()
+    all.map(|(reason, count)| (reason.name().into(), *count)).collect()
 }
 
 /// Divides what a namespace counted among its listeners, by what each one's socket counted.

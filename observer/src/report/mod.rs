@@ -4,8 +4,14 @@ pub mod audit;
 pub mod build;
 pub mod counts;
 pub mod drops;
+mod memo;
 pub mod model;
 mod place;
 pub mod queues;
+mod refusals;
 pub mod still;
+pub mod told;
 pub mod waits;
+pub mod workers;
+
+pub use memo::Memo;

@@ -4,9 +4,11 @@
 //! nanoseconds unless a name says otherwise, counts are unsigned, and what is not known is `null`
 //! (`None`), never 0.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::{Deserialize, Serialize};
+
+use crate::report::told::Told;
 
 /// The version of the report's schema.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -25,7 +27,7 @@ pub struct Report {
     /// Which hooks each signal came from, and whether they see every event.
     pub providers: Providers,
     /// The listeners that the filters chose, or all of them.
-    pub listeners: Vec<Listener>,
+    pub listeners: Vec<Told>,
     /// What observer saw, against the kernel's own counters and against its own limits.
     pub audit: Audit,
 }
@@ -345,7 +347,7 @@ pub struct Drops {
     /// All of them; `null` when the listener closed before its counter was read.
     pub total: Option<u64>,
     /// By reason; `null` where nothing tells reasons apart.
-    pub by_reason: Option<BTreeMap<String, u64>>,
+    pub by_reason: Option<BTreeMap<Cow<'static, str>, u64>>,
     /// Distinct clients among them, by address and port: a client that retries is one. `null` where
     /// no hook sees them all.
     #[serde(default)]

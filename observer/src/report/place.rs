@@ -1,16 +1,13 @@
 //! Where listeners are: their sockets, addresses and reuseport groups.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use observer_common::counters::ListenerInfo;
 
-use crate::{
-    listener::{diag::Socket, namespaces::Namespace},
-    report::model::Listener,
-};
+use crate::listener::{diag::Socket, namespaces::Namespace};
 
 /// Sockets with the network namespace that they are in.
 pub(super) fn by_inode(namespaces: &BTreeMap<u64, Namespace>) -> HashMap<u64, (u64, &Socket)> {
@@ -32,17 +29,25 @@ pub(super) fn address(info: &ListenerInfo) -> IpAddr {
     }
 }
 
-/// Listeners on one address and port of one namespace can only be there with SO_REUSEPORT, which
-/// settles it for those that no program has seen.
-pub(super) fn mark_reuseport_groups(listeners: &mut [Listener]) {
-    let mut places = HashMap::<_, u32>::new();
-    let place = |one: &Listener| (one.netns, one.family, one.address.clone(), one.port);
-    for one in listeners.iter().filter(|one| !one.closed) {
-        *places.entry(place(one)).or_default() += 1;
+/// The places at which several sockets listen: one address, port and interface of one namespace. They
+/// can only be there with SO_REUSEPORT, which settles it for those that no program has seen.
+pub(super) struct Groups(HashSet<Place>);
+
+type Place = (u64, IpAddr, u16, Option<u32>);
+
+impl Groups {
+    pub(super) fn of<'a>(sockets: impl Iterator<Item = (u64, &'a Socket)>) -> Self {
+        let mut places: Vec<_> = sockets.map(|(netns, socket)| place(netns, socket)).collect();
+        places.sort_unstable();
+        let several = places.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]);
+        Self(several.collect())
     }
-    for one in listeners.iter_mut().filter(|one| one.reuseport.is_none()) {
-        if places.get(&place(one)).is_some_and(|count| *count > 1) {
-            one.reuseport = Some(true);
-        }
+
+    pub(super) fn contains(&self, netns: u64, socket: &Socket) -> bool {
+        !self.0.is_empty() && self.0.contains(&place(netns, socket))
     }
+}
+
+fn place(netns: u64, socket: &Socket) -> Place {
+    (netns, socket.address, socket.port, socket.interface)
 }

@@ -23,6 +23,12 @@ impl Histogram {
         Self(rows.map(|(key, count)| (key.bucket, *count)).collect())
     }
 
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// How many waits there are.
     #[must_use]
     pub fn count(&self) -> u64 {

@@ -17,7 +17,7 @@ use crate::{
         select::{Candidate, Selection},
         waiters::{self, Waiter},
     },
-    report::build::text,
+    report::workers::text,
 };
 
 use super::pace::Paced;

@@ -1,21 +1,24 @@
 //! The report for programs: one JSON object per line (NDJSON).
 
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 
 use crate::report::model::Report;
 
+/// So much is written at once.
+const PIECE: usize = 64 * 1024;
+
 /// Writes the report as one line and flushes it.
 ///
-/// The line is made before the first byte is written, so that a reader who tails a file never sees
-/// half of one because of a report that could not be written.
+/// With thousands of listeners the line is megabytes long, so that it is never in memory as a whole.
+/// All names in it are strings: nothing but writing it can fail.
 ///
 /// # Errors
 ///
 /// Those of `out`; a closed pipe comes back as [`io::ErrorKind::BrokenPipe`].
 pub fn write(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    let mut line = serde_json::to_vec(report)?;
-    line.push(b'\n');
-    out.write_all(&line)?;
+    let mut out = BufWriter::with_capacity(PIECE, out);
+    serde_json::to_writer(&mut out, report)?;
+    out.write_all(b"\n")?;
     out.flush()
 }
 

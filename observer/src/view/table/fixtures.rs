@@ -36,7 +36,7 @@ pub(crate) fn report(listeners: Vec<Listener>) -> Report {
             handshakes: provider(Via::Tracepoint),
             drops: provider(Via::None),
         },
-        listeners,
+        listeners: listeners.into_iter().map(Into::into).collect(),
         audit: Audit::default(),
     }
 }
@@ -165,7 +165,7 @@ pub(crate) fn incident() -> Report {
     hangs.accept_queue.now = Some(12);
     hangs.accept_queue.max = 12;
     hangs.holders.push(Holder { pid: 77, comm: "postgres".into(), fd: 3, wait: None });
-    report.listeners.extend([full, six, gone, hangs]);
+    report.listeners.extend([full, six, gone, hangs].map(Into::into));
     report.listeners.extend((22..27).map(|port| {
         let mut rests = listener("0.0.0.0", port);
         rests.holders.push(Holder {
@@ -174,7 +174,7 @@ pub(crate) fn incident() -> Report {
             fd: 9,
             wait: Some(Wait::Epoll),
         });
-        rests
+        rests.into()
     }));
     let counter = |kernel, observed| AuditCounter { kernel: Some(kernel), observed };
     report.audit.netns.push(NetnsAudit {
@@ -215,7 +215,7 @@ pub(crate) fn many(listeners: u16) -> Report {
 /// Names made to break terminals, numbers made to break columns, estimates and losses.
 pub(crate) fn hostile() -> Report {
     let mut report = herd(5);
-    let listener = &mut report.listeners[0];
+    let listener: &mut Listener = &mut report.listeners[0];
     listener.address = "fe80::1%\u{1b}]0;pwned\u{7}".into();
     listener.family = Family::Ipv6;
     for (worker, comm) in listener.workers.iter_mut().zip([
@@ -247,7 +247,7 @@ pub(crate) fn hostile() -> Report {
     listener.accept_queue.max = u64::MAX;
     listener.accept_queue.limit = None;
     listener.backlog.limit = None;
-    report.listeners.push(self::listener("::", 1));
+    report.listeners.push(self::listener("::", 1).into());
     report.host.kernel = "6.1\u{1b}[2J\n".into();
     report.window.seconds = f64::INFINITY;
     report.window.kind = WindowKind::Interval;

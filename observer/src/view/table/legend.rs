@@ -9,7 +9,7 @@ use crate::report::model::Report;
 
 /// What the headers mean, for those that are shown; nothing where nothing happened.
 pub(super) fn lines(report: &Report, seen: &Seen, layout: &Layout, width: usize) -> Vec<Line> {
-    if report.listeners.iter().all(rows::idle) {
+    if report.listeners.iter().all(|one| rows::idle(one)) {
         return Vec::new();
     }
     let shown = COLUMNS.into_iter().filter(|column| seen.shows(*column)).zip(&layout.widths);

@@ -4,6 +4,7 @@
 use std::{
     cmp::{Ordering, Reverse},
     fmt::Write,
+    ops::Deref,
 };
 
 use anstyle::Style;
@@ -30,7 +31,7 @@ const COUNTERS: [(&str, &str); 4] = [
 
 /// All notes on a report.
 pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
-    let mut listeners: Vec<&Listener> = report.listeners.iter().collect();
+    let mut listeners: Vec<&Listener> = report.listeners.iter().map(Deref::deref).collect();
     listeners.sort_by(|a, b| rows::by_herd(a, b));
     let plain = |note| (note, Style::new());
 

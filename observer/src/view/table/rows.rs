@@ -1,6 +1,6 @@
 //! The rows: listeners in order, their workers, and one line for those that are left out.
 
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::{cmp::Ordering, collections::BTreeMap, ops::Deref};
 
 use anstyle::Style;
 
@@ -136,7 +136,7 @@ pub(super) fn grid(report: &Report, seen: &Seen, options: &TableOptions) -> Grid
         leading: COLUMNS[..LEADING].iter().filter(|column| seen.shows(**column)).count(),
         rows: Vec::new(),
     };
-    let mut listeners: Vec<&Listener> = report.listeners.iter().collect();
+    let mut listeners: Vec<&Listener> = report.listeners.iter().map(Deref::deref).collect();
     listeners.sort_by(|a, b| by_herd(a, b));
     let (idle, busy): (Vec<&Listener>, Vec<&Listener>) =
         listeners.into_iter().partition(|listener| idle(listener));

@@ -7,8 +7,8 @@ use crate::report::model::{AcceptQueue, AcceptWait, SynQueue, Via, Wakeups};
 use crate::view::table::rows::idle;
 
 fn refused(reasons: &[(&str, u64)], clients: Option<u64>) -> Drops {
-    let by_reason: BTreeMap<String, u64> =
-        reasons.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect();
+    let by_reason: BTreeMap<_, _> =
+        reasons.iter().map(|(name, count)| ((*name).to_owned().into(), *count)).collect();
     Drops {
         total: Some(by_reason.values().sum()),
         by_reason: Some(by_reason),

@@ -43,7 +43,7 @@ fn ties_go_to_the_busier_and_then_to_the_lower_port() {
     for (port, accepted) in [(3, 10), (2, 10), (1, 5)] {
         let mut listener = fixtures::listener("0.0.0.0", port);
         fixtures::traffic(&mut listener, "a", 1, accepted, 2, None);
-        report.listeners.push(listener);
+        report.listeners.push(listener.into());
     }
     let none = TableOptions { workers: 0, ..options(80) };
     assert_eq!(order(&table(&report, &none)), ["*:2", "*:3", "*:1"]);

@@ -1,0 +1,259 @@
+//! One thing at a time is changed, and what is told must be what is told without remembering.
+
+use std::collections::{BTreeMap, HashMap};
+
+use observer_common::counters::{
+    ErrorKey, ListenerInfo, QueueStats, WaitKey, WorkerKey, WorkerStats,
+};
+
+use super::Memo;
+use crate::{
+    bpf::snapshot::Snapshot,
+    cli::FilterArgs,
+    listener::{
+        diag::Socket,
+        holders::{Holding, Holdings},
+        namespaces::Namespace,
+        select::Selection,
+        waiters::Waiter,
+    },
+    report::{
+        audit::{Reading, Readings},
+        build::{Input, build},
+        model::{Holder, Host, Provider, Providers, Report, Via, Wait, Window, WindowKind},
+    },
+};
+
+const NETNS: u64 = 4_026_531_840;
+
+/// What a report is made from, to be changed.
+#[derive(Clone)]
+struct World {
+    counted: Snapshot,
+    before: BTreeMap<u64, Namespace>,
+    now: BTreeMap<u64, Namespace>,
+    holdings: Holdings,
+    waiters: HashMap<u64, Vec<Waiter>>,
+    requests: HashMap<u64, u64>,
+    drops: Via,
+    refused: Readings,
+    clock: u64,
+}
+
+impl World {
+    /// Two listeners, on the second of which a connection waits.
+    fn new() -> Self {
+        let sockets = vec![socket(1, 80, 0), socket(2, 81, 1)];
+        let settings = Namespace { somaxconn: Some(4096), ..Namespace::default() };
+        let namespaces = BTreeMap::from([(NETNS, Namespace { sockets, ..settings })]);
+        let holder = Holder { pid: 10, comm: "server".into(), fd: 3, wait: Some(Wait::Epoll) };
+        let waiter = Waiter { pid: 10, tid: 11, comm: "server".into() };
+        Self {
+            counted: Snapshot::default(),
+            before: namespaces.clone(),
+            now: namespaces,
+            holdings: HashMap::from([(1, vec![Holding { holder, epolls: vec![4] }])]),
+            waiters: HashMap::from([(1, vec![waiter])]),
+            requests: HashMap::from([(1, 0), (2, 0)]),
+            drops: Via::Fentry,
+            refused: Readings::new(),
+            clock: 1000,
+        }
+    }
+
+    fn report(&self, memo: &mut Memo) -> Report {
+        let provider = |via| Provider { via, exact: via == Via::Fentry, inferred: None };
+        let selection = Selection::new(FilterArgs::default());
+        build(
+            Input {
+                host: &Host { kernel: String::new(), arch: String::new(), cpus: 1 },
+                window: Window { start: String::new(), seconds: 1.0, kind: WindowKind::Interval },
+                providers: Providers {
+                    wakeups: provider(Via::Fentry),
+                    accepts: provider(Via::Fentry),
+                    handshakes: provider(Via::Fentry),
+                    drops: provider(self.drops),
+                },
+                counted: &self.counted,
+                clock: self.clock,
+                start: &self.refused,
+                end: &self.refused,
+                before: &self.before,
+                now: &self.now,
+                holdings: &self.holdings,
+                waiters: &self.waiters,
+                requests: &self.requests,
+                selection: &selection,
+                sees_refused_acks: false,
+                missed_runs: 0,
+            },
+            memo,
+        )
+    }
+
+    fn first(&mut self) -> &mut Socket {
+        &mut self.now.get_mut(&NETNS).expect("the namespace").sockets[0]
+    }
+}
+
+fn socket(inode: u64, port: u16, queue: u32) -> Socket {
+    Socket {
+        v6: false,
+        v6only: None,
+        interface: Some(0),
+        uid: 0,
+        inode,
+        cookie: Some(inode + 100),
+        address: [127, 0, 0, 1].into(),
+        port,
+        queue,
+        limit: Some(511),
+        drops: Some(0),
+    }
+}
+
+/// A change of what a report is made from.
+type Change = (&'static str, fn(&mut World));
+
+const CHANGES: &[Change] = &[
+    ("the queue", |world| world.first().queue = 5),
+    ("the limit", |world| world.first().limit = Some(1024)),
+    ("the cookie", |world| world.first().cookie = Some(7)),
+    ("no limit", |world| {
+        world.first().limit = None;
+        world.before.get_mut(&NETNS).expect("it").sockets[0].limit = None;
+    }),
+    ("another in its place", |world| {
+        let group = Socket { inode: 3, ..world.first().clone() };
+        world.now.get_mut(&NETNS).expect("the namespace").sockets.push(group);
+    }),
+    ("somaxconn", |world| world.now.get_mut(&NETNS).expect("it").somaxconn = Some(511)),
+    ("somaxconn of before", |world| {
+        world.before.get_mut(&NETNS).expect("it").somaxconn = Some(128);
+        world.now.get_mut(&NETNS).expect("it").somaxconn = Some(511);
+    }),
+    ("tcp_max_syn_backlog", |world| {
+        world.now.get_mut(&NETNS).expect("it").tcp_max_syn_backlog = Some(9);
+    }),
+    ("syncookies", |world| world.now.get_mut(&NETNS).expect("it").syncookies = Some(2)),
+    ("abort_on_overflow", |world| {
+        world.now.get_mut(&NETNS).expect("it").abort_on_overflow = Some(1);
+    }),
+    ("a request", |world| {
+        world.requests.insert(1, 4);
+    }),
+    ("requests that are not known", |world| {
+        world.requests.remove(&1);
+    }),
+    ("what was asked for", |world| {
+        world.counted.asked.insert(1, 9000);
+    }),
+    ("a flag", |world| {
+        let info = ListenerInfo { flags: 1, netns: 1, ..ListenerInfo::default() };
+        world.counted.listeners.insert(1, info);
+    }),
+    ("a connection", |world| {
+        let queue = QueueStats { queued: 1, depth_max: 1, ..QueueStats::ZERO };
+        world.counted.queues.insert(1, queue);
+    }),
+    ("the most in the SYN queue", |world| {
+        world.counted.queues.insert(1, QueueStats { syn_max: 2, ..QueueStats::ZERO });
+    }),
+    ("a drop", |world| {
+        let mut queue = QueueStats::ZERO;
+        queue.drops[1] = 3;
+        world.counted.queues.insert(1, queue);
+    }),
+    ("a wait", |world| {
+        world.counted.waits.insert(WaitKey { listener: 1, bucket: 5, zero: 0 }, 1);
+    }),
+    ("a wakeup", |world| {
+        let key = WorkerKey { listener: 1, pid: 10, tid: 11 };
+        world.counted.workers.insert(key, WorkerStats { wakeups: 1, ..WorkerStats::ZERO });
+    }),
+    ("an error", |world| {
+        let worker = WorkerKey { listener: 1, pid: 10, tid: 11 };
+        world.counted.errors.insert(ErrorKey { worker, errno: 24, zero: 0 }, 2);
+    }),
+    ("a holder's name", |world| {
+        world.holdings.get_mut(&1).expect("holders")[0].holder.comm = "other".into();
+    }),
+    ("another holder", |world| {
+        let holdings = world.holdings.get_mut(&1).expect("holders");
+        let mut other = holdings[0].clone();
+        other.holder.pid = 12;
+        holdings.push(other);
+    }),
+    ("no holder", |world| drop(world.holdings.remove(&1))),
+    ("nobody who waits", |world| drop(world.waiters.remove(&1))),
+    ("another who waits", |world| {
+        world.waiters.get_mut(&1).expect("waiters")[0].tid = 12;
+    }),
+    ("its end", |world| {
+        world.now.get_mut(&NETNS).expect("it").sockets.remove(0);
+    }),
+];
+
+#[test]
+fn what_changed_is_told() {
+    for (what, change) in CHANGES {
+        let mut world = World::new();
+        let mut memo = Memo::default();
+        let first = world.report(&mut memo);
+        change(&mut world);
+        let changed = world.report(&mut memo);
+        assert_eq!(changed, world.report(&mut Memo::default()), "{what}");
+        assert_ne!(changed.listeners, first.listeners, "{what} is not told at all");
+        // And back: what was counted in between is of the window no more.
+        assert_eq!(World::new().report(&mut memo), first, "{what}, and back");
+    }
+}
+
+#[test]
+fn refusals_that_are_inferred_are_told() {
+    let mut world = World { drops: Via::Tracepoint, ..World::new() };
+    let mut memo = Memo::default();
+    let first = world.report(&mut memo);
+    world.first().drops = Some(4);
+    let counter = |count| BTreeMap::from([("ListenDrops".to_owned(), count)]);
+    let reading = Reading { before: counter(0), after: counter(4) };
+    world.refused = Readings::from([(NETNS, reading)]);
+    let changed = world.report(&mut memo);
+    assert_eq!(changed, world.report(&mut Memo::default()));
+    assert_ne!(changed.listeners, first.listeners);
+    // The next interval begins where this one ended.
+    world.before = world.now.clone();
+    world.refused = Readings::new();
+    assert_eq!(world.report(&mut memo), world.report(&mut Memo::default()));
+}
+
+#[test]
+fn only_what_did_not_change_is_remembered() {
+    let mut world = World::new();
+    world.counted.oldest.insert(2, 500);
+    let mut memo = Memo::default();
+    let first = world.report(&mut memo);
+    world.clock += 1000;
+    // Maxima of an interval that is over, and their number, are no news.
+    let over =
+        QueueStats { interval: 3, interval_depth_max: 8, wait_interval: 3, ..QueueStats::ZERO };
+    world.counted.queues.insert(1, over);
+    let second = world.report(&mut memo);
+    assert_eq!(second, world.report(&mut Memo::default()));
+    assert!(second.listeners[0].is_shared_with(&first.listeners[0]));
+    assert_eq!(first.listeners[1].accept_wait.oldest, Some(500));
+    assert_eq!(second.listeners[1].accept_wait.oldest, Some(1500));
+}
+
+#[test]
+fn what_is_gone_is_forgotten() {
+    let mut world = World::new();
+    let mut memo = Memo::default();
+    world.first().queue = 0;
+    world.now.get_mut(&NETNS).expect("it").sockets[1].queue = 0;
+    drop(world.report(&mut memo));
+    assert_eq!(memo.rows.len(), 2);
+    world.now.get_mut(&NETNS).expect("it").sockets.pop();
+    drop(world.report(&mut memo));
+    assert_eq!(memo.rows.len(), 1);
+}
