@@ -5,47 +5,30 @@ mod memory;
 mod pace;
 mod point;
 mod requests;
+mod start;
+mod tell;
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Instant,
-};
+use std::time::Instant;
 
 use anyhow::Result;
-use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use observer_common::{
-    config::{Control, READY_QUEUES, READY_WAKES, STATE_LIFE},
-    counters::{FLAG_OF_TREE, REACHED_QUEUE},
+    config::Control,
+    counters::FLAG_OF_TREE,
     event::{Event, EventKind, Record},
 };
-use tokio::sync::mpsc::UnboundedReceiver;
 
 use crate::{
     bpf::{
-        attach::{Attached, attach_all},
-        events,
-        load::{Loaded, load},
+        attach::Attached,
+        load::Loaded,
         snapshot::{Maps, Snapshot},
         status::missed_runs,
-        table::{self, Probe, Signal},
+        table::Probe,
     },
-    cli::WatchArgs,
-    fail::Failure,
-    kernel::facts::{Facts, online_cpus},
-    listener::{
-        descendants,
-        diag::Socket,
-        holders,
-        namespaces::{self, Namespace},
-        places::Places,
-        select::Candidate,
-        waiters,
-    },
-    plan::{Request, plan},
+    listener::{namespaces, places::Places, select::Candidate},
     report::{
         Memo,
-        build::{self, Input},
-        model::{Host, Provider, Providers, Report, Via, Window, WindowKind},
+        model::{Host, Report, WindowKind},
         workers,
     },
 };
@@ -85,128 +68,9 @@ pub struct Session {
 }
 
 impl Session {
-    /// Gathers the facts, decides, loads, attaches, and opens the window.
-    ///
-    /// # Errors
-    ///
-    /// A [`Failure`] when a named process is not there or this host cannot observe.
-    pub fn start(args: &WatchArgs) -> Result<(Self, UnboundedReceiver<Record>)> {
-        let pids = &args.filters.pid;
-        if let Some(pid) = pids.iter().find(|pid| holders::comm(**pid).is_none()) {
-            return Err(Failure::failed(format!(
-                "there is no process {pid}; look it up with pgrep or ss -ltnp"
-            ))
-            .into());
-        }
-        let facts = Facts::gather(&table::tracepoints(), &table::functions());
-        let mut places = Places::new();
-        let existing =
-            namespaces::look_at_all(&mut places).values().map(|one| one.sockets.len()).sum();
-        let request = Request {
-            provider: args.provider,
-            pid_filter: !pids.is_empty(),
-            listeners: existing,
-            max_listeners: args.max_listeners,
-            cpus: aya::util::nr_cpus().unwrap_or(1),
-            ports: &args.filters.port,
-        };
-        let plan = plan(&facts, request)?;
-        // Kernels before 5.11 count maps as locked memory. Where the limit cannot be raised, maps
-        // that do not fit say so themselves.
-        let _unchanged = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-        let mut loaded = load(&plan, args.verbose >= 2)?;
-        let mut attached = attach_all(&mut loaded, &plan)?;
-        let receiver = events::listen(&mut loaded.ebpf)?;
-        let mut maps = Maps::take(&mut loaded.ebpf)?;
-        // Forks are followed from here on, so that no child slips through between the two.
-        if !pids.is_empty() {
-            for pid in descendants::of(pids) {
-                maps.add_to_tree(pid)?;
-            }
-        }
-        let full_at_limit = u32::from(facts.syn_queue_full_at_limit());
-        let host = Host { kernel: facts.kernel, arch: facts.arch, cpus: online_cpus() };
-        places.find();
-        let namespaces = namespaces::look_at_all(&mut places);
-        if attached.provider(Signal::Accepts) != Some(table::Provider::Tracepoint) {
-            note_in_flight(&mut maps, &namespaces)?;
-        }
-        if !maps.any_in_flight() {
-            attached.release_in_flight();
-        }
-        let control = Control {
-            open: 1,
-            interval: FIRST_INTERVAL,
-            ready: ready_roles(&attached),
-            tell_drops: u32::from(args.verbose > 0),
-            full_at_limit,
-            in_flight: u32::from(maps.any_in_flight()),
-            scan_ends: u32::from(plan.scan_ends.is_empty() && attached.sees_scans()),
-        };
-        maps.control(control)?;
-        // What the kernel counted between the two looks may be in the window or not.
-        let before = counters(&namespaces);
-        let mut start = Point::new(Snapshot::default(), &before, namespaces, 0);
-        let after = read_again(&places, &start.namespaces);
-        start.readings = point::readings(&before, &after);
-        let mut session = Self {
-            last: start.clone(),
-            start,
-            loaded,
-            attached,
-            control,
-            sees_refused_acks: plan.layout.names_refused_acks(),
-            knows_scans: plan.layout.knows_scans(),
-            scan_ends: plan.scan_ends,
-            maps,
-            host,
-            lookout: Lookout::new(args.filters.clone()),
-            places,
-            searches: Paced::new(),
-            requests: Requests::new(),
-            memo: Memo::default(),
-            missed_before: 0,
-        };
-        session.missed_before = session.missed_runs();
-        session.lookout.scan(&session.maps, &session.start.namespaces);
-        memory::without_types(&mut session.loaded.btf);
-        memory::give_back();
-        Ok((session, receiver))
-    }
-
     /// The object, for the debug lines of the kernel programs.
     pub fn loaded(&mut self) -> &mut Loaded {
         &mut self.loaded
-    }
-
-    /// What each signal comes from. Every provider sees every event; wakeups of a shown listener that
-    /// were attributed by what waker and woken were doing make the number an estimate in its report.
-    #[must_use]
-    pub fn providers(&self) -> Providers {
-        let of = |signal| match self.attached.provider(signal) {
-            Some(table::Provider::Fentry) => Via::Fentry,
-            Some(table::Provider::Kprobe) => Via::Kprobe,
-            Some(table::Provider::Tracepoint) => Via::Tracepoint,
-            None => Via::None,
-        };
-        let exact = |signal| Provider { via: of(signal), exact: true, inferred: None };
-        Providers {
-            wakeups: Provider {
-                via: of(Signal::Wakeups),
-                // With tracepoints nothing marks the end of a notification: an interrupt within it can
-                // wake somebody else, and who was past the point of return to sleep is taken for awake.
-                exact: self.sees_chains()
-                    && self.attached.provider(Signal::Wakeups) != Some(table::Provider::Tracepoint),
-                inferred: None,
-            },
-            accepts: exact(Signal::Accepts),
-            handshakes: exact(Signal::Handshakes),
-            drops: Provider {
-                via: of(Signal::Drops),
-                exact: self.attached.sees_refusals(),
-                inferred: None,
-            },
-        }
     }
 
     /// How many listeners are chosen now.
@@ -375,81 +239,9 @@ impl Session {
         memory::give_back();
     }
 
-    /// Whether the wakeups are seen that one waiter of a shared epoll instance passes on.
-    fn sees_chains(&self) -> bool {
-        self.knows_scans || self.attached.sees_scans()
-    }
-
     /// Runs that were skipped, less those whose count another program made good.
     fn missed_runs(&self) -> u64 {
         let recovered = self.maps.misc().map_or(0, |misc| misc.recovered);
         missed_runs(&self.loaded.ebpf).unwrap_or(0).saturating_sub(recovered)
     }
-
-    /// The requests in the SYN queues of the chosen listeners.
-    fn requests(&mut self, now: &Point, must: bool) -> HashMap<u64, u64> {
-        let selection = &self.lookout.selection;
-        let chosen = |socket: &Socket| selection.contains(socket.inode, socket.port);
-        self.requests.of(&self.places, &now.namespaces, chosen, must)
-    }
-
-    fn report(
-        &self,
-        from: &Point,
-        to: &Point,
-        counted: &Snapshot,
-        requests: &HashMap<u64, u64>,
-        kind: WindowKind,
-        memo: &mut Memo,
-    ) -> Report {
-        let input = Input {
-            host: &self.host,
-            window: Window {
-                start: humantime::format_rfc3339_millis(from.wall).to_string(),
-                seconds: to.clock.duration_since(from.clock).as_secs_f64(),
-                kind,
-            },
-            providers: self.providers(),
-            counted,
-            clock: to.monotonic,
-            start: &from.readings,
-            end: &to.readings,
-            before: &from.namespaces,
-            now: &to.namespaces,
-            holdings: self.lookout.census.holdings(),
-            waiters: &self.lookout.waiters,
-            requests,
-            selection: &self.lookout.selection,
-            sees_refused_acks: self.sees_refused_acks,
-            missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
-        };
-        build::build(input, memo)
-    }
-}
-
-/// Finds the tasks that are blocked in accept now: exit programs do not run for their calls.
-fn note_in_flight(maps: &mut Maps, namespaces: &BTreeMap<u64, Namespace>) -> Result<()> {
-    let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
-    let all = sockets.map(|socket| socket.inode).collect();
-    let holdings = holders::scan(&all);
-    let held = holdings.iter().map(|(listener, all)| (*listener, all.as_slice()));
-    for (listener, waiters) in waiters::in_accept(held) {
-        for waiter in waiters {
-            maps.add_in_flight(waiter.tid, listener | REACHED_QUEUE)?;
-        }
-    }
-    Ok(())
-}
-
-/// What the tracepoints of socks have to do: only what no better hook does.
-fn ready_roles(attached: &Attached) -> u32 {
-    let role = |signal, role| match attached.provider(signal) {
-        Some(table::Provider::Tracepoint) => role,
-        _ => 0,
-    };
-    let life = match attached.provider(Signal::Life) {
-        Some(table::Provider::Fentry) => 0,
-        _ => STATE_LIFE,
-    };
-    role(Signal::Handshakes, READY_QUEUES) | role(Signal::Wakeups, READY_WAKES) | life
 }

@@ -1,0 +1,159 @@
+//! Opening a window: facts, plan, programs, and what there is before it.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
+use observer_common::{
+    config::{Control, READY_QUEUES, READY_WAKES, STATE_LIFE},
+    counters::REACHED_QUEUE,
+    event::Record,
+};
+use tokio::sync::mpsc::UnboundedReceiver;
+
+use super::{
+    FIRST_INTERVAL, Session,
+    lookout::Lookout,
+    memory,
+    pace::Paced,
+    point::{self, Point, counters, read_again},
+    requests::Requests,
+};
+use crate::{
+    bpf::{
+        attach::{Attached, attach_all},
+        events,
+        load::load,
+        snapshot::{Maps, Snapshot},
+        table::{self, Signal},
+    },
+    cli::WatchArgs,
+    fail::Failure,
+    kernel::facts::{Facts, online_cpus},
+    listener::{
+        descendants, holders,
+        namespaces::{self, Namespace},
+        places::Places,
+        waiters,
+    },
+    plan::{Request, plan},
+    report::{Memo, model::Host},
+};
+
+impl Session {
+    /// Gathers the facts, decides, loads, attaches, and opens the window.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] when a named process is not there or this host cannot observe.
+    pub fn start(args: &WatchArgs) -> Result<(Self, UnboundedReceiver<Record>)> {
+        let pids = &args.filters.pid;
+        if let Some(pid) = pids.iter().find(|pid| holders::comm(**pid).is_none()) {
+            return Err(Failure::failed(format!(
+                "there is no process {pid}; look it up with pgrep or ss -ltnp"
+            ))
+            .into());
+        }
+        let facts = Facts::gather(&table::tracepoints(), &table::functions());
+        let mut places = Places::new();
+        let existing =
+            namespaces::look_at_all(&mut places).values().map(|one| one.sockets.len()).sum();
+        let request = Request {
+            provider: args.provider,
+            pid_filter: !pids.is_empty(),
+            listeners: existing,
+            max_listeners: args.max_listeners,
+            cpus: aya::util::nr_cpus().unwrap_or(1),
+            ports: &args.filters.port,
+        };
+        let plan = plan(&facts, request)?;
+        // Kernels before 5.11 count maps as locked memory. Where the limit cannot be raised, maps
+        // that do not fit say so themselves.
+        let _unchanged = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
+        let mut loaded = load(&plan, args.verbose >= 2)?;
+        let mut attached = attach_all(&mut loaded, &plan)?;
+        let receiver = events::listen(&mut loaded.ebpf)?;
+        let mut maps = Maps::take(&mut loaded.ebpf)?;
+        // Forks are followed from here on, so that no child slips through between the two.
+        if !pids.is_empty() {
+            for pid in descendants::of(pids) {
+                maps.add_to_tree(pid)?;
+            }
+        }
+        let full_at_limit = u32::from(facts.syn_queue_full_at_limit());
+        let host = Host { kernel: facts.kernel, arch: facts.arch, cpus: online_cpus() };
+        places.find();
+        let namespaces = namespaces::look_at_all(&mut places);
+        if attached.provider(Signal::Accepts) != Some(table::Provider::Tracepoint) {
+            note_in_flight(&mut maps, &namespaces)?;
+        }
+        if !maps.any_in_flight() {
+            attached.release_in_flight();
+        }
+        let control = Control {
+            open: 1,
+            interval: FIRST_INTERVAL,
+            ready: ready_roles(&attached),
+            tell_drops: u32::from(args.verbose > 0),
+            full_at_limit,
+            in_flight: u32::from(maps.any_in_flight()),
+            scan_ends: u32::from(plan.scan_ends.is_empty() && attached.sees_scans()),
+        };
+        maps.control(control)?;
+        // What the kernel counted between the two looks may be in the window or not.
+        let before = counters(&namespaces);
+        let mut start = Point::new(Snapshot::default(), &before, namespaces, 0);
+        let after = read_again(&places, &start.namespaces);
+        start.readings = point::readings(&before, &after);
+        let mut session = Self {
+            last: start.clone(),
+            start,
+            loaded,
+            attached,
+            control,
+            sees_refused_acks: plan.layout.names_refused_acks(),
+            knows_scans: plan.layout.knows_scans(),
+            scan_ends: plan.scan_ends,
+            maps,
+            host,
+            lookout: Lookout::new(args.filters.clone()),
+            places,
+            searches: Paced::new(),
+            requests: Requests::new(),
+            memo: Memo::default(),
+            missed_before: 0,
+        };
+        session.missed_before = session.missed_runs();
+        session.lookout.scan(&session.maps, &session.start.namespaces);
+        memory::without_types(&mut session.loaded.btf);
+        memory::give_back();
+        Ok((session, receiver))
+    }
+}
+
+/// Finds the tasks that are blocked in accept now: exit programs do not run for their calls.
+fn note_in_flight(maps: &mut Maps, namespaces: &BTreeMap<u64, Namespace>) -> Result<()> {
+    let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
+    let all = sockets.map(|socket| socket.inode).collect();
+    let holdings = holders::scan(&all);
+    let held = holdings.iter().map(|(listener, all)| (*listener, all.as_slice()));
+    for (listener, waiters) in waiters::in_accept(held) {
+        for waiter in waiters {
+            maps.add_in_flight(waiter.tid, listener | REACHED_QUEUE)?;
+        }
+    }
+    Ok(())
+}
+
+/// What the tracepoints of socks have to do: only what no better hook does.
+fn ready_roles(attached: &Attached) -> u32 {
+    let role = |signal, role| match attached.provider(signal) {
+        Some(table::Provider::Tracepoint) => role,
+        _ => 0,
+    };
+    let life = match attached.provider(Signal::Life) {
+        Some(table::Provider::Fentry) => 0,
+        _ => STATE_LIFE,
+    };
+    role(Signal::Handshakes, READY_QUEUES) | role(Signal::Wakeups, READY_WAKES) | life
+}

@@ -1,0 +1,94 @@
+//! Making a report of what is known.
+
+use std::collections::HashMap;
+
+use super::{Session, point::Point};
+use crate::{
+    bpf::{
+        snapshot::Snapshot,
+        table::{self, Signal},
+    },
+    listener::diag::Socket,
+    report::{
+        Memo,
+        build::{self, Input},
+        model::{Provider, Providers, Report, Via, Window, WindowKind},
+    },
+};
+
+impl Session {
+    /// What each signal comes from. Every provider sees every event; wakeups of a shown listener that
+    /// were attributed by what waker and woken were doing make the number an estimate in its report.
+    #[must_use]
+    pub fn providers(&self) -> Providers {
+        let of = |signal| match self.attached.provider(signal) {
+            Some(table::Provider::Fentry) => Via::Fentry,
+            Some(table::Provider::Kprobe) => Via::Kprobe,
+            Some(table::Provider::Tracepoint) => Via::Tracepoint,
+            None => Via::None,
+        };
+        let exact = |signal| Provider { via: of(signal), exact: true, inferred: None };
+        Providers {
+            wakeups: Provider {
+                via: of(Signal::Wakeups),
+                // With tracepoints nothing marks the end of a notification: an interrupt within it can
+                // wake somebody else, and who was past the point of return to sleep is taken for awake.
+                exact: self.sees_chains()
+                    && self.attached.provider(Signal::Wakeups) != Some(table::Provider::Tracepoint),
+                inferred: None,
+            },
+            accepts: exact(Signal::Accepts),
+            handshakes: exact(Signal::Handshakes),
+            drops: Provider {
+                via: of(Signal::Drops),
+                exact: self.attached.sees_refusals(),
+                inferred: None,
+            },
+        }
+    }
+
+    /// Whether the wakeups are seen that one waiter of a shared epoll instance passes on.
+    fn sees_chains(&self) -> bool {
+        self.knows_scans || self.attached.sees_scans()
+    }
+
+    /// The requests in the SYN queues of the chosen listeners.
+    pub(super) fn requests(&mut self, now: &Point, must: bool) -> HashMap<u64, u64> {
+        let selection = &self.lookout.selection;
+        let chosen = |socket: &Socket| selection.contains(socket.inode, socket.port);
+        self.requests.of(&self.places, &now.namespaces, chosen, must)
+    }
+
+    pub(super) fn report(
+        &self,
+        from: &Point,
+        to: &Point,
+        counted: &Snapshot,
+        requests: &HashMap<u64, u64>,
+        kind: WindowKind,
+        memo: &mut Memo,
+    ) -> Report {
+        let input = Input {
+            host: &self.host,
+            window: Window {
+                start: humantime::format_rfc3339_millis(from.wall).to_string(),
+                seconds: to.clock.duration_since(from.clock).as_secs_f64(),
+                kind,
+            },
+            providers: self.providers(),
+            counted,
+            clock: to.monotonic,
+            start: &from.readings,
+            end: &to.readings,
+            before: &from.namespaces,
+            now: &to.namespaces,
+            holdings: self.lookout.census.holdings(),
+            waiters: &self.lookout.waiters,
+            requests,
+            selection: &self.lookout.selection,
+            sees_refused_acks: self.sees_refused_acks,
+            missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
+        };
+        build::build(input, memo)
+    }
+}
