@@ -150,6 +150,8 @@ fn by_diag(states: &StateFlags) -> Result<Listening> {
     if let Err(error) = dump(AF_INET6, SocketId::new_v6(), states, &mut found) {
         log::debug!("no IPv6 listeners: {error:#}");
     }
+    // They are kept until the next look, and there may be thousands.
+    found.sockets.shrink_to_fit();
     Ok(found)
 }
 

@@ -1,14 +1,14 @@
 //! Refused connection attempts: as the kernel programs counted them, or, with tracepoints only, as
 //! the socket's own counter and those of its network namespace let them be inferred. Pure.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::sync::{Arc, OnceLock};
 
 use observer_common::{
     counters::QueueStats,
     drops::{DROP_REASONS, DropReason},
 };
 
-use crate::report::model::Drops;
+use crate::report::model::{ByReason, Drops};
 
 /// What is known of one listener where nothing sees refusals themselves.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,7 +56,16 @@ pub fn inferred(reasons: &Reasons) -> Drops {
     }
 }
 
-fn named(reasons: &Reasons) -> BTreeMap<Cow<'static, str>, u64> {
+/// Listeners that refused nothing, which most are, share what tells so.
+fn named(reasons: &Reasons) -> Arc<ByReason> {
+    static NOTHING: OnceLock<Arc<ByReason>> = OnceLock::new();
+    if reasons.iter().all(|count| *count == 0) {
+        return NOTHING.get_or_init(|| Arc::new(each(reasons))).clone();
+    }
+    Arc::new(each(reasons))
+}
+
+fn each(reasons: &Reasons) -> ByReason {
     let all = DropReason::ALL.into_iter().zip(reasons);
     all.map(|(reason, count)| (reason.name().into(), *count)).collect()
 }

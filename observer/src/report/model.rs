@@ -4,7 +4,7 @@
 //! nanoseconds unless a name says otherwise, counts are unsigned, and what is not known is `null`
 //! (`None`), never 0.
 
-use std::{borrow::Cow, collections::BTreeMap};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
@@ -341,13 +341,16 @@ pub struct AcceptWait {
     pub histogram: Vec<Bucket>,
 }
 
+/// Counts by the name of a reason; one for all listeners that refused nothing.
+pub type ByReason = BTreeMap<Cow<'static, str>, u64>;
+
 /// Connection attempts refused because of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drops {
     /// All of them; `null` when the listener closed before its counter was read.
     pub total: Option<u64>,
     /// By reason; `null` where nothing tells reasons apart.
-    pub by_reason: Option<BTreeMap<Cow<'static, str>, u64>>,
+    pub by_reason: Option<Arc<ByReason>>,
     /// Distinct clients among them, by address and port: a client that retries is one. `null` where
     /// no hook sees them all.
     #[serde(default)]

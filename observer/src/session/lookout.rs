@@ -20,7 +20,7 @@ use crate::{
     report::workers::text,
 };
 
-use super::pace::Paced;
+use super::{memory, pace::Paced};
 
 /// What is known of the processes that hold listeners, and which listeners that chooses.
 pub(super) struct Lookout {
@@ -144,6 +144,8 @@ impl Lookout {
         let began = Instant::now();
         let found = self.census.scan(self.listening(namespaces));
         self.take(found, maps);
+        // Now and then, and within the same share of time: reports of many listeners leave holes.
+        memory::give_back();
         self.scans.took(began);
     }
 

@@ -124,9 +124,8 @@ impl Session {
             missed_before: 0,
         };
         session.missed_before = session.missed_runs();
-        session.lookout.scan(&session.maps, &session.start.namespaces);
         memory::without_types(&mut session.loaded.btf);
-        memory::give_back();
+        session.lookout.scan(&session.maps, &session.start.namespaces);
         Ok((session, receiver))
     }
 }

@@ -11,7 +11,7 @@ fn refused(reasons: &[(&str, u64)], clients: Option<u64>) -> Drops {
         reasons.iter().map(|(name, count)| ((*name).to_owned().into(), *count)).collect();
     Drops {
         total: Some(by_reason.values().sum()),
-        by_reason: Some(by_reason),
+        by_reason: Some(by_reason.into()),
         clients,
         clients_overflowed: false,
     }
