@@ -33,7 +33,7 @@ pub struct WorkloadArgs {
     #[arg(long, value_enum, value_name = "NAME")]
     pub strategy: Strategy,
     /// Workers of the server
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub workers: u32,
     /// Connections of each round
     #[arg(long, value_name = "N", default_value_t = 200)]
@@ -178,7 +178,7 @@ mod tests {
     #[test]
     fn values_out_of_range_are_refused() {
         assert!(parse("workload --strategy epoll --workers 0").is_err());
-        assert!(parse("workload --strategy epoll --workers 257").is_err());
+        assert!(parse("workload --strategy epoll --workers 1025").is_err());
         assert!(parse("workload --strategy epoll --port 65536").is_err());
         assert!(parse("workload --strategy select").is_err());
         let args = parse("workload --strategy epoll --family ipv6 --pace burst").expect("valid");

@@ -17,6 +17,7 @@ mod host;
 mod kinds;
 mod lifecycle;
 mod listeners;
+mod load;
 mod nginx;
 mod observer;
 mod output;
@@ -155,6 +156,7 @@ fn main() -> ExitCode {
         waits::tests(),
         nginx::tests(),
         listeners::tests(),
+        load::tests(),
     ];
     let lacking = |test: Test| {
         let lacking = host.lacks(test.need);

@@ -5,7 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{TcpListener, TcpStream},
     os::{
-        fd::AsRawFd,
+        fd::{AsFd, AsRawFd},
         unix::{fs::MetadataExt, process::CommandExt},
     },
     process::{Child, ChildStdin, Command, ExitCode, Stdio},
@@ -40,6 +40,7 @@ pub fn play() -> Option<ExitCode> {
         "noise" => noise(),
         "nap" => nap(),
         "without-btf" => without_btf(),
+        other if other.starts_with("load-") => crate::load::play(other),
         other => crate::kinds::play(other),
     };
     Some(match result {
@@ -97,6 +98,18 @@ impl Actor {
         Ok(line)
     }
 
+    /// Lets it go on, with a count.
+    pub fn ask(&mut self, count: u64) -> anyhow::Result<()> {
+        Ok(writeln!(self.input, "{count}")?)
+    }
+
+    /// Whether a line of it can be read now, or its end.
+    pub fn has_answered(&self) -> anyhow::Result<bool> {
+        let output = self.output.get_ref().as_fd();
+        let mut descriptors = [PollFd::new(output, PollFlags::POLLIN)];
+        Ok(!self.output.buffer().is_empty() || poll(&mut descriptors, PollTimeout::ZERO)? > 0)
+    }
+
     /// Lets it go on.
     pub fn next(&mut self) -> anyhow::Result<()> {
         Ok(writeln!(self.input, "next")?)
@@ -141,6 +154,15 @@ pub fn wait_for_line() -> anyhow::Result<()> {
         bail!("no more lines");
     }
     Ok(())
+}
+
+/// Waits until it is told to go on, with a count.
+pub fn wait_for_count() -> anyhow::Result<u64> {
+    let mut line = String::new();
+    if std::io::stdin().lock().read_line(&mut line)? == 0 {
+        bail!("no more lines");
+    }
+    line.trim().parse().with_context(|| format!("not a count: {line:?}"))
 }
 
 /// Inode number of this process's network namespace.
@@ -195,7 +217,7 @@ fn no_descriptors() -> anyhow::Result<()> {
     // Seven connections wake it up, and each accept fails; then the port is said again.
     let mut failures = 0;
     while failures < 7 {
-        let mut descriptors = [PollFd::new(std::os::fd::AsFd::as_fd(&listener), PollFlags::POLLIN)];
+        let mut descriptors = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
         poll(&mut descriptors, PollTimeout::NONE)?;
         match listener.accept() {
             Err(error) if error.raw_os_error() == Some(libc::EMFILE) => failures += 1,
@@ -231,7 +253,7 @@ fn two_kinds() -> anyhow::Result<()> {
     let _client = std::os::unix::net::UnixStream::connect(&path)?;
     let port = tcp.local_addr()?.port();
     say(port)?;
-    let mut descriptors = [PollFd::new(std::os::fd::AsFd::as_fd(&tcp), PollFlags::POLLIN)];
+    let mut descriptors = [PollFd::new(tcp.as_fd(), PollFlags::POLLIN)];
     poll(&mut descriptors, PollTimeout::NONE)?;
     drop(unix.accept()?);
     drop(tcp.accept()?);

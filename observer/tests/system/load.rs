@@ -1,0 +1,169 @@
+//! Load without loss: as much as this machine can produce, each against the workload's own tally, with
+//! bounds in counts and in pages and never in time.
+//!
+//! In an emulated machine it would take hours: the scopes of the virtual machines leave it out.
+
+mod many;
+mod role;
+mod watching;
+
+use std::env;
+
+use anyhow::{Context as _, ensure};
+use serde_json::json;
+
+pub use self::role::play;
+use self::watching::{Often, Watching};
+use crate::{
+    Need, Outcome, Test,
+    compare::{compare, compare_spaced},
+    role::Actor,
+    workload::{Tally, WorkerTally, Workload},
+};
+
+/// How many connections the greatest load makes, unless the environment says otherwise.
+const CONNECTIONS: &str = "OBSERVER_TEST_LOAD";
+const USUAL_CONNECTIONS: u64 = 100_000;
+
+/// What observer may have more resident after a load than before it, in pages of 4 KiB: what a row or
+/// two of a report need, and a hundredth of what one byte for each of a hundred million connections is.
+const MORE_PAGES: u64 = 512;
+
+/// Workers of the herd, and connections of each of its rounds.
+const HERD: u32 = 1000;
+const HERD_ROUND: u32 = 5;
+/// Processes that begin and end beside it.
+const FORKS: u64 = 20_000;
+
+pub fn tests() -> Vec<Test> {
+    let test = |name, run: fn() -> Outcome| Test::new(name, Need::Kernel, run);
+    vec![
+        test("load::connections_at_the_highest_rate", highest_rate),
+        test("load::ten_thousand_listeners", many::ten_thousand),
+        test("load::a_thousand_workers_beside_forks", herd),
+        test("load::listeners_that_come_and_go", many::come_and_go),
+        test("load::listeners_without_room_are_said", many::without_room),
+    ]
+}
+
+/// Says on standard error what was made and what was seen, for whoever makes a table of it.
+fn figure(what: &str, made: u64, seen: u64, watched: &Watching) -> Outcome {
+    let audit = &watched.report()?["audit"];
+    let figure = json!({
+        "what": what,
+        "made": made,
+        "seen": seen,
+        "events_lost": audit["events_lost"],
+        "map_full": audit["map_full"],
+        "missed_runs": audit["missed_runs"],
+        "closes": audit["closes"],
+        "pages_before": watched.pages_before,
+        "pages_after": watched.pages_after,
+    });
+    eprintln!("figure load {figure}");
+    Ok(())
+}
+
+/// The audit of a window in which nothing was lost. News of other listeners of the machine may well
+/// have been, a thousand that close at once: that is said, and no count depends on it.
+fn nothing_lost(watched: &Watching) -> Outcome {
+    let audit = &watched.report()?["audit"];
+    ensure!(audit["map_full"] == 0 && audit["events_lost"].is_u64(), "the audit: {audit}");
+    // Unknown where nothing can be compared: tracepoints alone see no refusals.
+    ensure!(audit["closes"] != false, "the audit does not close: {audit}");
+    Ok(())
+}
+
+/// Two clients that never pause, and four workers of whom one is woken for each connection: what came
+/// out as the fastest way through the accept path.
+fn highest_rate() -> Outcome {
+    let count = match env::var(CONNECTIONS) {
+        Ok(count) => count.parse().with_context(|| format!("{CONNECTIONS} is no count"))?,
+        Err(_) => USUAL_CONNECTIONS,
+    };
+    let count_text = count.to_string();
+    let mut server = Workload::start(&[
+        "--netns",
+        "--strategy",
+        "epoll-exclusive",
+        "--workers",
+        "4",
+        "--pace",
+        "burst",
+        "--backlog",
+        "4096",
+        "--connections",
+        &count_text,
+    ])?;
+    let pid = server.ready.pid.to_string();
+    let mut watched = Watching::start(&["--pid", &pid], Often::TwiceASecond)?;
+    let tally = server.round()?;
+    watched.end()?;
+    let report = watched.report()?;
+    let accepted: u64 = tally.workers.iter().map(|one| one.accepted).sum();
+    figure("connections at the highest rate", count, watched.sum("/accepted")?, &watched)?;
+    ensure!(tally.connections == count && accepted == count, "the workload's own: {tally:?}");
+    compare(report, &server, &tally)?;
+    nothing_lost(&watched)?;
+    // What intervals say adds up to the total, however many there were.
+    for path in ["/accepted", "/queued", "/wakeups/won", "/wakeups/lost", "/wakeups/silent"] {
+        let (sum, total) = (watched.sum_of_intervals(path)?, watched.sum(path)?);
+        ensure!(sum == total, "{path}: the intervals have {sum}, the total {total}");
+    }
+    let (before, after) = (watched.pages_before, watched.pages_after);
+    ensure!(after <= before + MORE_PAGES, "{before} pages before the load, {after} after it");
+    server.quit()
+}
+
+/// A thousand workers are woken by each connection, while processes begin and end below the very
+/// process that `--pid` names.
+fn herd() -> Outcome {
+    let (workers, connections) = (HERD.to_string(), HERD_ROUND.to_string());
+    let mut server = Workload::start(&[
+        "--netns",
+        "--strategy",
+        "epoll",
+        "--workers",
+        &workers,
+        "--connections",
+        &connections,
+    ])?;
+    let own = std::process::id().to_string();
+    let mut forks = Actor::start("load-forks")?;
+    let mut watched = Watching::start(&["--pid", &own], Often::TwiceASecond)?;
+    forks.ask(FORKS)?;
+    let mut sum = server.round()?;
+    while !forks.has_answered()? {
+        add(&mut sum, &server.round()?)?;
+    }
+    let made: u64 = forks.line()?.trim().parse()?;
+    ensure!(made == FORKS, "{made} processes were made");
+    watched.end()?;
+    let report = watched.report()?;
+    let woken: u64 = sum.workers.iter().map(WorkerTally::wakeups).sum();
+    figure(
+        "wakeups of 1,000 workers, beside 20,000 forks",
+        woken,
+        watched.sum("/wakeups/total")?,
+        &watched,
+    )?;
+    compare(report, &server, &sum)?;
+    compare_spaced(report, &server, &sum)?;
+    nothing_lost(&watched)?;
+    server.quit()
+}
+
+/// Adds what the same workers did in another round.
+fn add(sum: &mut Tally, round: &Tally) -> Outcome {
+    ensure!(sum.workers.len() == round.workers.len(), "other workers");
+    sum.connections += round.connections;
+    for (sum, one) in sum.workers.iter_mut().zip(&round.workers) {
+        ensure!(sum.tid == one.tid, "worker {} is now {}", sum.tid, one.tid);
+        sum.accepted += one.accepted;
+        sum.eagain += one.eagain;
+        sum.wait_returns += one.wait_returns;
+        sum.voluntary_switches += one.voluntary_switches;
+        sum.lock_sleeps += one.lock_sleeps;
+    }
+    Ok(())
+}

@@ -1,0 +1,96 @@
+//! Many listeners: at once, and one after the other.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use super::{
+    figure, nothing_lost,
+    role::{connections_of, room},
+    watching::{Often, Watching},
+};
+use crate::{Outcome, Skip, observer::number, role::Actor};
+
+const AT_ONCE: u64 = 10_000;
+const ONE_AFTER_THE_OTHER: u64 = 5_000;
+
+/// Room that a long window needs for listeners that come and go is asked for.
+const ROOM: &str = "8192";
+
+/// The listeners of a network namespace in a report.
+fn in_namespace(report: &Value, netns: u64) -> anyhow::Result<Vec<&Value>> {
+    let listeners = report["listeners"].as_array().context("listeners")?;
+    Ok(listeners.iter().filter(|one| one["netns"] == netns).collect())
+}
+
+/// Each has connections of its own number, which the report must tell apart.
+pub fn ten_thousand() -> Outcome {
+    if room(AT_ONCE)? < AT_ONCE {
+        return Err(Skip("the limit on open files is below 10,100".to_owned()).into());
+    }
+    let mut actor = Actor::start("load-listeners")?;
+    actor.ask(AT_ONCE)?;
+    let netns: u64 = actor.line()?.trim().parse()?;
+    let pid = actor.pid().to_string();
+    let mut watched = Watching::start(&["--pid", &pid], Often::InTheEnd)?;
+    actor.ask(0)?;
+    let tally: BTreeMap<u16, u64> =
+        serde_json::from_str::<Vec<(u16, u64)>>(&actor.line()?)?.into_iter().collect();
+    let made: u64 = tally.values().sum();
+    ensure!(tally.len() as u64 == AT_ONCE && made > AT_ONCE, "{} listeners", tally.len());
+    ensure!(tally.values().any(|count| *count == connections_of(2)), "all have the same");
+    watched.end()?;
+    let found = in_namespace(watched.report()?, netns)?;
+    figure("connections to 10,000 listeners", made, watched.sum("/accepted")?, &watched)?;
+    ensure!(found.len() == tally.len(), "{} listeners in the report", found.len());
+    for one in found {
+        let port = u16::try_from(number(&one["port"])?)?;
+        let expected = tally.get(&port).with_context(|| format!("nobody listens there: {one}"))?;
+        ensure!(number(&one["accepted"])? == *expected, "made {expected}: {one}");
+        ensure!(number(&one["queued"])? == *expected, "made {expected}: {one}");
+        ensure!(one["closed"] == false && one["accept_queue"]["now"] == 0, "{one}");
+    }
+    nothing_lost(&watched)
+}
+
+/// Births and deaths, each with a connection in between.
+pub fn come_and_go() -> Outcome {
+    let (watched, netns) = churn(&["--max-listeners", ROOM])?;
+    let found = in_namespace(watched.report()?, netns)?;
+    let seen = found.len() as u64;
+    figure("listeners that came and went", ONE_AFTER_THE_OTHER, seen, &watched)?;
+    ensure!(seen == ONE_AFTER_THE_OTHER, "{seen} listeners");
+    for one in found {
+        ensure!(one["closed"] == true, "it is gone: {one}");
+        ensure!(one["accepted"] == 1 && one["queued"] == 1, "{one}");
+    }
+    nothing_lost(&watched)
+}
+
+/// Those that find no room are not shown, and never unsaid: each was counted at least once as one that
+/// found a map full, and no audit closes.
+pub fn without_room() -> Outcome {
+    let (watched, netns) = churn(&["--max-listeners", "1000"])?;
+    let report = watched.report()?;
+    let seen = in_namespace(report, netns)?.len() as u64;
+    let full = number(&report["audit"]["map_full"])?;
+    figure("listeners that came and went, room for 1,000", ONE_AFTER_THE_OTHER, seen, &watched)?;
+    ensure!(seen < ONE_AFTER_THE_OTHER, "there was room for all {seen}");
+    ensure!(full >= ONE_AFTER_THE_OTHER - seen, "{seen} listeners, {full} found no room");
+    ensure!(report["audit"]["closes"] != true, "the audit: {}", report["audit"]);
+    Ok(())
+}
+
+/// Watches listeners that come and go; which network namespace they were in.
+fn churn(arguments: &[&str]) -> anyhow::Result<(Watching, u64)> {
+    let mut actor = Actor::start("load-come-and-go")?;
+    let netns: u64 = actor.line()?.trim().parse()?;
+    let pid = actor.pid().to_string();
+    let mut watched = Watching::start(&[&["--pid", &pid], arguments].concat(), Often::InTheEnd)?;
+    actor.ask(ONE_AFTER_THE_OTHER)?;
+    let made: u64 = actor.line()?.trim().parse()?;
+    ensure!(made == ONE_AFTER_THE_OTHER, "{made} were made");
+    watched.end()?;
+    Ok((watched, netns))
+}
