@@ -25,13 +25,15 @@ use crate::{
 const CONNECTIONS: &str = "OBSERVER_TEST_LOAD";
 const USUAL_CONNECTIONS: u64 = 100_000;
 
-/// What observer may have more resident after a load than before it, in pages of 4 KiB: what a row or
-/// two of a report need, and a hundredth of what one byte for each of a hundred million connections is.
-const MORE_PAGES: u64 = 512;
+/// What observer may have more resident after a load than before it, in pages of 4 KiB: what the rows of
+/// a report need for the first time, and less than eleven bytes for each of a hundred thousand.
+const MORE_PAGES: u64 = 256;
 
 /// Workers of the herd, and connections of each of its rounds.
 const HERD: u32 = 1000;
 const HERD_ROUND: u32 = 5;
+/// At most so many rounds, while the processes come and go.
+const HERD_ROUNDS: u32 = 10;
 /// Processes that begin and end beside it.
 const FORKS: u64 = 20_000;
 
@@ -133,7 +135,10 @@ fn herd() -> Outcome {
     let mut watched = Watching::start(&["--pid", &own], Often::TwiceASecond)?;
     forks.ask(FORKS)?;
     let mut sum = server.round()?;
-    while !forks.has_answered()? {
+    for _ in 1..HERD_ROUNDS {
+        if forks.has_answered()? {
+            break;
+        }
         add(&mut sum, &server.round()?)?;
     }
     let made: u64 = forks.line()?.trim().parse()?;

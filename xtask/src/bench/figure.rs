@@ -138,6 +138,9 @@ pub(crate) struct Speed {
     /// Nanoseconds that client and workers were on a CPU for each connection, softirqs in their context
     /// included: less is in it of what else the machine does.
     pub(crate) cpu: Vec<f64>,
+    /// Wakeups of workers for each connection: the work must be the same.
+    #[serde(default)]
+    pub(crate) wakeups: Vec<f64>,
 }
 
 /// A need of observer's process.

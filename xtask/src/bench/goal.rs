@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::{
     Measured,
     figure::{Case, Figure, Instructions, Speed, Tool, With},
-    maths::median,
+    maths::{median, paired},
 };
 
 /// A promise, set beside what was measured.
@@ -70,12 +70,17 @@ pub(crate) fn instructions(all: &[Measured], place: &str, case: Case, with: &Wit
     })
 }
 
-/// How fast the loop was beside a tool.
-fn speed(all: &[Measured], with: &With) -> Option<f64> {
+/// How fast the loop was beside a tool, in each round.
+pub(crate) fn speed<'a>(all: &'a [Measured], with: &With) -> Option<&'a Speed> {
     all.iter().find_map(|one| match &one.figure {
-        Figure::Speed(of) if of.with == *with => median(&of.rounds),
+        Figure::Speed(of) if of.with == *with => Some(of),
         _ => None,
     })
+}
+
+/// By which part the loop was slower beside one tool than beside another, in the same rounds.
+fn loss(of: &Speed, than: &Speed) -> Option<f64> {
+    paired(&of.rounds, &than.rounds).map(|(middle, ..)| -middle)
 }
 
 /// Every promise that what was measured tells about.
@@ -140,13 +145,15 @@ fn of_speed(all: &[Measured], place: &str, of: &Speed) -> Vec<Goal> {
         limit,
     };
     let mut goals = Vec::new();
-    let Some(with) = median(&of.rounds) else { return goals };
-    if let Some(floor) = speed(all, &With::new(Tool::Floor, &of.with.by)) {
-        goals.push(goal("% below the floor", 100.0 * (floor - with) / floor, 2.0));
+    let floor = speed(all, &With::new(Tool::Floor, &of.with.by));
+    if let Some(loss) = floor.and_then(|floor| loss(of, floor)) {
+        goals.push(goal("% below the floor", 100.0 * loss, 2.0));
     }
     let none = speed(all, &With::new(Tool::None, ""));
-    if let (Some(none), Some(peer)) = (none, speed(all, &With::new(Tool::Peer, "bpftrace"))) {
-        goals.push(goal("of bpftrace's loss", (none - with) / (none - peer), 0.5));
+    if let (Some(none), Some(peer)) = (none, speed(all, &With::new(Tool::Peer, "bpftrace")))
+        && let (Some(ours), Some(theirs)) = (loss(of, none), loss(peer, none))
+    {
+        goals.push(goal("of bpftrace's loss", ours / theirs, 0.5));
     }
     goals
 }
@@ -203,6 +210,7 @@ pub(crate) mod tests {
                 with: With::new(tool, by),
                 rounds: vec![value],
                 cpu: vec![1e9 / value],
+                wakeups: vec![8.0],
             }),
         };
         let all = [

@@ -11,6 +11,18 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     Some(f64::midpoint(sorted[sorted.len() / 2 - 1], upper))
 }
 
+/// By which part of its partner each of `values` is greater: the middle of that, and the same of what
+/// lies halfway out on both sides. Partners come from the same round, so that what was slow for both
+/// makes no difference.
+pub(crate) fn paired(values: &[f64], partners: &[f64]) -> Option<(f64, f64, f64)> {
+    let parts = values.iter().zip(partners).filter(|(_, partner)| **partner != 0.0);
+    let mut parts: Vec<_> = parts.map(|(value, partner)| value / partner - 1.0).collect();
+    parts.sort_by(f64::total_cmp);
+    let middle = median(&parts)?;
+    let half = parts.len().div_ceil(2);
+    Some((middle, median(&parts[..half])?, median(&parts[parts.len() - half..])?))
+}
+
 /// From the least to the greatest, as a part of the median.
 pub(crate) fn spread(values: &[f64]) -> Option<f64> {
     let middle = median(values)?;
@@ -41,6 +53,16 @@ mod tests {
         assert_eq!(median(&[3.0, 1.0, 2.0]), Some(2.0));
         assert_eq!(median(&[4.0, 1.0, 2.0, 3.0]), Some(2.5));
         assert_eq!(median(&[]), None);
+    }
+
+    #[test]
+    fn partners_are_compared_in_their_round() {
+        // Half as fast in the second round, both of them.
+        let (middle, low, high) = paired(&[90.0, 44.0, 91.0], &[100.0, 50.0, 100.0]).expect("some");
+        assert!((middle + 0.1).abs() < 1e-9, "{middle}");
+        assert!((low + 0.11).abs() < 1e-9 && (high + 0.095).abs() < 1e-9, "{low} {high}");
+        assert_eq!(paired(&[], &[1.0]), None);
+        assert_eq!(paired(&[1.0], &[0.0]), None);
     }
 
     #[test]

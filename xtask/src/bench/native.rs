@@ -1,19 +1,27 @@
 //! The loop's speed on this machine, beside nothing and beside tools by turns: the machine's own noise
-//! is greater than what is measured, and falls on all of them alike.
+//! is greater than what is measured, and falls on all of them alike. The loop has one CPU to itself
+//! while it runs, so that what else the machine does and where the scheduler puts a worker are no part
+//! of it; and each round is compared with itself.
 
 use std::{env, process::Command, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
+use nix::{
+    sched::{CpuSet, sched_getaffinity},
+    unistd::Pid,
+};
 use serde_json::Value;
 
 use super::{
     Measured,
     figure::{Figure, Missing, Speed, Tool as Kind, With},
+    maths::median,
     tool::{Ready, Tool},
 };
 
-/// What the same counts cost with a script of bpftrace, from the same tracepoints: wakeups within a
-/// listener's notification, connections queued, and what accept returned to each task.
+/// What the same counts cost with a script of bpftrace, from the same tracepoints: wakeups of each task
+/// within a listener's notification, connections queued, what accept returned to each task, and
+/// listeners that come and go.
 const SCRIPT: &str = r#"
 BEGIN { printf("observing\n"); }
 tracepoint:sock:sk_data_ready {
@@ -24,7 +32,11 @@ tracepoint:sock:sk_data_ready {
         @queued[(uint64)args->skaddr] = count();
     }
 }
-tracepoint:sock:inet_sock_set_state { @in[cpu] = (uint64)0; }
+tracepoint:sock:inet_sock_set_state {
+    @in[cpu] = (uint64)0;
+    if (args->newstate == 10) { @born = count(); }
+    if (args->oldstate == 10 && args->newstate == 7) { @gone = count(); }
+}
 tracepoint:napi:napi_poll { @in[cpu] = (uint64)0; }
 tracepoint:sched:sched_waking /@in[cpu]/ { @wakeups[@in[cpu], args->pid] = count(); }
 tracepoint:syscalls:sys_exit_accept4 { @accepts[tid, args->ret < 0 ? args->ret : 0] = count(); }
@@ -39,9 +51,12 @@ pub(super) const HERE: &str = "here";
 /// Which hooks every kernel of today gives, and this is where they are slowest.
 const PROVIDER: &str = "tracepoint";
 
-/// So long is each run of the loop.
-const MILLIS: u64 = 1000;
-const WARM_UP: u64 = 500;
+/// Runs of the loop in each round, of which the middle one counts, and how long each takes. Between
+/// them everybody else has the CPU, so that the kernel has no reason to take it from the loop (tasks
+/// that are ahead may have it for 950 ms of each second).
+const RUNS: usize = 5;
+const MILLIS: u64 = 250;
+const WARM_UP: u64 = 200;
 
 /// Measures so many rounds.
 pub(super) fn measure(observer: &str, rounds: u32, all: &mut Vec<Measured>) -> Result<()> {
@@ -51,8 +66,8 @@ pub(super) fn measure(observer: &str, rounds: u32, all: &mut Vec<Measured>) -> R
         With::new(Kind::Observer, PROVIDER),
         With::new(Kind::Peer, "bpftrace"),
     ];
-    let mut speeds: Vec<Speed> =
-        kinds.into_iter().map(|with| Speed { with, rounds: Vec::new(), cpu: Vec::new() }).collect();
+    let none = |with| Speed { with, rounds: Vec::new(), cpu: Vec::new(), wakeups: Vec::new() };
+    let mut speeds: Vec<Speed> = kinds.into_iter().map(none).collect();
     let mut missing = Vec::new();
     for round in 0..rounds {
         for index in 0..speeds.len() {
@@ -75,14 +90,23 @@ pub(super) fn measure(observer: &str, rounds: u32, all: &mut Vec<Measured>) -> R
             if with.tool == Kind::Peer {
                 thread::sleep(AFTER_WORD);
             }
-            let (speed, cpu) = once()?;
-            speeds[place].rounds.push(speed);
-            speeds[place].cpu.push(cpu);
-            if let Some(tool) = tool {
-                tool.end()?;
+            let runs = (0..RUNS).map(|_| once()).collect::<Result<Vec<_>>>()?;
+            let one = Once::middle(&runs).context("no run")?;
+            let said = tool.map(Tool::end).transpose()?.unwrap_or_default();
+            if with.tool == Kind::Peer {
+                check_peer(&said, one.made)?;
             }
             let name = with.name();
-            eprintln!("native: round {} of {rounds}: {name}: {speed:.0}/s, {cpu:.0} ns", round + 1);
+            eprintln!(
+                "native: round {} of {rounds}: {name}: {:.0}/s, {:.0} ns of CPU and {:.2} wakeups each",
+                round + 1,
+                one.speed,
+                one.cpu,
+                one.wakeups
+            );
+            speeds[place].rounds.push(one.speed);
+            speeds[place].cpu.push(one.cpu);
+            speeds[place].wakeups.push(one.wakeups);
         }
     }
     let figures = speeds.into_iter().filter(|speed| !speed.rounds.is_empty()).map(Figure::Speed);
@@ -116,10 +140,34 @@ fn bpftrace() -> Command {
     command
 }
 
-/// Connections a second, and nanoseconds of CPU for each.
-fn once() -> Result<(f64, f64)> {
+/// What one run of the loop came to.
+struct Once {
+    /// Connections a second.
+    speed: f64,
+    /// Nanoseconds of CPU for each.
+    cpu: f64,
+    /// Wakeups of workers for each.
+    wakeups: f64,
+    /// All connections, those to warm up included.
+    made: f64,
+}
+
+impl Once {
+    /// The middle of each; all connections.
+    fn middle(runs: &[Self]) -> Option<Self> {
+        let of = |value: fn(&Self) -> f64| median(&runs.iter().map(value).collect::<Vec<_>>());
+        Some(Self {
+            speed: of(|one| one.speed)?,
+            cpu: of(|one| one.cpu)?,
+            wakeups: of(|one| one.wakeups)?,
+            made: runs.iter().map(|one| one.made).sum(),
+        })
+    }
+}
+
+fn once() -> Result<Once> {
     let mut role = Command::new(env::current_exe()?);
-    role.args(["bench-role", "load", "--workers", "8"]);
+    role.args(["bench-role", "load", "--workers", "8", "--ahead-on", &cpu()?.to_string()]);
     role.args(["--warm-up", &WARM_UP.to_string(), "--millis", &MILLIS.to_string()]);
     let output = role.output()?;
     if !output.status.success() {
@@ -129,5 +177,46 @@ fn once() -> Result<(f64, f64)> {
     let field = |name: &str| value[name].as_f64().with_context(|| format!("no {name}"));
     let took = Duration::from_nanos(value["nanoseconds"].as_u64().context("no time")?);
     let count = field("count")?;
-    Ok((count / took.as_secs_f64(), field("cpu")? / count))
+    Ok(Once {
+        speed: count / took.as_secs_f64(),
+        cpu: field("cpu")? / count,
+        wakeups: field("wakeups")? / count,
+        made: count + WARM_UP as f64,
+    })
+}
+
+/// The last CPU that this process may run on: interrupts prefer the first.
+fn cpu() -> Result<usize> {
+    let may = sched_getaffinity(Pid::from_raw(0))?;
+    let last = (0..CpuSet::count()).rev().find(|cpu| may.is_set(*cpu).unwrap_or(false));
+    last.context("this process may run on no CPU")
+}
+
+/// A peer that did not count what the loop did is no peer: what it printed must have every connection,
+/// as it was queued and as it was accepted.
+fn check_peer(said: &[String], made: f64) -> Result<()> {
+    let sum = |beginning: &str, end: &str| -> f64 {
+        let counts = said.iter().filter_map(|line| line.strip_prefix(beginning)?.split_once(end));
+        counts.filter_map(|(_, count)| count.trim().parse::<f64>().ok()).sum()
+    };
+    let (queued, accepted) = (sum("@queued[", "]: "), sum("@accepts[", ", 0]: "));
+    if queued < made || accepted < made {
+        bail!("bpftrace counted {queued} queued and {accepted} accepted of {made}");
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::check_peer;
+
+    #[test]
+    fn a_peer_that_lost_connections_is_none() {
+        let said =
+            ["@accepts[7, -11]: 90", "@accepts[7, 0]: 3", "@accepts[8, 0]: 4", "@queued[-9]: 7"];
+        let said: Vec<_> = said.iter().map(|line| (*line).to_owned()).collect();
+        assert!(check_peer(&said, 7.0).is_ok());
+        assert!(check_peer(&said, 8.0).is_err());
+        assert!(check_peer(&said[..3], 7.0).is_err());
+    }
 }

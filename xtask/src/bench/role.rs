@@ -15,6 +15,7 @@ use clap::{Args, Subcommand};
 use nix::{
     errno::Errno,
     libc,
+    sched::{CpuSet, sched_setaffinity},
     sys::{
         epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
         prctl,
@@ -77,7 +78,14 @@ struct LoadArgs {
     /// The client runs only when no worker does, so that every connection finds all of them asleep
     #[arg(long)]
     patient: bool,
+    /// Client and workers run on this CPU, ahead of everything else there and the workers ahead of the
+    /// client: every connection finds all of them asleep, and what else the machine does waits
+    #[arg(long, conflicts_with = "patient")]
+    ahead_on: Option<usize>,
 }
+
+/// The priority of a client that is ahead.
+const AHEAD: i32 = 1;
 
 /// Plays a role to its end.
 pub(crate) fn run(args: &RoleArgs) -> Result<ExitCode> {
@@ -207,12 +215,37 @@ fn be_patient() -> Result<()> {
     Ok(())
 }
 
+/// SCHED_FIFO: it runs when it can, and others when it waits.
+fn be_ahead(priority: i32) -> Result<()> {
+    let parameters = libc::sched_param { sched_priority: priority };
+    // SAFETY: the parameters live, and 0 is this process.
+    let result = unsafe { libc::sched_setscheduler(0, libc::SCHED_FIFO, &raw const parameters) };
+    Errno::result(result).context("SCHED_FIFO")?;
+    Ok(())
+}
+
+/// Runs on this CPU only.
+fn stay_on(cpu: usize) -> Result<()> {
+    let mut one = CpuSet::new();
+    one.set(cpu)?;
+    sched_setaffinity(Pid::from_raw(0), &one).with_context(|| format!("staying on CPU {cpu}"))
+}
+
 fn load(args: &LoadArgs) -> Result<()> {
     let listener = listener()?;
     let to = address(&listener)?;
+    if let Some(cpu) = args.ahead_on {
+        stay_on(cpu)?;
+        be_ahead(AHEAD)?;
+    }
     let mut children = Children(Vec::new());
     for _ in 0..args.workers {
-        children.fork(|| serve(listener.as_fd(), args.exclusive))?;
+        children.fork(|| {
+            if args.ahead_on.is_some() {
+                be_ahead(AHEAD + 1)?;
+            }
+            serve(listener.as_fd(), args.exclusive)
+        })?;
     }
     if args.patient {
         be_patient()?;

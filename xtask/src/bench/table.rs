@@ -7,7 +7,7 @@ use super::{
     Measured,
     figure::{Case, Figure, Program, Tool, With},
     goal::{self, Goal},
-    maths::{grouped, median, spread},
+    maths::{grouped, median, paired, spread},
 };
 
 /// One of them.
@@ -137,28 +137,28 @@ fn instructions(all: &[Measured], goals: &[Goal]) -> Table {
     }
 }
 
+/// A middle, and what lies halfway out on both sides.
+fn compared((middle, low, high): (f64, f64, f64)) -> String {
+    format!("{} ({} to {})", percent(middle), percent(low), percent(high))
+}
+
 fn speeds(all: &[Measured], goals: &[Goal]) -> Table {
-    let none = all.iter().find_map(|one| match &one.figure {
-        Figure::Speed(speed) if speed.with.tool == Tool::None => Some(speed),
-        _ => None,
-    });
-    let (none, none_cpu) =
-        (none.and_then(|one| median(&one.rounds)), none.and_then(|one| median(&one.cpu)));
+    let none = goal::speed(all, &With::new(Tool::None, ""));
     let row = |one: &Measured| {
         let Figure::Speed(speed) = &one.figure else { return None };
-        let value = median(&speed.rounds)?;
-        let loss = none.filter(|_| speed.with.tool != Tool::None);
-        let cpu = median(&speed.cpu)?;
-        let more = none_cpu.filter(|_| speed.with.tool != Tool::None);
+        let than = none.filter(|_| speed.with.tool != Tool::None);
+        let less = than.and_then(|none| paired(&speed.rounds, &none.rounds));
+        let more = than.and_then(|none| paired(&speed.cpu, &none.cpu));
         Some(vec![
             speed.with.name(),
             speed.rounds.len().to_string(),
-            grouped(value),
+            grouped(median(&speed.rounds)?),
             percent(spread(&speed.rounds)?),
-            loss.map_or_else(String::new, |none| percent((none - value) / none)),
-            grouped(cpu),
+            less.map_or_else(String::new, |(middle, low, high)| compared((-middle, -high, -low))),
+            grouped(median(&speed.cpu)?),
             percent(spread(&speed.cpu)?),
-            more.map_or_else(String::new, |none| percent((cpu - none) / none)),
+            more.map_or_else(String::new, compared),
+            median(&speed.wakeups).map_or_else(String::new, |wakeups| format!("{wakeups:.2}")),
             words(goals, &one.place, &speed.with.name()),
         ])
     };
@@ -169,10 +169,11 @@ fn speeds(all: &[Measured], goals: &[Goal]) -> Table {
             "rounds",
             "median",
             "spread",
-            "loss",
+            "less than nothing's",
             "CPU ns each",
             "spread",
-            "more",
+            "more than nothing's",
+            "wakeups",
             "target",
         ],
         rows: all.iter().filter_map(row).collect(),

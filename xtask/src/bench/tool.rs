@@ -3,7 +3,7 @@
 use std::{
     io::{BufRead as _, BufReader},
     process::{Child, Command, Stdio},
-    sync::mpsc::{self, RecvTimeoutError},
+    sync::mpsc::{self, Receiver, RecvTimeoutError},
     thread,
     time::{Duration, Instant},
 };
@@ -35,6 +35,8 @@ pub(crate) enum Ready {
 #[derive(Debug)]
 pub(crate) struct Tool {
     child: Child,
+    /// What it says from then on.
+    lines: Receiver<String>,
     /// What it said when it was attached.
     pub(crate) said: String,
     /// From its start to being attached, where it tells that.
@@ -59,7 +61,7 @@ impl Tool {
         ];
         for stream in streams.into_iter().flatten() {
             let sender = sender.clone();
-            // Read to the end, also when nobody listens any more: a full pipe would stop the tool.
+            // Read to the end, also when nobody listens now: a full pipe would stop the tool.
             thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
                     let _nobody_listens = sender.send(line);
@@ -67,7 +69,7 @@ impl Tool {
             });
         }
         drop(sender);
-        let mut tool = Self { child, said: String::new(), took: Duration::ZERO };
+        let mut tool = Self { child, lines, said: String::new(), took: Duration::ZERO };
         let deadline = started + PATIENCE;
         let until = match ready {
             Ready::Says(_) => deadline,
@@ -75,7 +77,7 @@ impl Tool {
         };
         let mut heard = String::new();
         loop {
-            match lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match tool.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     if let Ready::Says(beginning) = ready
                         && line.starts_with(beginning)
@@ -116,8 +118,8 @@ impl Tool {
         Ok(())
     }
 
-    /// Ends it.
-    pub(crate) fn end(mut self) -> Result<()> {
+    /// Ends it; what it said since it was attached.
+    pub(crate) fn end(mut self) -> Result<Vec<String>> {
         self.freeze(false)?;
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
@@ -126,7 +128,7 @@ impl Tool {
             let again = Instant::now() + AGAIN;
             while Instant::now() < again {
                 if self.child.try_wait()?.is_some() {
-                    return Ok(());
+                    return Ok(self.lines.iter().collect());
                 }
                 thread::sleep(Duration::from_millis(20));
             }

@@ -89,7 +89,8 @@ impl Scope {
     pub(crate) fn leaves_out(self) -> Vec<&'static str> {
         // What is chosen, refused and printed depends on neither kernel nor provider, and each of these
         // tests starts an observer or several: the native run has them.
-        let neither = ["faults::", "filters::", "load::", "nginx::", "output::", "truth::rounds_add_up"];
+        let neither =
+            ["faults::", "filters::", "load::", "nginx::", "output::", "truth::rounds_add_up"];
         // The verifier, the kernel's types, and which hooks it gives.
         let kernel = ["doctor::", "verifier::"];
         let provider = ["kinds::", "lifecycle::", "truth::passers_by", "truth::two_"];
