@@ -1,14 +1,18 @@
 //! What observing costs: beside nothing, beside programs that do nothing on the same hooks, and beside
 //! what people would use instead.
 //!
-//! The way: each part (`icount` in virtual machines, `native` and `userspace` here) tells figures
-//! (`figure`), the figures become rows with their targets (`table`), and the rows a page (`page`).
+//! The way: each part (`icount` in virtual machines, `native`, `userspace` and `load` here) tells
+//! figures (`figure`), which may be put to those of earlier runs (`kept`); the figures become rows with
+//! their targets (`table`), and the rows a page (`page`).
 //! What runs while something is measured is a process of this program (`role`, `inside`).
 
 mod figure;
 mod goal;
+mod growth;
 mod icount;
 mod inside;
+mod kept;
+mod load;
 mod maths;
 mod native;
 mod page;
@@ -22,9 +26,9 @@ use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
 
-use self::figure::Figure;
+use self::figure::{Figure, Machine};
 use crate::{
     run,
     setup::{Goal, setup},
@@ -43,11 +47,13 @@ pub(crate) struct BenchArgs {
     /// Rounds of the loop on this machine
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Write docs/cost.md from what is measured, which must be everything
-    #[arg(long, conflicts_with_all = ["only", "kernel"])]
+    /// Write docs/cost.md from what is measured, which must be everything, or from that and what
+    /// `--from` adds
+    #[arg(long)]
     docs: bool,
-    /// Show what was measured before and kept with `--format json`, and measure nothing (repeatable)
-    #[arg(long, value_name = "FILE", conflicts_with_all = ["only", "kernel"])]
+    /// Show what was measured before and kept with `--format json` (repeatable): of the same part and
+    /// kernel, the later file counts, and what is measured now with --only or --kernel
+    #[arg(long, value_name = "FILE")]
     from: Vec<PathBuf>,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
@@ -55,14 +61,29 @@ pub(crate) struct BenchArgs {
 }
 
 /// A part of the bench.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Part {
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Part {
     /// Instructions, in virtual machines
     Icount,
     /// The loop's speed on this machine
     Native,
     /// What observer's own process needs
     Userspace,
+    /// A million connections and other great loads, against the workload's own count
+    Load,
+}
+
+impl Part {
+    /// In words.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Icount => "instructions in virtual machines",
+            Self::Native => "the loop's speed on this machine",
+            Self::Userspace => "what the process needs",
+            Self::Load => "load without loss",
+        }
+    }
 }
 
 /// How to print.
@@ -77,6 +98,7 @@ enum Format {
 /// A figure, and where it was measured.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Measured {
+    pub(crate) part: Part,
     /// The kernel's series, or `here`.
     pub(crate) place: String,
     pub(crate) figure: Figure,
@@ -84,16 +106,27 @@ pub(crate) struct Measured {
 
 /// Measures, and prints the table.
 pub(crate) fn bench(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode> {
+    let chosen = !args.only.is_empty() || !args.kernel.is_empty();
+    if args.docs && chosen && args.from.is_empty() {
+        bail!(
+            "docs/cost.md has every part: leave out --only and --kernel, or add the rest by --from"
+        );
+    }
     let mut all = Vec::new();
     let mut good = true;
     for path in &args.from {
         let text = fs::read_to_string(path)
             .with_context(|| format!("{} cannot be read", path.display()))?;
-        all.extend(kept(&text).with_context(|| format!("{} has other lines", path.display()))?);
+        let earlier =
+            kept::kept(&text).with_context(|| format!("{} has other lines", path.display()))?;
+        kept::put(&mut all, earlier);
     }
-    if args.from.is_empty() {
+    if args.from.is_empty() || chosen {
         setup(workspace, Goal::Build)?;
-        good = measure(workspace, args, &mut all)?;
+        let mut now = Vec::new();
+        good = measure(workspace, args, &mut now)?;
+        with_machine(&page::this_machine()?, &mut now);
+        kept::put(&mut all, now);
     }
     if all.is_empty() {
         bail!("nothing could be measured");
@@ -104,72 +137,59 @@ pub(crate) fn bench(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode>
             bail!("docs/cost.md is made from a run in which nothing failed");
         }
         let path = workspace.root().join("docs/cost.md");
-        let page = page::page(&page::Machine::of_this()?, &all, &goals, args.from.len());
+        let page = page::page(&all, &goals);
         fs::write(&path, page).with_context(|| format!("{} cannot be written", path.display()))?;
     }
     match args.format {
         Format::Table => print!("{}", table::text(&all, &goals)),
-        Format::Json => print!("{}", json(&all, &goals)?),
+        Format::Json => print!("{}", kept::json(&all, &goals)?),
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// One line of JSON for each figure, and for each goal.
-fn json(all: &[Measured], goals: &[goal::Goal]) -> Result<String> {
-    let mut text = String::new();
-    for one in all {
-        let mut value = serde_json::to_value(&one.figure)?;
-        value["place"] = one.place.clone().into();
-        text.push_str(&format!("{value}\n"));
+/// Adds to every part and place where it was measured.
+fn with_machine(machine: &Machine, all: &mut Vec<Measured>) {
+    let mut places: Vec<(Part, String)> = Vec::new();
+    for one in &*all {
+        let place = (one.part, one.place.clone());
+        if !places.contains(&place) {
+            places.push(place);
+        }
     }
-    text.extend(goals.iter().map(|goal| format!("{}\n", goal.json())));
-    Ok(text)
+    let figure = Figure::Machine(machine.clone());
+    all.extend(places.into_iter().map(|(part, place)| Measured {
+        part,
+        place,
+        figure: figure.clone(),
+    }));
 }
 
 /// Measures what was asked for. False where something failed that should not.
 fn measure(workspace: &Workspace, args: &BenchArgs, all: &mut Vec<Measured>) -> Result<bool> {
-    let wants = |part| args.only.is_empty() || args.only.contains(&part);
+    // A kernel that is named is one of the virtual machines.
+    let wants = |part| match args.only[..] {
+        [] => args.kernel.is_empty() || args.from.is_empty() || part == Part::Icount,
+        ref only => only.contains(&part),
+    };
     let mut good = true;
     if wants(Part::Icount) {
         good &= icount::measure(workspace, &args.kernel, all)?;
     }
-    if wants(Part::Native) || wants(Part::Userspace) {
-        let observer = run::build(workspace)?.display().to_string();
-        if wants(Part::Native) {
-            native::measure(&observer, args.rounds, all)?;
-        }
-        if wants(Part::Userspace) {
-            userspace::measure(workspace, &observer, all)?;
+    let here: Vec<_> = [Part::Native, Part::Userspace, Part::Load]
+        .into_iter()
+        .filter(|part| wants(*part))
+        .collect();
+    if here.is_empty() {
+        return Ok(good);
+    }
+    let observer = run::build(workspace)?.display().to_string();
+    for part in here {
+        match part {
+            Part::Native => native::measure(&observer, args.rounds, all)?,
+            Part::Userspace => userspace::measure(workspace, &observer, all)?,
+            Part::Load => good &= load::measure(workspace, &observer, all)?,
+            Part::Icount => {}
         }
     }
     Ok(good)
-}
-
-/// The figures that were printed before; goals follow from them.
-fn kept(text: &str) -> Result<Vec<Measured>> {
-    let mut all = Vec::new();
-    for line in text.lines() {
-        let value: Value = serde_json::from_str(line)?;
-        if value["figure"] != "goal" {
-            let place = value["place"].as_str().context("a figure of no place")?.to_owned();
-            all.push(Measured { place, figure: serde_json::from_value(value)? });
-        }
-    }
-    Ok(all)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{goal, goal::tests::herd, json, kept};
-
-    #[test]
-    fn what_is_printed_is_read() {
-        let all = herd(1000.0, 1010.0, 1020.0);
-        let goals = goal::goals(&all);
-        let lines = json(&all, &goals).expect("figures");
-        assert!(lines.contains("\"goal\""), "{lines}");
-        let read = kept(&lines).expect("figures");
-        assert_eq!(read, all);
-        assert!(kept("{}").is_err());
-    }
 }

@@ -16,8 +16,14 @@ pub(crate) enum Figure {
     Speed(Speed),
     /// What observer needs beside its kernel programs.
     Need(Need),
+    /// The same with more and more of something.
+    Point(Point),
+    /// A load, and what was seen of it.
+    Load(Load),
     /// What could not be measured.
     Missing(Missing),
+    /// Where and when the others of the same part and place were measured.
+    Machine(Machine),
     /// The end of a guest's figures, and how many came before it.
     End(End),
 }
@@ -153,9 +159,88 @@ pub(crate) struct Need {
     pub(crate) target: Option<f64>,
 }
 
+/// One figure where there was so much of something.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Point {
+    pub(crate) along: Along,
+    pub(crate) at: u64,
+    /// With its unit.
+    pub(crate) what: String,
+    pub(crate) value: f64,
+    /// What two measurements of the same may differ by.
+    pub(crate) noise: f64,
+}
+
+/// What there is more and more of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Along {
+    /// Listeners that are there.
+    Listeners,
+    /// Workers that wait for one of them.
+    Workers,
+    /// Connections a second.
+    Rate,
+}
+
+impl Along {
+    /// In words.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Listeners => "listeners",
+            Self::Workers => "workers",
+            Self::Rate => "connections a second",
+        }
+    }
+}
+
+/// A load, and what observer saw of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Load {
+    pub(crate) what: String,
+    /// By the workload's own count.
+    pub(crate) made: u64,
+    pub(crate) seen: u64,
+    pub(crate) events_lost: u64,
+    pub(crate) map_full: u64,
+    pub(crate) missed_runs: u64,
+    /// Whether the audit closes; `None` where the kernel's counters have no counterpart.
+    pub(crate) closes: Option<bool>,
+    /// What observer had resident before and after, in pages of 4 KiB.
+    pub(crate) pages_before: u64,
+    pub(crate) pages_after: u64,
+}
+
+/// Where and when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Machine {
+    pub(crate) date: String,
+    pub(crate) processor: String,
+    pub(crate) processors: usize,
+    /// As `uname -r` says it.
+    pub(crate) kernel: String,
+    pub(crate) qemu: String,
+}
+
 /// What could not be measured.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Missing {
     pub(crate) what: String,
     pub(crate) why: String,
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::Machine;
+
+    /// A machine on a day.
+    pub(crate) fn machine(date: &str) -> Machine {
+        Machine {
+            date: date.to_owned(),
+            processor: "A Processor".to_owned(),
+            processors: 2,
+            kernel: "6.18.1".to_owned(),
+            qemu: "QEMU emulator version 7.2".to_owned(),
+        }
+    }
 }

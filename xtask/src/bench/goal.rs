@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{
     Measured,
-    figure::{Case, Figure, Instructions, Speed, Tool, With},
+    figure::{Case, Figure, Instructions, Load, Speed, Tool, With},
     maths::{median, paired},
 };
 
@@ -86,7 +86,7 @@ fn loss(of: &Speed, than: &Speed) -> Option<f64> {
 /// Every promise that what was measured tells about.
 pub(crate) fn goals(all: &[Measured]) -> Vec<Goal> {
     let mut goals = Vec::new();
-    for Measured { place, figure } in all {
+    for Measured { place, figure, .. } in all {
         match figure {
             Figure::Instructions(of) => goals.extend(of_instructions(all, place, of)),
             Figure::Speed(of) => goals.extend(of_speed(all, place, of)),
@@ -97,10 +97,30 @@ pub(crate) fn goals(all: &[Measured]) -> Vec<Goal> {
                 value: need.value,
                 limit,
             })),
-            Figure::Kernel(_) | Figure::Program(_) | Figure::Missing(_) | Figure::End(_) => {}
+            Figure::Load(load) => goals.push(Goal {
+                place: place.clone(),
+                row: load.what.clone(),
+                what: "lost and not said",
+                value: unsaid(load),
+                limit: 0.0,
+            }),
+            Figure::Kernel(_)
+            | Figure::Program(_)
+            | Figure::Point(_)
+            | Figure::Missing(_)
+            | Figure::Machine(_)
+            | Figure::End(_) => {}
         }
     }
     goals
+}
+
+/// What is not in the report, less what the report says is not in it. More than was made is as wrong.
+fn unsaid(load: &Load) -> f64 {
+    if load.seen > load.made {
+        return (load.seen - load.made) as f64;
+    }
+    (load.made - load.seen).saturating_sub(load.map_full + load.missed_runs) as f64
 }
 
 fn of_instructions(all: &[Measured], place: &str, of: &Instructions) -> Vec<Goal> {
@@ -161,10 +181,12 @@ fn of_speed(all: &[Measured], place: &str, of: &Speed) -> Vec<Goal> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
+    use crate::bench::Part;
 
     /// A case beside nothing, the floor and observer.
     pub(crate) fn herd(none: f64, floor: f64, observer: f64) -> Vec<Measured> {
         let one = |tool, by: &str, value: f64| Measured {
+            part: Part::Icount,
             place: "6.12".to_owned(),
             figure: Figure::Instructions(Instructions {
                 case: Case::Herd,
@@ -205,6 +227,7 @@ pub(crate) mod tests {
     #[test]
     fn speed_is_held_against_the_floor_and_against_the_peer() {
         let one = |tool, by: &str, value: f64| Measured {
+            part: Part::Native,
             place: "here".to_owned(),
             figure: Figure::Speed(Speed {
                 with: With::new(tool, by),
@@ -224,5 +247,27 @@ pub(crate) mod tests {
         assert!((goals[0].value - 4.0).abs() < 1e-9, "{goals:?}");
         assert!((goals[1].value - 0.44).abs() < 1e-9, "{goals:?}");
         assert!(!goals[0].met() && goals[1].met());
+    }
+
+    #[test]
+    fn a_loss_that_is_said_is_none() {
+        let of = |made, seen, map_full| Measured {
+            part: Part::Load,
+            place: "here".to_owned(),
+            figure: Figure::Load(Load {
+                what: "a load".to_owned(),
+                made,
+                seen,
+                events_lost: 0,
+                map_full,
+                missed_runs: 0,
+                closes: None,
+                pages_before: 0,
+                pages_after: 0,
+            }),
+        };
+        let met = |one| goals(&[one]).iter().all(Goal::met);
+        assert!(met(of(5, 5, 0)) && met(of(5, 4, 1)) && met(of(5, 4, 9)));
+        assert!(!met(of(5, 4, 0)) && !met(of(5, 6, 0)) && !met(of(5, 3, 1)));
     }
 }

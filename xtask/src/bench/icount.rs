@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    Measured,
+    Measured, Part,
     figure::{Figure, Kernel, Missing},
     peers,
 };
@@ -29,6 +29,13 @@ const UNTRIED: [(&str, &str); 2] = [
     ),
 ];
 
+/// The place of what is measured on none of them.
+const UNKNOWN: &str = "virtual machines";
+
+fn measured(place: &str, figure: Figure) -> Measured {
+    Measured { part: Part::Icount, place: place.to_owned(), figure }
+}
+
 /// Measures on these kernels, or on all. False where a machine failed.
 pub(crate) fn measure(
     workspace: &Workspace,
@@ -42,13 +49,13 @@ pub(crate) fn measure(
             let (what, why) = (peers::TOOLS.join(", "), format!("{error:#}"));
             eprintln!("bench: {what}: {why}");
             let figure = Figure::Missing(Missing { what, why });
-            all.push(Measured { place: "virtual machines".to_owned(), figure });
+            all.push(measured(UNKNOWN, figure));
             BTreeMap::new()
         }
     };
     for (what, why) in UNTRIED {
         let figure = Figure::Missing(Missing { what: what.to_owned(), why: why.to_owned() });
-        all.push(Measured { place: "virtual machines".to_owned(), figure });
+        all.push(measured(UNKNOWN, figure));
     }
     let tools: &[&str] = if peers.is_empty() { &[] } else { &peers::TOOLS };
     let counted = Counted::new(workspace, peers)?;
@@ -72,18 +79,18 @@ pub(crate) fn measure(
                 eprintln!("{:>5} s  {}: {done}", started.elapsed().as_secs(), series.name);
             },
         );
-        let place = series.name.to_owned();
+        let place = series.name;
         match told.and_then(|told| Ok((told.version, whole(&told.figures)?))) {
             Ok((version, figures)) => {
                 let release = version.split_whitespace().nth(2).unwrap_or("?").to_owned();
                 let figures = [Figure::Kernel(Kernel { release })].into_iter().chain(figures);
-                all.extend(figures.map(|figure| Measured { place: place.clone(), figure }));
+                all.extend(figures.map(|figure| measured(place, figure)));
             }
             Err(error) => {
                 good = false;
                 let (what, why) = ("the virtual machine".to_owned(), format!("{error:#}"));
                 eprintln!("error: {}: {why}", series.name);
-                all.push(Measured { place, figure: Figure::Missing(Missing { what, why }) });
+                all.push(measured(place, Figure::Missing(Missing { what, why })));
             }
         }
     }

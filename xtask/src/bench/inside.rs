@@ -17,7 +17,8 @@ use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 
 use super::{
-    figure::{Case, End, Figure, Instructions, Missing, Program, Tool as Kind, With},
+    figure::{Along, Case, End, Figure, Instructions, Missing, Point, Program, Tool as Kind, With},
+    maths::median,
     tool::{Ready, Tool},
 };
 
@@ -39,6 +40,13 @@ const CASES: [Case; 4] = [Case::One, Case::Herd, Case::Exclusive, Case::Pipe];
 /// What a filter that no listener fits is measured with.
 const OTHERS: [Case; 1] = [Case::One];
 const RUNS: usize = 3;
+/// Listeners that are there, and workers that wait for one, where it is looked at how costs grow: in
+/// fewer connections, because a hundred workers are woken by each.
+const MORE: [u64; 3] = [1, 10, 100];
+const MORE_WARM_UP: u64 = 30;
+const MORE_CONNECTIONS: u64 = 60;
+/// Instructions for each connection that two runs of the same may differ by.
+const NOISE: f64 = 500.0;
 const WARM_UP: u64 = 100;
 const CONNECTIONS: u64 = 300;
 const ROUNDS: u64 = 1000;
@@ -73,13 +81,16 @@ pub(crate) fn run(args: &InsideArgs) -> Result<ExitCode> {
         let ready = Ready::After(Duration::from_secs(5));
         plan.push((With::new(Kind::Peer, peer), Some((command, ready))));
     }
-    println!("running {} tests", plan.len() + args.provider.len());
+    println!("running {} tests", plan.len() + args.provider.len() + 1);
     let mut failed = false;
     for (with, command) in plan {
         failed |= report(&with.name(), beside(&with, command));
     }
     for provider in &args.provider {
         failed |= report(&format!("programs, {provider}"), programs(&args.observer, provider));
+    }
+    if let Some(provider) = args.provider.first() {
+        failed |= report(&format!("growth, {provider}"), growth(&args.observer, provider));
     }
     tell(&Figure::End(End { count: TOLD.load(Relaxed) }));
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
@@ -150,9 +161,14 @@ struct Once {
     wakeups: f64,
 }
 
-fn once(case: Case) -> Result<Once> {
+fn role() -> Result<Command> {
     let mut role = Command::new(env::current_exe()?);
     role.arg("bench-role");
+    Ok(role)
+}
+
+fn once(case: Case) -> Result<Once> {
+    let mut role = role()?;
     if case == Case::Pipe {
         role.args(["ping", "--rounds", &ROUNDS.to_string()]);
     } else {
@@ -163,6 +179,11 @@ fn once(case: Case) -> Result<Once> {
             role.arg("--exclusive");
         }
     }
+    play(role)
+}
+
+/// Plays a role, and reads what it tells.
+fn play(mut role: Command) -> Result<Once> {
     let output = role.output()?;
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; "));
@@ -174,6 +195,52 @@ fn once(case: Case) -> Result<Once> {
         nanoseconds: field("nanoseconds")?,
         wakeups: field("wakeups")?,
     })
+}
+
+/// The loop with more and more listeners, and with more and more workers: its own instructions, and
+/// those that observer adds.
+fn growth(observer: &str, provider: &str) -> Result<Option<String>> {
+    let alone = grown()?;
+    let mut command = Command::new(observer);
+    command.args(["--duration", "10h", "--provider", provider]);
+    let tool = match start(command, Ready::Says("observing")) {
+        Ok(tool) => tool,
+        Err(why) => return Ok(Some(why)),
+    };
+    std::thread::sleep(Duration::from_secs(1));
+    tool.freeze(true)?;
+    let beside = grown()?;
+    tool.end()?;
+    for ((along, at, own), (_, _, both)) in alone.into_iter().zip(beside) {
+        let point = |what: String, value| {
+            tell(&Figure::Point(Point { along, at, what, value, noise: NOISE }));
+        };
+        point("instructions a connection".to_owned(), own);
+        point(format!("added by observer, {provider}"), both - own);
+    }
+    Ok(None)
+}
+
+/// Instructions of a connection, with more and more of each.
+fn grown() -> Result<Vec<(Along, u64, f64)>> {
+    let mut points = Vec::new();
+    for along in [Along::Listeners, Along::Workers] {
+        for at in MORE {
+            let (others, workers) = if along == Along::Listeners { (at - 1, 1) } else { (0, at) };
+            let mut each = Vec::new();
+            for _ in 0..RUNS {
+                let mut role = role()?;
+                role.args(["load", "--patient", "--workers", &workers.to_string()]);
+                role.args(["--others", &others.to_string()]);
+                role.args(["--warm-up", &MORE_WARM_UP.to_string()]);
+                role.args(["--connections", &MORE_CONNECTIONS.to_string()]);
+                let one = play(role)?;
+                each.push(one.nanoseconds / one.count);
+            }
+            points.push((along, at, median(&each).context("no runs")?));
+        }
+    }
+    Ok(points)
 }
 
 /// Runs and instructions of each of observer's programs, by the kernel's statistics.

@@ -13,7 +13,7 @@ use nix::{
 use serde_json::Value;
 
 use super::{
-    Measured,
+    Measured, Part,
     figure::{Figure, Missing, Speed, Tool as Kind, With},
     maths::median,
     tool::{Ready, Tool},
@@ -111,7 +111,11 @@ pub(super) fn measure(observer: &str, rounds: u32, all: &mut Vec<Measured>) -> R
     }
     let figures = speeds.into_iter().filter(|speed| !speed.rounds.is_empty()).map(Figure::Speed);
     let figures = figures.chain(missing.into_iter().map(Figure::Missing));
-    all.extend(figures.map(|figure| Measured { place: HERE.to_owned(), figure }));
+    all.extend(figures.map(|figure| Measured {
+        part: Part::Native,
+        place: HERE.to_owned(),
+        figure,
+    }));
     Ok(())
 }
 

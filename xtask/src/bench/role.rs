@@ -49,12 +49,15 @@ enum Role {
         #[arg(long)]
         rounds: u64,
     },
-    /// Listeners on which nothing happens, and workers that wait for the first
+    /// Listeners that are there, and workers that wait for the first
     Hold {
         #[arg(long)]
         listeners: usize,
         #[arg(long, default_value_t = 0)]
         workers: u32,
+        /// Connections that come to the first each second
+        #[arg(long, default_value_t = 0)]
+        rate: u32,
     },
     /// Everything that is measured in a virtual machine
     Inside(inside::InsideArgs),
@@ -68,6 +71,9 @@ struct LoadArgs {
     /// Workers wait with EPOLLEXCLUSIVE
     #[arg(long)]
     exclusive: bool,
+    /// Other listeners beside the one
+    #[arg(long, default_value_t = 0)]
+    others: usize,
     #[arg(long, default_value_t = 0)]
     warm_up: u64,
     #[arg(long, default_value_t = u64::MAX)]
@@ -92,7 +98,7 @@ pub(crate) fn run(args: &RoleArgs) -> Result<ExitCode> {
     match &args.role {
         Role::Load(args) => load(args)?,
         Role::Ping { rounds } => ping(*rounds)?,
-        Role::Hold { listeners, workers } => hold(*listeners, *workers)?,
+        Role::Hold { listeners, workers, rate } => hold(*listeners, *workers, *rate)?,
         Role::Inside(args) => return inside::run(args),
     }
     Ok(ExitCode::SUCCESS)
@@ -232,6 +238,7 @@ fn stay_on(cpu: usize) -> Result<()> {
 }
 
 fn load(args: &LoadArgs) -> Result<()> {
+    let _others = listeners(args.others)?;
     let listener = listener()?;
     let to = address(&listener)?;
     if let Some(cpu) = args.ahead_on {
@@ -305,17 +312,40 @@ fn ping(rounds: u64) -> Result<()> {
     )
 }
 
-fn hold(count: usize, workers: u32) -> Result<()> {
+/// Listeners, as many as this process may hold.
+fn listeners(count: usize) -> Result<Vec<OwnedFd>> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
-    let listeners = (0..count).map(|_| listener()).collect::<Result<Vec<_>>>()?;
+    (0..count).map(|_| listener()).collect()
+}
+
+fn hold(count: usize, workers: u32, rate: u32) -> Result<()> {
+    let listeners = listeners(count)?;
+    let first = listeners.first().context("no listener")?;
+    let to = address(first)?;
     let mut children = Children(Vec::new());
-    if let Some(first) = listeners.first() {
-        for _ in 0..workers {
-            children.fork(|| serve(first.as_fd(), false))?;
-        }
-        say(&json!({"address": address(first)?.to_string()}))?;
+    for _ in 0..workers {
+        children.fork(|| serve(first.as_fd(), false))?;
+    }
+    say(&json!({"address": to.to_string()}))?;
+    if rate > 0 {
+        return come(to, rate);
     }
     pause();
     Ok(())
+}
+
+/// Connections at even distances, until this process is ended.
+fn come(to: SocketAddr, rate: u32) -> Result<()> {
+    let distance = Duration::from_secs(1) / rate;
+    let mut next = Instant::now();
+    loop {
+        connect(to)?;
+        next += distance;
+        let now = Instant::now();
+        if now > next + Duration::from_secs(1) {
+            bail!("this machine is too slow for {rate} connections a second");
+        }
+        std::thread::sleep(next.saturating_duration_since(now));
+    }
 }

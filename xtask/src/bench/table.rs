@@ -7,6 +7,7 @@ use super::{
     Measured,
     figure::{Case, Figure, Program, Tool, With},
     goal::{self, Goal},
+    growth,
     maths::{grouped, median, paired, spread},
 };
 
@@ -25,6 +26,8 @@ pub(crate) fn text(all: &[Measured], goals: &[Goal]) -> String {
         speeds(all, goals),
         programs(all),
         needs(all, goals),
+        growth(all),
+        loads(all, goals),
         missing(all),
     ];
     let texts = tables.iter().filter(|table| !table.rows.is_empty()).map(Table::text);
@@ -252,6 +255,67 @@ fn needs(all: &[Measured], goals: &[Goal]) -> Table {
     }
 }
 
+fn growth(all: &[Measured]) -> Table {
+    let row = |growth: &growth::Growth<'_>| {
+        vec![
+            growth.place.to_owned(),
+            growth.what.to_owned(),
+            growth.along.name().to_owned(),
+            growth.sizes(),
+            growth.values(),
+            growth.factors(),
+            growth.words(),
+        ]
+    };
+    Table {
+        title: "Growth",
+        head: &[
+            "where",
+            "what",
+            "with more",
+            "of which there are",
+            "values",
+            "each step",
+            "so it is",
+        ],
+        rows: growth::growths(all).iter().map(row).collect(),
+    }
+}
+
+fn loads(all: &[Measured], goals: &[Goal]) -> Table {
+    let mebibytes = |pages: u64| format!("{:.2}", pages as f64 / 256.0);
+    let row = |one: &Measured| {
+        let Figure::Load(load) = &one.figure else { return None };
+        let count = |count: u64| grouped(count as f64);
+        Some(vec![
+            load.what.clone(),
+            count(load.made),
+            count(load.seen),
+            count(load.map_full),
+            count(load.missed_runs),
+            count(load.events_lost),
+            load.closes.map_or("–", |closes| if closes { "yes" } else { "no" }).to_owned(),
+            format!("{}, {}", mebibytes(load.pages_before), mebibytes(load.pages_after)),
+            words(goals, &one.place, &load.what),
+        ])
+    };
+    Table {
+        title: "Load without loss",
+        head: &[
+            "what",
+            "made",
+            "seen",
+            "found no room",
+            "skipped runs",
+            "news lost",
+            "audit closes",
+            "MiB before, after",
+            "target",
+        ],
+        rows: all.iter().filter_map(row).collect(),
+    }
+}
+
 fn missing(all: &[Measured]) -> Table {
     let row = |one: &Measured| {
         let Figure::Missing(missing) = &one.figure else { return None };
@@ -275,6 +339,7 @@ mod tests {
         },
         *,
     };
+    use crate::bench::Part;
 
     #[test]
     fn a_row_says_what_is_added_and_what_was_promised() {
@@ -303,7 +368,8 @@ mod tests {
 
     #[test]
     fn what_is_missing_and_what_is_needed_have_tables_of_their_own() {
-        let measured = |figure| Measured { place: "here".to_owned(), figure };
+        let measured =
+            |figure| Measured { part: Part::Userspace, place: "here".to_owned(), figure };
         let all = [
             measured(Figure::Missing(Missing { what: "a|b".into(), why: "c|d".into() })),
             measured(Figure::Need(Need {

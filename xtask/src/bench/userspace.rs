@@ -14,15 +14,56 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::{
-    Measured,
-    figure::{Figure, Missing, Need},
+    Measured, Part,
+    figure::{Along, Figure, Missing, Need, Point},
     native::HERE,
     tool::{Ready, Tool},
 };
 use crate::workspace::Workspace;
 
-/// Listeners that are there, and tasks that wait for the first of them.
-const HELD: [(usize, u32); 4] = [(10, 0), (1000, 0), (10_000, 0), (10, 1000)];
+/// What is there while observer is looked at.
+#[derive(Clone, Copy, Debug)]
+struct Held {
+    listeners: u64,
+    /// Tasks that wait for the first of them.
+    workers: u64,
+    /// Connections that come to it each second.
+    rate: u64,
+}
+
+/// Listeners, workers and connections a second, tenfold twice; and listeners once more.
+const HELD: [Held; 10] = [
+    Held { listeners: 10, workers: 0, rate: 0 },
+    Held { listeners: 100, workers: 0, rate: 0 },
+    Held { listeners: 1000, workers: 0, rate: 0 },
+    Held { listeners: 10_000, workers: 0, rate: 0 },
+    Held { listeners: 10, workers: 10, rate: 0 },
+    Held { listeners: 10, workers: 100, rate: 0 },
+    Held { listeners: 10, workers: 1000, rate: 0 },
+    Held { listeners: 10, workers: 2, rate: 10 },
+    Held { listeners: 10, workers: 2, rate: 100 },
+    Held { listeners: 10, workers: 2, rate: 1000 },
+];
+
+impl Held {
+    fn name(self) -> String {
+        let Self { listeners, workers, rate } = self;
+        match rate {
+            0 => format!("{listeners} listeners, {workers} workers"),
+            _ => format!("{listeners} listeners, {workers} workers, {rate} connections a second"),
+        }
+    }
+
+    /// What there is more and more of in the rows that this is one of.
+    fn along(self) -> (Along, u64) {
+        match self {
+            Self { rate: 1.., .. } => (Along::Rate, self.rate),
+            Self { workers: 1.., .. } => (Along::Workers, self.workers),
+            _ => (Along::Listeners, self.listeners),
+        }
+    }
+}
+
 /// So long reports are looked at, after the first ones.
 const WINDOW: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(3);
@@ -34,35 +75,36 @@ pub(super) fn measure(
     observer: &str,
     all: &mut Vec<Measured>,
 ) -> Result<()> {
-    for (listeners, workers) in HELD {
-        let what = format!("{listeners} listeners, {workers} workers");
-        match held(observer, listeners, workers, &what) {
-            Ok(needs) => all.extend(needs.into_iter().map(|need| measured(Figure::Need(need)))),
+    for held in HELD {
+        eprintln!("userspace: {}", held.name());
+        match watch(observer, held) {
+            Ok(figures) => all.extend(figures.into_iter().map(measured)),
             Err(error) => {
-                let why = format!("{error:#}").replace('\n', " ");
+                let (what, why) = (held.name(), format!("{error:#}").replace('\n', " "));
                 eprintln!("userspace: {what}: {why}");
                 all.push(measured(Figure::Missing(Missing { what, why })));
             }
         }
     }
     let bytes = fs::metadata(static_program(workspace)?)?.len();
-    let what = "program, static and stripped".to_owned();
-    all.push(measured(Figure::Need(need(what, bytes as f64 / MIB, "MiB", Some(8.0)))));
+    all.push(measured(Figure::Need(Need {
+        what: "program, static and stripped".to_owned(),
+        value: bytes as f64 / MIB,
+        unit: "MiB".to_owned(),
+        target: Some(8.0),
+    })));
     Ok(())
 }
 
 fn measured(figure: Figure) -> Measured {
-    Measured { place: HERE.to_owned(), figure }
+    Measured { part: Part::Userspace, place: HERE.to_owned(), figure }
 }
 
-fn need(what: String, value: f64, unit: &str, target: Option<f64>) -> Need {
-    Need { what, value, unit: unit.to_owned(), target }
-}
-
-fn held(observer: &str, listeners: usize, workers: u32, what: &str) -> Result<Vec<Need>> {
+/// Each need, and the same as a point of its growth.
+fn watch(observer: &str, held: Held) -> Result<Vec<Figure>> {
     let mut role = Command::new(env::current_exe()?);
-    role.args(["bench-role", "hold", "--listeners", &listeners.to_string()]);
-    role.args(["--workers", &workers.to_string()]);
+    role.args(["bench-role", "hold", "--listeners", &held.listeners.to_string()]);
+    role.args(["--workers", &held.workers.to_string(), "--rate", &held.rate.to_string()]);
     let holder = Tool::start(role, Ready::Says("{"))?;
     let mut command = Command::new(observer);
     command.args(["--interval", "1s", "--format", "json"]);
@@ -77,19 +119,24 @@ fn held(observer: &str, listeners: usize, workers: u32, what: &str) -> Result<Ve
     let attached = tool.took.as_secs_f64() * 1000.0;
     tool.end()?;
     holder.end()?;
-    let target = |value, holds: bool| holds.then_some(value);
-    Ok(vec![
-        need(
-            format!("{what}: CPU"),
-            100.0 * used.as_secs_f64() / took.as_secs_f64(),
-            "% of one",
-            target(1.0, listeners == 10_000),
-        ),
-        need(format!("{what}: resident"), resident / MIB, "MiB", Some(40.0)),
-        need(format!("{what}: resident at most, ever"), greatest / MIB, "MiB", None),
-        need(format!("{what}: start to observing"), attached, "ms", Some(1000.0)),
-        need(format!("{what}: kernel maps"), maps / MIB, "MiB", None),
-    ])
+    let busy = 100.0 * used.as_secs_f64() / took.as_secs_f64();
+    let one_percent = (held.listeners == 10_000).then_some(1.0);
+    // With what two measurements of the same differ by.
+    let needs = [
+        ("CPU", busy, "% of one", one_percent, 0.1),
+        ("resident", resident / MIB, "MiB", Some(40.0), 0.5),
+        ("resident at most, ever", greatest / MIB, "MiB", None, 0.5),
+        ("start to observing", attached, "ms", Some(1000.0), 100.0),
+        ("kernel maps", maps / MIB, "MiB", None, 0.01),
+    ];
+    let (along, at) = held.along();
+    let both = |(what, value, unit, target, noise): (&str, f64, &str, Option<f64>, f64)| {
+        let need =
+            Need { what: format!("{}: {what}", held.name()), value, unit: unit.to_owned(), target };
+        let point = Point { along, at, what: format!("{what}, {unit}"), value, noise };
+        [Figure::Need(need), Figure::Point(point)]
+    };
+    Ok(needs.into_iter().flat_map(both).collect())
 }
 
 /// The process's time on a CPU (the first number of `/proc/PID/schedstat`, of every thread).

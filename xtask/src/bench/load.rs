@@ -1,0 +1,69 @@
+//! Load without loss: the system tests of that name, with more of it than their usual runs, and what
+//! they tell.
+
+use anyhow::{Context as _, Result};
+
+use super::{
+    Measured, Part,
+    figure::{Figure, Load, Missing},
+    native::HERE,
+};
+use crate::{process, workspace::Workspace};
+
+/// Connections at the highest rate.
+const CONNECTIONS: &str = "1000000";
+
+/// What the tests say before each figure.
+const FIGURE: &str = "figure load ";
+
+/// Runs them with this program. False where one of them failed.
+pub(super) fn measure(
+    workspace: &Workspace,
+    observer: &str,
+    all: &mut Vec<Measured>,
+) -> Result<bool> {
+    eprintln!("load: {CONNECTIONS} connections, and the other tests of load");
+    let mut cargo = workspace.cargo();
+    cargo.args(["test", "--package", "observer", "--test", "system", "--", "load::"]);
+    cargo.env("OBSERVER_TEST_LOAD", CONNECTIONS).env("OBSERVER_PROGRAM", observer);
+    let (status, output) = process::capture(cargo)?;
+    let mut told: Vec<_> = figures(&output)?.into_iter().map(Figure::Load).collect();
+    if !status.success() || told.is_empty() {
+        eprint!("{output}");
+        let what = "load without loss, whole".to_owned();
+        let why = match status.success() {
+            true => "every test of load was skipped",
+            false => "a test of load failed",
+        };
+        told.push(Figure::Missing(Missing {
+            what,
+            why: format!("{why}; see cargo test -- load::"),
+        }));
+    }
+    let here = |figure| Measured { part: Part::Load, place: HERE.to_owned(), figure };
+    all.extend(told.into_iter().map(here));
+    Ok(status.success())
+}
+
+/// What the tests told, wherever it stands in a line: the harness's words are before it.
+fn figures(output: &str) -> Result<Vec<Load>> {
+    let texts = output.lines().filter_map(|line| Some(line.split_once(FIGURE)?.1));
+    texts
+        .map(|text| serde_json::from_str(text).with_context(|| format!("no figure: {text}")))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::figures;
+
+    #[test]
+    fn what_the_tests_tell_is_found_behind_other_words() {
+        let output = "running 1 test\n\
+            test load::a ... figure load {\"what\":\"a\",\"made\":5,\"seen\":5,\"events_lost\":0,\
+            \"map_full\":0,\"missed_runs\":0,\"closes\":null,\"pages_before\":7,\"pages_after\":8}\nok\n";
+        let figures = figures(output).expect("a figure");
+        assert_eq!((figures.len(), figures[0].made, figures[0].closes), (1, 5, None));
+        assert!(super::figures("figure load {}").is_err());
+    }
+}
