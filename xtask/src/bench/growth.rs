@@ -90,12 +90,12 @@ impl Growth<'_> {
         // The line through both ends, and whether what is between lies on it.
         let each = (last.value - first.value) / (last.at - first.at) as f64;
         let start = first.value - each * first.at as f64;
-        let beside = |point: &&Point| {
+        let beside = |point: &Point| {
             let line = start + each * point.at as f64;
             let beside = point.value - line;
             if beside.abs() <= noise.max(LINEAR * line.abs()) { 0.0 } else { beside }
         };
-        let beside: Vec<_> = middle.iter().map(|point| beside(&point)).collect();
+        let beside: Vec<_> = middle.iter().map(|point| beside(point)).collect();
         let above = beside.iter().any(|one| *one > 0.0);
         let below = beside.iter().any(|one| *one < 0.0);
         match (above, below) {

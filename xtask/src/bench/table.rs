@@ -1,23 +1,19 @@
 //! From figures to tables. Pure. The tables are Markdown whose columns are aligned, so that what is
 //! printed and what stands in docs/cost.md are one text.
 
-use std::fmt::Write as _;
+mod markdown;
+mod process;
 
+use self::{
+    markdown::Table,
+    process::{growth, loads, needs},
+};
 use super::{
     Measured,
     figure::{Case, Figure, Program, Tool, With},
     goal::{self, Goal},
-    growth,
     maths::{grouped, median, paired, spread},
 };
-
-/// One of them.
-#[derive(Debug)]
-struct Table {
-    title: &'static str,
-    head: &'static [&'static str],
-    rows: Vec<Vec<String>>,
-}
 
 /// All that can be made of what was measured.
 pub(crate) fn text(all: &[Measured], goals: &[Goal]) -> String {
@@ -32,44 +28,6 @@ pub(crate) fn text(all: &[Measured], goals: &[Goal]) -> String {
     ];
     let texts = tables.iter().filter(|table| !table.rows.is_empty()).map(Table::text);
     texts.collect::<Vec<_>>().join("\n")
-}
-
-impl Table {
-    fn text(&self) -> String {
-        let mut lines = vec![self.head.iter().map(|cell| (*cell).to_owned()).collect::<Vec<_>>()];
-        lines.extend(self.rows.iter().cloned());
-        let columns = 0..self.head.len();
-        let width = |column: usize| {
-            lines.iter().map(|row| row[column].chars().count()).max().unwrap_or(0).max(3)
-        };
-        let widths: Vec<_> = columns.clone().map(width).collect();
-        let numbers: Vec<_> =
-            columns.map(|column| self.rows.iter().all(|row| is_number(&row[column]))).collect();
-        let mut rule = Vec::new();
-        for (width, number) in widths.iter().zip(&numbers) {
-            rule.push(if *number { "-".repeat(width - 1) + ":" } else { "-".repeat(*width) });
-        }
-        lines.insert(1, rule);
-        let mut text = format!("### {}\n\n", self.title);
-        for line in lines {
-            text.push('|');
-            for ((cell, width), number) in line.iter().zip(&widths).zip(&numbers) {
-                // Writing to a string does not fail.
-                let _: std::fmt::Result = if *number {
-                    write!(text, " {cell:>width$} |")
-                } else {
-                    write!(text, " {cell:<width$} |")
-                };
-            }
-            text.push('\n');
-        }
-        text
-    }
-}
-
-/// Cells that stand to the right.
-fn is_number(cell: &str) -> bool {
-    cell.chars().all(|sign| sign.is_ascii_digit() || "+-,. %".contains(sign))
 }
 
 fn words(goals: &[Goal], place: &str, row: &str) -> String {
@@ -234,85 +192,6 @@ fn programs(all: &[Measured]) -> Table {
             "bytes of code",
         ],
         rows,
-    }
-}
-
-fn needs(all: &[Measured], goals: &[Goal]) -> Table {
-    let row = |one: &Measured| {
-        let Figure::Need(need) = &one.figure else { return None };
-        let value = if need.value.abs() < 100.0 {
-            format!("{:.2}", need.value)
-        } else {
-            grouped(need.value)
-        };
-        let target = words(goals, &one.place, &need.what);
-        Some(vec![need.what.clone(), value, need.unit.clone(), target])
-    };
-    Table {
-        title: "What the process needs",
-        head: &["what", "value", "unit", "target"],
-        rows: all.iter().filter_map(row).collect(),
-    }
-}
-
-fn growth(all: &[Measured]) -> Table {
-    let row = |growth: &growth::Growth<'_>| {
-        vec![
-            growth.place.to_owned(),
-            growth.what.to_owned(),
-            growth.along.name().to_owned(),
-            growth.sizes(),
-            growth.values(),
-            growth.factors(),
-            growth.words(),
-        ]
-    };
-    Table {
-        title: "Growth",
-        head: &[
-            "where",
-            "what",
-            "with more",
-            "of which there are",
-            "values",
-            "each step",
-            "so it is",
-        ],
-        rows: growth::growths(all).iter().map(row).collect(),
-    }
-}
-
-fn loads(all: &[Measured], goals: &[Goal]) -> Table {
-    let mebibytes = |pages: u64| format!("{:.2}", pages as f64 / 256.0);
-    let row = |one: &Measured| {
-        let Figure::Load(load) = &one.figure else { return None };
-        let count = |count: u64| grouped(count as f64);
-        Some(vec![
-            load.what.clone(),
-            count(load.made),
-            count(load.seen),
-            count(load.map_full),
-            count(load.missed_runs),
-            count(load.events_lost),
-            load.closes.map_or("–", |closes| if closes { "yes" } else { "no" }).to_owned(),
-            format!("{}, {}", mebibytes(load.pages_before), mebibytes(load.pages_after)),
-            words(goals, &one.place, &load.what),
-        ])
-    };
-    Table {
-        title: "Load without loss",
-        head: &[
-            "what",
-            "made",
-            "seen",
-            "found no room",
-            "skipped runs",
-            "news lost",
-            "audit closes",
-            "MiB before, after",
-            "target",
-        ],
-        rows: all.iter().filter_map(row).collect(),
     }
 }
 
