@@ -16,7 +16,7 @@ pub(crate) struct Growth<'a> {
 }
 
 /// A part of the greatest value by which what is constant may differ.
-const CONSTANT: f64 = 0.05;
+const CONSTANT: f64 = 0.1;
 /// A part of a value by which it may lie beside the line.
 const LINEAR: f64 = 0.25;
 
@@ -80,12 +80,22 @@ impl Growth<'_> {
         if middle.is_empty() {
             return "two points only".to_owned();
         }
-        let noise = self.points.iter().map(|point| point.noise).fold(0.0, f64::max);
+        let measured = self.points.iter().map(|point| point.noise).fold(0.0, f64::max);
         let values = || self.points.iter().map(|point| point.value);
         let (least, most) =
             (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-        if most - least <= noise.max(CONSTANT * most.abs()) {
+        let noise = measured.max(CONSTANT * most.abs());
+        if most - least <= noise {
             return "constant".to_owned();
+        }
+        let mut highest = f64::NEG_INFINITY;
+        let falls = |value: f64| {
+            highest = highest.max(value);
+            highest - value > noise
+        };
+        // More of it never makes less: what falls was disturbed.
+        if values().any(falls) {
+            return "uneven".to_owned();
         }
         // The line through both ends, and whether what is between lies on it.
         let each = (last.value - first.value) / (last.at - first.at) as f64;
@@ -93,13 +103,13 @@ impl Growth<'_> {
         let beside = |point: &Point| {
             let line = start + each * point.at as f64;
             let beside = point.value - line;
-            if beside.abs() <= noise.max(LINEAR * line.abs()) { 0.0 } else { beside }
+            if beside.abs() <= measured.max(LINEAR * line.abs()) { 0.0 } else { beside }
         };
         let beside: Vec<_> = middle.iter().map(|point| beside(point)).collect();
         let above = beside.iter().any(|one| *one > 0.0);
         let below = beside.iter().any(|one| *one < 0.0);
         match (above, below) {
-            (false, false) if start.abs() <= noise.max(LINEAR * first.value.abs()) => {
+            (false, false) if start.abs() <= measured.max(LINEAR * first.value.abs()) => {
                 format!("linear: {} each", short(each))
             }
             (false, false) => format!("{} and linear: {} each", short(start), short(each)),
@@ -169,6 +179,7 @@ mod tests {
         assert_eq!(words(&[(10, 1.0), (100, 3.0), (1000, 9.0)], 0.0), "less than linear");
         assert_eq!(words(&[(10, 1.0), (100, 100.0), (1000, 10_000.0)], 0.0), "more than linear");
         assert_eq!(words(&[(1, 1.0), (2, 9.0), (3, 1.0), (4, 10.0)], 0.0), "uneven");
+        assert_eq!(words(&[(1, 9.0), (10, 5.0), (100, 1.0)], 0.0), "uneven");
         assert_eq!(words(&[(1, 1.0), (10, 9.0)], 0.0), "two points only");
     }
 

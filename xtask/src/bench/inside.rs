@@ -40,13 +40,12 @@ const CASES: [Case; 4] = [Case::One, Case::Herd, Case::Exclusive, Case::Pipe];
 /// What a filter that no listener fits is measured with.
 const OTHERS: [Case; 1] = [Case::One];
 const RUNS: usize = 3;
-/// Listeners that are there, and workers that wait for one, where it is looked at how costs grow: in
-/// fewer connections, because a hundred workers are woken by each.
+/// Listeners that are there, and workers that wait for one, where it is looked at how costs grow.
 const MORE: [u64; 3] = [1, 10, 100];
-const MORE_WARM_UP: u64 = 30;
-const MORE_CONNECTIONS: u64 = 60;
+/// Of so many, fewer connections are enough: a hundred workers are woken by each.
+const MANY: u64 = 100;
 /// Instructions for each connection that two runs of the same may differ by.
-const NOISE: f64 = 500.0;
+const NOISE: f64 = 600.0;
 const WARM_UP: u64 = 100;
 const CONNECTIONS: u64 = 300;
 const ROUNDS: u64 = 1000;
@@ -227,13 +226,14 @@ fn grown() -> Result<Vec<(Along, u64, f64)>> {
     for along in [Along::Listeners, Along::Workers] {
         for at in MORE {
             let (others, workers) = if along == Along::Listeners { (at - 1, 1) } else { (0, at) };
+            let fewer = if workers >= MANY { 5 } else { 1 };
             let mut each = Vec::new();
             for _ in 0..RUNS {
                 let mut role = role()?;
                 role.args(["load", "--patient", "--workers", &workers.to_string()]);
                 role.args(["--others", &others.to_string()]);
-                role.args(["--warm-up", &MORE_WARM_UP.to_string()]);
-                role.args(["--connections", &MORE_CONNECTIONS.to_string()]);
+                role.args(["--warm-up", &(WARM_UP / fewer).to_string()]);
+                role.args(["--connections", &(CONNECTIONS / fewer).to_string()]);
                 let one = play(role)?;
                 each.push(one.nanoseconds / one.count);
             }

@@ -77,7 +77,9 @@ pub(super) fn measure(observer: &str, rounds: u32, all: &mut Vec<Measured>) -> R
             if missing.iter().any(|one: &Missing| one.what == with.name()) {
                 continue;
             }
-            let tool = match command(observer, &with).map(|(one, ready)| Tool::start(one, ready)) {
+            let tool = match command(observer, &with)
+                .map(|(one, ready)| Tool::start_listening(one, ready))
+            {
                 None => None,
                 Some(Ok(tool)) => Some(tool),
                 Some(Err(error)) => {

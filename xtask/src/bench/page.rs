@@ -38,8 +38,8 @@ const METHOD: &str = "
   rounds, and what lies halfway out on both sides.
 - Process: reports each second, for ten seconds after the third; memory is VmRSS and VmHWM. Listeners and
   workers only wait meanwhile: nothing is accepted, but where a row tells connections a second.
-- Growth: constant is what differs by less than a twentieth or the noise; linear what lies on the line
-  through both ends, a quarter beside it at most.
+- Growth: constant is what differs by less than a tenth or the noise; linear what lies on the line through
+  both ends, a quarter beside it at most; uneven what falls.
 - Load: the system tests `load::`, with a million connections; what was made is the workload's own count.
 ";
 

@@ -35,8 +35,8 @@ pub(crate) enum Ready {
 #[derive(Debug)]
 pub(crate) struct Tool {
     child: Child,
-    /// What it says from then on.
-    lines: Receiver<String>,
+    /// What it says from then on, where that is listened to.
+    lines: Option<Receiver<String>>,
     /// What it said when it was attached.
     pub(crate) said: String,
     /// From its start to being attached, where it tells that.
@@ -49,7 +49,19 @@ impl Tool {
     /// # Errors
     ///
     /// In its own words, when it ends instead.
-    pub(crate) fn start(mut command: Command, ready: Ready) -> Result<Self> {
+    pub(crate) fn start(command: Command, ready: Ready) -> Result<Self> {
+        // Reports of a thousand listeners each second are nothing to keep.
+        let mut tool = Self::start_listening(command, ready)?;
+        tool.lines = None;
+        Ok(tool)
+    }
+
+    /// The same, for who wants to know in the end what it said.
+    ///
+    /// # Errors
+    ///
+    /// In its own words, when it ends instead.
+    pub(crate) fn start_listening(mut command: Command, ready: Ready) -> Result<Self> {
         let name = process::line(&command);
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         let started = Instant::now();
@@ -61,7 +73,7 @@ impl Tool {
         ];
         for stream in streams.into_iter().flatten() {
             let sender = sender.clone();
-            // Read to the end, also when nobody listens now: a full pipe would stop the tool.
+            // Read to the end, also when nobody listens any more: a full pipe would stop the tool.
             thread::spawn(move || {
                 for line in BufReader::new(stream).lines().map_while(Result::ok) {
                     let _nobody_listens = sender.send(line);
@@ -69,7 +81,7 @@ impl Tool {
             });
         }
         drop(sender);
-        let mut tool = Self { child, lines, said: String::new(), took: Duration::ZERO };
+        let mut tool = Self { child, lines: None, said: String::new(), took: Duration::ZERO };
         let deadline = started + PATIENCE;
         let until = match ready {
             Ready::Says(_) => deadline,
@@ -77,20 +89,24 @@ impl Tool {
         };
         let mut heard = String::new();
         loop {
-            match tool.lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match lines.recv_timeout(until.saturating_duration_since(Instant::now())) {
                 Ok(line) => {
                     if let Ready::Says(beginning) = ready
                         && line.starts_with(beginning)
                     {
                         tool.took = started.elapsed();
                         tool.said = line;
+                        tool.lines = Some(lines);
                         return Ok(tool);
                     }
                     heard = line;
                 }
                 Err(RecvTimeoutError::Timeout) if matches!(ready, Ready::After(_)) => {
                     return match tool.child.try_wait()? {
-                        None => Ok(tool),
+                        None => {
+                            tool.lines = Some(lines);
+                            Ok(tool)
+                        }
                         Some(status) => Err(anyhow!("{name} ended ({status}): {heard}")),
                     };
                 }
@@ -118,7 +134,7 @@ impl Tool {
         Ok(())
     }
 
-    /// Ends it; what it said since it was attached.
+    /// Ends it; what it said since it was attached, if that was listened to.
     pub(crate) fn end(mut self) -> Result<Vec<String>> {
         self.freeze(false)?;
         let deadline = Instant::now() + PATIENCE;
@@ -128,7 +144,7 @@ impl Tool {
             let again = Instant::now() + AGAIN;
             while Instant::now() < again {
                 if self.child.try_wait()?.is_some() {
-                    return Ok(self.lines.iter().collect());
+                    return Ok(self.lines.iter().flatten().collect());
                 }
                 thread::sleep(Duration::from_millis(20));
             }
