@@ -14,6 +14,7 @@ use crate::{Outcome, Skip, observer::number, role::Actor};
 
 const AT_ONCE: u64 = 10_000;
 const ONE_AFTER_THE_OTHER: u64 = 5_000;
+const TOO_MANY: u64 = 2_000;
 
 /// Room that a long window needs for listeners that come and go is asked for.
 const ROOM: &str = "8192";
@@ -56,7 +57,7 @@ pub fn ten_thousand() -> Outcome {
 
 /// Births and deaths, each with a connection in between.
 pub fn come_and_go() -> Outcome {
-    let (watched, netns) = churn(&["--max-listeners", ROOM])?;
+    let (watched, netns) = churn(ONE_AFTER_THE_OTHER, &["--max-listeners", ROOM])?;
     let found = in_namespace(watched.report()?, netns)?;
     let seen = found.len() as u64;
     figure("listeners that came and went", ONE_AFTER_THE_OTHER, seen, &watched)?;
@@ -71,26 +72,26 @@ pub fn come_and_go() -> Outcome {
 /// Those that find no room are not shown, and never unsaid: each was counted at least once as one that
 /// found a map full, and no audit closes.
 pub fn without_room() -> Outcome {
-    let (watched, netns) = churn(&["--max-listeners", "1000"])?;
+    let (watched, netns) = churn(TOO_MANY, &["--max-listeners", "1000"])?;
     let report = watched.report()?;
     let seen = in_namespace(report, netns)?.len() as u64;
     let full = number(&report["audit"]["map_full"])?;
-    figure("listeners that came and went, room for 1,000", ONE_AFTER_THE_OTHER, seen, &watched)?;
-    ensure!(seen < ONE_AFTER_THE_OTHER, "there was room for all {seen}");
-    ensure!(full >= ONE_AFTER_THE_OTHER - seen, "{seen} listeners, {full} found no room");
+    figure("listeners that came and went, room for 1,000", TOO_MANY, seen, &watched)?;
+    ensure!(seen < TOO_MANY, "there was room for all {seen}");
+    ensure!(full >= TOO_MANY - seen, "{seen} listeners, {full} found no room");
     ensure!(report["audit"]["closes"] != true, "the audit: {}", report["audit"]);
     Ok(())
 }
 
 /// Watches listeners that come and go; which network namespace they were in.
-fn churn(arguments: &[&str]) -> anyhow::Result<(Watching, u64)> {
+fn churn(count: u64, arguments: &[&str]) -> anyhow::Result<(Watching, u64)> {
     let mut actor = Actor::start("load-come-and-go")?;
     let netns: u64 = actor.line()?.trim().parse()?;
     let pid = actor.pid().to_string();
     let mut watched = Watching::start(&[&["--pid", &pid], arguments].concat(), Often::InTheEnd)?;
-    actor.ask(ONE_AFTER_THE_OTHER)?;
+    actor.ask(count)?;
     let made: u64 = actor.line()?.trim().parse()?;
-    ensure!(made == ONE_AFTER_THE_OTHER, "{made} were made");
+    ensure!(made == count, "{made} were made");
     watched.end()?;
     Ok((watched, netns))
 }
