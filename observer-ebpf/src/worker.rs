@@ -99,7 +99,9 @@ fn begins(listener: ListenerId, ids: u64, who: Address) -> Option<*mut TaskState
     }
     let mut new = TaskState::NONE;
     fill(&mut new, listener, pid, who);
-    if TASKS.insert(tid, &new, u64::from(BPF_NOEXIST)).is_ok() {
+    // By reference, as below: the stack of a program is 512 bytes in all.
+    let entry = &new;
+    if TASKS.insert(tid, entry, u64::from(BPF_NOEXIST)).is_ok() {
         is_new();
         // SAFETY: a live map value.
         unsafe { add(&raw mut (*place).elsewhere, 1) };
@@ -155,7 +157,8 @@ pub(crate) fn apart(listener: ListenerId, ids: u64, who: Address) -> Option<*mut
         return row;
     }
     let new = WorkerStats { comm: task::name(who), ..WorkerStats::ZERO };
-    if WORKERS.insert(&key, &new, u64::from(BPF_NOEXIST)).is_ok() {
+    let (at, row) = (&key, &new);
+    if WORKERS.insert(at, row, u64::from(BPF_NOEXIST)).is_ok() {
         is_new();
     } else if WORKERS.get_ptr(key).is_none() {
         count_map_full();
@@ -195,7 +198,8 @@ fn moves(state: &mut TaskState, tid: u32) -> i32 {
     // SAFETY: only takes the address of a field of a live map value.
     misc(|misc| unsafe { &raw mut (*misc).moves_begun });
     let key = WorkerKey { listener: state.home, pid: state.pid, tid };
-    if WORKERS.insert(key, &state.stats, u64::from(BPF_NOEXIST)).is_err() {
+    let stats = &state.stats;
+    if WORKERS.insert(key, stats, u64::from(BPF_NOEXIST)).is_err() {
         let row = WORKERS.get_ptr_mut(key).or_else(|| {
             count_map_full();
             rest(key)
