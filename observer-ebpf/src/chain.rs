@@ -13,7 +13,7 @@
 use aya_ebpf::{
     EbpfContext,
     macros::{fentry, fexit, kprobe, kretprobe},
-    programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
+    programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use observer_common::{
     config::READY_WAKES,
@@ -97,11 +97,12 @@ fn k_scan_exit(ctx: RetProbeContext) -> i32 {
     0
 }
 
-/// A wakeup outside every bracket.
+/// The listener that a wakeup outside every bracket belongs to, if it is one that a waiter passes on and
+/// not in doubt. `woken` must come unchanged from the program's context.
 #[inline(always)]
-pub(crate) fn wakeup(ctx: &BtfTracePointContext, woken: Address) {
-    let Some(state) = followed() else { return };
-    let Some(control) = control() else { return };
+pub(crate) fn wakeup(woken: Address) -> Option<ListenerId> {
+    let state = followed()?;
+    let control = control()?;
     // SAFETY: copies of integers in a live map value.
     let (scanning, pending, last) =
         unsafe { ((*state).scanning, (*state).pending, (*state).listener) };
@@ -110,20 +111,17 @@ pub(crate) fn wakeup(ctx: &BtfTracePointContext, woken: Address) {
         // others.
         let epoll = scanning as Address;
         if waits_on(epoll, woken) == 0 {
-            return;
+            return None;
         }
         epoll
     } else {
-        match scanned(woken) {
-            Some(epoll) => epoll,
-            None => return,
-        }
+        scanned(woken)?
     };
     // What became ready during the scan is not in the list yet. The listener that woke the waker
     // is the one then, or the one that it knows, if a connection is in its queue.
     let listener = match ready_listener(epoll) {
         0 if pending != 0 || has_connections(last) => last,
-        0 => return,
+        0 => return None,
         listener => listener,
     };
     // SAFETY: only takes the address of a field of a live map value.
@@ -133,10 +131,10 @@ pub(crate) fn wakeup(ctx: &BtfTracePointContext, woken: Address) {
     let awake = unsafe { task::is_still_awake(woken) };
     if awake && control.scan_ends != 0 {
         wakeup::doubt(listener, woken);
-        return;
+        return None;
     }
     if awake && tracepoints_only {
-        return;
+        return None;
     }
     // With tracepoints only, nothing tells what else goes on; and without the end of the scan, nothing
     // tells whether a task that was on its way to sleep had got there.
@@ -146,8 +144,7 @@ pub(crate) fn wakeup(ctx: &BtfTracePointContext, woken: Address) {
         // SAFETY: `queue` is this CPU's map value.
         unsafe { increment(&raw mut (*queue).inferred) };
     }
-    // SAFETY: as above.
-    unsafe { wakeup::count_wakeup(ctx, listener, woken) };
+    Some(listener)
 }
 
 /// The epoll instance that `woken` waits on, if the current task puts its ready list in order: it holds

@@ -162,21 +162,25 @@ fn napi_done(_ctx: BtfTracePointContext) -> i32 {
 /// here: most are within no notification, and by a task that observer does not know.
 #[btf_tracepoint(function = "sched_waking")]
 fn waking(ctx: BtfTracePointContext) -> i32 {
-    if let Some(cpu) = this_cpu()
-        && cpu.listener != 0
-    {
-        return in_notification(ctx.as_ptr(), cpu);
+    let listener = match this_cpu() {
+        Some(cpu) if cpu.listener != 0 => in_notification(ctx.as_ptr(), cpu),
+        _ if chain::followed().is_some() => chained(ctx.as_ptr()),
+        _ => return 0,
+    };
+    if listener == 0 {
+        return 0;
     }
-    if chain::followed().is_some() {
-        return chained(ctx.as_ptr());
-    }
-    0
+    let woken: Address = ctx.arg(0);
+    // SAFETY: `woken` is the program's argument.
+    let (pid, tid) = unsafe { task::ids(woken) };
+    count(ctx.as_ptr(), listener, woken, worker::both(pid, tid))
 }
 
-/// A wakeup while a notification is open on this CPU. A function of its own, as is the next, so that a
-/// wakeup that is none of these saves no registers for it.
+/// The listener that a wakeup belongs to while a notification is open on this CPU; 0 where it is none's,
+/// or in doubt. A function of its own, as is the next, so that a wakeup that is none of these saves no
+/// registers for it.
 #[inline(never)]
-fn in_notification(ctx: *mut c_void, cpu: &mut Bracket) -> i32 {
+fn in_notification(ctx: *mut c_void, cpu: &mut Bracket) -> ListenerId {
     if cpu.task != task::current() as u64 {
         cpu.listener = 0;
         return chained(ctx);
@@ -190,46 +194,26 @@ fn in_notification(ctx: *mut c_void, cpu: &mut Bracket) -> i32 {
             return 0;
         }
         if !task::is_still_awake(woken) {
-            let (pid, tid) = task::ids(woken);
-            count_one(&ctx, woken, WorkerKey { listener: cpu.listener, pid, tid });
-        } else if cpu.ends != 0 {
+            return cpu.listener;
+        }
+        if cpu.ends != 0 {
             doubt(cpu.listener, woken);
         }
     }
     0
 }
 
-/// A wakeup outside every notification, by a task that is known.
+/// The same outside every notification, where a task that is known wakes another.
 #[inline(never)]
-fn chained(ctx: *mut c_void) -> i32 {
-    let ctx = BtfTracePointContext::new(ctx);
-    let woken: Address = ctx.arg(0);
-    chain::wakeup(&ctx, woken);
-    0
-}
-
-/// Counts `woken` as woken by `listener`.
-///
-/// # Safety
-///
-/// `woken` must come unchanged from the program's context.
-#[inline(always)]
-pub(crate) unsafe fn count_wakeup<C: EbpfContext>(ctx: &C, listener: ListenerId, woken: Address) {
-    // SAFETY: the caller's promise.
-    let (pid, tid) = unsafe { task::ids(woken) };
-    let _counted = count(ctx.as_ptr(), listener, woken, worker::both(pid, tid));
+fn chained(ctx: *mut c_void) -> ListenerId {
+    chain::wakeup(BtfTracePointContext::new(ctx).arg(0)).unwrap_or(0)
 }
 
 /// Counts a task as woken by `listener`.
 #[inline(never)]
 fn count(ctx: *mut c_void, listener: ListenerId, woken: Address, ids: u64) -> i32 {
-    count_one(&BtfTracePointContext::new(ctx), woken, worker::key(listener, ids));
-    0
-}
-
-#[inline(always)]
-fn count_one<C: EbpfContext>(ctx: &C, woken: Address, key: WorkerKey) {
-    let WorkerKey { listener, pid, tid } = key;
+    let key = worker::key(listener, ids);
+    let WorkerKey { pid, tid, .. } = key;
     if let Some(state) = worker::task(key, woken) {
         // Nobody else changes these now: `try_to_wake_up` holds the task's `pi_lock` here, and the
         // task itself sleeps, or has hardly begun to run where its wakeup was in doubt.
@@ -246,8 +230,9 @@ fn count_one<C: EbpfContext>(ctx: &C, woken: Address, key: WorkerKey) {
         state.pending = 1;
         worker::add_to(row, |worker| &raw mut worker.wakeups);
     } else {
-        let row = worker::apart(listener, worker::both(pid, tid), woken);
+        let row = worker::apart(listener, ids, woken);
         worker::add_to(row, |worker| &raw mut worker.wakeups);
     }
-    debug!(ctx, "listener {} woke task {}", listener, tid);
+    debug!(&BtfTracePointContext::new(ctx), "listener {} woke task {}", listener, tid);
+    0
 }
