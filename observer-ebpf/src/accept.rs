@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use observer_common::{
-    counters::{ErrorKey, REACHED_QUEUE, WorkerKey, WorkerStats},
+    counters::{ErrorKey, ListenerId, REACHED_QUEUE, TaskState, WorkerKey},
     event::{Event, EventKind},
 };
 
@@ -104,61 +104,66 @@ fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) -> bool {
 #[inline(always)]
 pub(crate) fn succeeded(key: WorkerKey, child: u64, counted: u64) {
     waits::accepted(child, key.listener);
-    let (row, settles) = settle(key, counted);
-    worker::add_to(row, |worker| &raw mut worker.accepted);
+    let mut state = worker::task(key, null());
+    let settles = settle(state.as_deref_mut(), key.listener, counted);
+    worker::count(state.as_deref_mut(), key, null(), worker::ACCEPTED);
     if settles {
-        worker::add_to(row, |worker| &raw mut worker.won);
+        worker::count(state, key, null(), worker::WON);
     }
 }
 
-/// Where it is counted what the current task does with a listener, and whether that settles an open
-/// wakeup of it by that listener. `counted` is noted of it, see [`TaskState::counted`].
-///
-/// [`TaskState::counted`]: observer_common::counters::TaskState::counted
+/// Settles the open wakeup of a task by a listener, and says whether there was one. `counted` is noted of
+/// the task, see [`TaskState::counted`].
 #[inline(always)]
-fn settle(key: WorkerKey, counted: u64) -> (Option<*mut WorkerStats>, bool) {
-    let WorkerKey { listener, pid, tid } = key;
-    let Some(state) = worker::task(key, null()) else {
-        return (worker::apart(listener, worker::both(pid, tid), null()), false);
-    };
+fn settle(state: Option<&mut TaskState>, listener: ListenerId, counted: u64) -> bool {
+    let Some(state) = state else { return false };
     let settles = state.pending != 0 && state.listener == listener;
     if settles {
         state.pending = 0;
     }
     state.counted = counted;
-    (worker::row(state, key, null()), settles)
+    settles
 }
 
 /// Counts an accept call of the current task that failed.
 #[inline(always)]
 pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
-    let (row, settles) = settle(key, 0);
+    let mut state = worker::task(key, null());
+    let settles = settle(state.as_deref_mut(), key.listener, 0);
     let errno = if errno >= ERESTARTSYS { EINTR } else { errno };
     if errno == EAGAIN {
-        worker::add_to(row, |worker| &raw mut worker.eagain);
+        worker::count(state.as_deref_mut(), key, null(), worker::EAGAIN);
         if settles {
-            worker::add_to(row, |worker| &raw mut worker.lost);
+            worker::count(state, key, null(), worker::LOST);
         }
         return;
     }
-    count_error(key, errno);
     if settles {
-        worker::add_to(row, |worker| &raw mut worker.failed);
+        worker::count(state, key, null(), worker::FAILED);
     }
     let WorkerKey { listener, pid, tid } = key;
+    let _told = tell_error(ctx.as_ptr(), listener, worker::both(pid, tid), errno);
+}
+
+/// Counts an errno that is not EAGAIN, and tells it. A function of its own, because it is rare.
+#[inline(never)]
+fn tell_error(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
+    let key = worker::key(listener, ids);
+    count_error(key, errno);
     emit(
-        ctx,
+        &BtfTracePointContext::new(ctx),
         &Event {
             kind: EventKind::AcceptError as u32,
             errno,
             // SAFETY: the helper takes nothing and always succeeds.
             time: unsafe { bpf_ktime_get_ns() },
             listener,
-            pid,
-            tid,
+            pid: key.pid,
+            tid: key.tid,
             comm: task::current_comm(),
         },
     );
+    0
 }
 
 /// `inet_csk_accept(sk, …)`: a connection taken from the queue, whoever asked: accept4, io_uring, or

@@ -214,25 +214,19 @@ fn chained(ctx: *mut c_void) -> ListenerId {
 fn count(ctx: *mut c_void, listener: ListenerId, woken: Address, ids: u64) -> i32 {
     let key = worker::key(listener, ids);
     let WorkerKey { pid, tid, .. } = key;
-    if let Some(state) = worker::task(key, woken) {
+    let mut state = worker::task(key, woken);
+    if let Some(state) = &mut state {
         // Nobody else changes these now: `try_to_wake_up` holds the task's `pi_lock` here, and the
         // task itself sleeps, or has hardly begun to run where its wakeup was in doubt.
-        let row = worker::row(state, key, woken);
-        if state.pending != 0 {
-            let silent = if state.listener == listener {
-                row
-            } else {
-                worker::row(state, WorkerKey { listener: state.listener, pid, tid }, woken)
-            };
-            worker::add_to(silent, |worker| &raw mut worker.silent);
-        }
+        let last = (state.pending != 0).then_some(state.listener);
         state.listener = listener;
         state.pending = 1;
-        worker::add_to(row, |worker| &raw mut worker.wakeups);
-    } else {
-        let row = worker::apart(listener, ids, woken);
-        worker::add_to(row, |worker| &raw mut worker.wakeups);
+        if let Some(last) = last {
+            let key = WorkerKey { listener: last, pid, tid };
+            worker::count(Some(state), key, woken, worker::SILENT);
+        }
     }
+    worker::count(state, key, woken, worker::WAKEUPS);
     debug!(&BtfTracePointContext::new(ctx), "listener {} woke task {}", listener, tid);
     0
 }

@@ -7,7 +7,7 @@
 //! An entry lies in the place of its thread id. Where another task has that already, it lies in a hash
 //! map.
 
-use core::ptr::null;
+use core::{mem::offset_of, ptr::null};
 
 use aya_ebpf::bindings::BPF_NOEXIST;
 use observer_common::{
@@ -136,34 +136,69 @@ fn fill(state: &mut TaskState, listener: ListenerId, pid: u32, who: Address) {
     state.stats.comm = task::name(who);
 }
 
-/// Where it is counted what the task of `state` does with the listener of `key`.
-#[inline(always)]
-pub(crate) fn row(state: &mut TaskState, key: WorkerKey, who: Address) -> Option<*mut WorkerStats> {
-    let WorkerKey { listener, pid, tid } = key;
-    if state.home == listener {
-        Some(&raw mut state.stats)
-    } else {
-        apart(listener, both(pid, tid), who)
+/// A counter of [`WorkerStats`]: where it lies there.
+#[derive(Clone, Copy)]
+pub(crate) struct Counter(usize);
+
+pub(crate) const WAKEUPS: Counter = Counter(offset_of!(WorkerStats, wakeups));
+pub(crate) const WON: Counter = Counter(offset_of!(WorkerStats, won));
+pub(crate) const LOST: Counter = Counter(offset_of!(WorkerStats, lost));
+pub(crate) const FAILED: Counter = Counter(offset_of!(WorkerStats, failed));
+pub(crate) const SILENT: Counter = Counter(offset_of!(WorkerStats, silent));
+pub(crate) const ACCEPTED: Counter = Counter(offset_of!(WorkerStats, accepted));
+pub(crate) const EAGAIN: Counter = Counter(offset_of!(WorkerStats, eagain));
+
+impl Counter {
+    /// Adds one to it in a row.
+    ///
+    /// # Safety
+    ///
+    /// `row` must be alive.
+    #[inline(always)]
+    unsafe fn increment(self, row: *mut WorkerStats) {
+        // SAFETY: the caller's promise, and the offset is that of a field of eight bytes.
+        unsafe { increment(row.cast::<u8>().add(self.0).cast::<u64>()) };
     }
 }
 
-/// The row of a worker apart from its task's entry, made where it has none; where there is no room,
-/// which is counted, the listener's own row, so that the listener's sums stay right.
+/// Counts one more of what the task of `key` does with its listener: in the task's entry, where that is
+/// its home.
+#[inline(always)]
+pub(crate) fn count(state: Option<&mut TaskState>, key: WorkerKey, who: Address, counter: Counter) {
+    let WorkerKey { listener, pid, tid } = key;
+    match state {
+        // SAFETY: a live map value.
+        Some(state) if state.home == listener => unsafe {
+            counter.increment(&raw mut state.stats);
+        },
+        _ => {
+            let _counted = count_apart(listener, both(pid, tid), who, counter.0);
+        }
+    }
+}
+
+/// The same in the worker's row apart from its task's entry, made where it has none; where there is no
+/// room, which is counted, in the listener's own row, so that the listener's sums stay right.
 #[inline(never)]
-pub(crate) fn apart(listener: ListenerId, ids: u64, who: Address) -> Option<*mut WorkerStats> {
+fn count_apart(listener: ListenerId, ids: u64, who: Address, counter: usize) -> i32 {
     let key = key(listener, ids);
-    let row = WORKERS.get_ptr_mut(key);
-    if row.is_some() {
-        return row;
+    let mut row = WORKERS.get_ptr_mut(key);
+    if row.is_none() {
+        let new = WorkerStats { comm: task::name(who), ..WorkerStats::ZERO };
+        let (at, stats) = (&key, &new);
+        if WORKERS.insert(at, stats, u64::from(BPF_NOEXIST)).is_ok() {
+            is_new();
+        } else if WORKERS.get_ptr(key).is_none() {
+            count_map_full();
+        }
+        row = WORKERS.get_ptr_mut(key).or_else(|| rest(key));
     }
-    let new = WorkerStats { comm: task::name(who), ..WorkerStats::ZERO };
-    let (at, row) = (&key, &new);
-    if WORKERS.insert(at, row, u64::from(BPF_NOEXIST)).is_ok() {
-        is_new();
-    } else if WORKERS.get_ptr(key).is_none() {
-        count_map_full();
+    match row {
+        // SAFETY: `row` is this CPU's map value.
+        Some(row) if counter <= EAGAIN.0 => unsafe { Counter(counter).increment(row) },
+        _ => count_map_full(),
     }
-    WORKERS.get_ptr_mut(key).or_else(|| rest(key))
+    0
 }
 
 /// The listener's own row.
@@ -176,19 +211,6 @@ fn rest(key: WorkerKey) -> Option<*mut WorkerStats> {
 fn is_new() {
     // SAFETY: only takes the address of a field of a live map value.
     misc(|misc| unsafe { &raw mut (*misc).workers });
-}
-
-/// Adds one to a counter of a row.
-#[inline(always)]
-pub(crate) fn add_to(
-    row: Option<*mut WorkerStats>,
-    counter: impl Fn(&mut WorkerStats) -> *mut u64,
-) {
-    match row {
-        // SAFETY: `row` is a live map value.
-        Some(row) => unsafe { increment(counter(&mut *row)) },
-        None => count_map_full(),
-    }
 }
 
 /// Moves what a task did with its home to a row of its own: its entry goes. A function of its own, so
@@ -249,8 +271,8 @@ pub(crate) fn ends(tid: u32) {
     let state = unsafe { &mut *state };
     if state.pending != 0 {
         let key = WorkerKey { listener: state.listener, pid: state.pid, tid };
-        add_to(row(state, key, null()), |worker| &raw mut worker.silent);
         state.pending = 0;
+        count(Some(state), key, null(), SILENT);
     }
     let _moved = moves(state, tid);
     leaves(tid);
