@@ -16,9 +16,9 @@ use observer_common::{
 
 use crate::{
     kernel::{
-        ARGS_LISTEN_START, Address, Object, SOCK_DROPS, SOCK_SHUTDOWN, STATE_CLOSE,
-        STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV, TASK_PID, TASK_TID, Typed, field, read,
-        returned,
+        ARGS_LISTEN_START, Address, Object, PORTS_GIVEN, SOCK_DROPS, SOCK_PORT, SOCK_SHUTDOWN,
+        STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV, TASK_PID, TASK_TID, Typed,
+        field, read, returned, wants_port,
     },
     listener::Listener,
     maps::{
@@ -152,6 +152,11 @@ fn born<C: EbpfContext>(ctx: &C, sock: Address) {
     let comm = task::current_comm();
     // An earlier user of the same memory may have left its own, whatever this one is.
     listener.forget();
+    // By the tracepoint a port that the kernel chooses is not known yet.
+    let port: u16 = read(sock, &SOCK_PORT).unwrap_or(0);
+    if PORTS_GIVEN.load() != 0 && port != 0 && !wants_port(port) {
+        return;
+    }
     if listener.has_queue && listener.insert_rows(pid, comm, true) {
         listener.remember(socket);
         send(ctx, EventKind::Birth, listener.id, (pid, tid), comm);
@@ -163,6 +168,11 @@ fn born<C: EbpfContext>(ctx: &C, sock: Address) {
 fn died<C: EbpfContext>(ctx: &C, sock: Address) {
     let Some((listener, _)) = Listener::recognise(sock) else { return };
     listener.forget();
+    // One that nobody asked for has no rows, unless it refused somebody.
+    let is_wanted = || read(sock, &SOCK_PORT).is_some_and(wants_port);
+    if PORTS_GIVEN.load() != 0 && LISTENERS.get_ptr(listener.id).is_none() && !is_wanted() {
+        return;
+    }
     if !listener.has_queue || !listener.ensure_rows() {
         return;
     }

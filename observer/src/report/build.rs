@@ -96,8 +96,8 @@ pub fn build(input: Input<'_>, memo: &mut Memo) -> Report {
         providers.wakeups.exact = false;
         providers.wakeups.inferred = Some(inferred);
     }
-    if input.missed_runs != 0 {
-        // What a program did not see, nobody counted.
+    if input.missed_runs != 0 || input.counted.misc.map_full != 0 {
+        // What a program did not see, or found no room for, nobody counted.
         for provider in [&mut providers.wakeups, &mut providers.accepts, &mut providers.handshakes]
         {
             provider.exact = false;
