@@ -329,8 +329,12 @@ pub struct Misc {
     pub moves_done: u64,
     /// Wakeups that one waiter of a shared epoll instance passed on.
     pub chained: u64,
+    /// Rows of listeners that were made.
+    pub listeners: u64,
+    /// Rows of accept waits that were made.
+    pub waits: u64,
 }
-assert_layout!(Misc, 56);
+assert_layout!(Misc, 72);
 
 /// A sock that is a listener, in a place that others may take at any time.
 ///

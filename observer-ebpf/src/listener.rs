@@ -19,7 +19,7 @@ use crate::{
         SOCK_COOKIE, SOCK_FAMILY, SOCK_NET, SOCK_PORT, SOCK_PROTOCOL, SOCK_SOCKET, SOCK_STATE,
         SOCKET_INODE, STATE_LISTEN, opaque, read, wants_port,
     },
-    maps::{LISTENERS, QUEUES, SOCK_CACHE, SOCKS, TREE, WORKERS, count_map_full},
+    maps::{LISTENERS, QUEUES, SOCK_CACHE, SOCKS, TREE, WORKERS, count_map_full, misc},
 };
 
 /// What new rows start from. Statics, because the stack of a program is 512 bytes in all.
@@ -219,7 +219,6 @@ impl Listener {
                 info.flags |= FLAG_OF_TREE;
             }
         }
-        let flags = if newborn { BPF_ANY } else { BPF_NOEXIST };
         // Another CPU may insert the same rows in between: then BPF_NOEXIST fails with EEXIST, and
         // they are there. The listener's comes last, because whoever finds it counts on the others.
         // A socket that listens again keeps what was counted in its earlier life.
@@ -231,9 +230,17 @@ impl Listener {
         }
         let rest = WorkerKey { listener: self.id, pid: 0, tid: 0 };
         let _exists = WORKERS.insert(rest, ZERO_WORKER, u64::from(BPF_NOEXIST));
-        if LISTENERS.insert(self.id, info, u64::from(flags)).is_err()
-            && LISTENERS.get_ptr(self.id).is_none()
-        {
+        let (id, row) = (&self.id, &info);
+        if LISTENERS.insert(id, row, u64::from(BPF_NOEXIST)).is_ok() {
+            // Userspace makes room by these counts.
+            // SAFETY: only takes the address of a field of a live map value.
+            misc(|misc| unsafe { &raw mut (*misc).listeners });
+            return true;
+        }
+        if newborn && LISTENERS.insert(id, row, u64::from(BPF_ANY)).is_ok() {
+            return true;
+        }
+        if LISTENERS.get_ptr(self.id).is_none() {
             count_map_full();
             return false;
         }

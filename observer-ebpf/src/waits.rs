@@ -14,7 +14,9 @@ use observer_common::{
 };
 
 use crate::{
-    maps::{STAMPS, WAITS, change_stamps, control, count_map_full, increment, stamps, this_cpu},
+    maps::{
+        STAMPS, WAITS, change_stamps, control, count_map_full, increment, misc, stamps, this_cpu,
+    },
     queue,
 };
 
@@ -117,7 +119,10 @@ pub(crate) fn accepted(child: u64, listener: ListenerId) {
     }
     let key = WaitKey { listener, bucket: wait_bucket(wait), zero: 0 };
     let count = WAITS.get_ptr_mut(key).or_else(|| {
-        let _exists = WAITS.insert(key, 0, u64::from(BPF_NOEXIST));
+        if WAITS.insert(key, 0, u64::from(BPF_NOEXIST)).is_ok() {
+            // SAFETY: only takes the address of a field of a live map value.
+            misc(|misc| unsafe { &raw mut (*misc).waits });
+        }
         WAITS.get_ptr_mut(key)
     });
     match count {

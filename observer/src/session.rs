@@ -210,7 +210,7 @@ impl Session {
         }
     }
 
-    /// Looks at the processes that were woken since the last time.
+    /// Looks at the processes that were woken since the last time, and makes room in the kernel maps.
     pub fn look_at_woken(&mut self) {
         self.let_go_of_ended();
         // A map that cannot be read is an error of the report.
@@ -218,6 +218,7 @@ impl Session {
             self.follow_scans(misc.chained);
             let maps = &self.maps;
             self.lookout.look_at_woken(misc.workers, || maps.worker_keys().collect());
+            self.maps.make_room(&misc, point::monotonic());
         }
     }
 

@@ -13,9 +13,14 @@ use observer_common::{
         ErrorKey, ListenerId, ListenerInfo, Misc, QueueStats, Stamp, TAKEN, TaskPlace, TaskState,
         WaitKey, WorkerKey, WorkerStats,
     },
-    drops::DROP_REASONS,
-    hist::DEPTH_BUCKETS,
 };
+
+use super::{
+    merge::{merge_queue, merge_worker},
+    retired::Retired,
+    sweep::Gauges,
+};
+use crate::plan::Sizes;
 
 /// Everything that the kernel programs counted since the window opened.
 #[derive(Clone, Debug, Default)]
@@ -50,11 +55,11 @@ const TRIES: u32 = 8;
 /// The maps that userspace reads and writes.
 pub struct Maps {
     control: Array<MapData, Control>,
-    listeners: BpfHashMap<MapData, ListenerId, ListenerInfo>,
-    queues: PerCpuHashMap<MapData, ListenerId, QueueStats>,
-    workers: PerCpuHashMap<MapData, WorkerKey, WorkerStats>,
-    errors: PerCpuHashMap<MapData, ErrorKey, u64>,
-    waits: PerCpuHashMap<MapData, WaitKey, u64>,
+    pub(super) listeners: BpfHashMap<MapData, ListenerId, ListenerInfo>,
+    pub(super) queues: PerCpuHashMap<MapData, ListenerId, QueueStats>,
+    pub(super) workers: PerCpuHashMap<MapData, WorkerKey, WorkerStats>,
+    pub(super) errors: PerCpuHashMap<MapData, ErrorKey, u64>,
+    pub(super) waits: PerCpuHashMap<MapData, WaitKey, u64>,
     stamps: BpfHashMap<MapData, u64, Stamp>,
     asked: BpfHashMap<MapData, ListenerId, u32>,
     places: Array<MapData, TaskPlace>,
@@ -63,15 +68,18 @@ pub struct Maps {
     misc: PerCpuArray<MapData, Misc>,
     tree: BpfHashMap<MapData, u32, u32>,
     in_flight: BpfHashMap<MapData, u32, ListenerId>,
+    /// What was taken out of the maps above.
+    pub(super) retired: Retired,
+    pub(super) gauges: Gauges,
 }
 
 impl Maps {
-    /// Takes the maps out of a loaded object.
+    /// Takes the maps out of an object that was loaded with these sizes.
     ///
     /// # Errors
     ///
     /// When the object lacks one, or it is of another type: a defect of the build.
-    pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
+    pub fn take(ebpf: &mut Ebpf, sizes: &Sizes) -> Result<Self> {
         let mut take = |name: &'static str| {
             ebpf.take_map(name).with_context(|| format!("the object has no map {name}"))
         };
@@ -90,6 +98,8 @@ impl Maps {
             misc: take("MISC")?.try_into()?,
             tree: take("TREE")?.try_into()?,
             in_flight: take("IN_FLIGHT")?.try_into()?,
+            retired: Retired::default(),
+            gauges: Gauges::new(sizes),
         })
     }
 
@@ -145,17 +155,17 @@ impl Maps {
     /// What is known of one listener.
     #[must_use]
     pub fn listener(&self, id: ListenerId) -> Option<ListenerInfo> {
-        self.listeners.get(&id, 0).ok()
+        self.listeners.get(&id, 0).ok().or_else(|| self.retired.listener(id))
     }
 
-    /// Reads everything.
+    /// Reads everything, and adds what was taken out of the maps to what is there.
     ///
     /// # Errors
     ///
     /// When a map cannot be read.
     pub fn read(&self) -> Result<Snapshot> {
         let (workers, tasks) = self.workers_and_tasks()?;
-        Ok(Snapshot {
+        let mut snapshot = Snapshot {
             listeners: present(self.listeners.iter()).collect(),
             queues: present(self.queues.iter())
                 .map(|(id, cpus)| (id, cpus.iter().fold(QueueStats::ZERO, merge_queue)))
@@ -169,7 +179,9 @@ impl Maps {
             asked: present(self.asked.iter()).collect(),
             tasks,
             misc: self.misc()?,
-        })
+        };
+        self.retired.add_to(&mut snapshot);
+        Ok(snapshot)
     }
 
     /// The tasks that have an entry, in their places and elsewhere.
@@ -205,14 +217,15 @@ impl Maps {
         }
     }
 
-    /// What could not be counted, and how many rows were made.
+    /// What could not be counted or was let go of, and how many rows were made.
     ///
     /// # Errors
     ///
     /// When the map cannot be read.
     pub fn misc(&self) -> Result<Misc> {
         let cpus = self.misc.get(&0, 0).context("cannot read the map MISC")?;
-        Ok(cpus.iter().fold(Misc::default(), |sum, cpu| Misc {
+        let start = Misc { map_full: self.retired.dropped(), ..Misc::default() };
+        Ok(cpus.iter().fold(start, |sum, cpu| Misc {
             map_full: sum.map_full + cpu.map_full,
             events_lost: sum.events_lost + cpu.events_lost,
             workers: sum.workers + cpu.workers,
@@ -220,6 +233,8 @@ impl Maps {
             moves_begun: sum.moves_begun + cpu.moves_begun,
             moves_done: sum.moves_done + cpu.moves_done,
             chained: sum.chained + cpu.chained,
+            listeners: sum.listeners + cpu.listeners,
+            waits: sum.waits + cpu.waits,
         }))
     }
 }
@@ -237,7 +252,7 @@ impl Maps {
 }
 
 /// Entries of an iteration; one that the kernel removed between its key and its value is no error.
-fn present<K: Pod, V>(
+pub(super) fn present<K: Pod, V>(
     entries: impl Iterator<Item = Result<(K, V), aya::maps::MapError>>,
 ) -> impl Iterator<Item = (K, V)> {
     entries.filter_map(Result::ok)
@@ -246,53 +261,4 @@ fn present<K: Pod, V>(
 /// Whose counts a task's entry holds.
 fn home(tid: u32, state: &TaskState) -> WorkerKey {
     WorkerKey { listener: state.home, pid: state.pid, tid }
-}
-
-fn merge_queue(mut sum: QueueStats, cpu: &QueueStats) -> QueueStats {
-    sum.queued += cpu.queued;
-    sum.inferred += cpu.inferred;
-    sum.cookies_sent += cpu.cookies_sent;
-    sum.cookies_wanted += cpu.cookies_wanted;
-    sum.waits += cpu.waits;
-    sum.clients += cpu.clients;
-    sum.clients_unknown += cpu.clients_unknown;
-    sum.depth_max = sum.depth_max.max(cpu.depth_max);
-    sum.syn_max = sum.syn_max.max(cpu.syn_max);
-    sum.wait_max = sum.wait_max.max(cpu.wait_max);
-    // The latest interval wins: a CPU that saw nothing since keeps an older one's maxima.
-    let latest = sum.interval.max(cpu.interval);
-    let of_latest = |one: &QueueStats, max: u64| if one.interval == latest { max } else { 0 };
-    sum.interval_depth_max =
-        of_latest(&sum, sum.interval_depth_max).max(of_latest(cpu, cpu.interval_depth_max));
-    sum.interval_syn_max =
-        of_latest(&sum, sum.interval_syn_max).max(of_latest(cpu, cpu.interval_syn_max));
-    sum.interval = latest;
-    let latest = sum.wait_interval.max(cpu.wait_interval);
-    let of_latest = |one: &QueueStats| match one.wait_interval == latest {
-        true => one.interval_wait_max,
-        false => 0,
-    };
-    sum.interval_wait_max = of_latest(&sum).max(of_latest(cpu));
-    sum.wait_interval = latest;
-    for reason in 0..DROP_REASONS {
-        sum.drops[reason] += cpu.drops[reason];
-    }
-    for bucket in 0..DEPTH_BUCKETS {
-        sum.depth[bucket] += cpu.depth[bucket];
-    }
-    sum
-}
-
-fn merge_worker(mut sum: WorkerStats, cpu: &WorkerStats) -> WorkerStats {
-    sum.wakeups += cpu.wakeups;
-    sum.won += cpu.won;
-    sum.lost += cpu.lost;
-    sum.failed += cpu.failed;
-    sum.silent += cpu.silent;
-    sum.accepted += cpu.accepted;
-    sum.eagain += cpu.eagain;
-    if sum.comm[0] == 0 {
-        sum.comm = cpu.comm;
-    }
-    sum
 }

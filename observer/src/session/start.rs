@@ -73,7 +73,7 @@ impl Session {
         let mut loaded = load(&plan, args.verbose >= 2)?;
         let mut attached = attach_all(&mut loaded, &plan)?;
         let receiver = events::listen(&mut loaded.ebpf)?;
-        let mut maps = Maps::take(&mut loaded.ebpf)?;
+        let mut maps = Maps::take(&mut loaded.ebpf, &plan.sizes)?;
         // Forks are followed from here on, so that no child slips through between the two.
         if !pids.is_empty() {
             for pid in descendants::of(pids) {

@@ -3,7 +3,7 @@
 
 use std::{
     io::Read as _,
-    net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
 
@@ -40,6 +40,9 @@ pub fn connections_of(index: usize) -> u64 {
 
 /// Below those that connections come from.
 const FIRST_PORT: u16 = 10_000;
+
+/// Where a socket listens twice.
+pub const AGAIN: u16 = 9_999;
 
 /// Descriptors beside those of the listeners.
 const OTHERS: u64 = 100;
@@ -78,11 +81,16 @@ fn listeners() -> Outcome {
 }
 
 /// Opens as many listeners as it is told, one after the other, each for one connection, a thousand a
-/// second where the machine is fast enough; and says how many there were.
+/// second where the machine is fast enough; and says how many there were. One more listens before them
+/// for one connection, and after them for two.
 fn come_and_go() -> Outcome {
     own_netns()?;
     say(netns()?)?;
     let count = wait_for_count()?;
+    let again = TcpListener::bind((Ipv4Addr::LOCALHOST, AGAIN))?;
+    connection(&again, again.local_addr()?)?;
+    // It stops listening, and keeps its port (`inet_shutdown`, `tcp_disconnect`).
+    SockRef::from(&again).shutdown(Shutdown::Both)?;
     let mut made = 0;
     while made < count {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
@@ -93,6 +101,11 @@ fn come_and_go() -> Outcome {
             std::thread::sleep(PACE);
         }
     }
+    SockRef::from(&again).listen(1)?;
+    for _ in 0..2 {
+        connection(&again, again.local_addr()?)?;
+    }
+    drop(again);
     say(made)?;
     wait_for_count()?;
     Ok(())

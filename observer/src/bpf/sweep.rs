@@ -1,0 +1,210 @@
+//! Making room in the kernel maps: listeners that closed are taken out of them.
+
+use std::collections::HashSet;
+
+use aya::{
+    Pod,
+    maps::{MapData, PerCpuHashMap, PerCpuValues},
+};
+use observer_common::counters::{ListenerId, ListenerInfo, Misc, QueueStats, WorkerStats};
+
+use super::{
+    merge::{merge_queue, merge_worker},
+    snapshot::{Maps, present},
+};
+use crate::plan::Sizes;
+
+/// A listener that closed so long ago, in nanoseconds, has nothing more to come but from tasks that were
+/// held up for as long.
+const SETTLED: u64 = 50_000_000;
+
+/// When the maps are looked through, and what was found the last time.
+pub(super) struct Gauges {
+    listeners: Gauge,
+    workers: Gauge,
+    waits: Gauge,
+    /// Listeners that had rows the last time and were not known.
+    strangers: HashSet<ListenerId>,
+}
+
+impl Gauges {
+    pub(super) fn new(sizes: &Sizes) -> Self {
+        Self {
+            listeners: Gauge::new(sizes.listeners),
+            workers: Gauge::new(sizes.workers),
+            waits: Gauge::new(sizes.waits),
+            strangers: HashSet::new(),
+        }
+    }
+
+    fn are_due(&self, misc: &Misc) -> bool {
+        self.listeners.is_due(misc.listeners)
+            || self.workers.is_due(workers_made(misc))
+            || self.waits.is_due(misc.waits)
+    }
+}
+
+/// Rows of workers that were made at most: those of tasks, of tasks that ended, and one for each listener.
+fn workers_made(misc: &Misc) -> u64 {
+    misc.workers + misc.moves_done + misc.listeners
+}
+
+/// How full a map is, by how many rows were made: nothing is looked through while there is room.
+#[derive(Debug)]
+struct Gauge {
+    room: u64,
+    /// Rows that were left in it the last time.
+    left: u64,
+    /// How many had been made by then.
+    made: u64,
+}
+
+impl Gauge {
+    fn new(room: u32) -> Self {
+        Self { room: room.into(), left: 0, made: 0 }
+    }
+
+    /// Whether more than half of the room is taken, and a part of what was free the last time: where few
+    /// listeners close, little is gained by looking.
+    fn is_due(&self, made: u64) -> bool {
+        let new = made.saturating_sub(self.made);
+        let free = self.room.saturating_sub(self.left);
+        self.left + new > self.room / 2 && new > (free / 4).max(self.room / 16)
+    }
+
+    fn has_left(&mut self, left: usize, made: u64) {
+        self.left = left as u64;
+        self.made = made;
+    }
+}
+
+impl Maps {
+    /// Takes listeners that closed out of the kernel maps when these are more than half full. What was
+    /// counted of them stays in every reading. `misc` was read before; `now` is `CLOCK_MONOTONIC`.
+    pub fn make_room(&mut self, misc: &Misc, now: u64) {
+        if !self.gauges.are_due(misc) {
+            return;
+        }
+        let rows: Vec<_> = present(self.listeners.iter()).collect();
+        let mut there: HashSet<ListenerId> = rows.iter().map(|(id, _)| *id).collect();
+        for (id, info) in rows {
+            if info.closed != 0 && info.closed + SETTLED <= now && self.retire(id, info) {
+                there.remove(&id);
+            }
+        }
+        let listeners = there.len();
+        let (workers, waits) = self.take_rows(&there);
+        self.retired.drop_oldest();
+        self.gauges.listeners.has_left(listeners, misc.listeners);
+        self.gauges.workers.has_left(workers, workers_made(misc));
+        self.gauges.waits.has_left(waits, misc.waits);
+    }
+
+    /// Takes one listener; `false` where it listens again.
+    ///
+    /// The queues go first. Were the listener's own row gone before them, a socket that listens again in
+    /// between would count on queues that are about to go, and `insert_rows` would not make them anew.
+    /// As it is, what can be lost are its row, when it listens again between the second look at it and
+    /// its removal, a few microseconds (its counts stay, and its death makes it anew), and a count of a
+    /// task that was held up since before the listener closed, between the reading of a row and its
+    /// removal. What such a task counts of the queues later finds no row, and is in `map_full`.
+    fn retire(&mut self, id: ListenerId, info: ListenerInfo) -> bool {
+        if self.listeners.get(&id, 0).map_or(0, |row| row.closed) != info.closed {
+            return false;
+        }
+        let queue = take(&mut self.queues, &id)
+            .map_or(QueueStats::ZERO, |cpus| cpus.iter().fold(QueueStats::ZERO, merge_queue));
+        let _only_taken_here = self.listeners.remove(&id);
+        self.retired.add_listener(id, info, &queue);
+        true
+    }
+
+    /// Takes the rows of listeners that are not there any more, also those that a task made later: how
+    /// many are left of workers and of waits.
+    ///
+    /// A listener that is not known was let go of, or is being born: its own row is the last that is made.
+    /// What is not known twice in a row goes, and belongs to what was counted in `map_full`.
+    fn take_rows(&mut self, there: &HashSet<ListenerId>) -> (usize, usize) {
+        let Self { listeners, workers, errors, waits, retired, gauges, .. } = self;
+        let before = std::mem::take(&mut gauges.strangers);
+        let strangers = &mut gauges.strangers;
+        let mut goes = |id: ListenerId| {
+            if there.contains(&id) {
+                return false;
+            }
+            if retired.contains(id) {
+                return true;
+            }
+            strangers.insert(id);
+            before.contains(&id) && listeners.get(&id, 0).is_err()
+        };
+        let (workers_go, workers_left) = keys(workers, |key| goes(key.listener));
+        let (waits_go, waits_left) = keys(waits, |key| goes(key.listener));
+        let (errors_go, _) = keys(errors, |key| goes(key.worker.listener));
+        for key in workers_go {
+            if let Some(cpus) = take(workers, &key) {
+                retired.add_worker(key, &cpus.iter().fold(WorkerStats::ZERO, merge_worker));
+            }
+        }
+        for key in waits_go {
+            if let Some(cpus) = take(waits, &key) {
+                retired.add_waits(key, cpus.iter().sum());
+            }
+        }
+        for key in errors_go {
+            if let Some(cpus) = take(errors, &key) {
+                retired.add_errors(key, cpus.iter().sum());
+            }
+        }
+        (workers_left, waits_left)
+    }
+}
+
+/// The keys that go, and how many stay.
+fn keys<K: Pod, V: Pod>(
+    map: &PerCpuHashMap<MapData, K, V>,
+    mut goes: impl FnMut(&K) -> bool,
+) -> (Vec<K>, usize) {
+    let (gone, left): (Vec<K>, Vec<K>) =
+        map.keys().filter_map(Result::ok).partition(|key| goes(key));
+    (gone, left.len())
+}
+
+/// Takes a row out of a map: `None` where there is none, or where it cannot be removed, so that no count
+/// is in two places.
+fn take<K: Pod, V: Pod>(
+    map: &mut PerCpuHashMap<MapData, K, V>,
+    key: &K,
+) -> Option<PerCpuValues<V>> {
+    let cpus = map.get(key, 0).ok()?;
+    map.remove(key).ok()?;
+    Some(cpus)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Gauge;
+
+    #[test]
+    fn nothing_is_looked_through_while_there_is_room() {
+        let mut gauge = Gauge::new(1024);
+        assert!(!gauge.is_due(0));
+        assert!(!gauge.is_due(512));
+        assert!(gauge.is_due(513));
+        gauge.has_left(100, 600);
+        assert!(!gauge.is_due(600 + 412));
+        assert!(gauge.is_due(600 + 413));
+    }
+
+    #[test]
+    fn listeners_that_stay_are_not_looked_through_again_and_again() {
+        let mut gauge = Gauge::new(1024);
+        gauge.has_left(624, 1000);
+        assert!(!gauge.is_due(1100));
+        assert!(gauge.is_due(1101));
+        // A full map still is, now and then.
+        gauge.has_left(1024, 2000);
+        assert!(!gauge.is_due(2000) && !gauge.is_due(2064));
+        assert!(gauge.is_due(2065));
+    }
+}
