@@ -197,7 +197,10 @@ pub struct TaskState {
     /// sees that; 0 otherwise.
     pub scanning: u64,
     /// 1 from the exit of `inet_csk_accept` that counted a connection to the end of its system call.
-    pub counted: u64,
+    pub counted: u32,
+    /// 1 after a signal ended an accept call on its home, until the task is seen to go on: if the signal
+    /// ends the task, nobody gets the error.
+    pub interrupted: u32,
     /// The listener that `stats` are about.
     pub home: ListenerId,
     /// What it did with that one.
@@ -213,6 +216,7 @@ impl TaskState {
         pending: 0,
         scanning: 0,
         counted: 0,
+        interrupted: 0,
         home: 0,
         stats: WorkerStats::ZERO,
     };

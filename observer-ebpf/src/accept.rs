@@ -92,7 +92,7 @@ fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) -> bool {
     if result >= 0 {
         let socket = task::own_file_private(result.cast_unsigned());
         let child = socket.and_then(|socket| read::<u64>(socket, &SOCKET_SOCK));
-        succeeded(key, child.unwrap_or(0), 0);
+        succeeded(ctx, key, child.unwrap_or(0), 0);
     } else {
         failed(ctx, key, result.unsigned_abs() as u32);
     }
@@ -102,10 +102,10 @@ fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) -> bool {
 /// Counts a connection that the current task accepted, whose sock is `child`. `counted` is what the end
 /// of the system call is to find, where a program sees it too.
 #[inline(always)]
-pub(crate) fn succeeded(key: WorkerKey, child: u64, counted: u64) {
+pub(crate) fn succeeded<C: EbpfContext>(ctx: &C, key: WorkerKey, child: u64, counted: u32) {
     waits::accepted(child, key.listener);
     let mut state = worker::task(key, null());
-    let settles = settle(state.as_deref_mut(), key.listener, counted);
+    let settles = settle(ctx, state.as_deref_mut(), key, counted);
     worker::count(state.as_deref_mut(), key, null(), worker::ACCEPTED);
     if settles {
         worker::count(state, key, null(), worker::WON);
@@ -115,9 +115,17 @@ pub(crate) fn succeeded(key: WorkerKey, child: u64, counted: u64) {
 /// Settles the open wakeup of a task by a listener, and says whether there was one. `counted` is noted of
 /// the task, see [`TaskState::counted`].
 #[inline(always)]
-fn settle(state: Option<&mut TaskState>, listener: ListenerId, counted: u64) -> bool {
+fn settle<C: EbpfContext>(
+    ctx: &C,
+    state: Option<&mut TaskState>,
+    key: WorkerKey,
+    counted: u32,
+) -> bool {
     let Some(state) = state else { return false };
-    let settles = state.pending != 0 && state.listener == listener;
+    if state.interrupted != 0 {
+        went_on(ctx, state, key.tid);
+    }
+    let settles = state.pending != 0 && state.listener == key.listener;
     if settles {
         state.pending = 0;
     }
@@ -125,11 +133,24 @@ fn settle(state: Option<&mut TaskState>, listener: ListenerId, counted: u64) -> 
     settles
 }
 
+/// Counts the error of an accept call that a signal ended: its task has been seen to go on.
+#[inline(always)]
+pub(crate) fn went_on<C: EbpfContext>(ctx: &C, state: *mut TaskState, tid: u32) {
+    // SAFETY: a live map value, whose task is running here.
+    let (listener, ids) = unsafe {
+        (*state).interrupted = 0;
+        ((*state).home, worker::both((*state).pid, tid))
+    };
+    if window_open() {
+        let _told = tell_error(ctx.as_ptr(), listener, ids, EINTR);
+    }
+}
+
 /// Counts an accept call of the current task that failed.
 #[inline(always)]
 pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
     let mut state = worker::task(key, null());
-    let settles = settle(state.as_deref_mut(), key.listener, 0);
+    let settles = settle(ctx, state.as_deref_mut(), key, 0);
     let errno = if errno >= ERESTARTSYS { EINTR } else { errno };
     if errno == EAGAIN {
         worker::count(state.as_deref_mut(), key, null(), worker::EAGAIN);
@@ -139,9 +160,16 @@ pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
         return;
     }
     if settles {
-        worker::count(state, key, null(), worker::FAILED);
+        worker::count(state.as_deref_mut(), key, null(), worker::FAILED);
     }
     let WorkerKey { listener, pid, tid } = key;
+    if errno == EINTR
+        && let Some(state) = state
+        && state.home == listener
+    {
+        state.interrupted = 1;
+        return;
+    }
     let _told = tell_error(ctx.as_ptr(), listener, worker::both(pid, tid), errno);
 }
 
@@ -181,7 +209,7 @@ fn accept_exit(ctx: FExitContext) -> i32 {
             let _was_not = IN_FLIGHT.remove(tid);
         }
         debug!(&ctx, "task {} accepted from listener {}", tid, listener.id);
-        succeeded(WorkerKey { listener: listener.id, pid, tid }, child, 1);
+        succeeded(&ctx, WorkerKey { listener: listener.id, pid, tid }, child, 1);
     }
     0
 }
@@ -199,7 +227,7 @@ fn installed(ctx: FEntryContext) -> i32 {
     {
         let _gone = IN_FLIGHT.remove(tid);
         debug!(&ctx, "task {} accepted from listener {}, having waited before", tid, listener);
-        succeeded(WorkerKey { listener, pid, tid }, child, 0);
+        succeeded(&ctx, WorkerKey { listener, pid, tid }, child, 0);
     }
     0
 }

@@ -120,7 +120,7 @@ fn k_installed(ctx: ProbeContext) -> i32 {
         } else {
             let _gone = IN_FLIGHT.remove(tid);
         }
-        succeeded(WorkerKey { listener, pid, tid }, child, 0);
+        succeeded(&ctx, WorkerKey { listener, pid, tid }, child, 0);
     }
     0
 }

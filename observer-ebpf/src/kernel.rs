@@ -83,6 +83,12 @@ pub(crate) static SYSCALL_ACCEPT: Global<u64> = Global::new(u64::MAX);
 /// Number of the accept4 system call, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static SYSCALL_ACCEPT4: Global<u64> = Global::new(u64::MAX);
+/// Number of the exit system call, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static SYSCALL_EXIT: Global<u64> = Global::new(u64::MAX);
+/// Number of the exit_group system call, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static SYSCALL_EXIT_GROUP: Global<u64> = Global::new(u64::MAX);
 /// Number of the listen system call, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static SYSCALL_LISTEN: Global<u64> = Global::new(u64::MAX);

@@ -15,6 +15,7 @@ use observer_common::{
 };
 
 use crate::{
+    accept,
     kernel::{
         ARGS_LISTEN_START, Address, Object, PORTS_GIVEN, SOCK_DROPS, SOCK_PORT, SOCK_SHUTDOWN,
         STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV, TASK_PID, TASK_TID, Typed,
@@ -210,6 +211,12 @@ fn task_exit(ctx: BtfTracePointContext) -> i32 {
     let _not_of_it = TREE.remove(tid);
     // Nor does an accept call outlive its task.
     let _not_in_one = IN_FLIGHT.remove(tid);
+    if let Some(state) = worker::known_task(tid)
+        // SAFETY: a copy of an integer in a live map value, and the program's argument.
+        && unsafe { (*state).interrupted != 0 && task::ends_by_itself(gone) }
+    {
+        accept::went_on(&ctx, state, tid);
+    }
     worker::ends(tid);
     0
 }

@@ -13,8 +13,9 @@ use observer_common::config::SyscallSet;
 
 use crate::kernel::{
     Address, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, Object, REGS_ARGUMENT, REGS_SYSCALL,
-    TABLE_FILES, TABLE_SIZE, TASK_COMM, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, TASK_PID,
-    TASK_TID, Typed, WAIT_SYSCALLS, field, read, read_at, set_contains,
+    SYSCALL_EXIT, SYSCALL_EXIT_GROUP, TABLE_FILES, TABLE_SIZE, TASK_COMM, TASK_DELAYED, TASK_FILES,
+    TASK_MM, TASK_ON_QUEUE, TASK_PID, TASK_TID, Typed, WAIT_SYSCALLS, field, read, read_at,
+    set_contains,
 };
 
 /// The current task's process id and thread id, as userspace calls them.
@@ -69,6 +70,25 @@ pub(crate) unsafe fn in_syscall(task: Address, set: &Global<SyscallSet>) -> Opti
         }
         Some(field::<u64>(registers, &REGS_ARGUMENT))
     }
+}
+
+/// Whether a task that ends does so by a call of its own, and not by a signal. Kernels that do not tell say
+/// no.
+///
+/// # Safety
+///
+/// As for [`in_syscall`]; the task must be of a process. Its `mm` is gone by now.
+#[inline(always)]
+pub(crate) unsafe fn ends_by_itself(task: Address) -> bool {
+    if HAS_TASK_REGISTERS.load() == 0 {
+        return false;
+    }
+    // SAFETY: the caller's promise, and the field's type is as in the table.
+    let number = unsafe {
+        let registers = bpf_task_pt_regs(task.cast_mut().cast()) as Address;
+        field::<u64>(registers, &REGS_SYSCALL)
+    };
+    number == SYSCALL_EXIT.load() || number == SYSCALL_EXIT_GROUP.load()
 }
 
 /// Whether a task may wait for a listener where it is. Within a notification or a scan, interrupts

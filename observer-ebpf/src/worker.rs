@@ -132,6 +132,7 @@ fn fill(state: &mut TaskState, listener: ListenerId, pid: u32, who: Address) {
     state.pending = 0;
     state.scanning = 0;
     state.counted = 0;
+    state.interrupted = 0;
     state.stats = WorkerStats::ZERO;
     state.stats.comm = task::name(who);
 }

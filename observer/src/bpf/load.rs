@@ -89,6 +89,7 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
     let epolls = SyscallSet::of(EPOLL_SYSCALLS);
     let (accept, accept4) = (libc::SYS_accept.cast_unsigned(), libc::SYS_accept4.cast_unsigned());
     let listen = libc::SYS_listen.cast_unsigned();
+    let (exit, exit_group) = (libc::SYS_exit.cast_unsigned(), libc::SYS_exit_group.cast_unsigned());
     let task_registers = u8::from(plan.layout.task_registers);
     let ports = PortSet::of(&plan.ports);
     let ports_given = u8::from(!plan.ports.is_empty());
@@ -108,6 +109,8 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
         .override_global("SYSCALL_ACCEPT", &accept, true)
         .override_global("SYSCALL_ACCEPT4", &accept4, true)
         .override_global("SYSCALL_LISTEN", &listen, true)
+        .override_global("SYSCALL_EXIT", &exit, true)
+        .override_global("SYSCALL_EXIT_GROUP", &exit_group, true)
         .override_global("WAIT_SYSCALLS", &waits, true)
         .override_global("EPOLL_SYSCALLS", &epolls, true)
         .override_global(aya_log::LEVEL, &level, false)

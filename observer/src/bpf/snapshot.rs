@@ -45,6 +45,20 @@ pub struct Snapshot {
     pub misc: Misc,
 }
 
+impl Snapshot {
+    /// Counts the accept calls that a signal ended in tasks that are still there: they have gone on, and
+    /// were not seen to yet.
+    fn count_interrupted(&mut self) {
+        for (tid, state) in self.tasks.iter().filter(|(_, state)| state.interrupted != 0) {
+            let key = ErrorKey { worker: home(*tid, state), errno: EINTR, zero: 0 };
+            *self.errors.entry(key).or_insert(0) += 1;
+        }
+    }
+}
+
+/// EINTR (uapi).
+const EINTR: u32 = 4;
+
 type Workers = BTreeMap<WorkerKey, WorkerStats>;
 type Tasks = HashMap<u32, TaskState>;
 
@@ -181,6 +195,7 @@ impl Maps {
             misc: self.misc()?,
         };
         self.retired.add_to(&mut snapshot);
+        snapshot.count_interrupted();
         Ok(snapshot)
     }
 
