@@ -241,6 +241,8 @@ impl Listener {
             return true;
         }
         if LISTENERS.get_ptr(self.id).is_none() {
+            // Userspace frees what has a row here, and only that.
+            let _only_made_here = QUEUES.remove(self.id);
             count_map_full();
             return false;
         }

@@ -80,7 +80,7 @@ fn listeners() -> Outcome {
     Ok(())
 }
 
-/// Opens as many listeners as it is told, one after the other, each for one connection, a thousand a
+/// Opens as many listeners as it is told, one after the other, each for one connection, five hundred a
 /// second where the machine is fast enough; and says how many there were. One more listens before them
 /// for one connection, and after them for two.
 fn come_and_go() -> Outcome {
@@ -113,7 +113,7 @@ fn come_and_go() -> Outcome {
 
 /// Ten listeners take about two milliseconds.
 const PACE_EVERY: u64 = 10;
-const PACE: Duration = Duration::from_millis(8);
+const PACE: Duration = Duration::from_millis(18);
 
 /// One connection that is accepted, and leaves no TIME_WAIT behind.
 fn connection(listener: &TcpListener, address: SocketAddr) -> Outcome {
