@@ -8,6 +8,7 @@ mod handed;
 mod mptcp;
 mod ring;
 mod server;
+mod signals;
 
 use anyhow::bail;
 
@@ -25,6 +26,7 @@ pub fn tests() -> Vec<Test> {
         handed::tests(),
         mptcp::tests(),
         ring::tests(),
+        signals::tests(),
     ]
     .into_iter()
     .flatten()
@@ -40,6 +42,7 @@ pub fn play(role: &str) -> Outcome {
         "kinds-fast-open" => fast_open::serve_and_connect(),
         "kinds-exec" => handed::before_exec(),
         "kinds-inherited" => handed::inherited(),
+        "kinds-signals" => signals::serve(),
         "kinds-receive" => handed::receive(),
         other => bail!("no role {other}"),
     }
