@@ -16,15 +16,16 @@ use observer_common::{
 };
 
 use crate::{
+    accept_file::{child_of, listener_of},
     backlog,
     kernel::{
-        self, ARGS_INET_CSK_ACCEPT, ARGS_SYS_ACCEPT4, Address, FILE_PRIVATE, REGS_ARGUMENT,
-        REGS_SECOND, REGS_SYSCALL, SOCK_PORT, SOCK_SOCKET, SOCK_STATE, SOCKET_SOCK, STATE_LISTEN,
-        SYSCALL_ACCEPT, SYSCALL_ACCEPT4, SYSCALL_LISTEN, Typed, field, read,
+        self, ARGS_INET_CSK_ACCEPT, ARGS_SYS_ACCEPT4, Address, REGS_ARGUMENT, REGS_SECOND,
+        REGS_SYSCALL, SOCKET_SOCK, SYSCALL_ACCEPT, SYSCALL_ACCEPT4, SYSCALL_LISTEN, Typed, field,
+        read,
     },
     lifecycle::emit,
     listener::Listener,
-    maps::{ERRORS, IN_FLIGHT, LISTENERS, control, count_map_full, increment, misc, window_open},
+    maps::{ERRORS, IN_FLIGHT, control, count_map_full, increment, misc, window_open},
     task, waits, worker,
 };
 
@@ -92,11 +93,19 @@ fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) -> bool {
     if result >= 0 {
         let socket = task::own_file_private(result.cast_unsigned());
         let child = socket.and_then(|socket| read::<u64>(socket, &SOCKET_SOCK));
-        succeeded(ctx, key, child.unwrap_or(0), 0);
+        let _counted = succeeds(ctx.as_ptr(), listener, worker::both(pid, tid), child.unwrap_or(0));
     } else {
         failed(ctx, key, result.unsigned_abs() as u32);
     }
     true
+}
+
+/// The same as [`succeeded`] in a function of its own, so that the verifier follows it once and not for
+/// each of the ways to a listener.
+#[inline(never)]
+fn succeeds(ctx: *mut c_void, listener: ListenerId, ids: u64, child: u64) -> i32 {
+    succeeded(&BtfTracePointContext::new(ctx), worker::key(listener, ids), child, 0);
+    0
 }
 
 /// Counts a connection that the current task accepted, whose sock is `child`. `counted` is what the end
@@ -123,7 +132,7 @@ fn settle<C: EbpfContext>(
 ) -> bool {
     let Some(state) = state else { return false };
     if state.interrupted != 0 {
-        went_on(ctx, state, key.tid);
+        let _counted = went_on(ctx.as_ptr(), key.tid);
     }
     let settles = state.pending != 0 && state.listener == key.listener;
     if settles {
@@ -133,22 +142,29 @@ fn settle<C: EbpfContext>(
     settles
 }
 
-/// Counts the error of an accept call that a signal ended: its task has been seen to go on.
-#[inline(always)]
-pub(crate) fn went_on<C: EbpfContext>(ctx: &C, state: *mut TaskState, tid: u32) {
+/// Counts the error of an accept call that a signal ended: its task has been seen to go on. A function of
+/// its own, because it is rare.
+#[inline(never)]
+pub(crate) fn went_on(ctx: *mut c_void, tid: u32) -> i32 {
+    let Some(state) = worker::known_task(tid) else { return 0 };
     // SAFETY: a live map value, whose task is running here.
     let (listener, ids) = unsafe {
         (*state).interrupted = 0;
         ((*state).home, worker::both((*state).pid, tid))
     };
-    if window_open() {
-        let _told = tell_error(ctx.as_ptr(), listener, ids, EINTR);
-    }
+    if window_open() { tell_error(ctx, listener, ids, EINTR) } else { 0 }
 }
 
 /// Counts an accept call of the current task that failed.
 #[inline(always)]
 pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
+    let WorkerKey { listener, pid, tid } = key;
+    let _counted = fails(ctx.as_ptr(), listener, worker::both(pid, tid), errno);
+}
+
+#[inline(never)]
+fn fails(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
+    let (ctx, key) = (&BtfTracePointContext::new(ctx), worker::key(listener, ids));
     let mut state = worker::task(key, null());
     let settles = settle(ctx, state.as_deref_mut(), key, 0);
     let errno = if errno >= ERESTARTSYS { EINTR } else { errno };
@@ -157,20 +173,19 @@ pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
         if settles {
             worker::count(state, key, null(), worker::LOST);
         }
-        return;
+        return 0;
     }
     if settles {
         worker::count(state.as_deref_mut(), key, null(), worker::FAILED);
     }
-    let WorkerKey { listener, pid, tid } = key;
     if errno == EINTR
         && let Some(state) = state
         && state.home == listener
     {
         state.interrupted = 1;
-        return;
+        return 0;
     }
-    let _told = tell_error(ctx.as_ptr(), listener, worker::both(pid, tid), errno);
+    tell_error(ctx.as_ptr(), listener, ids, errno)
 }
 
 /// Counts an errno that is not EAGAIN, and tells it. A function of its own, because it is rare.
@@ -232,22 +247,6 @@ fn installed(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// The sock of a file that is a connection on a listener's port. The task may install other files,
-/// when its call had ended before the window opened.
-#[inline(always)]
-pub(crate) fn child_of(file: Address, listener: u64) -> Option<u64> {
-    let socket: Address = read(file, &FILE_PRIVATE)?;
-    let sock: Address = read(socket, &SOCKET_SOCK)?;
-    let port: u16 = read(sock, &SOCK_PORT)?;
-    let of_listener = read::<Address>(sock, &SOCK_SOCKET)? == socket
-        && read::<u8>(sock, &SOCK_STATE).map(u32::from) != Some(STATE_LISTEN.load())
-        && LISTENERS.get_ptr(listener).is_some_and(|info| {
-            // SAFETY: a copy of an integer in a live map value.
-            unsafe { (*info).port == port }
-        });
-    of_listener.then_some(sock as u64)
-}
-
 /// `__sys_accept4(fd, …)`: accept calls that failed. EMFILE and ENFILE never reach
 /// `inet_csk_accept`.
 ///
@@ -278,22 +277,6 @@ fn was_skipped() -> bool {
     let Some(state) = worker::known_task(tid) else { return false };
     // SAFETY: `state` is a live map value, and its task is running here.
     unsafe { core::ptr::replace(&raw mut (*state).counted, 0) == 0 }
-}
-
-/// The listener that the current task called accept on.
-#[inline(always)]
-pub(crate) fn listener_of(descriptor: u64, tid: u32) -> Option<u64> {
-    if let Some(socket) = task::own_file_private(descriptor) {
-        // What the descriptor is decides: a Unix or vsock listener is none of ours, also when one
-        // of ours woke the task.
-        let sock: Address = read(socket, &SOCKET_SOCK)?;
-        return Listener::observed(sock).map(|listener| listener.id);
-    }
-    // The descriptor was closed while the call blocked, which does not end the call.
-    // Whoever woke the task is the listener that it waited for.
-    let state = worker::known_task(tid)?;
-    // SAFETY: copies of integers in a live map value.
-    unsafe { ((*state).pending != 0).then_some((*state).listener) }
 }
 
 /// Counts an errno other than EAGAIN.

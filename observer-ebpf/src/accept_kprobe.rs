@@ -16,7 +16,8 @@ use observer_common::counters::{
 };
 
 use crate::{
-    accept::{EAGAIN, EINTR, child_of, failed, listener_of, succeeded},
+    accept::{EAGAIN, EINTR, failed, succeeded},
+    accept_file::{child_of, listener_of},
     accept_ring::listener_of_request,
     kernel::{
         Address, FILE_FLAGS, SOCK_RECEIVE_TIMEOUT, SOCK_SOCKET, SOCK_STATE, SOCKET_FILE,

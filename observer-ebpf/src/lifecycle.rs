@@ -215,7 +215,7 @@ fn task_exit(ctx: BtfTracePointContext) -> i32 {
         // SAFETY: a copy of an integer in a live map value, and the program's argument.
         && unsafe { (*state).interrupted != 0 && task::ends_by_itself(gone) }
     {
-        accept::went_on(&ctx, state, tid);
+        let _counted = accept::went_on(ctx.as_ptr(), tid);
     }
     worker::ends(tid);
     0

@@ -8,6 +8,7 @@
 #![feature(asm_experimental_arch)]
 
 mod accept;
+mod accept_file;
 mod accept_kprobe;
 mod accept_ring;
 mod backlog;
