@@ -11,7 +11,7 @@ mod test;
 mod vm;
 mod workspace;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::Parser;
@@ -42,6 +42,9 @@ enum Task {
         /// Leave out the virtual machines (as a filter does)
         #[arg(long)]
         no_vm: bool,
+        /// Begin no virtual machine later than so many seconds from now, and skip what is left
+        #[arg(long, value_name = "SECONDS", conflicts_with = "no_vm")]
+        machines_within: Option<u64>,
         /// Arguments of the test harnesses, such as a part of a test's name
         #[arg(last = true, value_name = "FILTER")]
         filter: Vec<String>,
@@ -90,9 +93,10 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             let ready = setup(&workspace, Goal::Check)?;
             check::check(&workspace, &ready)
         }
-        Task::Test { no_vm, filter } => {
+        Task::Test { no_vm, machines_within, filter } => {
             setup(&workspace, Goal::Test)?;
-            test::test(&workspace, &filter, no_vm)
+            let within = machines_within.map(Duration::from_secs);
+            test::test(&workspace, &filter, no_vm, within)
         }
         Task::Vm(args) => {
             setup(&workspace, Goal::Test)?;

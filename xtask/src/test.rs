@@ -3,7 +3,12 @@
 mod child;
 mod tally;
 
-use std::{process::ExitCode, sync::mpsc, thread, time::Duration};
+use std::{
+    process::ExitCode,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
 
 use anyhow::Result;
 
@@ -19,7 +24,15 @@ const LIMIT: Limit = Limit { run: Duration::from_secs(15 * 60), grace: Duration:
 /// Runs the tests, shows what they print, and ends with `N passed, N failed, N skipped`: those of
 /// this machine and, unless a filter says that somebody wants a few of them now, those of the virtual
 /// machines beside them.
-pub(crate) fn test(workspace: &Workspace, filter: &[String], no_vm: bool) -> Result<ExitCode> {
+///
+/// No machine begins later than `machines_within` from now: the others are skips.
+pub(crate) fn test(
+    workspace: &Workspace,
+    filter: &[String],
+    no_vm: bool,
+    machines_within: Option<Duration>,
+) -> Result<ExitCode> {
+    let deadline = machines_within.map(|time| Instant::now() + time);
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--no-fail-fast", "--"]).args(filter);
     let mut tally = Tally::default();
@@ -27,7 +40,7 @@ pub(crate) fn test(workspace: &Workspace, filter: &[String], no_vm: bool) -> Res
     let (end, machines) = thread::scope(|scope| {
         let (here, busy) = mpsc::channel();
         let machines = with_machines
-            .then(|| scope.spawn(|| vm::run(workspace, &vm::VmArgs::whole(), Some(busy))));
+            .then(|| scope.spawn(|| vm::run(workspace, &vm::VmArgs::whole(deadline), Some(busy))));
         let end = stream(cargo, LIMIT, |line| {
             println!("{line}");
             tally.read(line);

@@ -80,14 +80,17 @@ pub(crate) struct VmArgs {
     /// Print what `observer doctor -v` says in each guest
     #[arg(long, hide = true)]
     doctor: bool,
+    /// When no further machine begins: what is left then is a skip.
+    #[arg(skip)]
+    deadline: Option<Instant>,
     /// Arguments of the test harness, such as a part of a test's name
     #[arg(last = true, value_name = "FILTER")]
     filter: Vec<String>,
 }
 
 impl VmArgs {
-    /// The whole matrix.
-    pub(crate) fn whole() -> Self {
+    /// The whole matrix, as far as it can begin before `deadline`.
+    pub(crate) fn whole(deadline: Option<Instant>) -> Self {
         Self {
             kernel: Vec::new(),
             provider: Vec::new(),
@@ -95,6 +98,7 @@ impl VmArgs {
             shell: false,
             docs: false,
             doctor: false,
+            deadline,
             filter: Vec::new(),
         }
     }
@@ -170,6 +174,11 @@ pub(crate) fn run(
                     // Let go of the queue before the machine runs.
                     let next = lock(queue).pop_front();
                     let Some((machine, kernel)) = next else { break };
+                    if run.args.deadline.is_some_and(|deadline| Instant::now() > deadline) {
+                        let reason = "no time was left for it; `cargo xtask vm` runs it";
+                        lock(&run.report).skip(machine, reason);
+                        continue;
+                    }
                     run.machine(machine, &kernel);
                 }
             });
