@@ -126,7 +126,9 @@ pub fn play() -> Outcome {
     if case.stay {
         settle(&listener, &case)?;
         let told = Told { waiting: Some(waiting()?), ..told(&listener, &case)? };
-        // Those that are held back say their SYN again, which their requests do not want.
+        // Those that are held back say their SYN again, which their requests do not want. It is counted as
+        // said again only once it has been sent, and so received.
+        settle(&listener, &case)?;
         let unwanted = held_back.iter().map(retransmitted).sum::<anyhow::Result<_>>()?;
         say(serde_json::to_string(&Told { unwanted, ..told })?)?;
         return wait_for_line();
@@ -195,10 +197,10 @@ fn clients(
 
 /// Waits until the kernel has nothing more to do.
 ///
-/// It has nothing more to do when it says the same for a while; longer for a flood, of which a loaded
-/// machine makes pauses.
+/// It has nothing more to do when it says the same for a while, for a packet may wait for an emulated CPU
+/// that does not run; longer for a flood, of which a loaded machine makes pauses.
 fn settle(listener: &Socket, case: &Case) -> Outcome {
-    let wanted = if matches!(case.way, Way::Spoofed | Way::SpoofedHere) { 30 } else { 2 };
+    let wanted = if matches!(case.way, Way::Spoofed | Way::SpoofedHere) { 30 } else { 8 };
     let (mut last, mut same) = (told(listener, case)?, 0);
     wait_until("the kernel does not come to rest", || {
         thread::sleep(Duration::from_millis(50));
