@@ -12,6 +12,7 @@ macro_rules! kernel_fields {
             SOCK_STATE: "sock", "__sk_common.skc_state";
             SOCK_FAMILY: "sock", "__sk_common.skc_family";
             SOCK_PORT: "sock", "__sk_common.skc_num";
+            SOCK_SOURCE_PORT: "inet_sock", "inet_sport";
             SOCK_ADDRESS4: "sock", "__sk_common.skc_rcv_saddr";
             SOCK_ADDRESS6: "sock", "__sk_common.skc_v6_rcv_saddr";
             SOCK_PEER4: "sock", "__sk_common.skc_daddr";

@@ -21,7 +21,7 @@ use crate::{
         STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV, TASK_PID, TASK_TID, Typed,
         field, read, returned, wants_port,
     },
-    listener::Listener,
+    listener::{Listener, port_of},
     maps::{
         EVENTS, IN_FLIGHT, LISTENERS, TREE, control, count_map_full, misc, this_cpu, window_open,
     },
@@ -170,7 +170,7 @@ fn died<C: EbpfContext>(ctx: &C, sock: Address) {
     let Some((listener, _)) = Listener::recognise(sock) else { return };
     listener.forget();
     // One that nobody asked for has no rows, unless it refused somebody.
-    let is_wanted = || read(sock, &SOCK_PORT).is_some_and(wants_port);
+    let is_wanted = || port_of(sock).is_some_and(wants_port);
     if PORTS_GIVEN.load() != 0 && LISTENERS.get_ptr(listener.id).is_none() && !is_wanted() {
         return;
     }

@@ -16,8 +16,8 @@ use crate::{
     kernel::{
         AF_INET, AF_INET6, Address, IPPROTO_MPTCP, IPPROTO_TCP, NET_INODE, Object, PORTS_GIVEN,
         REUSEPORT_BYTE, REUSEPORT_MASK, SOCK_ADDRESS4, SOCK_ADDRESS6, SOCK_BACKLOG_LIMIT,
-        SOCK_COOKIE, SOCK_FAMILY, SOCK_NET, SOCK_PORT, SOCK_PROTOCOL, SOCK_SOCKET, SOCK_STATE,
-        SOCKET_INODE, STATE_LISTEN, opaque, read, wants_port,
+        SOCK_COOKIE, SOCK_FAMILY, SOCK_NET, SOCK_PORT, SOCK_PROTOCOL, SOCK_SOCKET,
+        SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE, STATE_LISTEN, opaque, read, wants_port,
     },
     maps::{LISTENERS, QUEUES, SOCK_CACHE, SOCKS, TREE, WORKERS, count_map_full, misc},
 };
@@ -111,6 +111,16 @@ fn first_seen(sock: Address) -> u64 {
     }
     listener.remember(socket);
     if listener.has_queue { listener.id | HAS_QUEUE } else { listener.id }
+}
+
+/// The port that a sock listens on, or did: one that the kernel had chosen is given back before the
+/// sock is told that it listens no more (`tcp_set_state`, `__inet_put_port`), and stays as its source.
+#[inline(always)]
+pub(crate) fn port_of(sock: Address) -> Option<u16> {
+    match read(sock, &SOCK_PORT)? {
+        0_u16 => read(sock, &SOCK_SOURCE_PORT).map(u16::from_be),
+        port => Some(port),
+    }
 }
 
 impl Listener {
@@ -274,7 +284,7 @@ impl Listener {
             creator: 0,
             limit: read(sock, &SOCK_BACKLOG_LIMIT)?,
             drops: 0,
-            port: read(sock, &SOCK_PORT)?,
+            port: port_of(sock)?,
             family,
             flags: if u32::from(reuse) & REUSEPORT_MASK.load() != 0 { FLAG_REUSEPORT } else { 0 },
             address,

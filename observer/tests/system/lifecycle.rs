@@ -18,6 +18,7 @@ pub fn tests() -> Vec<Test> {
         together("lifecycle::a_listener_opened_in_the_window_is_counted", opened),
         alone("lifecycle::a_process_without_listener_is_waited_for", waited_for),
         together("lifecycle::a_listener_closed_in_the_window_is_kept", closed),
+        together("lifecycle::a_listener_closed_before_anything_happened_is_kept", closed_idle),
         together("lifecycle::a_used_again_address_makes_no_mix", reopened),
         alone("lifecycle::the_end_of_the_process_ends_the_window", process_ends),
         together("lifecycle::no_connection_makes_no_ratio", idle),
@@ -82,6 +83,20 @@ fn closed() -> anyhow::Result<Play> {
     })
 }
 
+/// The kernel takes back a port that it had chosen before anybody is told that the listener closes.
+fn closed_idle() -> anyhow::Result<Play> {
+    let mut actor = Actor::start("listen")?;
+    let port = actor.port()?;
+    in_the_window(move || {
+        actor.kill()?;
+        in_the_report(move |report| {
+            let one = report.only_on_port(port)?;
+            ensure!(one["closed"] == true && one["accepted"] == 0, "{one}");
+            Ok(())
+        })
+    })
+}
+
 fn reopened() -> anyhow::Result<Play> {
     let mut actor = Actor::start("reopen")?;
     let netns: u64 = actor.line()?.trim().parse()?;
@@ -108,8 +123,12 @@ fn process_ends() -> Outcome {
     connect(port)?;
     actor.kill()?;
     // Nobody interrupts it.
-    let report = observer.wait_total()?;
-    let one = only_on_port(&report, port)?;
+    let ended = observer.wait()?;
+    ensure!(ended.stderr.contains("ended, and the window with it"), "{}", ended.stderr);
+    let reports = ended.reports()?;
+    let total = reports.last().context("no total")?;
+    check_report(total)?;
+    let one = only_on_port(total, port)?;
     ensure!(one["accepted"] == 1 && one["closed"] == true, "{one}");
     Ok(())
 }
