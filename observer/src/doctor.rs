@@ -1,5 +1,7 @@
 //! `observer doctor`: what this kernel allows, by trying each way to have each signal.
 
+mod table;
+
 use std::{
     io::{self, Write},
     process::ExitCode,
@@ -18,6 +20,7 @@ use crate::{
     fail::{Failure, Status},
     kernel::facts::{Facts, online_cpus},
     plan::{Candidate, Request, candidate, plan},
+    view::terminal::Screen,
 };
 
 /// What was found out.
@@ -68,7 +71,9 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
             serde_json::to_writer(&mut text, &diagnosis)?;
             text.push(b'\n');
         }
-        Format::Table => table(&mut text, &diagnosis, args.verbose)?,
+        Format::Table => {
+            table::write(&mut text, &diagnosis, args.verbose, Screen::of_stdout().columns())?;
+        }
     }
     match io::stdout().lock().write_all(&text) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
@@ -169,102 +174,4 @@ fn attempt(
         None => {}
     }
     state
-}
-
-fn table(out: &mut impl Write, diagnosis: &Diagnosis, verbose: u8) -> io::Result<()> {
-    let Diagnosis { kernel, arch, cpus, refusal, signals } = diagnosis;
-    writeln!(out, "Linux {kernel} on {arch}, {cpus} CPUs")?;
-    match refusal {
-        Some(refusal) => writeln!(out, "observer cannot run here: {refusal}\n")?,
-        None => writeln!(out, "observer can run here.\n")?,
-    }
-    writeln!(out, "{:<11} {:<11} {:<8} HOOKS, OR WHY NOT", "SIGNAL", "PROVIDER", "VERDICT")?;
-    let options = textwrap::Options::new(46);
-    for signal in signals {
-        let mut name = signal.signal;
-        let mut chosen = false;
-        for candidate in &signal.candidates {
-            let verdict = match (candidate.usable, chosen) {
-                (true, false) => "used",
-                (true, true) => "spare",
-                (false, _) => "refused",
-            };
-            chosen |= candidate.usable;
-            let what = match (&candidate.reason, candidate.refused_at) {
-                (Some(reason), Some(hook)) => format!("{hook}: {reason}"),
-                (Some(reason), None) => reason.clone(),
-                (None, _) => candidate.hooks.join(", "),
-            };
-            for (index, line) in textwrap::wrap(&what, &options).iter().enumerate() {
-                let (name, provider, verdict) =
-                    if index == 0 { (name, candidate.provider, verdict) } else { ("", "", "") };
-                writeln!(out, "{name:<11} {provider:<11} {verdict:<8} {line}")?;
-            }
-            name = "";
-            if let (Some(details), true) = (&candidate.details, verbose > 0) {
-                writeln!(out, "{}", details.trim_end())?;
-            }
-        }
-        if !chosen {
-            writeln!(out, "{:<11} without it: {}", "", signal.lost)?;
-        }
-    }
-    writeln!(out, "\nEach was tried and let go again; `used` is what observer takes by itself.")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{CandidateState, Diagnosis, SignalState, table};
-
-    fn diagnosis() -> Diagnosis {
-        let refused = || CandidateState {
-            provider: "fentry",
-            usable: false,
-            hooks: vec!["sock_def_readable"],
-            refused_at: Some("sock_def_readable"),
-            reason: Some("Operation not permitted".into()),
-            details: Some("the whole log".into()),
-        };
-        let used = CandidateState {
-            provider: "tracepoint",
-            usable: true,
-            hooks: vec!["sched_waking", "sk_data_ready", "napi_poll", "inet_sock_set_state"],
-            refused_at: None,
-            reason: None,
-            details: None,
-        };
-        let state = |signal, via, candidates| SignalState {
-            signal,
-            via,
-            lost: "no herd ratio",
-            candidates,
-        };
-        Diagnosis {
-            kernel: "6.1".into(),
-            arch: "x86_64".into(),
-            cpus: 2,
-            refusal: None,
-            signals: vec![
-                state("wakeups", "tracepoint", vec![refused(), used]),
-                state("accepts", "none", vec![refused()]),
-            ],
-        }
-    }
-
-    #[test]
-    fn the_table_names_what_is_used_and_why_the_rest_is_not() {
-        let print = |verbose| {
-            let mut out = Vec::new();
-            table(&mut out, &diagnosis(), verbose).expect("a table");
-            String::from_utf8(out).expect("text")
-        };
-        let text = print(0);
-        assert!(text.contains("observer can run here"), "{text}");
-        assert!(text.contains("sock_def_readable: Operation not permitted"), "{text}");
-        assert!(text.contains("tracepoint  used"), "{text}");
-        assert!(text.contains("without it: no herd ratio"), "{text}");
-        assert!(!text.contains("the whole log"), "{text}");
-        assert!(print(1).contains("the whole log"));
-        assert!(text.lines().all(|line| line.chars().count() <= 80), "{text}");
-    }
 }

@@ -1,9 +1,10 @@
 //! Attaching: the only place that tells program kinds apart.
 
-use std::{any::Any, collections::BTreeMap};
+use std::{any::Any, collections::BTreeMap, path::Path};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use aya::programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError};
+use nix::errno::Errno;
 
 use crate::{
     bpf::{
@@ -232,6 +233,9 @@ fn attach(loaded: &mut Loaded, probe: &Probe, hook: &str) -> Result<Link> {
             Box::new(program.take_link(link)?)
         }
         Kind::Kprobe | Kind::Kretprobe => {
+            if !Path::new(KPROBES).exists() {
+                bail!("this kernel has no kprobes (CONFIG_KPROBE_EVENTS)");
+            }
             let program: &mut KProbe = program.try_into()?;
             let link = program.attach(hook, 0).context(refused)?;
             Box::new(program.take_link(link)?)
@@ -256,11 +260,26 @@ fn unless_loaded(result: Result<(), ProgramError>) -> Result<()> {
 /// The kernel's own word for a refusal.
 #[must_use]
 pub fn reason(error: &anyhow::Error) -> String {
-    error
+    let code = error
         .chain()
         .find_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .map_or_else(|| error.root_cause().to_string(), ToString::to_string)
+        .and_then(std::io::Error::raw_os_error);
+    match code {
+        // It has no name for programs.
+        Some(ENOTSUPP) => "the kernel has no way to attach there (ENOTSUPP)".to_owned(),
+        Some(code) => {
+            let errno = Errno::from_raw(code);
+            format!("{} ({errno:?})", errno.desc())
+        }
+        None => error.root_cause().to_string(),
+    }
 }
+
+/// include/linux/errno.h, for what the kernel itself does not support.
+const ENOTSUPP: i32 = 524;
+
+/// Where the kernel shows that it has kprobes (`perf_kprobe`, CONFIG_KPROBE_EVENTS).
+const KPROBES: &str = "/sys/bus/event_source/devices/kprobe";
 
 fn refused(signal: Signal, trials: &[Trial]) -> anyhow::Error {
     let mut details = String::new();
