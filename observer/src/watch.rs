@@ -18,8 +18,17 @@ use tokio::{
 };
 
 use crate::{
-    cli::WatchArgs, fail::Failure, logging, output::Output, readiness::readable, session::Session,
-    view::table::heading,
+    cli::{FilterArgs, WatchArgs},
+    fail::Failure,
+    listener::select,
+    logging,
+    output::Output,
+    readiness::readable,
+    session::Session,
+    view::{
+        table::{self, heading},
+        text,
+    },
 };
 
 /// How often the live table is drawn, and how long an interval is where none was asked for.
@@ -80,7 +89,10 @@ async fn watch(args: &WatchArgs) -> Result<()> {
             _ = interrupt.recv() => break,
             _ = terminate.recv() => break,
             () = &mut deadline => break,
-            () = &mut ended => break,
+            () = &mut ended => {
+                say_all_ended(&args.filters.pid);
+                break;
+            }
             Some(record) = events.recv() => session.note(&record)?,
             _ = looks.tick() => session.look_at_woken(),
             () = next_tick(&mut ticks) => {
@@ -119,17 +131,43 @@ fn announce(session: &Session, args: &WatchArgs) {
     let hooks = heading::hooks(&session.providers()).0;
     // Nobody listening on standard error is no reason to stop.
     let _closed = writeln!(stderr, "observing {listeners}: {hooks}");
-    if session.chosen() == 0 && !args.filters.pid.is_empty() {
-        let pids: Vec<_> = args.filters.pid.iter().map(ToString::to_string).collect();
-        let _closed = writeln!(
-            stderr,
-            "observer: no listener is held by process {} or a descendant yet; waiting for one",
-            pids.join(", ")
-        );
+    if session.chosen() == 0 {
+        for path in args.filters.cgroup.iter().filter(|path| !select::is_cgroup(path)) {
+            let path = text::clean(&path.display().to_string());
+            let _closed = writeln!(stderr, "observer: there is no cgroup {path} now");
+        }
+        let _closed = waiting(&args.filters).map(|waits| writeln!(stderr, "observer: {waits}"));
     }
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         log::debug!("systemd was not told: {error}");
     }
+}
+
+/// What is waited for where no listener passes the filters; nothing where there is none.
+fn waiting(filters: &FilterArgs) -> Option<String> {
+    let FilterArgs { pid, port, comm, cgroup } = filters;
+    let only_pids = port.is_empty() && comm.is_empty() && cgroup.is_empty();
+    if only_pids && pid.is_empty() {
+        return None;
+    }
+    if only_pids {
+        let pids: Vec<_> = pid.iter().map(ToString::to_string).collect();
+        return Some(format!(
+            "no listener is held by process {} or a descendant yet; waiting for one",
+            pids.join(", ")
+        ));
+    }
+    Some(format!("no listener matches {} yet; waiting for one", table::flags(filters)))
+}
+
+/// Says why the window ends before anybody asked for that.
+fn say_all_ended(pids: &[u32]) {
+    let of = match pids {
+        [pid] => format!("process {pid} has"),
+        _ => "all processes named with --pid have".to_owned(),
+    };
+    // Nobody listening on standard error is no reason to stop.
+    let _closed = writeln!(io::stderr(), "observer: {of} ended, and the window with it");
 }
 
 /// A descriptor that becomes readable when the process ends.

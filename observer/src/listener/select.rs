@@ -138,6 +138,20 @@ fn is_below(wanted: &Path, member: &[PathBuf]) -> bool {
     })
 }
 
+/// Whether there is such a cgroup now, in either spelling. Where cgroups are mounted elsewhere, every
+/// one may be.
+#[must_use]
+pub fn is_cgroup(wanted: &Path) -> bool {
+    let root = Path::new("/sys/fs/cgroup");
+    if wanted.starts_with(root) {
+        return wanted.is_dir();
+    }
+    let below =
+        |hierarchy: &Path| hierarchy.join(wanted.strip_prefix("/").unwrap_or(wanted)).is_dir();
+    let Ok(hierarchies) = fs::read_dir(root) else { return true };
+    below(root) || hierarchies.flatten().any(|hierarchy| below(&hierarchy.path()))
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
@@ -209,6 +223,16 @@ mod tests {
         assert!(name_matches("a-very-long-program-name", "a-very-long-pro"));
         assert!(name_matches("nginx", "nginx"));
         assert!(!name_matches("ngin", "nginx"));
+    }
+
+    #[test]
+    fn a_cgroup_that_is_not_there_is_told() {
+        assert!(!super::is_cgroup(Path::new("/sys/fs/cgroup/no-such-group")));
+        if Path::new("/sys/fs/cgroup").is_dir() {
+            assert!(super::is_cgroup(Path::new("/sys/fs/cgroup")));
+            assert!(super::is_cgroup(Path::new("/")));
+            assert!(!super::is_cgroup(Path::new("/no-such-group")));
+        }
     }
 
     #[test]

@@ -26,7 +26,7 @@ mod words;
 use cell::Line;
 
 pub use live::{CLEAR_SCREEN, live_frame};
-pub use words::empty;
+pub use words::{empty, flags};
 
 use crate::report::model::{Report, WindowKind};
 use crate::view::terminal::Screen;

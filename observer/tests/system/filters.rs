@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, ensure};
+use nix::sys::signal::Signal;
 
 use crate::{
     Need, Outcome, Test, host,
@@ -88,6 +89,14 @@ fn by_comm() -> Outcome {
     let comm = fs::read_to_string(format!("/proc/{}/comm", actor.pid()))?;
     let report = Observer::json(&["--comm", comm.trim_end()])?.total()?;
     ensure!(on_port(&report, port).len() == 1, "{report}");
+    let observer = Observer::json(&["--comm", "nobody-has-it"])?;
+    observer.signal(Signal::SIGINT)?;
+    let ended = observer.wait()?;
+    ensure!(
+        ended.stderr.contains("no listener matches --comm nobody-has-it yet"),
+        "{}",
+        ended.stderr
+    );
     let report = Observer::json(&["--comm", "nobody-has-it"])?.total()?;
     ensure!(ports(&report)?.is_empty(), "{report}");
     Ok(())
@@ -95,6 +104,10 @@ fn by_comm() -> Outcome {
 
 fn by_cgroup() -> Outcome {
     let root = host::cgroup_root().context("a cgroup hierarchy")?;
+    let observer = Observer::json(&["--cgroup", "no-such-group"])?;
+    observer.signal(Signal::SIGINT)?;
+    let ended = observer.wait()?;
+    ensure!(ended.stderr.contains("there is no cgroup no-such-group now"), "{}", ended.stderr);
     let name = format!("observer-test-{}", std::process::id());
     let group = root.join(&name);
     fs::create_dir(&group)?;

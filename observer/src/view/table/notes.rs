@@ -36,9 +36,12 @@ pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
     let plain = |note| (note, Style::new());
 
     let mut notes = Vec::new();
-    notes.extend(nothing_accepted(report).map(plain));
+    let hanging = hanging(&listeners);
+    if hanging.is_empty() {
+        notes.extend(nothing_accepted(report).map(plain));
+    }
     add(&mut notes, findings(&listeners), "findings");
-    add(&mut notes, hanging(&listeners), "listeners at which connections wait");
+    add(&mut notes, hanging, "listeners at which connections wait");
     add(&mut notes, accept_errors(&listeners), "listeners on which accept failed");
     notes.extend(losses(report));
     add(&mut notes, kernel_counters(report), "network namespaces with such counts");
@@ -226,6 +229,9 @@ fn differences(report: &Report) -> Vec<(String, Style)> {
 
 /// What `~` means, once, if it is used.
 fn estimates(report: &Report) -> Option<String> {
+    if report.listeners.is_empty() {
+        return None;
+    }
     let told: Vec<String> = report
         .providers
         .signals()

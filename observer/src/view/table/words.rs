@@ -14,6 +14,15 @@ pub fn empty(filters: &FilterArgs) -> String {
 
 /// The same, saying when.
 pub(super) fn empty_of(filters: &FilterArgs, when: &str) -> String {
+    let flags = flags(filters);
+    if flags.is_empty() {
+        return format!("no TCP listener was found {when}");
+    }
+    format!("no listener matched {flags} {when}")
+}
+
+/// The filters as they are written on a command line.
+pub fn flags(filters: &FilterArgs) -> String {
     let FilterArgs { pid, port, comm, cgroup } = filters;
     let flags: Vec<String> = [
         pid.iter().map(|pid| format!("--pid {pid}")).collect::<Vec<_>>(),
@@ -22,10 +31,7 @@ pub(super) fn empty_of(filters: &FilterArgs, when: &str) -> String {
         cgroup.iter().map(|path| format!("--cgroup {}", path.display())).collect(),
     ]
     .concat();
-    if flags.is_empty() {
-        return format!("no TCP listener was found {when}");
-    }
-    text::clean(&format!("no listener matched {} {when}", flags.join(" ")))
+    text::clean(&flags.join(" "))
 }
 
 /// `127.0.0.1:8080`, `[::1]:8080`, `*:8080` for every IPv4 address. Every IPv6 address stays

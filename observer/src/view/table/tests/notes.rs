@@ -12,10 +12,15 @@ fn a_quiet_window_is_told_in_words() {
     assert!(row(&text, 3).contains(" - "), "{text}");
     report.listeners[0].queued = 12;
     report.listeners[0].accept_queue.now = Some(12);
+    // Once is enough.
     let text = table(&report, &options(120));
-    assert!(text.contains(
+    assert!(text.contains("\n12 connections wait at *:80 and none was accepted"), "{text}");
+    assert!(!text.contains("no connection was accepted"), "{text}");
+    // They were queued, and went with their clients or their listener.
+    report.listeners[0].accept_queue.now = Some(0);
+    assert!(table(&report, &options(120)).contains(
         "no connection was accepted in this window, though 12 completed the handshake and were \
-         queued\n12 connections wait at *:80 and none was accepted"
+         queued\n"
     ));
     // Nobody looked: nothing can be said.
     report.providers.accepts.via = Via::None;
@@ -31,6 +36,10 @@ fn no_listener_at_all_is_told_in_the_words_of_the_caller() {
         "observer 0.1.0 · Linux 6.18.44 · 5.0 s · by tracepoint\n\n\
          no listener matched --port 8080 in this window\n"
     );
+    // What no number is marked with needs no explanation.
+    let mut report = fixtures::report(Vec::new());
+    report.providers.wakeups.exact = false;
+    assert!(!render(&report, &options(80)).contains('~'));
 }
 
 #[test]
