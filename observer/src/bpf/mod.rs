@@ -1,6 +1,7 @@
 //! The kernel programs from userspace: which there are, loading, attaching, and how they fare.
 
 pub mod attach;
+mod ended;
 pub mod events;
 pub mod floor;
 pub mod inventory;

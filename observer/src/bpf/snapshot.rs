@@ -16,6 +16,7 @@ use observer_common::{
 };
 
 use super::{
+    ended::Ended,
     merge::{merge_queue, merge_worker},
     retired::Retired,
     sweep::Gauges,
@@ -43,6 +44,8 @@ pub struct Snapshot {
     pub tasks: HashMap<u32, TaskState>,
     /// What could not be counted, or was inferred.
     pub misc: Misc,
+    /// Rows of tasks that ended, and were added to the row for the others of their listeners.
+    pub folded: u64,
 }
 
 impl Snapshot {
@@ -84,6 +87,7 @@ pub struct Maps {
     in_flight: BpfHashMap<MapData, u32, ListenerId>,
     /// What was taken out of the maps above.
     pub(super) retired: Retired,
+    pub(super) ended: Ended,
     pub(super) gauges: Gauges,
 }
 
@@ -113,6 +117,7 @@ impl Maps {
             tree: take("TREE")?.try_into()?,
             in_flight: take("IN_FLIGHT")?.try_into()?,
             retired: Retired::default(),
+            ended: Ended::default(),
             gauges: Gauges::new(sizes),
         })
     }
@@ -193,14 +198,16 @@ impl Maps {
             asked: present(self.asked.iter()).collect(),
             tasks,
             misc: self.misc()?,
+            folded: self.ended.folded(),
         };
         self.retired.add_to(&mut snapshot);
+        self.ended.add_to(&mut snapshot);
         snapshot.count_interrupted();
         Ok(snapshot)
     }
 
     /// The tasks that have an entry, in their places and elsewhere.
-    fn all_tasks(&self) -> impl Iterator<Item = (u32, TaskState)> + '_ {
+    pub(super) fn all_tasks(&self) -> impl Iterator<Item = (u32, TaskState)> + '_ {
         let places = self.taken.keys().filter_map(Result::ok);
         places
             .filter_map(|place| self.places.get(&place, 0).ok())
@@ -274,6 +281,6 @@ pub(super) fn present<K: Pod, V>(
 }
 
 /// Whose counts a task's entry holds.
-fn home(tid: u32, state: &TaskState) -> WorkerKey {
+pub(super) fn home(tid: u32, state: &TaskState) -> WorkerKey {
     WorkerKey { listener: state.home, pid: state.pid, tid }
 }

@@ -1,12 +1,14 @@
 //! Making room in the kernel maps: listeners that closed are taken out of them.
 
-use std::collections::HashSet;
+use std::{collections::HashSet, path::Path};
 
 use aya::{
     Pod,
     maps::{MapData, PerCpuHashMap, PerCpuValues},
 };
-use observer_common::counters::{ListenerId, ListenerInfo, Misc, QueueStats, WorkerStats};
+use observer_common::counters::{
+    ListenerId, ListenerInfo, Misc, QueueStats, WorkerKey, WorkerStats,
+};
 
 use super::{
     merge::{merge_queue, merge_worker},
@@ -94,6 +96,7 @@ impl Maps {
         }
         let listeners = there.len();
         let (workers, waits) = self.take_rows(&there);
+        let workers = workers.saturating_sub(self.take_ended(workers));
         self.retired.drop_oldest();
         self.gauges.listeners.has_left(listeners, misc.listeners);
         self.gauges.workers.has_left(workers, workers_made(misc));
@@ -116,7 +119,47 @@ impl Maps {
             .map_or(QueueStats::ZERO, |cpus| cpus.iter().fold(QueueStats::ZERO, merge_queue));
         let _only_taken_here = self.listeners.remove(&id);
         self.retired.add_listener(id, info, &queue);
+        self.ended.retire(id, &mut self.retired);
         true
+    }
+
+    /// Takes the rows of tasks that ended, where these are a good part of `rows`: how many.
+    ///
+    /// A task that is gone has no entry, and /proc does not know it. What it did was moved to its row when
+    /// it ended (`worker::ends`): once all moves are done that had begun by then, no row of such a task
+    /// is written any more, unless its ids are given to another, which has a row of its own then.
+    fn take_ended(&mut self, rows: usize) -> usize {
+        if (rows as u64) < self.gauges.workers.room / 4 {
+            return 0;
+        }
+        let keys: Vec<WorkerKey> = self.workers.keys().filter_map(Result::ok).collect();
+        let entries: HashSet<(u32, u32)> =
+            self.all_tasks().map(|(tid, state)| (state.pid, tid)).collect();
+        let is_gone = |key: &WorkerKey| {
+            let WorkerKey { pid, tid, .. } = *key;
+            tid != 0
+                && !entries.contains(&(pid, tid))
+                && !Path::new(&format!("/proc/{pid}/task/{tid}")).exists()
+        };
+        let gone: HashSet<WorkerKey> = keys.into_iter().filter(is_gone).collect();
+        match self.misc() {
+            Ok(misc) if misc.moves_begun == misc.moves_done => {}
+            _ => return 0,
+        }
+        let Self { workers, errors, ended, .. } = self;
+        for key in &gone {
+            if let Some(cpus) = take(workers, key) {
+                ended.add_worker(*key, &cpus.iter().fold(WorkerStats::ZERO, merge_worker));
+            }
+        }
+        let (errors_go, _) = keys_of(errors, |key| gone.contains(&key.worker));
+        for key in errors_go {
+            if let Some(cpus) = take(errors, &key) {
+                ended.add_errors(key, cpus.iter().sum());
+            }
+        }
+        ended.fold_oldest();
+        gone.len()
     }
 
     /// Takes the rows of listeners that are not there any more, also those that a task made later: how
@@ -138,9 +181,9 @@ impl Maps {
             strangers.insert(id);
             before.contains(&id) && listeners.get(&id, 0).is_err()
         };
-        let (workers_go, workers_left) = keys(workers, |key| goes(key.listener));
-        let (waits_go, waits_left) = keys(waits, |key| goes(key.listener));
-        let (errors_go, _) = keys(errors, |key| goes(key.worker.listener));
+        let (workers_go, workers_left) = keys_of(workers, |key| goes(key.listener));
+        let (waits_go, waits_left) = keys_of(waits, |key| goes(key.listener));
+        let (errors_go, _) = keys_of(errors, |key| goes(key.worker.listener));
         for key in workers_go {
             if let Some(cpus) = take(workers, &key) {
                 retired.add_worker(key, &cpus.iter().fold(WorkerStats::ZERO, merge_worker));
@@ -161,7 +204,7 @@ impl Maps {
 }
 
 /// The keys that go, and how many stay.
-fn keys<K: Pod, V: Pod>(
+fn keys_of<K: Pod, V: Pod>(
     map: &PerCpuHashMap<MapData, K, V>,
     mut goes: impl FnMut(&K) -> bool,
 ) -> (Vec<K>, usize) {

@@ -1,7 +1,7 @@
 //! Arithmetic on snapshots: settling what is decided by the time of the report, and taking what an
 //! earlier one had already.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use observer_common::{
     counters::{ErrorKey, ListenerId, Misc, QueueStats, WorkerKey, WorkerStats},
@@ -64,23 +64,16 @@ impl Snapshot {
             (*id, queue_since(queue, base.queues.get(id).unwrap_or(&QueueStats::ZERO)))
         });
         let workers = self.workers.iter().map(|(key, worker)| {
-            let before = base.workers.get(key).copied().unwrap_or(WorkerStats::ZERO);
-            let left = |now: u64, before: u64| now.saturating_sub(before);
-            let row = WorkerStats {
-                wakeups: left(worker.wakeups, before.wakeups),
-                won: left(worker.won, before.won),
-                lost: left(worker.lost, before.lost),
-                failed: left(worker.failed, before.failed),
-                silent: left(worker.silent, before.silent),
-                accepted: left(worker.accepted, before.accepted),
-                eagain: left(worker.eagain, before.eagain),
-                comm: worker.comm,
-            };
-            (*key, row)
+            (*key, worker_since(worker, base.workers.get(key).unwrap_or(&WorkerStats::ZERO)))
         });
         let errors = self.errors.iter().map(|(key, count)| {
             (*key, count.saturating_sub(base.errors.get(key).copied().unwrap_or(0)))
         });
+        let (mut workers, mut errors): (BTreeMap<_, _>, BTreeMap<_, _>) =
+            (workers.collect(), errors.collect());
+        if self.folded != base.folded {
+            leave_out_folded(self, base, &mut workers, &mut errors);
+        }
         Self {
             // A listener that had closed before is no part of this window.
             listeners: self
@@ -90,8 +83,8 @@ impl Snapshot {
                 .map(|(id, info)| (*id, *info))
                 .collect(),
             queues: queues.collect::<HashMap<_, QueueStats>>(),
-            workers: workers.collect(),
-            errors: errors.collect(),
+            workers,
+            errors,
             waits: self
                 .waits
                 .iter()
@@ -102,6 +95,7 @@ impl Snapshot {
             oldest: self.oldest.clone(),
             asked: self.asked.clone(),
             tasks: self.tasks.clone(),
+            folded: self.folded,
             misc: Misc {
                 map_full: self.misc.map_full.saturating_sub(base.misc.map_full),
                 events_lost: self.misc.events_lost.saturating_sub(base.misc.events_lost),
@@ -110,6 +104,42 @@ impl Snapshot {
                 ..self.misc
             },
         }
+    }
+}
+
+/// Takes what `base` has of tasks whose rows are gone off the others' rows, to which these were added since:
+/// it was not done in this interval.
+fn leave_out_folded(
+    now: &Snapshot,
+    base: &Snapshot,
+    workers: &mut BTreeMap<WorkerKey, WorkerStats>,
+    errors: &mut BTreeMap<ErrorKey, u64>,
+) {
+    let rest = |key: &WorkerKey| WorkerKey { pid: 0, tid: 0, ..*key };
+    for (key, before) in base.workers.iter().filter(|(key, _)| !now.workers.contains_key(key)) {
+        if let Some(others) = workers.get_mut(&rest(key)) {
+            *others = worker_since(others, before);
+        }
+    }
+    for (key, before) in base.errors.iter().filter(|(key, _)| !now.errors.contains_key(key)) {
+        if let Some(others) = errors.get_mut(&ErrorKey { worker: rest(&key.worker), ..*key }) {
+            *others = others.saturating_sub(*before);
+        }
+    }
+}
+
+/// What a task did since `base`.
+fn worker_since(row: &WorkerStats, base: &WorkerStats) -> WorkerStats {
+    let left = |now: u64, before: u64| now.saturating_sub(before);
+    WorkerStats {
+        wakeups: left(row.wakeups, base.wakeups),
+        won: left(row.won, base.won),
+        lost: left(row.lost, base.lost),
+        failed: left(row.failed, base.failed),
+        silent: left(row.silent, base.silent),
+        accepted: left(row.accepted, base.accepted),
+        eagain: left(row.eagain, base.eagain),
+        comm: row.comm,
     }
 }
 

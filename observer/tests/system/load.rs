@@ -9,7 +9,7 @@ mod watching;
 
 use std::env;
 
-use anyhow::{Context as _, ensure};
+use anyhow::{Context as _, bail, ensure};
 use serde_json::json;
 
 pub use self::role::play;
@@ -17,6 +17,7 @@ use self::watching::{Often, Watching};
 use crate::{
     Need, Outcome, Test,
     compare::{compare, compare_spaced},
+    observer::number,
     role::Actor,
     workload::{Tally, WorkerTally, Workload},
 };
@@ -37,12 +38,17 @@ const HERD_ROUNDS: u32 = 10;
 /// Processes that begin and end beside it.
 const FORKS: u64 = 20_000;
 
+/// Workers that begin and end at one listener: the kernel map of what tasks did has room for 32,768 on a
+/// machine of two CPUs, and for fewer on a larger one (`plan::sizes`).
+const LIVES: u64 = 40_000;
+
 pub fn tests() -> Vec<Test> {
     let test = |name, run: fn() -> Outcome| Test::new(name, Need::Kernel, run);
     vec![
         test("load::connections_at_the_highest_rate", highest_rate),
         test("load::ten_thousand_listeners", many::ten_thousand),
         test("load::a_thousand_workers_beside_forks", herd),
+        test("load::workers_that_come_and_go", short_lives),
         test("load::listeners_that_come_and_go", many::come_and_go),
         test("load::listeners_without_room_are_said", many::without_room),
     ]
@@ -115,6 +121,28 @@ fn highest_rate() -> Outcome {
     let (before, after) = (watched.pages_before, watched.pages_after);
     ensure!(after <= before + MORE_PAGES, "{before} pages before the load, {after} after it");
     server.quit()
+}
+
+/// More workers than the kernel maps have room for, one after the other, at a listener that stays.
+fn short_lives() -> Outcome {
+    let mut actor = Actor::start("load-short-lives")?;
+    let netns: u64 = actor.line()?.trim().parse()?;
+    let pid = actor.pid().to_string();
+    let mut watched = Watching::start(&["--pid", &pid], Often::InTheEnd)?;
+    actor.ask(LIVES)?;
+    let made: u64 = actor.line()?.trim().parse()?;
+    watched.end()?;
+    figure("workers that came and went", LIVES, watched.sum("/accepted")?, &watched)?;
+    ensure!(made == LIVES, "{made} were made");
+    let found = many::in_namespace(watched.report()?, netns)?;
+    let [one] = found[..] else { bail!("{} listeners", found.len()) };
+    ensure!(one["accepted"] == LIVES && one["queued"] == LIVES, "{}", one["accepted"]);
+    ensure!(one["accept_errors"] == json!({"EAGAIN": LIVES}), "{}", one["accept_errors"]);
+    let workers = one["workers"].as_array().context("workers")?;
+    let others = workers.iter().find(|one| one["comm"] == "(others)").context("no others")?;
+    let named = number(&others["accepted"])? + workers.len() as u64 - 1;
+    ensure!(named == LIVES, "{named} of the others and of those that are named");
+    nothing_lost(&watched)
 }
 
 /// A thousand workers are woken by each connection, while processes begin and end below the very

@@ -17,7 +17,7 @@ const ONE_AFTER_THE_OTHER: u64 = 5_000;
 const TOO_MANY: u64 = 2_000;
 
 /// The listeners of a network namespace in a report.
-fn in_namespace(report: &Value, netns: u64) -> anyhow::Result<Vec<&Value>> {
+pub fn in_namespace(report: &Value, netns: u64) -> anyhow::Result<Vec<&Value>> {
     let listeners = report["listeners"].as_array().context("listeners")?;
     Ok(listeners.iter().filter(|one| one["netns"] == netns).collect())
 }

@@ -2,12 +2,12 @@
 //! counts what it did, and says it.
 
 use std::{
-    io::Read as _,
+    io::{ErrorKind, Read as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     time::Duration,
 };
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use nix::{
     sys::{
         resource::{Resource, getrlimit, setrlimit},
@@ -29,6 +29,7 @@ pub fn play(role: &str) -> Outcome {
         "load-listeners" => listeners(),
         "load-come-and-go" => come_and_go(),
         "load-forks" => forks(),
+        "load-short-lives" => short_lives(),
         other => bail!("no role {other}"),
     }
 }
@@ -110,6 +111,40 @@ fn come_and_go() -> Outcome {
     wait_for_count()?;
     Ok(())
 }
+
+/// Threads that begin and end, one after the other, each for one connection and for one accept call that
+/// finds nothing.
+fn short_lives() -> Outcome {
+    own_netns()?;
+    say(netns()?)?;
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+    listener.set_nonblocking(true)?;
+    let count = wait_for_count()?;
+    for life in 0..count {
+        if life % LIVES_AT_ONCE == 0 {
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let mut client = TcpStream::connect(listener.local_addr()?)?;
+        SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
+        std::thread::scope(|scope| {
+            let life = || -> Outcome {
+                drop(listener.accept()?);
+                let error = listener.accept().err().context("somebody else connected")?;
+                ensure!(error.kind() == ErrorKind::WouldBlock, "{error}");
+                Ok(())
+            };
+            scope.spawn(life).join().map_err(|_panic| anyhow!("it ended in a panic"))?
+        })?;
+        ensure!(client.read(&mut [0])? == 0, "something else answers");
+    }
+    say(count)?;
+    wait_for_count()?;
+    Ok(())
+}
+
+/// So many lives between two pauses: fewer than 3,000 a second, of which observer frees the rows ten times a
+/// second.
+const LIVES_AT_ONCE: u64 = 30;
 
 /// Ten listeners take about two milliseconds.
 const PACE_EVERY: u64 = 10;
