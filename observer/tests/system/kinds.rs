@@ -4,6 +4,7 @@ mod address;
 mod crowd;
 mod errors;
 mod fast_open;
+mod file_table;
 mod handed;
 mod mptcp;
 mod ring;
@@ -23,6 +24,7 @@ pub fn tests() -> Vec<Test> {
         crowd::tests(),
         errors::tests(),
         fast_open::tests(),
+        file_table::tests(),
         handed::tests(),
         mptcp::tests(),
         ring::tests(),
@@ -39,6 +41,7 @@ pub fn play(role: &str) -> Outcome {
         "kinds-reopen" => crowd::reopen(),
         "kinds-epoll-emfile" => errors::epoll(),
         "kinds-ring-emfile" => errors::ring(),
+        "kinds-enfile" => file_table::serve(),
         "kinds-fast-open" => fast_open::serve_and_connect(),
         "kinds-exec" => handed::before_exec(),
         "kinds-inherited" => handed::inherited(),
