@@ -18,6 +18,7 @@ mod native;
 mod page;
 mod peers;
 pub(crate) mod role;
+mod short;
 mod table;
 mod tool;
 mod userspace;

@@ -10,7 +10,7 @@ use super::{
     Measured, Part,
     figure::{Figure, Machine},
     goal::Goal,
-    kept, table,
+    kept, short, table,
 };
 use crate::process;
 
@@ -23,24 +23,14 @@ Made by `cargo xtask bench --docs`; not written by hand.
 const METHOD: &str = "
 ## Method
 
-- Instructions: QEMU with `-icount shift=0,sleep=off -smp 1` lets one nanosecond of the guest's time pass
-  for each instruction, so that its clock counts them; the median of three runs of 300 connections.
-- The loop: a client connects, waits for the worker's close and closes; workers wait with epoll, accept
-  and close. The client is SCHED_IDLE, so that each connection finds every worker asleep.
-- The tool beside it is stopped (SIGSTOP) meanwhile: this is what its kernel programs cost, and nothing
-  of what its process does with what they send.
+- Instructions: QEMU with `-icount shift=0,sleep=off -smp 1` lets one nanosecond of the guest pass for each
+  instruction, so that its clock counts them; the median of three runs of 300 connections.
+- The loop: a client connects, waits for the worker's close and closes; it is SCHED_IDLE (here SCHED_FIFO, below
+  its workers), so that each connection finds every worker asleep. The tool beside it is stopped meanwhile.
 - The floor: programs of two BPF instructions, attached by observer's own code to the same hooks.
-- Programs: the kernel's statistics (`kernel.bpf_stats_enabled`) in the same guest; the two readings of
-  the clock that they take are part of each run.
-- This machine: the loop on one CPU, ahead of all other tasks there (SCHED_FIFO) and its workers ahead of
-  its client, so that each connection finds every worker asleep; the middle of five runs of 250 ms. All
-  tools by turns, each time in another order, and each round compared with itself: the middle of the
-  rounds, and what lies halfway out on both sides.
-- Process: reports each second, for ten seconds after the third; memory is VmRSS and VmHWM. Listeners and
-  workers only wait meanwhile: nothing is accepted, but where a row tells connections a second.
-- Growth: constant is what differs by less than a tenth or the noise; linear what lies on the line through
-  both ends, a quarter beside it at most; uneven what falls.
-- Load: the system tests `load::`, with a million connections; what was made is the workload's own count.
+- This machine: all on one CPU, the middle of five runs of 250 ms; tools by turns, each round in another order
+  and compared with itself: the middle of the rounds, and what lies halfway out on both sides.
+- What else there is to know of a table stands above it; `cargo xtask bench` makes all of them anew.
 ";
 
 /// This machine, today.
@@ -96,8 +86,9 @@ pub(super) fn page(all: &[Measured], goals: &[Goal]) -> String {
     let guests = guests.collect::<Vec<_>>().join(", ");
     let met = goals.iter().filter(|goal| goal.met()).count();
     format!(
-        "{HEAD}\n{}\nVirtual machines: Linux {guests}.\n{met} of {} targets are met.\n{}{METHOD}\n## \
+        "{HEAD}\n{}\n\n{}\nVirtual machines: Linux {guests}.\n{met} of {} targets are met.\n{}{METHOD}\n## \
          Measured\n\n{}",
+        short::text(all),
         places(all),
         goals.len(),
         gaps(all),
@@ -128,6 +119,6 @@ mod tests {
         }
         assert!(page.contains("Not in this page: the loop's speed"), "{page}");
         assert!(!page.contains("Not in this page: instructions"), "{page}");
-        assert!(METHOD.lines().filter(|line| !line.is_empty()).count() <= 26);
+        assert!(METHOD.lines().filter(|line| !line.is_empty()).count() <= 10 + 1);
     }
 }

@@ -82,6 +82,7 @@ fn instructions(all: &[Measured], goals: &[Goal]) -> Table {
     }
     Table {
         title: "Instructions for each connection, or each wakeup of a pipe's reader",
+        note: "",
         head: &[
             "kernel",
             "what",
@@ -125,6 +126,7 @@ fn speeds(all: &[Measured], goals: &[Goal]) -> Table {
     };
     Table {
         title: "Connections a second on this machine, herd of 8",
+        note: "",
         head: &[
             "beside",
             "rounds",
@@ -181,6 +183,7 @@ fn programs(all: &[Measured]) -> Table {
     }
     Table {
         title: "Each kernel program, for each connection to a herd of 8",
+        note: "By the kernel's statistics (`kernel.bpf_stats_enabled`) in the same guest; the two readings of the clock that they take are part of each run.",
         head: &[
             "kernel",
             "hooks",
@@ -204,6 +207,7 @@ fn missing(all: &[Measured]) -> Table {
     };
     Table {
         title: "Not measured",
+        note: "",
         head: &["where", "what", "why"],
         rows: all.iter().filter_map(row).collect(),
     }

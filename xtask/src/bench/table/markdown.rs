@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 #[derive(Debug)]
 pub(super) struct Table {
     pub(super) title: &'static str,
+    /// What is to be known before it is read; may be empty.
+    pub(super) note: &'static str,
     pub(super) head: &'static [&'static str],
     pub(super) rows: Vec<Vec<String>>,
 }
@@ -28,6 +30,10 @@ impl Table {
         }
         lines.insert(1, rule);
         let mut text = format!("### {}\n\n", self.title);
+        if !self.note.is_empty() {
+            text.push_str(self.note);
+            text.push_str("\n\n");
+        }
         for line in lines {
             text.push('|');
             for ((cell, width), number) in line.iter().zip(&widths).zip(&numbers) {

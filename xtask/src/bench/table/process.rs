@@ -19,6 +19,7 @@ pub(super) fn needs(all: &[Measured], goals: &[Goal]) -> Table {
     };
     Table {
         title: "What the process needs",
+        note: "Reports each second, for ten seconds after the third; memory is VmRSS and VmHWM. Listeners and workers only wait meanwhile: nothing is accepted, but where a row tells connections a second.",
         head: &["what", "value", "unit", "target"],
         rows: all.iter().filter_map(row).collect(),
     }
@@ -38,6 +39,7 @@ pub(super) fn growth(all: &[Measured]) -> Table {
     };
     Table {
         title: "Growth",
+        note: "Constant is what differs by less than a tenth or the noise; linear what lies on the line through both ends, a quarter beside it at most; uneven what falls.",
         head: &[
             "where",
             "what",
@@ -70,6 +72,7 @@ pub(super) fn loads(all: &[Measured], goals: &[Goal]) -> Table {
     };
     Table {
         title: "Load without loss",
+        note: "The system tests `load::`, with a million connections; what was made is the workload's own count.",
         head: &[
             "what",
             "made",
