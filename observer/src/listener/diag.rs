@@ -9,7 +9,7 @@ use netlink_packet_core::{
 use netlink_packet_sock_diag::{
     SockDiagMessage,
     constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN},
-    inet::{ExtensionFlags, InetRequest, InetResponse, SocketId, StateFlags, nlas::Nla},
+    inet::{ExtensionFlags, InetRequest, SocketId, StateFlags},
 };
 use netlink_sys::{Socket as NetlinkSocket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 use nix::unistd::gettid;
@@ -18,6 +18,8 @@ use procfs::{
     net::{TcpNetEntries, TcpState},
     process::Process,
 };
+
+use crate::listener::answer::Answer;
 
 /// One socket in LISTEN.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -180,13 +182,11 @@ fn dump(family: u8, socket_id: SocketId, states: &StateFlags, found: &mut Listen
         let size = netlink.recv(&mut &mut buffer[..], 0).context("inet_diag gave no answer")?;
         let mut rest = buffer.get(..size).unwrap_or_default();
         while !rest.is_empty() {
-            let message = NetlinkMessage::<SockDiagMessage>::deserialize(rest)
+            let message = NetlinkMessage::<Answer>::deserialize(rest)
                 .context("inet_diag gave an answer that cannot be read")?;
             let length = usize::try_from(message.header.length)?;
             match message.payload {
-                NetlinkPayload::InnerMessage(SockDiagMessage::InetResponse(response)) => {
-                    found.add(&response);
-                }
+                NetlinkPayload::InnerMessage(answer) => found.add(&answer),
                 NetlinkPayload::Done(_) => return Ok(()),
                 NetlinkPayload::Error(error) => {
                     return Err(error.to_io()).context("inet_diag refused the dump");
@@ -204,19 +204,18 @@ fn dump(family: u8, socket_id: SocketId, states: &StateFlags, found: &mut Listen
 }
 
 impl Listening {
-    fn add(&mut self, response: &InetResponse) {
-        if response.header.state == TCP_LISTEN {
-            self.sockets.push(socket(response));
+    fn add(&mut self, answer: &Answer) {
+        let id = &answer.header.socket_id;
+        if answer.header.state == TCP_LISTEN {
+            self.sockets.push(socket(answer));
             return;
         }
         // A child that Fast Open made before its handshake ended is in SYN_RECV too, but in the
         // accept queue and not in the SYN queue. It is a whole socket and tells of its memory,
         // which a request does not (`inet_req_diag_fill`).
-        let is_request = !response.nlas.iter().any(|one| matches!(one, Nla::MemInfo(_)));
-        if let Some(requests) = self.requests.as_mut().filter(|_| is_request) {
-            let id = &response.header.socket_id;
+        if let Some(requests) = self.requests.as_mut().filter(|_| answer.drops.is_none()) {
             requests.push(Request {
-                v6: response.header.family == AF_INET6,
+                v6: answer.header.family == AF_INET6,
                 address: id.source_address.to_canonical(),
                 port: id.source_port,
                 interface: id.interface_id,
@@ -225,19 +224,11 @@ impl Listening {
     }
 }
 
-fn socket(response: &InetResponse) -> Socket {
-    let header = &response.header;
-    let drops = response.nlas.iter().find_map(|attribute| match attribute {
-        Nla::MemInfo(memory) => Some(memory.drops),
-        _ => None,
-    });
-    let v6only = response.nlas.iter().find_map(|attribute| match attribute {
-        Nla::SkV6Only(only) => Some(*only),
-        _ => None,
-    });
+fn socket(answer: &Answer) -> Socket {
+    let Answer { header, drops, v6only } = answer;
     Socket {
         v6: header.family == AF_INET6,
-        v6only,
+        v6only: *v6only,
         interface: Some(header.socket_id.interface_id),
         uid: header.uid,
         inode: u64::from(header.inode),
@@ -246,7 +237,7 @@ fn socket(response: &InetResponse) -> Socket {
         port: header.socket_id.source_port,
         queue: header.recv_queue,
         limit: Some(header.send_queue),
-        drops,
+        drops: *drops,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Listeners from outside the kernel programs: which there are, who holds them, who waits.
 
+mod answer;
 pub mod census;
 pub mod descendants;
 pub mod descriptors;
