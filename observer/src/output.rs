@@ -1,6 +1,10 @@
 //! Where reports go: to the table or to JSON, once or live.
 
-use std::io::{self, Write as _};
+use std::{
+    fs::File,
+    io::{self, Write as _},
+    os::fd::AsFd as _,
+};
 
 use anyhow::Result;
 
@@ -58,7 +62,13 @@ impl Output {
     /// When standard output is closed.
     pub fn report(&mut self, report: &Report) -> Result<()> {
         match self.format {
-            Format::Json => Ok(json::write(&mut io::stdout().lock(), report)?),
+            Format::Json => {
+                let stdout = io::stdout().lock();
+                // Past the buffer of lines, which would look for their ends in megabytes. There is
+                // nothing in it: reports are all that is written here.
+                let mut file = File::from(stdout.as_fd().try_clone_to_owned()?);
+                Ok(json::write(&mut file, report)?)
+            }
             Format::Table => {
                 let options = self.look_again();
                 self.write(&(table::render(report, &options) + "\n"))

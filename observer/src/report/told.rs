@@ -27,6 +27,25 @@ impl Told {
     pub fn is_shared_with(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
+
+    /// The listener's JSON, made once for all reports that share it.
+    ///
+    /// # Errors
+    ///
+    /// None but those of JSON, which can express all of it.
+    pub fn json(&self) -> serde_json::Result<&str> {
+        self.raw().map(RawValue::get)
+    }
+
+    fn raw(&self) -> serde_json::Result<&RawValue> {
+        match self.0.json.get() {
+            Some(json) => Ok(json),
+            None => {
+                let json = to_raw_value(&self.0.listener)?;
+                Ok(self.0.json.get_or_init(|| json))
+            }
+        }
+    }
 }
 
 impl From<Listener> for Told {
@@ -65,14 +84,7 @@ impl DerefMut for Told {
 
 impl Serialize for Told {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let json = match self.0.json.get() {
-            Some(json) => json,
-            None => {
-                let json = to_raw_value(&self.0.listener).map_err(S::Error::custom)?;
-                self.0.json.get_or_init(|| json)
-            }
-        };
-        json.serialize(serializer)
+        self.raw().map_err(S::Error::custom)?.serialize(serializer)
     }
 }
 
