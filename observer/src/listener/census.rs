@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::listener::{
     descriptors,
-    holders::{self, Holdings},
+    holders::{self, Holding, Holdings},
 };
 
 /// What is known of the processes that hold listeners.
@@ -15,6 +15,9 @@ pub struct Census {
     processes: HashMap<u32, u64>,
     /// The listeners that there were at the last look.
     listening: HashSet<u64>,
+    /// The same in the order in which they were told, which is mostly the same the next time.
+    order: Vec<u64>,
+    version: u64,
 }
 
 impl Census {
@@ -24,6 +27,12 @@ impl Census {
         &self.holdings
     }
 
+    /// Another number for other holders: while it is the same, so are they.
+    #[must_use]
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     /// Whether a process was there at the last look.
     #[must_use]
     pub fn knows(&self, pid: u32) -> bool {
@@ -31,13 +40,32 @@ impl Census {
     }
 
     /// Looks through every process, and tells who was found to hold what.
-    pub fn scan(&mut self, listening: HashSet<u64>) -> HashSet<(u32, u64)> {
+    pub fn scan(&mut self, listening: Vec<u64>) -> HashSet<(u32, u64)> {
+        self.listen(listening);
         let processes = descriptors::processes().unwrap_or_default();
-        let found = holders::scan_these(processes.iter().map(|(pid, _)| *pid), &listening).holdings;
+        let pids = processes.iter().map(|(pid, _)| *pid);
+        let found = holders::scan_these(pids, &self.listening).holdings;
         self.processes = processes.into_iter().collect();
-        self.holdings.retain(|listener, _| !listening.contains(listener));
-        self.listening = listening;
+        let mut open = self.holdings.iter().filter(|(id, _)| self.listening.contains(id));
+        let as_many = open.clone().count() == found.len();
+        if as_many && open.all(|(id, all)| found.get(id) == Some(all)) {
+            return pairs(&found);
+        }
+        self.version += 1;
+        self.holdings.retain(|listener, _| !self.listening.contains(listener));
         self.take(found)
+    }
+
+    /// Takes note of what listens now, and tells what is new of it.
+    fn listen(&mut self, listening: Vec<u64>) -> HashSet<u64> {
+        if listening == self.order {
+            return HashSet::new();
+        }
+        let now: HashSet<u64> = listening.iter().copied().collect();
+        let newborn = now.difference(&self.listening).copied().collect();
+        self.listening = now;
+        self.order = listening;
+        newborn
     }
 
     /// Looks at what began or ended since the last look: processes, and listeners by their `creator`
@@ -45,37 +73,39 @@ impl Census {
     /// there before, the next scan tells.
     pub fn catch_up(
         &mut self,
-        listening: HashSet<u64>,
+        listening: Vec<u64>,
         creator: impl Fn(u64) -> Option<u32>,
     ) -> HashSet<(u32, u64)> {
         let Ok(processes) = descriptors::processes() else { return HashSet::new() };
+        let newborn = self.listen(listening);
         let processes: HashMap<u32, u64> = processes.into_iter().collect();
         let same = |pid: u32| {
             processes.get(&pid).is_some_and(|identity| self.processes.get(&pid) == Some(identity))
         };
         let ended = self.processes.keys().any(|pid| !same(*pid));
+        let listening = &self.listening;
         let open = self.holdings.iter_mut().filter(|(id, _)| ended && listening.contains(id));
         for (_, holdings) in open {
+            let before = holdings.len();
             holdings.retain(|holding| same(holding.holder.pid));
+            self.version += u64::from(holdings.len() != before);
         }
         let new = processes.keys().copied().filter(|pid| !same(*pid));
-        let mut found = holders::scan_these(new, &listening).holdings;
-        let newborn: HashSet<u64> = listening.difference(&self.listening).copied().collect();
+        let mut found = holders::scan_these(new, &self.listening).holdings;
         let creators = newborn.iter().filter_map(|listener| creator(*listener));
         let creators: HashSet<u32> = creators.filter(|pid| same(*pid)).collect();
         for (listener, holdings) in holders::scan_these(creators.into_iter(), &newborn).holdings {
             found.entry(listener).or_default().extend(holdings);
         }
         self.processes = processes;
-        self.listening = listening;
         self.take(found)
     }
 
     /// Adds holders to those that are known.
     fn take(&mut self, found: Holdings) -> HashSet<(u32, u64)> {
-        let mut pairs = HashSet::new();
+        let pairs = pairs(&found);
+        self.version += u64::from(!found.is_empty());
         for (listener, holdings) in found {
-            pairs.extend(holdings.iter().map(|holding| (holding.holder.pid, listener)));
             let all = self.holdings.entry(listener).or_default();
             all.extend(holdings);
             all.sort_by(|one, other| one.holder.cmp(&other.holder));
@@ -86,10 +116,17 @@ impl Census {
     }
 }
 
+/// Who holds what.
+fn pairs(found: &Holdings) -> HashSet<(u32, u64)> {
+    let of = |(listener, all): (&u64, &Vec<Holding>)| -> Vec<_> {
+        all.iter().map(|holding| (holding.holder.pid, *listener)).collect()
+    };
+    found.iter().flat_map(of).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::{
-        collections::HashSet,
         net::TcpListener,
         os::{
             fd::{AsRawFd as _, BorrowedFd},
@@ -139,25 +176,25 @@ mod tests {
         let own = std::process::id();
         let (first, inode) = listener();
         let mut census = Census::default();
-        assert!(census.scan(HashSet::from([inode])).contains(&(own, inode)));
+        assert!(census.scan(vec![inode]).contains(&(own, inode)));
 
         let mut child = heir(&first);
         let mut both = [own, child.id()];
         both.sort_unstable();
         assert_eq!(pids(&census, inode, &both), [own]);
-        let found = census.catch_up(HashSet::from([inode]), |_| None);
+        let found = census.catch_up(vec![inode], |_| None);
         assert!(found.contains(&(child.id(), inode)));
         assert!(!found.contains(&(own, inode)));
         assert_eq!(pids(&census, inode, &both), both);
         assert!(census.knows(child.id()));
 
         // Nothing new, and nobody twice.
-        assert!(!census.catch_up(HashSet::from([inode]), |_| None).contains(&(child.id(), inode)));
+        assert!(!census.catch_up(vec![inode], |_| None).contains(&(child.id(), inode)));
         assert_eq!(pids(&census, inode, &both), both);
 
         child.kill().expect("it runs");
         child.wait().expect("it ends");
-        census.catch_up(HashSet::from([inode]), |_| None);
+        census.catch_up(vec![inode], |_| None);
         assert_eq!(pids(&census, inode, &both), [own]);
         assert!(!census.knows(child.id()));
     }
@@ -167,9 +204,9 @@ mod tests {
         let own = std::process::id();
         let (_first, inode) = listener();
         let mut census = Census::default();
-        census.scan(HashSet::from([inode]));
+        census.scan(vec![inode]);
         let (second, newborn) = listener();
-        let both = HashSet::from([inode, newborn]);
+        let both = vec![inode, newborn];
         assert!(census.catch_up(both.clone(), |_| Some(own)).contains(&(own, newborn)));
         let all = &census.holdings()[&newborn];
         let of_own = all.iter().find(|one| one.holder.pid == own);
@@ -179,9 +216,9 @@ mod tests {
 
         // Closed, its last holders stay known.
         drop(second);
-        census.catch_up(HashSet::from([inode]), |_| None);
+        census.catch_up(vec![inode], |_| None);
         assert_eq!(pids(&census, newborn, &[own]), [own]);
-        census.scan(HashSet::from([inode]));
+        census.scan(vec![inode]);
         assert_eq!(pids(&census, newborn, &[own]), [own]);
     }
 }

@@ -1,13 +1,42 @@
 //! Which listener a connection request belongs to.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     net::{IpAddr, Ipv4Addr},
 };
 
 use crate::listener::diag::{Request, Socket};
 
 const EVERY_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
+
+/// The requests that wait at each listener.
+#[derive(Clone, Debug, Default)]
+pub struct Waiting {
+    /// The network namespaces in which somebody looked.
+    seen: BTreeSet<u64>,
+    /// Listeners by inode number: how many, where that is not 0, and `None` where it cannot be told.
+    counts: HashMap<u64, Option<u64>>,
+}
+
+impl Waiting {
+    /// Adds what was seen in a network namespace.
+    pub fn add(&mut self, netns: u64, sockets: &[Socket], requests: &[Request]) {
+        self.seen.insert(netns);
+        if requests.is_empty() {
+            return;
+        }
+        let counts = sockets.iter().zip(count(sockets, requests));
+        let some = counts.filter(|(_, count)| *count != Some(0));
+        self.counts.extend(some.map(|(socket, count)| (socket.inode, count)));
+    }
+
+    /// The requests that wait at a listener; `None` where that is not known.
+    #[must_use]
+    pub fn at(&self, netns: u64, inode: u64) -> Option<u64> {
+        let count = || self.counts.get(&inode).copied().unwrap_or(Some(0));
+        self.seen.contains(&netns).then(count).flatten()
+    }
+}
 
 /// How many requests wait at each of `sockets`, in their order; `None` for a socket of which it
 /// cannot be told: one of several at one place (SO_REUSEPORT), when any request is for that place.

@@ -1,25 +1,26 @@
 //! Making a report. Everything that it needs is handed in, so that it can be tested without a
 //! kernel.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use observer_common::counters::{FLAG_REUSEPORT, ListenerInfo, QueueStats};
+use observer_common::counters::{FLAG_REUSEPORT, QueueStats};
 
 use crate::{
     bpf::snapshot::Snapshot,
     listener::{
-        diag::Socket,
         holders::{Holding, Holdings},
         namespaces::Namespace,
+        requests::Waiting,
         select::Selection,
         waiters::Waiter,
     },
     report::{
         audit::Readings,
         counts,
-        memo::{self, Memo, Quiet},
+        memo::{self, Memo, Quiet, Recall},
         model::{Family, Host, Listener, Providers, Report, SCHEMA_VERSION, Tool, Window},
-        place::{Groups, address, by_inode},
+        one::{self, One},
+        place::{Groups, address},
         queues,
         refusals::Refusals,
         told::Told,
@@ -50,10 +51,12 @@ pub struct Input<'a> {
     pub now: &'a BTreeMap<u64, Namespace>,
     /// Who holds which listener.
     pub holdings: &'a Holdings,
+    /// Another number for other holders ([`crate::listener::census::Census::version`]).
+    pub holders: u64,
     /// Tasks that wait for each listener now.
     pub waiters: &'a HashMap<u64, Vec<Waiter>>,
-    /// Requests that wait in the SYN queue of each listener now, where it is known.
-    pub requests: &'a HashMap<u64, u64>,
+    /// Requests that wait in SYN queues now.
+    pub requests: &'a Waiting,
     /// Which listeners to show.
     pub selection: &'a Selection,
     /// Whether final ACKs are seen that found the accept queue full, with tracepoints only.
@@ -65,33 +68,29 @@ pub struct Input<'a> {
 /// Makes the report. What was told of listeners on which nothing happened is told again by `memo`.
 #[must_use]
 pub fn build(input: Input<'_>, memo: &mut Memo) -> Report {
-    let sockets = by_inode(input.now);
-    let earlier = by_inode(input.before);
-    let refusals = Refusals::of(&input, &sockets, &earlier);
-    memo.settle(input.now, input.before);
-    let groups = Groups::of(sockets.values().copied());
-    let mut listeners: Vec<_> = ids(&input, &sockets)
-        .into_iter()
-        .filter_map(|id| {
-            let one = One {
-                id,
-                socket: sockets.get(&id),
-                earlier: earlier.get(&id),
-                info: input.counted.listeners.get(&id),
-            };
-            told(&input, one, &refusals, &groups, memo)
-        })
-        .collect();
-    memo.forget(|id| sockets.contains_key(&id), sockets.len());
-    let place = |one: &Told| (one.netns, one.port, one.family);
-    listeners.sort_by(|one, other| {
-        let by_place = place(one).cmp(&place(other));
-        by_place.then_with(|| (&one.address, one.inode).cmp(&(&other.address, other.inode)))
-    });
-    let audit = refusals.audit(&input, listeners.iter().map(|one| one.netns).collect());
+    let all = one::all(input.now, input.before, input.counted);
+    let refusals = Refusals::of(&input, &all);
+    let groups = Groups::of(&all);
+    let mut recall = memo.recall(input.now, input.before, input.holders);
+    let chosen = all.iter().filter(|one| input.selection.contains(one.id, one.port));
+    let mut listeners = Vec::with_capacity(all.len());
+    let (mut inferred, mut shown) = (0, BTreeSet::new());
+    for one in chosen {
+        let Some(told) = told(&input, *one, &refusals, &groups, &mut recall) else { continue };
+        inferred += input.counted.queues.get(&one.id).map_or(0, |queue| queue.inferred);
+        shown.insert(one.netns);
+        listeners.push((one.netns, one.port, told));
+    }
+    // Those of one port are told by their addresses.
+    for of_port in listeners.chunk_by_mut(|one, next| (one.0, one.1) == (next.0, next.1)) {
+        of_port.sort_by(|(.., one), (.., other)| {
+            let by_address = (one.family, &one.address).cmp(&(other.family, &other.address));
+            by_address.then(one.inode.cmp(&other.inode))
+        });
+    }
+    let listeners = listeners.into_iter().map(|(.., told)| told).collect();
+    let audit = refusals.audit(&input, shown);
     let mut providers = input.providers;
-    let queues = listeners.iter().filter_map(|one| input.counted.queues.get(&one.inode));
-    let inferred: u64 = queues.map(|queue| queue.inferred).sum();
     if inferred != 0 {
         providers.wakeups.exact = false;
         providers.wakeups.inferred = Some(inferred);
@@ -114,35 +113,15 @@ pub fn build(input: Input<'_>, memo: &mut Memo) -> Report {
     }
 }
 
-/// The listeners that are chosen, about in the order in which they are told.
-fn ids(input: &Input<'_>, sockets: &HashMap<u64, (u64, &Socket)>) -> Vec<u64> {
-    let chosen = |id: u64, port: u16| input.selection.contains(id, port);
-    let open = sockets.iter().map(|(id, (netns, socket))| (*netns, socket.port, *id));
-    let closed = input.counted.listeners.iter().filter(|(id, _)| !sockets.contains_key(*id));
-    let closed = closed.map(|(id, info)| (u64::from(info.netns), info.port, *id));
-    let mut ids: Vec<_> = open.chain(closed).filter(|(_, port, id)| chosen(*id, *port)).collect();
-    ids.sort_unstable();
-    ids.into_iter().map(|(_, _, id)| id).collect()
-}
-
-/// All that is known of one listener's identity.
-#[derive(Clone, Copy)]
-struct One<'a> {
-    id: u64,
-    socket: Option<&'a (u64, &'a Socket)>,
-    earlier: Option<&'a (u64, &'a Socket)>,
-    info: Option<&'a ListenerInfo>,
-}
-
 fn told(
     input: &Input<'_>,
     one: One<'_>,
     refusals: &Refusals,
     groups: &Groups,
-    memo: &mut Memo,
+    recall: &mut Recall<'_>,
 ) -> Option<Told> {
     let reuseport = one.info.map(|info| info.flags & FLAG_REUSEPORT != 0).or_else(|| {
-        let is_one_of = one.socket.is_some_and(|(netns, socket)| groups.contains(*netns, socket));
+        let is_one_of = one.socket.is_some_and(|socket| groups.contains(one.netns, socket));
         is_one_of.then_some(true)
     });
     let Some(quiet) = quiet(input, one, refusals, reuseport) else {
@@ -150,11 +129,11 @@ fn told(
     };
     let holdings = input.holdings.get(&one.id).map(Vec::as_slice).unwrap_or_default();
     let waiters = input.waiters.get(&one.id).map(Vec::as_slice).unwrap_or_default();
-    if let Some(told) = memo.recall(one.id, &quiet, holdings, waiters) {
+    if let Some(told) = recall.told(one.key(), &quiet, holdings, waiters) {
         return Some(told);
     }
     let told = Told::from(listener(input, one, refusals, reuseport)?);
-    memo.keep(one.id, quiet, &told);
+    recall.keep(one.key(), quiet, &told);
     Some(told)
 }
 
@@ -166,8 +145,8 @@ fn quiet(
     refusals: &Refusals,
     reuseport: Option<bool>,
 ) -> Option<Quiet> {
-    let One { id, socket, earlier: _, info } = one;
-    let (netns, socket) = socket?;
+    let One { netns, port: _, id, socket, earlier: _, info } = one;
+    let socket = socket?;
     // Without inet_diag the limit and the cookie are those of an earlier time. How long the oldest
     // connection has waited changes while it waits.
     if socket.limit.is_none() || socket.cookie.is_none() || socket.queue != 0 {
@@ -180,12 +159,12 @@ fn quiet(
         return None;
     }
     Some(Quiet {
-        netns: *netns,
-        socket: (*socket).clone(),
+        netns,
+        socket: socket.clone(),
         info: info.copied().map(Box::new),
         reuseport,
         asked: counted.asked.get(&id).copied(),
-        requests: input.requests.get(&id).copied(),
+        requests: input.requests.at(netns, id),
         reasons: refusals.inferred(id),
     })
 }
@@ -196,14 +175,12 @@ fn listener(
     refusals: &Refusals,
     reuseport: Option<bool>,
 ) -> Option<Listener> {
-    let One { id, socket, earlier, info } = one;
-    let (netns, address, port) = match (socket, info) {
-        (Some((netns, socket)), _) => (*netns, socket.address, socket.port),
-        (None, Some(info)) => (u64::from(info.netns), address(info), info.port),
+    let One { netns, port, id, socket, earlier, info } = one;
+    let address = match (socket, info) {
+        (Some(socket), _) => socket.address,
+        (None, Some(info)) => address(info),
         (None, None) => return None,
     };
-    let socket = socket.map(|(_, socket)| *socket);
-    let earlier = earlier.map(|(_, socket)| *socket);
     let closed = socket.is_none() && info.is_some_and(|info| info.closed != 0);
     let holdings = input.holdings.get(&id).map(Vec::as_slice).unwrap_or_default();
     let workers = workers(input, id);
@@ -237,7 +214,7 @@ fn listener(
         accept_queue: queues::accept_queue(&queue, socket, limit),
         syn_queue: queues::syn_queue(
             &queue,
-            input.requests.get(&id).copied(),
+            input.requests.at(netns, id),
             limit,
             input.providers.drops.exact,
         ),

@@ -1,6 +1,6 @@
 //! Listeners of which nothing new is to be told.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{collections::BTreeMap, iter::Peekable, vec::IntoIter};
 
 use observer_common::counters::{ListenerInfo, QueueStats};
 
@@ -11,7 +11,7 @@ use crate::{
 
 /// What is told of a listener on which nothing happened follows from this, and from who holds it and
 /// who waits for it, which is compared with what was told.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub(super) struct Quiet {
     pub(super) netns: u64,
     pub(super) socket: Socket,
@@ -23,57 +23,92 @@ pub(super) struct Quiet {
     pub(super) reasons: Option<Reasons>,
 }
 
-/// What was last told of quiet listeners, and the limits of their namespaces then.
+/// What was last told of quiet listeners, and what it was told of all then.
 #[derive(Debug, Default)]
 pub struct Memo {
-    rows: HashMap<u64, Box<(Quiet, Told)>>,
+    /// In the order of reports.
+    rows: Vec<Box<Row>>,
     limits: BTreeMap<u64, Limits>,
+    /// What [`crate::listener::census::Census::version`] was.
+    holders: u64,
 }
 
 type Limits = [Option<u64>; 5];
 
+/// Namespace, port and inode number: what listeners are ordered by.
+type Key = (u64, u16, u64);
+
+#[derive(Debug)]
+struct Row {
+    key: Key,
+    quiet: Quiet,
+    /// Whether anybody waited.
+    workers: bool,
+    told: Told,
+}
+
 impl Memo {
-    /// Forgets everything once a namespace allows something else than before: all that is told of
-    /// limits follows from that.
-    pub(super) fn settle(
+    /// Begins a report. What is not told again in it is forgotten, and everything once a namespace
+    /// allows something else than before: all that is told of limits follows from that.
+    pub(super) fn recall(
         &mut self,
         now: &BTreeMap<u64, Namespace>,
         before: &BTreeMap<u64, Namespace>,
-    ) {
+        holders: u64,
+    ) -> Recall<'_> {
         let of = |(netns, one): (&u64, &Namespace)| (*netns, limits(one, before.get(netns)));
         let limits: BTreeMap<_, _> = now.iter().map(of).collect();
         if limits != self.limits {
             self.rows.clear();
             self.limits = limits;
         }
+        let same_holders = self.holders == holders;
+        self.holders = holders;
+        let then = std::mem::take(&mut self.rows);
+        self.rows.reserve(then.len());
+        Recall { then: then.into_iter().peekable(), now: &mut self.rows, same_holders }
     }
+}
 
+/// A report that is being made: listeners are asked for in their order.
+pub(super) struct Recall<'a> {
+    then: Peekable<IntoIter<Box<Row>>>,
+    now: &'a mut Vec<Box<Row>>,
+    same_holders: bool,
+}
+
+impl Recall<'_> {
     /// What was told when all of it was as it is now.
-    pub(super) fn recall(
-        &self,
-        id: u64,
+    pub(super) fn told(
+        &mut self,
+        key: Key,
         quiet: &Quiet,
         holdings: &[Holding],
         waiters: &[Waiter],
     ) -> Option<Told> {
-        let (then, told) = &**self.rows.get(&id)?;
-        let same = then == quiet
-            && told.holders.iter().eq(holdings.iter().map(|holding| &holding.holder))
-            && are_waiting(told, waiters);
-        same.then(|| told.clone())
+        while self.then.next_if(|row| row.key < key).is_some() {}
+        let row = self.then.next_if(|row| row.key == key)?;
+        let same = row.quiet == *quiet
+            && (self.same_holders || are_holding(&row.told, holdings))
+            && ((!row.workers && waiters.is_empty()) || are_waiting(&row.told, waiters));
+        if !same {
+            return None;
+        }
+        let told = row.told.clone();
+        self.now.push(row);
+        Some(told)
     }
 
     /// Keeps what is told now.
-    pub(super) fn keep(&mut self, id: u64, quiet: Quiet, told: &Told) {
-        self.rows.insert(id, Box::new((quiet, told.clone())));
+    pub(super) fn keep(&mut self, key: Key, quiet: Quiet, told: &Told) {
+        let workers = !told.workers.is_empty();
+        self.now.push(Box::new(Row { key, quiet, workers, told: told.clone() }));
     }
+}
 
-    /// Forgets all but those that are there, once it remembers more than there are.
-    pub(super) fn forget(&mut self, but_for: impl Fn(u64) -> bool, there_are: usize) {
-        if self.rows.len() > there_are {
-            self.rows.retain(|id, _| but_for(*id));
-        }
-    }
+/// Whether the holders of a listener are those that were told.
+fn are_holding(listener: &Listener, holdings: &[Holding]) -> bool {
+    listener.holders.iter().eq(holdings.iter().map(|holding| &holding.holder))
 }
 
 /// Whether the workers of a quiet listener are those that wait.

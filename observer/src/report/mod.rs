@@ -6,6 +6,7 @@ pub mod counts;
 pub mod drops;
 mod memo;
 pub mod model;
+mod one;
 mod place;
 pub mod queues;
 mod refusals;

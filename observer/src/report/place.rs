@@ -1,24 +1,13 @@
-//! Where listeners are: their sockets, addresses and reuseport groups.
+//! Where listeners are: their addresses and reuseport groups.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::HashSet,
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
 use observer_common::counters::ListenerInfo;
 
-use crate::listener::{diag::Socket, namespaces::Namespace};
-
-/// Sockets with the network namespace that they are in.
-pub(super) fn by_inode(namespaces: &BTreeMap<u64, Namespace>) -> HashMap<u64, (u64, &Socket)> {
-    namespaces
-        .iter()
-        .flat_map(|(netns, namespace)| {
-            namespace.sockets.iter().map(|socket| (socket.inode, (*netns, socket)))
-        })
-        .filter(|(inode, _)| *inode != 0)
-        .collect()
-}
+use crate::{listener::diag::Socket, report::one::One};
 
 pub(super) fn address(info: &ListenerInfo) -> IpAddr {
     let [a, b, c, d, ..] = info.address;
@@ -36,11 +25,18 @@ pub(super) struct Groups(HashSet<Place>);
 type Place = (u64, IpAddr, u16, Option<u32>);
 
 impl Groups {
-    pub(super) fn of<'a>(sockets: impl Iterator<Item = (u64, &'a Socket)>) -> Self {
-        let mut places: Vec<_> = sockets.map(|(netns, socket)| place(netns, socket)).collect();
-        places.sort_unstable();
-        let several = places.windows(2).filter(|two| two[0] == two[1]).map(|two| two[0]);
-        Self(several.collect())
+    /// Of listeners in their order: those of one port come one after the other.
+    pub(super) fn of(all: &[One<'_>]) -> Self {
+        let mut groups = HashSet::new();
+        for of_port in all.chunk_by(|one, next| (one.netns, one.port) == (next.netns, next.port)) {
+            if of_port.len() < 2 {
+                continue;
+            }
+            let mut there = HashSet::new();
+            let places = of_port.iter().filter_map(|one| Some(place(one.netns, one.socket?)));
+            groups.extend(places.filter(|place| !there.insert(*place)));
+        }
+        Self(groups)
     }
 
     pub(super) fn contains(&self, netns: u64, socket: &Socket) -> bool {

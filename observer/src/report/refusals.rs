@@ -1,75 +1,83 @@
 //! What was refused, as it was counted or as it is inferred.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use observer_common::counters::{ListenerInfo, QueueStats};
+use observer_common::counters::QueueStats;
 
-use crate::{
-    listener::diag::Socket,
-    report::{
-        audit::{self, Seen},
-        build::Input,
-        drops::{self, Counters, Reasons, Traces},
-        model::{Audit, Drops, Via},
-    },
+use crate::report::{
+    audit::{self, Seen},
+    build::Input,
+    drops::{self, Counters, Reasons, Traces},
+    model::{Audit, Drops, Via},
+    one::One,
 };
 
 /// What was refused, by whom and why.
 pub(super) enum Refusals {
     /// The kernel programs counted it.
     Counted(HashMap<u64, Seen>),
-    /// It was inferred, with the help of the kernel's counters, which it is no witness for. By
-    /// listener; those whose own counter is not known are left out.
-    Inferred(HashMap<u64, Reasons>),
+    /// It was inferred, with the help of the kernel's counters, which it is no witness for.
+    Inferred(Inferred),
+}
+
+/// What was inferred, by listener.
+#[derive(Default)]
+pub(super) struct Inferred {
+    /// Of those that refused anything.
+    some: HashMap<u64, Reasons>,
+    /// Listeners whose own counter is not known.
+    unknown: HashSet<u64>,
+}
+
+impl Inferred {
+    fn of(&self, id: u64) -> Option<Reasons> {
+        if self.unknown.contains(&id) {
+            return None;
+        }
+        Some(self.some.get(&id).copied().unwrap_or_default())
+    }
 }
 
 impl Refusals {
-    pub(super) fn of(
-        input: &Input<'_>,
-        sockets: &HashMap<u64, (u64, &Socket)>,
-        earlier: &HashMap<u64, (u64, &Socket)>,
-    ) -> Self {
-        let infos = &input.counted.listeners;
-        let mut by_namespace = BTreeMap::<u64, Vec<u64>>::new();
-        let closed = infos.iter().filter(|(id, _)| !sockets.contains_key(*id));
-        let all = sockets
-            .iter()
-            .map(|(id, (netns, _))| (*id, *netns))
-            .chain(closed.map(|(id, info)| (*id, u64::from(info.netns))));
-        all.for_each(|(id, netns)| by_namespace.entry(netns).or_default().push(id));
-        let queues = |ids: &[u64]| -> Vec<&QueueStats> {
-            ids.iter().filter_map(|id| input.counted.queues.get(id)).collect()
-        };
+    /// Of all listeners, in their order.
+    pub(super) fn of(input: &Input<'_>, all: &[One<'_>]) -> Self {
+        let by_namespace = all.chunk_by(|one, next| one.netns == next.netns);
         if input.providers.drops.exact {
-            let seen =
-                |(netns, ids): (&u64, &Vec<u64>)| (*netns, Seen::counted(queues(ids).into_iter()));
-            return Self::Counted(by_namespace.iter().map(seen).collect());
+            let seen = by_namespace.map(|ones| {
+                let queues = ones.iter().filter_map(|one| input.counted.queues.get(&one.id));
+                (ones[0].netns, Seen::counted(queues))
+            });
+            return Self::Counted(seen.collect());
         }
         let sees_acks = input.providers.drops.via == Via::Tracepoint && input.sees_refused_acks;
-        let mut reasons = HashMap::new();
-        for (netns, ids) in by_namespace {
-            let known: Vec<_> = ids
-                .into_iter()
-                .filter_map(|id| {
-                    let socket = sockets.get(&id).map(|(_, socket)| *socket);
-                    let before = earlier.get(&id).map(|(_, socket)| *socket);
-                    let counter = counter(socket, before, infos.get(&id))?;
-                    let queue = input.counted.queues.get(&id).unwrap_or(&QueueStats::ZERO);
-                    let acks = sees_acks.then(|| queue.drops.iter().sum());
-                    Some((id, Traces { counter, acks }))
-                })
-                .collect();
+        let mut inferred = Inferred::default();
+        for ones in by_namespace {
+            let mut known = Vec::new();
+            for one in ones {
+                let Some(counter) = counter(one) else {
+                    inferred.unknown.insert(one.id);
+                    continue;
+                };
+                let queue = input.counted.queues.get(&one.id);
+                let acks = sees_acks.then(|| queue.map_or(0, |queue| queue.drops.iter().sum()));
+                // Nothing can be given to one that refused nothing, and most are such.
+                if counter != 0 || acks.is_some_and(|acks| acks != 0) {
+                    known.push((one.id, Traces { counter, acks }));
+                }
+            }
             let traces: Vec<_> = known.iter().map(|(_, traces)| *traces).collect();
-            let inferred = drops::infer(&traces, namespace_counters(input, netns));
-            reasons.extend(known.iter().map(|(id, _)| *id).zip(inferred));
+            let reasons = drops::infer(&traces, namespace_counters(input, ones[0].netns));
+            inferred.some.extend(known.iter().map(|(id, _)| *id).zip(reasons));
         }
-        Self::Inferred(reasons)
+        Self::Inferred(inferred)
     }
 
     pub(super) fn of_listener(&self, queue: &QueueStats, id: u64) -> Drops {
         match self {
             Self::Counted(_) => drops::counted(queue),
-            Self::Inferred(reasons) => reasons.get(&id).map(drops::inferred).unwrap_or_default(),
+            Self::Inferred(inferred) => {
+                inferred.of(id).as_ref().map(drops::inferred).unwrap_or_default()
+            }
         }
     }
 
@@ -77,11 +85,11 @@ impl Refusals {
     pub(super) fn inferred(&self, id: u64) -> Option<Reasons> {
         match self {
             Self::Counted(_) => None,
-            Self::Inferred(reasons) => reasons.get(&id).copied(),
+            Self::Inferred(inferred) => inferred.of(id),
         }
     }
 
-    pub(super) fn audit(&self, input: &Input<'_>, shown: std::collections::BTreeSet<u64>) -> Audit {
+    pub(super) fn audit(&self, input: &Input<'_>, shown: BTreeSet<u64>) -> Audit {
         let none = HashMap::new();
         let (seen, nothing) = match self {
             Self::Counted(seen) => (seen, Seen::counted([].into_iter())),
@@ -101,18 +109,14 @@ impl Refusals {
 }
 
 /// By how much a socket's own counter of refusals grew in the window.
-fn counter(
-    socket: Option<&Socket>,
-    earlier: Option<&Socket>,
-    info: Option<&ListenerInfo>,
-) -> Option<u64> {
-    let now = match (socket, info) {
+fn counter(one: &One<'_>) -> Option<u64> {
+    let now = match (one.socket, one.info) {
         (Some(socket), _) => socket.drops?,
         (None, Some(info)) if info.closed != 0 => info.drops,
         _ => return None,
     };
     // A socket that did not listen when the window began had refused nobody.
-    let before = earlier.map_or(Some(0), |socket| socket.drops)?;
+    let before = one.earlier.map_or(Some(0), |socket| socket.drops)?;
     // The counter is an int that wraps.
     Some(u64::from(now.wrapping_sub(before)))
 }

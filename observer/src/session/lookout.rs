@@ -69,17 +69,14 @@ impl Lookout {
     /// Settles what is decided by now: tasks that an interrupt woke within a notification are left
     /// out, and those that wait again have gone back to sleep.
     pub(super) fn settle(&mut self, counted: &mut Snapshot) {
-        // Names of those who held each listener: what has ended without having been looked at is
-        // judged by them.
-        let names: HashSet<(u64, String)> = self
-            .census
-            .holdings()
-            .iter()
-            .flat_map(|(id, all)| all.iter().map(|one| (*id, one.holder.comm.clone())))
-            .collect();
+        // Who ended without having been looked at is judged by the names of those who held the listener.
+        let held_by = |census: &Census, listener: u64, name: &str| {
+            let holdings = census.holdings().get(&listener);
+            holdings.is_some_and(|all| all.iter().any(|one| one.holder.comm == name))
+        };
         counted.leave_out_strangers(|pid, listener, comm| match self.holds(pid, listener) {
             Some(holds) => !holds,
-            None => !names.contains(&(listener, text(comm))),
+            None => !held_by(&self.census, listener, &text(comm)),
         });
         let waiting: HashSet<u32> = counted
             .pending()
@@ -176,8 +173,8 @@ impl Lookout {
         self.waits.took(began);
     }
 
-    /// The listeners that are there and of a chosen port.
-    fn listening(&self, namespaces: &BTreeMap<u64, Namespace>) -> HashSet<u64> {
+    /// The listeners that are there and of a chosen port, in the order of the dump.
+    fn listening(&self, namespaces: &BTreeMap<u64, Namespace>) -> Vec<u64> {
         let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
         let wanted = sockets.filter(|socket| self.selection.wants_port(socket.port));
         wanted.map(|socket| socket.inode).collect()

@@ -1,7 +1,7 @@
 //! How many requests wait in SYN queues: asked for when a report is made.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     time::Instant,
 };
 
@@ -10,7 +10,7 @@ use crate::listener::{
     diag::Socket,
     namespaces::{self, Namespace},
     places::Places,
-    requests::count,
+    requests::Waiting,
 };
 
 /// Asks inet_diag, which walks the table of all connections: on a host with many of them not for
@@ -22,18 +22,17 @@ impl Requests {
         Self(Paced::new())
     }
 
-    /// The requests that wait now at each of the chosen listeners, by inode number; those of which it
-    /// cannot be told are left out, and so are all of them where it was asked for too lately, unless
-    /// it `must` be.
+    /// The requests that wait now where chosen listeners are; they are not known where it was asked
+    /// for too lately, unless it `must` be.
     pub(super) fn of(
         &mut self,
         places: &Places,
         namespaces: &BTreeMap<u64, Namespace>,
         chosen: impl Fn(&Socket) -> bool,
         must: bool,
-    ) -> HashMap<u64, u64> {
+    ) -> Waiting {
         if !must && !self.0.are_due() {
-            return HashMap::new();
+            return Waiting::default();
         }
         let began = Instant::now();
         let wanted: BTreeSet<u64> = namespaces
@@ -42,13 +41,11 @@ impl Requests {
             .map(|(netns, _)| *netns)
             .collect();
         let requests = namespaces::requests_of(places, &wanted);
-        let mut waiting = HashMap::new();
+        let mut waiting = Waiting::default();
         for (netns, requests) in &requests {
             let Some(namespace) = namespaces.get(netns) else { continue };
             // Among all that listen there, chosen or not: a request does not name its listener.
-            let counts = count(&namespace.sockets, requests);
-            let known = namespace.sockets.iter().zip(counts).filter(|(socket, _)| chosen(socket));
-            waiting.extend(known.filter_map(|(socket, count)| Some((socket.inode, count?))));
+            waiting.add(*netns, &namespace.sockets, requests);
         }
         self.0.took(began);
         waiting

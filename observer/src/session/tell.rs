@@ -1,14 +1,12 @@
 //! Making a report of what is known.
 
-use std::collections::HashMap;
-
 use super::{Session, point::Point};
 use crate::{
     bpf::{
         snapshot::Snapshot,
         table::{self, Signal},
     },
-    listener::diag::Socket,
+    listener::{diag::Socket, requests::Waiting},
     report::{
         Memo,
         build::{self, Input},
@@ -52,8 +50,8 @@ impl Session {
         self.knows_scans || self.attached.sees_scans()
     }
 
-    /// The requests in the SYN queues of the chosen listeners.
-    pub(super) fn requests(&mut self, now: &Point, must: bool) -> HashMap<u64, u64> {
+    /// The requests in SYN queues where chosen listeners are.
+    pub(super) fn requests(&mut self, now: &Point, must: bool) -> Waiting {
         let selection = &self.lookout.selection;
         let chosen = |socket: &Socket| selection.contains(socket.inode, socket.port);
         self.requests.of(&self.places, &now.namespaces, chosen, must)
@@ -64,7 +62,7 @@ impl Session {
         from: &Point,
         to: &Point,
         counted: &Snapshot,
-        requests: &HashMap<u64, u64>,
+        requests: &Waiting,
         kind: WindowKind,
         memo: &mut Memo,
     ) -> Report {
@@ -83,6 +81,7 @@ impl Session {
             before: &from.namespaces,
             now: &to.namespaces,
             holdings: self.lookout.census.holdings(),
+            holders: self.lookout.census.version(),
             waiters: &self.lookout.waiters,
             requests,
             selection: &self.lookout.selection,

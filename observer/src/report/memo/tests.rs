@@ -1,6 +1,9 @@
 //! One thing at a time is changed, and what is told must be what is told without remembering.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    hash::{DefaultHasher, Hash as _, Hasher as _},
+};
 
 use observer_common::counters::{
     ErrorKey, ListenerInfo, QueueStats, WaitKey, WorkerKey, WorkerStats,
@@ -11,9 +14,10 @@ use crate::{
     bpf::snapshot::Snapshot,
     cli::FilterArgs,
     listener::{
-        diag::Socket,
+        diag::{Request, Socket},
         holders::{Holding, Holdings},
         namespaces::Namespace,
+        requests::Waiting,
         select::Selection,
         waiters::Waiter,
     },
@@ -34,7 +38,7 @@ struct World {
     now: BTreeMap<u64, Namespace>,
     holdings: Holdings,
     waiters: HashMap<u64, Vec<Waiter>>,
-    requests: HashMap<u64, u64>,
+    requests: Waiting,
     drops: Via,
     refused: Readings,
     clock: u64,
@@ -44,6 +48,8 @@ impl World {
     /// Two listeners, on the second of which a connection waits.
     fn new() -> Self {
         let sockets = vec![socket(1, 80, 0), socket(2, 81, 1)];
+        let mut requests = Waiting::default();
+        requests.add(NETNS, &sockets, &[]);
         let settings = Namespace { somaxconn: Some(4096), ..Namespace::default() };
         let namespaces = BTreeMap::from([(NETNS, Namespace { sockets, ..settings })]);
         let holder = Holder { pid: 10, comm: "server".into(), fd: 3, wait: Some(Wait::Epoll) };
@@ -54,7 +60,7 @@ impl World {
             now: namespaces,
             holdings: HashMap::from([(1, vec![Holding { holder, epolls: vec![4] }])]),
             waiters: HashMap::from([(1, vec![waiter])]),
-            requests: HashMap::from([(1, 0), (2, 0)]),
+            requests,
             drops: Via::Fentry,
             refused: Readings::new(),
             clock: 1000,
@@ -81,6 +87,7 @@ impl World {
                 before: &self.before,
                 now: &self.now,
                 holdings: &self.holdings,
+                holders: self.holders(),
                 waiters: &self.waiters,
                 requests: &self.requests,
                 selection: &selection,
@@ -89,6 +96,13 @@ impl World {
             },
             memo,
         )
+    }
+
+    /// Another number for other holders.
+    fn holders(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        format!("{:?}", self.holdings).hash(&mut hasher);
+        hasher.finish()
     }
 
     fn first(&mut self) -> &mut Socket {
@@ -140,10 +154,12 @@ const CHANGES: &[Change] = &[
         world.now.get_mut(&NETNS).expect("it").abort_on_overflow = Some(1);
     }),
     ("a request", |world| {
-        world.requests.insert(1, 4);
+        let request = Request { v6: false, address: [127, 0, 0, 1].into(), port: 80, interface: 0 };
+        let sockets = world.now[&NETNS].sockets.clone();
+        world.requests.add(NETNS, &sockets, &[request; 4]);
     }),
     ("requests that are not known", |world| {
-        world.requests.remove(&1);
+        world.requests = Waiting::default();
     }),
     ("what was asked for", |world| {
         world.counted.asked.insert(1, 9000);

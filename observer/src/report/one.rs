@@ -1,0 +1,159 @@
+//! Every listener that there is or was in the window, with all that is known of what it is.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use observer_common::counters::ListenerInfo;
+
+use crate::{
+    bpf::snapshot::Snapshot,
+    listener::{diag::Socket, namespaces::Namespace},
+};
+
+/// All that is known of one listener's identity.
+#[derive(Clone, Copy)]
+pub(super) struct One<'a> {
+    pub(super) netns: u64,
+    pub(super) port: u16,
+    pub(super) id: u64,
+    /// What it is now; `None` where it does not listen any more.
+    pub(super) socket: Option<&'a Socket>,
+    /// What it was when the window began.
+    pub(super) earlier: Option<&'a Socket>,
+    pub(super) info: Option<&'a ListenerInfo>,
+}
+
+impl One<'_> {
+    /// Their order; no other listener has the same.
+    pub(super) fn key(&self) -> (u64, u16, u64) {
+        (self.netns, self.port, self.id)
+    }
+}
+
+/// All listeners, ordered by network namespace and port.
+pub(super) fn all<'a>(
+    now: &'a BTreeMap<u64, Namespace>,
+    before: &'a BTreeMap<u64, Namespace>,
+    counted: &'a Snapshot,
+) -> Vec<One<'a>> {
+    let mut earlier = Earlier { before, by_inode: None };
+    let mut open = HashSet::new();
+    let mut all = Vec::with_capacity(now.values().map(|one| one.sockets.len()).sum());
+    for (netns, namespace) in now {
+        for (at, socket) in namespace.sockets.iter().enumerate() {
+            // A socket that belongs to no file has no identity.
+            if socket.inode == 0 {
+                continue;
+            }
+            let info = counted.listeners.get(&socket.inode);
+            if info.is_some() {
+                open.insert(socket.inode);
+            }
+            all.push(One {
+                netns: *netns,
+                port: socket.port,
+                id: socket.inode,
+                socket: Some(socket),
+                earlier: earlier.of(*netns, at, socket.inode),
+                info,
+            });
+        }
+    }
+    let closed = counted.listeners.iter().filter(|(id, _)| !open.contains(*id));
+    for (id, info) in closed {
+        all.push(One {
+            netns: u64::from(info.netns),
+            port: info.port,
+            id: *id,
+            socket: None,
+            earlier: earlier.anywhere(*id),
+            info: Some(info),
+        });
+    }
+    all.sort_unstable_by_key(One::key);
+    // A dump that takes several calls can tell one twice.
+    all.dedup_by_key(|one| one.key());
+    all
+}
+
+/// What listened when the window began. The kernel tells sockets in the same order each time, but for
+/// those that came or went, so that most are found without a search.
+struct Earlier<'a> {
+    before: &'a BTreeMap<u64, Namespace>,
+    by_inode: Option<HashMap<u64, &'a Socket>>,
+}
+
+impl<'a> Earlier<'a> {
+    fn of(&mut self, netns: u64, at: usize, id: u64) -> Option<&'a Socket> {
+        let there = self.before.get(&netns).and_then(|namespace| namespace.sockets.get(at));
+        there.filter(|socket| socket.inode == id).or_else(|| self.anywhere(id))
+    }
+
+    fn anywhere(&mut self, id: u64) -> Option<&'a Socket> {
+        let all = self.before.values().flat_map(|namespace| &namespace.sockets);
+        let by_inode =
+            self.by_inode.get_or_insert_with(|| all.map(|socket| (socket.inode, socket)).collect());
+        by_inode.get(&id).copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use observer_common::counters::ListenerInfo;
+
+    use super::all;
+    use crate::{
+        bpf::snapshot::Snapshot,
+        listener::{diag::Socket, namespaces::Namespace},
+    };
+
+    fn socket(inode: u64, port: u16, queue: u32) -> Socket {
+        Socket {
+            v6: false,
+            v6only: None,
+            interface: None,
+            uid: 0,
+            inode,
+            cookie: None,
+            address: [127, 0, 0, 1].into(),
+            port,
+            queue,
+            limit: None,
+            drops: None,
+        }
+    }
+
+    fn world(netns: u64, sockets: Vec<Socket>) -> BTreeMap<u64, Namespace> {
+        BTreeMap::from([(netns, Namespace { sockets, ..Namespace::default() })])
+    }
+
+    #[test]
+    fn each_is_there_once_with_what_it_was() {
+        let before = world(5, vec![socket(1, 80, 10), socket(2, 70, 20), socket(3, 60, 30)]);
+        // One came, one went, one is told twice, and one belongs to no file.
+        let sockets =
+            vec![socket(1, 80, 11), socket(4, 50, 41), socket(2, 70, 21), socket(2, 70, 22)];
+        let now = world(5, [sockets, vec![socket(0, 40, 0)]].concat());
+        let mut counted = Snapshot::default();
+        let info = ListenerInfo { netns: 5, port: 60, ..ListenerInfo::default() };
+        counted.listeners.insert(3, info);
+        counted.listeners.insert(1, ListenerInfo { port: 80, ..info });
+        let told: Vec<_> = all(&now, &before, &counted)
+            .into_iter()
+            .map(|one| {
+                let earlier = one.earlier.map(|socket| socket.queue);
+                (one.id, one.socket.is_some(), earlier, one.info.is_some())
+            })
+            .collect();
+        assert_eq!(
+            told,
+            [
+                (4, true, None, false),
+                (3, false, Some(30), true),
+                (2, true, Some(20), false),
+                (1, true, Some(10), true),
+            ]
+        );
+    }
+}
