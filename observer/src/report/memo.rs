@@ -27,7 +27,7 @@ pub(super) struct Quiet {
 #[derive(Debug, Default)]
 pub struct Memo {
     /// In the order of reports.
-    rows: Vec<Box<Row>>,
+    rows: Vec<Row>,
     limits: BTreeMap<u64, Limits>,
     /// What [`crate::listener::census::Census::version`] was.
     holders: u64,
@@ -41,6 +41,11 @@ type Key = (u64, u16, u64);
 #[derive(Debug)]
 struct Row {
     key: Key,
+    kept: Box<Kept>,
+}
+
+#[derive(Debug)]
+struct Kept {
     quiet: Quiet,
     /// Whether anybody waited.
     workers: bool,
@@ -72,8 +77,8 @@ impl Memo {
 
 /// A report that is being made: listeners are asked for in their order.
 pub(super) struct Recall<'a> {
-    then: Peekable<IntoIter<Box<Row>>>,
-    now: &'a mut Vec<Box<Row>>,
+    then: Peekable<IntoIter<Row>>,
+    now: &'a mut Vec<Row>,
     same_holders: bool,
 }
 
@@ -88,13 +93,14 @@ impl Recall<'_> {
     ) -> Option<Told> {
         while self.then.next_if(|row| row.key < key).is_some() {}
         let row = self.then.next_if(|row| row.key == key)?;
-        let same = row.quiet == *quiet
-            && (self.same_holders || are_holding(&row.told, holdings))
-            && ((!row.workers && waiters.is_empty()) || are_waiting(&row.told, waiters));
+        let Kept { quiet: then, workers, told } = &*row.kept;
+        let same = then == quiet
+            && (self.same_holders || are_holding(told, holdings))
+            && ((!workers && waiters.is_empty()) || are_waiting(told, waiters));
         if !same {
             return None;
         }
-        let told = row.told.clone();
+        let told = told.clone();
         self.now.push(row);
         Some(told)
     }
@@ -102,7 +108,8 @@ impl Recall<'_> {
     /// Keeps what is told now.
     pub(super) fn keep(&mut self, key: Key, quiet: Quiet, told: &Told) {
         let workers = !told.workers.is_empty();
-        self.now.push(Box::new(Row { key, quiet, workers, told: told.clone() }));
+        let kept = Box::new(Kept { quiet, workers, told: told.clone() });
+        self.now.push(Row { key, kept });
     }
 }
 
