@@ -5,19 +5,32 @@ use std::collections::{HashMap, HashSet};
 use crate::listener::{
     descriptors,
     holders::{self, Holding, Holdings},
+    rest,
 };
 
 /// What is known of the processes that hold listeners.
 #[derive(Debug, Default)]
 pub struct Census {
     holdings: Holdings,
-    /// The processes that there were at the last look, and what tells each from another one with its id.
-    processes: HashMap<u32, u64>,
+    /// The processes that there were at the last look.
+    processes: HashMap<u32, Process>,
     /// The listeners that there were at the last look.
     listening: HashSet<u64>,
     /// The same in the order in which they were told, which is mostly the same the next time.
     order: Vec<u64>,
+    /// Whether a listener began since all processes were looked at: it may be held by one that has not
+    /// run since, from before it listened.
+    newborn: bool,
     version: u64,
+}
+
+/// A process as it was when its descriptors were looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Process {
+    /// What tells it from another one with its id.
+    identity: u64,
+    /// How long it had run, before that.
+    ran: Option<u64>,
 }
 
 impl Census {
@@ -39,20 +52,38 @@ impl Census {
         self.processes.contains_key(&pid)
     }
 
-    /// Looks through every process, and tells who was found to hold what.
-    pub fn scan(&mut self, listening: Vec<u64>) -> HashSet<(u32, u64)> {
+    /// Looks through every process, or only through those that have run since they were looked at; tells
+    /// who was found to hold what.
+    pub fn scan(&mut self, listening: Vec<u64>, all: bool) -> HashSet<(u32, u64)> {
         self.listen(listening);
-        let processes = descriptors::processes().unwrap_or_default();
-        let pids = processes.iter().map(|(pid, _)| *pid);
-        let found = holders::scan_these(pids, &self.listening).holdings;
-        self.processes = processes.into_iter().collect();
-        let mut open = self.holdings.iter().filter(|(id, _)| self.listening.contains(id));
-        let as_many = open.clone().count() == found.len();
-        if as_many && open.all(|(id, all)| found.get(id) == Some(all)) {
+        let all = all || std::mem::take(&mut self.newborn);
+        let mut processes = HashMap::new();
+        let mut rested = HashSet::new();
+        for (pid, identity) in descriptors::processes().unwrap_or_default() {
+            let process = Process { identity, ran: rest::has_run(pid) };
+            if !all && process.ran.is_some() && self.processes.get(&pid) == Some(&process) {
+                rested.insert(pid);
+            }
+            processes.insert(pid, process);
+        }
+        let others = processes.keys().copied().filter(|pid| !rested.contains(pid));
+        let found = holders::scan_these(others, &self.listening).holdings;
+        self.newborn = false;
+        self.processes = processes;
+        let looked_at = |holding: &&Holding| !rested.contains(&holding.holder.pid);
+        let open = self.holdings.iter().filter(|(id, _)| self.listening.contains(id));
+        let then: usize = open.map(|(_, all)| all.iter().filter(looked_at).count()).sum();
+        let same = |(id, now): (&u64, &Vec<Holding>)| {
+            let then = self.holdings.get(id);
+            then.is_some_and(|then| then.iter().filter(looked_at).eq(now))
+        };
+        if then == found.values().map(Vec::len).sum::<usize>() && found.iter().all(same) {
             return pairs(&found);
         }
         self.version += 1;
-        self.holdings.retain(|listener, _| !self.listening.contains(listener));
+        let open = self.holdings.iter_mut().filter(|(id, _)| self.listening.contains(id));
+        open.for_each(|(_, all)| all.retain(|holding| !looked_at(&holding)));
+        self.holdings.retain(|_, all| !all.is_empty());
         self.take(found)
     }
 
@@ -62,7 +93,8 @@ impl Census {
             return HashSet::new();
         }
         let now: HashSet<u64> = listening.iter().copied().collect();
-        let newborn = now.difference(&self.listening).copied().collect();
+        let newborn: HashSet<u64> = now.difference(&self.listening).copied().collect();
+        self.newborn |= !newborn.is_empty();
         self.listening = now;
         self.order = listening;
         newborn
@@ -78,10 +110,17 @@ impl Census {
     ) -> HashSet<(u32, u64)> {
         let Ok(processes) = descriptors::processes() else { return HashSet::new() };
         let newborn = self.listen(listening);
-        let processes: HashMap<u32, u64> = processes.into_iter().collect();
-        let same = |pid: u32| {
-            processes.get(&pid).is_some_and(|identity| self.processes.get(&pid) == Some(identity))
-        };
+        let mut now = HashMap::new();
+        let mut new = HashSet::new();
+        for (pid, identity) in processes {
+            let known = self.processes.get(&pid).filter(|known| known.identity == identity);
+            let process = known.copied().unwrap_or_else(|| {
+                new.insert(pid);
+                Process { identity, ran: rest::has_run(pid) }
+            });
+            now.insert(pid, process);
+        }
+        let same = |pid: u32| now.contains_key(&pid) && !new.contains(&pid);
         let ended = self.processes.keys().any(|pid| !same(*pid));
         let listening = &self.listening;
         let open = self.holdings.iter_mut().filter(|(id, _)| ended && listening.contains(id));
@@ -90,14 +129,13 @@ impl Census {
             holdings.retain(|holding| same(holding.holder.pid));
             self.version += u64::from(holdings.len() != before);
         }
-        let new = processes.keys().copied().filter(|pid| !same(*pid));
-        let mut found = holders::scan_these(new, &self.listening).holdings;
+        let mut found = holders::scan_these(new.iter().copied(), &self.listening).holdings;
         let creators = newborn.iter().filter_map(|listener| creator(*listener));
         let creators: HashSet<u32> = creators.filter(|pid| same(*pid)).collect();
         for (listener, holdings) in holders::scan_these(creators.into_iter(), &newborn).holdings {
             found.entry(listener).or_default().extend(holdings);
         }
-        self.processes = processes;
+        self.processes = now;
         self.take(found)
     }
 
@@ -127,6 +165,7 @@ fn pairs(found: &Holdings) -> HashSet<(u32, u64)> {
 #[cfg(test)]
 mod tests {
     use std::{
+        collections::HashSet,
         net::TcpListener,
         os::{
             fd::{AsRawFd as _, BorrowedFd},
@@ -176,7 +215,7 @@ mod tests {
         let own = std::process::id();
         let (first, inode) = listener();
         let mut census = Census::default();
-        assert!(census.scan(vec![inode]).contains(&(own, inode)));
+        assert!(census.scan(vec![inode], true).contains(&(own, inode)));
 
         let mut child = heir(&first);
         let mut both = [own, child.id()];
@@ -200,11 +239,50 @@ mod tests {
     }
 
     #[test]
+    fn only_who_has_run_is_looked_at_again() {
+        let own = std::process::id();
+        let (first, inode) = listener();
+        let mut child = heir(&first);
+        let mut census = Census::default();
+        census.scan(vec![inode], true);
+        // This process runs, and cat waits for input.
+        let mut seen = HashSet::new();
+        for _ in 0..1000 {
+            seen = census.scan(vec![inode], false);
+            if !seen.contains(&(child.id(), inode)) {
+                break;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(seen.contains(&(own, inode)));
+        assert!(!seen.contains(&(child.id(), inode)), "it has not run");
+        let both = [own.min(child.id()), own.max(child.id())];
+        assert_eq!(pids(&census, inode, &both), both);
+        let version = census.version();
+        // A descriptor more of who has run.
+        let again = first.try_clone().expect("a descriptor");
+        census.scan(vec![inode], false);
+        assert!(census.version() > version);
+        assert_eq!(pids(&census, inode, &[own]), [own, own]);
+        assert_eq!(pids(&census, inode, &[child.id()]), [child.id()]);
+        drop(again);
+        census.scan(vec![inode], false);
+        assert_eq!(pids(&census, inode, &both), both);
+        // What begins to listen may be held by who has not run since.
+        let (_second, newborn) = listener();
+        assert!(census.scan(vec![inode, newborn], false).contains(&(child.id(), inode)));
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+        census.scan(vec![inode, newborn], false);
+        assert_eq!(pids(&census, inode, &both), [own]);
+    }
+
+    #[test]
     fn who_opened_a_listener_is_looked_at() {
         let own = std::process::id();
         let (_first, inode) = listener();
         let mut census = Census::default();
-        census.scan(vec![inode]);
+        census.scan(vec![inode], true);
         let (second, newborn) = listener();
         let both = vec![inode, newborn];
         assert!(census.catch_up(both.clone(), |_| Some(own)).contains(&(own, newborn)));
@@ -218,7 +296,7 @@ mod tests {
         drop(second);
         census.catch_up(vec![inode], |_| None);
         assert_eq!(pids(&census, newborn, &[own]), [own]);
-        census.scan(vec![inode]);
+        census.scan(vec![inode], true);
         assert_eq!(pids(&census, newborn, &[own]), [own]);
     }
 }

@@ -10,5 +10,6 @@ pub mod namespaces;
 pub mod options;
 pub mod places;
 pub mod requests;
+pub mod rest;
 pub mod select;
 pub mod waiters;

@@ -1,13 +1,16 @@
 //! What tasks wait in at this moment, by `/proc/PID/task/TID/syscall`.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeSet, HashMap, HashSet},
     fs,
 };
 
 use crate::{
     bpf::load::{is_accept_syscall, is_epoll_syscall, is_wait_syscall},
-    listener::holders::{self, Holding},
+    listener::{
+        holders::{self, Holding},
+        rest,
+    },
 };
 
 /// A task that waits for a listener.
@@ -23,9 +26,49 @@ pub struct Waiter {
 
 /// The system call that a sleeping task is in, and its first argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Asleep {
+struct Call {
     number: i64,
     argument: u64,
+}
+
+/// What the tasks of processes waited in when they were looked at, which is what they wait in while
+/// their processes have not run since.
+#[derive(Debug, Default)]
+pub struct Asleep(HashMap<u32, Tasks>);
+
+#[derive(Debug)]
+struct Tasks {
+    /// How long the process had run, before they were looked at.
+    ran: Option<u64>,
+    /// Those that were in a call on a descriptor that listeners may be waited for by.
+    calls: Vec<(Waiter, Call)>,
+}
+
+impl Asleep {
+    /// Looks at these processes, as far as they have run, and forgets all others.
+    fn look(&mut self, pids: &BTreeSet<u32>) {
+        let mut before = std::mem::take(&mut self.0);
+        self.0 = pids
+            .iter()
+            .map(|pid| {
+                let ran = rest::has_run(*pid);
+                let known = before.remove(pid).filter(|known| ran.is_some() && known.ran == ran);
+                (*pid, known.unwrap_or_else(|| Tasks { ran, calls: calls(*pid) }))
+            })
+            .collect();
+    }
+}
+
+/// The tasks of a process that are in accept, or wait on an epoll instance.
+fn calls(pid: u32) -> Vec<(Waiter, Call)> {
+    let call = |tid: u32| {
+        let path = format!("/proc/{pid}/task/{tid}/syscall");
+        let call = parse(&fs::read_to_string(path).ok()?)?;
+        let listens = is_accept_syscall(call.number) || is_epoll_syscall(call.number);
+        let comm = || holders::comm(tid).unwrap_or_default();
+        listens.then(|| (Waiter { pid, tid, comm: comm() }, call))
+    };
+    threads(pid).into_iter().filter_map(call).collect()
 }
 
 /// Whether a task sleeps in a call that waits for descriptors or accepts. `None` when the task is
@@ -43,73 +86,55 @@ pub fn waits(pid: u32, tid: u32) -> Option<bool> {
 /// an epoll instance that watches it. Those in poll and select cannot be told by what they wait for.
 #[must_use]
 pub fn find<'a>(
-    holdings: impl IntoIterator<Item = (u64, &'a [Holding])>,
+    holdings: impl Iterator<Item = (u64, &'a [Holding])> + Clone,
+    asleep: &mut Asleep,
 ) -> HashMap<u64, Vec<Waiter>> {
-    find_those(holdings, true)
+    find_those(holdings, true, asleep)
 }
 
 /// Those of them that are in accept.
 #[must_use]
 pub fn in_accept<'a>(
-    holdings: impl IntoIterator<Item = (u64, &'a [Holding])>,
+    holdings: impl Iterator<Item = (u64, &'a [Holding])> + Clone,
 ) -> HashMap<u64, Vec<Waiter>> {
-    find_those(holdings, false)
-}
-
-/// What a process's descriptors lead to: listeners by their own descriptor, and by those of epoll
-/// instances.
-#[derive(Default)]
-struct Descriptors {
-    accepts: HashMap<i32, Vec<u64>>,
-    epolls: HashMap<i32, Vec<u64>>,
+    find_those(holdings, false, &mut Asleep::default())
 }
 
 /// Each process is looked at once, however many listeners it holds.
 fn find_those<'a>(
-    holdings: impl IntoIterator<Item = (u64, &'a [Holding])>,
+    holdings: impl Iterator<Item = (u64, &'a [Holding])> + Clone,
     in_epoll_too: bool,
+    asleep: &mut Asleep,
 ) -> HashMap<u64, Vec<Waiter>> {
-    let mut by_process = BTreeMap::<u32, Descriptors>::new();
-    for (listener, holdings) in holdings {
-        for holding in holdings {
-            let descriptors = by_process.entry(holding.holder.pid).or_default();
-            note(&mut descriptors.accepts, holding.holder.fd, listener);
-            for epoll in holding.epolls.iter().filter(|_| in_epoll_too) {
-                note(&mut descriptors.epolls, *epoll, listener);
-            }
-        }
+    let held = || holdings.clone().flat_map(|(id, all)| all.iter().map(move |one| (id, one)));
+    let mut pids: Vec<u32> = held().map(|(_, holding)| holding.holder.pid).collect();
+    pids.dedup();
+    asleep.look(&pids.into_iter().collect());
+    // Most processes hold more descriptors than they wait on.
+    let (mut accepts, mut epolls) = (HashMap::new(), HashMap::new());
+    for (waiter, call) in asleep.0.values().flat_map(|tasks| &tasks.calls) {
+        let by: &mut HashMap<(u32, i32), Vec<&Waiter>> = match is_accept_syscall(call.number) {
+            true => &mut accepts,
+            false => &mut epolls,
+        };
+        let descriptor = i32::try_from(call.argument).unwrap_or(-1);
+        by.entry((waiter.pid, descriptor)).or_default().push(waiter);
     }
     let mut waiters = HashMap::<u64, Vec<Waiter>>::new();
-    for (pid, descriptors) in by_process {
-        for tid in threads(pid) {
-            let path = format!("/proc/{pid}/task/{tid}/syscall");
-            let Some(asleep) = fs::read_to_string(path).ok().and_then(|text| parse(&text)) else {
-                continue;
-            };
-            let by = match asleep.number {
-                number if is_accept_syscall(number) => &descriptors.accepts,
-                number if is_epoll_syscall(number) => &descriptors.epolls,
-                _ => continue,
-            };
-            let descriptor = i32::try_from(asleep.argument).unwrap_or(-1);
-            let Some(listeners) = by.get(&descriptor) else { continue };
-            let comm = holders::comm(tid).unwrap_or_default();
-            for listener in listeners {
-                let waiter = Waiter { pid, tid, comm: comm.clone() };
-                waiters.entry(*listener).or_default().push(waiter);
-            }
+    for (listener, Holding { holder, epolls: watching }) in held() {
+        let accepting = accepts.get(&(holder.pid, holder.fd)).into_iter();
+        let watching = watching.iter().filter(|_| in_epoll_too && !epolls.is_empty());
+        let polling = watching.filter_map(|epoll| epolls.get(&(holder.pid, *epoll)));
+        for waiter in accepting.chain(polling).flatten() {
+            waiters.entry(listener).or_default().push((*waiter).clone());
         }
     }
-    waiters
-}
-
-/// Once for each listener, also where several descriptors of it are in one epoll instance: these
-/// come one after the other.
-fn note(to: &mut HashMap<i32, Vec<u64>>, descriptor: i32, listener: u64) {
-    let listeners = to.entry(descriptor).or_default();
-    if listeners.last() != Some(&listener) {
-        listeners.push(listener);
+    // Once for each listener, also where several descriptors of it are in one epoll instance.
+    for waiters in waiters.values_mut() {
+        waiters.sort_unstable();
+        waiters.dedup();
     }
+    waiters
 }
 
 /// The descriptors on which tasks of a process are in accept right now.
@@ -135,21 +160,21 @@ fn threads(pid: u32) -> Vec<u32> {
 
 /// Reads `proc_pid_syscall`: the number and the arguments of a blocked task's call, `running` for
 /// one that runs, -1 for one that sleeps outside a call.
-fn parse(text: &str) -> Option<Asleep> {
+fn parse(text: &str) -> Option<Call> {
     let mut words = text.split_whitespace();
     let number = words.next()?.parse().ok()?;
     let argument = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
-    Some(Asleep { number, argument })
+    Some(Call { number, argument })
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Asleep, parse, waits};
+    use super::{Call, parse, waits};
 
     #[test]
     fn a_blocked_call_is_read_and_a_running_task_is_none() {
         let text = "232 0x4 0x7ffd 0x40 0xffffffff 0x0 0x0 0x7ffc 0x7f00\n";
-        assert_eq!(parse(text), Some(Asleep { number: 232, argument: 4 }));
+        assert_eq!(parse(text), Some(Call { number: 232, argument: 4 }));
         assert_eq!(parse("running\n"), None);
         assert_eq!(parse("-1 0x7ffc 0x7f00\n").map(|asleep| asleep.number), Some(-1));
         assert_eq!(parse(""), None);

@@ -15,7 +15,7 @@ use crate::{
         holders,
         namespaces::Namespace,
         select::{Candidate, Selection},
-        waiters::{self, Waiter},
+        waiters::{self, Asleep, Waiter},
     },
     report::workers::text,
 };
@@ -32,10 +32,12 @@ pub(super) struct Lookout {
     known: u64,
     looks: Paced,
     scans: Paced,
+    full_scans: Paced,
     catch_ups: Paced,
     /// Tasks that wait for each listener.
     pub(super) waiters: HashMap<u64, Vec<Waiter>>,
     waits: Paced,
+    asleep: Asleep,
 }
 
 impl Lookout {
@@ -47,9 +49,11 @@ impl Lookout {
             known: 0,
             looks: Paced::new(),
             scans: Paced::new(),
+            full_scans: Paced::rarely(),
             catch_ups: Paced::new(),
             waiters: HashMap::new(),
             waits: Paced::new(),
+            asleep: Asleep::default(),
         }
     }
 
@@ -119,9 +123,9 @@ impl Lookout {
         self.looks.took(began);
     }
 
-    /// Looks for holders again, unless the last look was too dear to be repeated so soon. What began
-    /// and ended since is looked at in any case: processes that are new or gone, and those that opened
-    /// a listener.
+    /// Looks for holders again, among the processes that have run since, unless the last look was too
+    /// dear to be repeated so soon. What began and ended since is looked at in any case: processes that
+    /// are new or gone, and those that opened a listener.
     pub(super) fn refresh(
         &mut self,
         maps: &Maps,
@@ -129,21 +133,26 @@ impl Lookout {
         namespaces: &BTreeMap<u64, Namespace>,
         must: bool,
     ) {
-        if must || self.scans.are_due() {
+        if must || self.full_scans.are_due() {
             self.scan(maps, namespaces);
+        } else if self.scans.are_due() {
+            let began = Instant::now();
+            let found = self.census.scan(self.listening(namespaces), false);
+            self.take(found, maps);
+            self.scans.took(began);
         } else if self.catch_ups.are_due() {
             self.catch_up(maps, counted, namespaces);
         }
     }
 
-    /// Looks for holders.
+    /// Looks for holders among all processes.
     pub(super) fn scan(&mut self, maps: &Maps, namespaces: &BTreeMap<u64, Namespace>) {
         let began = Instant::now();
-        let found = self.census.scan(self.listening(namespaces));
+        let found = self.census.scan(self.listening(namespaces), true);
         self.take(found, maps);
         // Now and then, and within the same share of time: reports of many listeners leave holes.
         memory::give_back();
-        self.scans.took(began);
+        self.full_scans.took(began);
     }
 
     fn catch_up(&mut self, maps: &Maps, counted: &Snapshot, namespaces: &BTreeMap<u64, Namespace>) {
@@ -169,7 +178,11 @@ impl Lookout {
         let held = chosen.filter_map(|socket| {
             Some((socket.inode, self.census.holdings().get(&socket.inode)?.as_slice()))
         });
-        self.waiters = waiters::find(held);
+        if must {
+            self.asleep = Asleep::default();
+        }
+        let found = waiters::find(held, &mut self.asleep);
+        self.waiters = found;
         self.waits.took(began);
     }
 
