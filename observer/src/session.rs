@@ -22,7 +22,7 @@ use crate::{
         attach::Attached,
         load::Loaded,
         snapshot::{Maps, Snapshot},
-        status::missed_runs,
+        status::{has_kprobes, missed_runs},
         table::Probe,
     },
     listener::{namespaces, places::Places, select::Candidate},
@@ -185,7 +185,7 @@ impl Session {
         // How long connections have waited is told of the moment at which they were seen to wait: to
         // look at the namespaces takes a while.
         let monotonic = point::monotonic();
-        let mut counted = self.maps.read()?;
+        let mut counted = self.maps.read(!has_kprobes(&self.loaded.ebpf))?;
         let missed_runs = self.missed_runs().saturating_sub(self.missed_before);
         self.find_namespaces(&counted);
         let namespaces = namespaces::look_at_all(&mut self.places);

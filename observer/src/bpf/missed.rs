@@ -84,7 +84,8 @@ fn of_link(id: u32) -> Option<u64> {
         .then_some(info.missed)
 }
 
-fn bpf<T>(command: libc::c_int, attributes: &mut T) -> io::Result<i32> {
+/// The system call, with attributes of the command's own layout.
+pub(super) fn bpf<T>(command: libc::c_int, attributes: &mut T) -> io::Result<i32> {
     // SAFETY: the attributes are of the command's own layout and size, the kernel takes the rest for
     // zeroes, and what they point to lives until after the call.
     let result = unsafe {

@@ -1,6 +1,7 @@
 //! The kernel programs from userspace: which there are, loading, attaching, and how they fare.
 
 pub mod attach;
+mod batch;
 mod ended;
 pub mod events;
 pub mod floor;
@@ -8,6 +9,7 @@ pub mod inventory;
 pub mod load;
 mod merge;
 pub mod missed;
+mod reader;
 mod retired;
 pub mod snapshot;
 pub mod status;

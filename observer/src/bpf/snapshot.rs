@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use anyhow::{Context as _, Result};
 use aya::{
-    Ebpf, Pod,
+    Ebpf,
     maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray, PerCpuHashMap},
+    util::nr_cpus,
 };
 use observer_common::{
     config::{CONTROL_INDEX, Control},
@@ -18,6 +19,7 @@ use observer_common::{
 use super::{
     ended::Ended,
     merge::{merge_queue, merge_worker},
+    reader::{ROW_BY_ROW, Reader},
     retired::Retired,
     sweep::Gauges,
 };
@@ -83,6 +85,8 @@ pub struct Maps {
     taken: BpfHashMap<MapData, u32, u32>,
     tasks: BpfHashMap<MapData, u32, TaskState>,
     misc: PerCpuArray<MapData, Misc>,
+    /// CPUs that there may be: maps per CPU have a value for each.
+    cpus: usize,
     tree: BpfHashMap<MapData, u32, u32>,
     in_flight: BpfHashMap<MapData, u32, ListenerId>,
     /// What was taken out of the maps above.
@@ -116,6 +120,9 @@ impl Maps {
             misc: take("MISC")?.try_into()?,
             tree: take("TREE")?.try_into()?,
             in_flight: take("IN_FLIGHT")?.try_into()?,
+            cpus: nr_cpus().map_err(|(path, error)| {
+                anyhow::Error::new(error).context(format!("cannot read {path}"))
+            })?,
             retired: Retired::default(),
             ended: Ended::default(),
             gauges: Gauges::new(sizes),
@@ -167,7 +174,7 @@ impl Maps {
 
     /// The tasks that have a row, with the listener of each.
     pub fn worker_keys(&self) -> impl Iterator<Item = WorkerKey> + '_ {
-        let homes = self.all_tasks().map(|(tid, state)| home(tid, &state));
+        let homes = self.all_tasks(&ROW_BY_ROW).into_iter().map(|(tid, state)| home(tid, &state));
         self.workers.keys().filter_map(Result::ok).chain(homes)
     }
 
@@ -177,25 +184,25 @@ impl Maps {
         self.listeners.get(&id, 0).ok().or_else(|| self.retired.listener(id))
     }
 
-    /// Reads everything, and adds what was taken out of the maps to what is there.
+    /// Reads everything, and adds what was taken out of the maps to what is there; `in_batches` where no
+    /// kprobe has to wait for that.
     ///
     /// # Errors
     ///
     /// When a map cannot be read.
-    pub fn read(&self) -> Result<Snapshot> {
-        let (workers, tasks) = self.workers_and_tasks()?;
+    pub fn read(&self, in_batches: bool) -> Result<Snapshot> {
+        let reader = Reader { in_batches, cpus: self.cpus };
+        let (workers, tasks) = self.workers_and_tasks(&reader)?;
+        let sum = |counts: &[u64]| counts.iter().sum::<u64>();
         let mut snapshot = Snapshot {
-            listeners: present(self.listeners.iter()).collect(),
-            queues: present(self.queues.iter())
-                .map(|(id, cpus)| (id, cpus.iter().fold(QueueStats::ZERO, merge_queue)))
-                .collect(),
+            listeners: reader.rows(&self.listeners),
+            queues: reader
+                .rows_per_cpu(&self.queues, |cpus| cpus.iter().fold(QueueStats::ZERO, merge_queue)),
             workers,
-            errors: present(self.errors.iter())
-                .map(|(key, cpus)| (key, cpus.iter().sum()))
-                .collect(),
-            waits: present(self.waits.iter()).map(|(key, cpus)| (key, cpus.iter().sum())).collect(),
-            oldest: self.oldest(),
-            asked: present(self.asked.iter()).collect(),
+            errors: reader.rows_per_cpu(&self.errors, sum),
+            waits: reader.rows_per_cpu(&self.waits, sum),
+            oldest: self.oldest(&reader),
+            asked: reader.rows(&self.asked),
             tasks,
             misc: self.misc()?,
             folded: self.ended.folded(),
@@ -207,26 +214,29 @@ impl Maps {
     }
 
     /// The tasks that have an entry, in their places and elsewhere.
-    pub(super) fn all_tasks(&self) -> impl Iterator<Item = (u32, TaskState)> + '_ {
-        let places = self.taken.keys().filter_map(Result::ok);
-        places
-            .filter_map(|place| self.places.get(&place, 0).ok())
+    pub(super) fn all_tasks(&self, reader: &Reader) -> Vec<(u32, TaskState)> {
+        let taken: Vec<(u32, u32)> = reader.rows(&self.taken);
+        let mut tasks: Vec<_> = taken
+            .into_iter()
+            .filter_map(|(place, _)| self.places.get(&place, 0).ok())
             // The others are about to be filled.
             .filter(|place| place.tid & TAKEN != 0)
             .filter_map(|place| Some((u32::try_from(place.tid & !TAKEN).ok()?, place.state)))
-            .chain(present(self.tasks.iter()))
+            .collect();
+        tasks.extend(reader.rows::<_, _, Vec<_>>(&self.tasks));
+        tasks
     }
 
     /// What each task did, wherever it is kept. What a task did moves from its own entry to a row when
     /// it ends: a reading that met such a move is made again.
-    fn workers_and_tasks(&self) -> Result<(Workers, Tasks)> {
+    fn workers_and_tasks(&self, reader: &Reader) -> Result<(Workers, Tasks)> {
         let mut tries = 0;
         loop {
             let done = self.misc()?.moves_done;
-            let mut workers: Workers = present(self.workers.iter())
-                .map(|(key, cpus)| (key, cpus.iter().fold(WorkerStats::ZERO, merge_worker)))
-                .collect();
-            let tasks: Tasks = self.all_tasks().collect();
+            let mut workers: Workers = reader.rows_per_cpu(&self.workers, |cpus| {
+                cpus.iter().fold(WorkerStats::ZERO, merge_worker)
+            });
+            let tasks: Tasks = self.all_tasks(reader).into_iter().collect();
             tries += 1;
             if self.misc()?.moves_begun != done && tries < TRIES {
                 continue;
@@ -262,22 +272,15 @@ impl Maps {
 }
 
 impl Maps {
-    fn oldest(&self) -> HashMap<ListenerId, u64> {
+    fn oldest(&self, reader: &Reader) -> HashMap<ListenerId, u64> {
         let mut oldest = HashMap::new();
-        let waiting = present(self.stamps.iter()).filter(|(_, stamp)| stamp.time != 0);
-        for (_, Stamp { time, listener }) in waiting {
+        let stamps: Vec<(u64, Stamp)> = reader.rows(&self.stamps);
+        for (_, Stamp { time, listener }) in stamps.into_iter().filter(|(_, one)| one.time != 0) {
             let first = oldest.entry(listener).or_insert(time);
             *first = time.min(*first);
         }
         oldest
     }
-}
-
-/// Entries of an iteration; one that the kernel removed between its key and its value is no error.
-pub(super) fn present<K: Pod, V>(
-    entries: impl Iterator<Item = Result<(K, V), aya::maps::MapError>>,
-) -> impl Iterator<Item = (K, V)> {
-    entries.filter_map(Result::ok)
 }
 
 /// Whose counts a task's entry holds.

@@ -31,6 +31,13 @@ pub fn missed_runs(ebpf: &Ebpf) -> Option<u64> {
     sum.zip(hits).map(|(runs, hits): (u64, u64)| runs + hits).or(sum).or(hits)
 }
 
+/// Whether kprobes count: not loaded, a program has no descriptor.
+#[must_use]
+pub fn has_kprobes(ebpf: &Ebpf) -> bool {
+    ebpf.programs()
+        .any(|(_, program)| matches!(program, Program::KProbe(_)) && program.fd().is_ok())
+}
+
 fn parse_misses(text: &str) -> Option<u64> {
     text.lines().find_map(|line| line.strip_prefix("recursion_misses:"))?.trim().parse().ok()
 }

@@ -12,7 +12,8 @@ use observer_common::counters::{
 
 use super::{
     merge::{merge_queue, merge_worker},
-    snapshot::{Maps, present},
+    reader::{ROW_BY_ROW, present},
+    snapshot::Maps,
 };
 use crate::plan::Sizes;
 
@@ -134,7 +135,7 @@ impl Maps {
         }
         let keys: Vec<WorkerKey> = self.workers.keys().filter_map(Result::ok).collect();
         let entries: HashSet<(u32, u32)> =
-            self.all_tasks().map(|(tid, state)| (state.pid, tid)).collect();
+            self.all_tasks(&ROW_BY_ROW).into_iter().map(|(tid, state)| (state.pid, tid)).collect();
         let is_gone = |key: &WorkerKey| {
             let WorkerKey { pid, tid, .. } = *key;
             tid != 0
