@@ -34,6 +34,19 @@ pub struct Control {
 }
 crate::assert_layout!(Control, 28);
 
+impl Control {
+    /// Before every program is attached.
+    pub const CLOSED: Self = Self {
+        open: 0,
+        interval: 0,
+        ready: 0,
+        tell_drops: 0,
+        full_at_limit: 0,
+        in_flight: 0,
+        scan_ends: 0,
+    };
+}
+
 /// `sk_data_ready` counts connections queued.
 pub const READY_QUEUES: u32 = 1;
 /// `sk_data_ready` opens the bracket of a notification.

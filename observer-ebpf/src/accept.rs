@@ -25,7 +25,7 @@ use crate::{
     },
     lifecycle::emit,
     listener::Listener,
-    maps::{ERRORS, IN_FLIGHT, control, count_map_full, increment, misc, window_open},
+    maps::{ERRORS, IN_FLIGHT, control, count_map_full, idle, increment, misc, window_open},
     task, waits, worker,
 };
 
@@ -49,7 +49,7 @@ fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: `registers` is the program's argument.
     let number = unsafe { field::<u64>(registers, &REGS_SYSCALL) };
     if number == SYSCALL_ACCEPT4.load() || number == SYSCALL_ACCEPT.load() {
-        return accept_returned(ctx.as_ptr());
+        return if idle() { 0 } else { accept_returned(ctx.as_ptr()) };
     }
     if number == SYSCALL_LISTEN.load() {
         return listen_returned(ctx.as_ptr());
@@ -213,6 +213,9 @@ fn tell_error(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i
 /// the kernel itself. Why there was none is told by the system call.
 #[fexit(function = "inet_csk_accept")]
 fn accept_exit(ctx: FExitContext) -> i32 {
+    if idle() {
+        return 0;
+    }
     let child = kernel::returned(&ctx, &ARGS_INET_CSK_ACCEPT).unwrap_or(0);
     if child != 0
         && let Some(control) = control()
@@ -220,7 +223,7 @@ fn accept_exit(ctx: FExitContext) -> i32 {
         && let Some(listener) = Listener::observed(unsafe { Typed::new(ctx.arg(0)) })
     {
         let (pid, tid) = task::current_ids();
-        if control.in_flight != 0 {
+        if control.in_flight() {
             let _was_not = IN_FLIGHT.remove(tid);
         }
         debug!(&ctx, "task {} accepted from listener {}", tid, listener.id);
@@ -254,6 +257,9 @@ fn installed(ctx: FEntryContext) -> i32 {
 /// programs skips one that another task on the same CPU is in.
 #[fexit(function = "__sys_accept4")]
 fn sys_accept_exit(ctx: FExitContext) -> i32 {
+    if idle() {
+        return 0;
+    }
     let Some(result) = kernel::returned(&ctx, &ARGS_SYS_ACCEPT4) else { return 0 };
     // An int: the upper half of the slot is not part of it.
     let result = result as i32;

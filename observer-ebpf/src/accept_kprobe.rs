@@ -24,7 +24,7 @@ use crate::{
         STATE_LISTEN, read,
     },
     listener::Listener,
-    maps::{IN_FLIGHT, LISTENERS, count_map_full, window_open},
+    maps::{IN_FLIGHT, LISTENERS, count_map_full, idle, window_open},
     task,
 };
 
@@ -62,6 +62,9 @@ fn take(tid: u32) -> Option<(ListenerId, u64)> {
 /// `__sys_accept4(fd, …)`: an accept call begins.
 #[kprobe]
 fn k_accept_enter(ctx: ProbeContext) -> i32 {
+    if idle() {
+        return 0;
+    }
     let (_, tid) = task::current_ids();
     if window_open()
         && let Some(descriptor) = ctx.arg::<u64>(0)
@@ -75,6 +78,9 @@ fn k_accept_enter(ctx: ProbeContext) -> i32 {
 /// `io_accept(req, issue_flags)`: the same for io_uring. It is part of its caller on Linux 5.10.
 #[kprobe]
 fn k_ring_enter(ctx: ProbeContext) -> i32 {
+    if idle() {
+        return 0;
+    }
     if window_open()
         && let Some(listener) = ctx.arg::<Address>(0).and_then(listener_of_request)
     {
@@ -86,6 +92,9 @@ fn k_ring_enter(ctx: ProbeContext) -> i32 {
 /// Its end. It blocks only where a program asks for that (IOSQE_ASYNC).
 #[kretprobe]
 fn k_ring_exit(_ctx: RetProbeContext) -> i32 {
+    if idle() {
+        return 0;
+    }
     let (_, tid) = task::current_ids();
     if noted(tid).is_some_and(|noted| noted & UNTIL_EXIT != 0) {
         let _gone = IN_FLIGHT.remove(tid);
@@ -96,6 +105,9 @@ fn k_ring_exit(_ctx: RetProbeContext) -> i32 {
 /// `inet_csk_accept(sk, …)`: it asks the queue; who comes here without a call above is no system call.
 #[kprobe]
 fn k_queue_enter(ctx: ProbeContext) -> i32 {
+    if idle() {
+        return 0;
+    }
     if window_open()
         && let Some(listener) = ctx.arg::<Address>(0).and_then(Listener::observed)
     {
@@ -109,6 +121,9 @@ fn k_queue_enter(ctx: ProbeContext) -> i32 {
 /// `fd_install(fd, file)`: it has a connection.
 #[kprobe]
 fn k_installed(ctx: ProbeContext) -> i32 {
+    if idle() {
+        return 0;
+    }
     let (pid, tid) = task::current_ids();
     let Some(noted) = noted(tid) else { return 0 };
     let listener = noted & !IN_FLIGHT_FLAGS;
@@ -129,6 +144,9 @@ fn k_installed(ctx: ProbeContext) -> i32 {
 /// `put_unused_fd(fd)`: it has none, and why follows from how it waited.
 #[kprobe]
 fn k_put_unused(ctx: ProbeContext) -> i32 {
+    if idle() {
+        return 0;
+    }
     let (pid, tid) = task::current_ids();
     let Some((listener, flags)) = take(tid) else { return 0 };
     if window_open() {
@@ -160,7 +178,7 @@ fn k_no_descriptor_below(ctx: RetProbeContext) -> i32 {
 fn descriptor(ctx: &RetProbeContext) -> i32 {
     // An int: the upper half of the register is not part of it.
     let result = ctx.ret::<i32>();
-    if result < 0 {
+    if result < 0 && !idle() {
         ends_early(ctx, result.unsigned_abs());
     }
     0

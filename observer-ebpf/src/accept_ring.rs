@@ -9,7 +9,7 @@ use crate::{
         ARGS_IO_ACCEPT, Address, FILE_PRIVATE, RING_FILE, RING_RESULT, SOCKET_SOCK, read, returned,
     },
     listener::Listener,
-    maps::window_open,
+    maps::{idle, window_open},
     task,
 };
 
@@ -29,6 +29,9 @@ pub(crate) fn listener_of_request(request: Address) -> Option<Listener> {
 /// the result, and 0 or ECANCELED that the result is in the request.
 #[fexit(function = "io_accept")]
 fn ring_exit(ctx: FExitContext) -> i32 {
+    if idle() {
+        return 0;
+    }
     let Some(result) = returned(&ctx, &ARGS_IO_ACCEPT) else { return 0 };
     let request: Address = ctx.arg(0);
     // An int: the upper half of the slot is not part of it.

@@ -126,10 +126,10 @@ pub(crate) fn wakeup(woken: Address) -> Option<ListenerId> {
     };
     // SAFETY: only takes the address of a field of a live map value.
     misc(|misc| unsafe { &raw mut (*misc).chained });
-    let tracepoints_only = control.ready & READY_WAKES != 0;
+    let tracepoints_only = control.has_role(READY_WAKES);
     // SAFETY: `woken` is the program's argument.
     let awake = unsafe { task::is_still_awake(woken) };
-    if awake && control.scan_ends != 0 {
+    if awake && control.scan_ends() {
         wakeup::doubt(listener, woken);
         return None;
     }

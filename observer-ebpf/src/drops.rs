@@ -63,7 +63,7 @@ pub(crate) fn count<C: EbpfContext>(ctx: &C, sock: Address, source: Source, reas
         // SAFETY: as above.
         unsafe { increment(counter) };
     }
-    if control.tell_drops != 0 {
+    if control.tells_drops() {
         event.kind = EventKind::Drop as u32;
         event.reason = reason as u32;
         // SAFETY: the helper takes nothing and always succeeds.

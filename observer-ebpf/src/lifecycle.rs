@@ -23,7 +23,8 @@ use crate::{
     },
     listener::{Listener, port_of},
     maps::{
-        EVENTS, IN_FLIGHT, LISTENERS, TREE, control, count_map_full, misc, this_cpu, window_open,
+        EVENTS, IN_FLIGHT, LISTENERS, TREE, control, count_map_full, listens, misc, this_cpu,
+        window_open,
     },
     task, waits, wakeup, worker,
 };
@@ -52,15 +53,19 @@ pub(crate) fn emit<C: EbpfContext, T>(ctx: &C, event: &T) {
 /// SYN_RECV too, so that a death is LISTEN to CLOSE and nothing else.
 #[btf_tracepoint(function = "inet_sock_set_state")]
 fn set_state(ctx: BtfTracePointContext) -> i32 {
+    if ctx.arg::<i32>(2).cast_unsigned() == STATE_LISTEN.load() {
+        // SAFETY: the program's argument.
+        listens(unsafe { Typed::new(ctx.arg(0)) });
+    }
     let Some(control) = control() else { return 0 };
-    if control.ready & READY_WAKES != 0 {
+    if control.has_role(READY_WAKES) {
         // A connection's state changes before it wakes anybody: no notification of a listener reaches
         // beyond this point.
         wakeup::close_bracket();
     }
     let old = ctx.arg::<i32>(1).cast_unsigned();
     let new = ctx.arg::<i32>(2).cast_unsigned();
-    let tells_life = control.ready & STATE_LIFE != 0;
+    let tells_life = control.has_role(STATE_LIFE);
     if new == STATE_CLOSE.load() {
         if tells_life && old == STATE_LISTEN.load() {
             return state_died(ctx.as_ptr());
@@ -72,7 +77,7 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
         if tells_life && old != new {
             return state_born(ctx.as_ptr());
         }
-    } else if control.ready & READY_QUEUES != 0
+    } else if control.has_role(READY_QUEUES)
         && old == STATE_SYN_RECV.load()
         && new == STATE_ESTABLISHED.load()
     {
@@ -102,6 +107,8 @@ const SHUT: u8 = 3;
 /// `inet_csk_listen_start(sk, …)`: its end, when it listens.
 #[fexit(function = "inet_csk_listen_start")]
 fn listen_start(ctx: FExitContext) -> i32 {
+    // SAFETY: the program's argument.
+    listens(unsafe { Typed::new(ctx.arg(0)) });
     // An int: the upper half of the slot is not part of it.
     if window_open() && returned(&ctx, &ARGS_LISTEN_START).is_some_and(|result| result as i32 == 0)
     {

@@ -1,13 +1,13 @@
 //! Every map. Sizes marked "set at load" are replaced by userspace before loading.
 
-use core::{arch::asm, cell::UnsafeCell};
+use core::{arch::asm, cell::UnsafeCell, mem::offset_of};
 
 use aya_ebpf::{
     macros::map,
     maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, PerfEventArray},
 };
 use observer_common::{
-    config::{CONTROL_INDEX, Control, SOCK_PLACES, TASK_PLACES},
+    config::{Control, SOCK_PLACES, TASK_PLACES},
     counters::{
         Bracket, ClientKey, ErrorKey, KnownSock, ListenerId, ListenerInfo, Misc, QueueStats,
         SockPlace, Stamp, TaskPlace, TaskState, WaitKey, WorkerKey, WorkerStats,
@@ -15,10 +15,24 @@ use observer_common::{
     event::{Event, Refusal},
 };
 
-/// Whether the window is open. Programs attach one after the other; what the first ones see before
-/// the last is there would not add up.
-#[map]
-pub(crate) static CONTROL: Array<Control> = Array::with_max_entries(1, 0);
+use crate::kernel::{Object, PORTS_GIVEN, SOCK_PORT, wants_port};
+
+/// What userspace says while the programs run, in a section of its own, which makes it a map of its own:
+/// to read it takes two instructions, where a map of the usual kind takes a dozen.
+#[unsafe(link_section = ".data.control")]
+#[unsafe(no_mangle)]
+static CONTROL: Told = Told(UnsafeCell::new(Control::CLOSED));
+
+struct Told(UnsafeCell<Control>);
+
+// SAFETY: userspace alone writes it, and it is read by volatile loads of aligned words.
+unsafe impl Sync for Told {}
+
+/// Whether a listener is or was there that is asked for, where ports were given. In a section of its
+/// own, because userspace writes it too.
+#[unsafe(link_section = ".data.wanted")]
+#[unsafe(no_mangle)]
+static WANTED: Learnt = Learnt(UnsafeCell::new(0));
 
 /// The notification that each CPU is in.
 #[map]
@@ -117,6 +131,27 @@ pub(crate) fn learn_syn_queue_full(at: u64) {
     }
 }
 
+/// Whether nothing is there that anybody asked for: ports were given, and no listener has been seen on
+/// one of them. Refusals and cookies are counted all the same, because the kernel's counters are about
+/// all listeners.
+#[inline(always)]
+pub(crate) fn idle() -> bool {
+    // SAFETY: the static's own address.
+    PORTS_GIVEN.load() != 0 && unsafe { WANTED.0.get().read_volatile() } == 0
+}
+
+/// A listener is there: whether it is asked for is looked at until the first that is.
+#[inline(always)]
+pub(crate) fn listens(sock: impl Object) {
+    if idle()
+        // By the tracepoint a port that the kernel chooses is not known yet.
+        && sock.get(&SOCK_PORT).is_none_or(|port: u16| port == 0 || wants_port(port))
+    {
+        // SAFETY: the static's own address; everybody writes the same.
+        unsafe { WANTED.0.get().write_volatile(1) };
+    }
+}
+
 /// How many notes STAMPS holds.
 #[inline(always)]
 pub(crate) fn stamps() -> u64 {
@@ -164,8 +199,50 @@ pub(crate) fn window_open() -> bool {
 
 /// What userspace said, while anything is to be counted.
 #[inline(always)]
-pub(crate) fn control() -> Option<&'static Control> {
-    CONTROL.get(CONTROL_INDEX).filter(|control| control.open != 0)
+pub(crate) fn control() -> Option<Open> {
+    (said(offset_of!(Control, open)) != 0).then_some(Open(()))
+}
+
+/// What userspace said, read one by one: see [`Control`].
+pub(crate) struct Open(());
+
+impl Open {
+    #[inline(always)]
+    pub(crate) fn interval(&self) -> u32 {
+        said(offset_of!(Control, interval))
+    }
+
+    /// Whether the tracepoints have one of these roles.
+    #[inline(always)]
+    pub(crate) fn has_role(&self, role: u32) -> bool {
+        said(offset_of!(Control, ready)) & role != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn tells_drops(&self) -> bool {
+        said(offset_of!(Control, tell_drops)) != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn full_at_limit(&self) -> bool {
+        said(offset_of!(Control, full_at_limit)) != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn in_flight(&self) -> bool {
+        said(offset_of!(Control, in_flight)) != 0
+    }
+
+    #[inline(always)]
+    pub(crate) fn scan_ends(&self) -> bool {
+        said(offset_of!(Control, scan_ends)) != 0
+    }
+}
+
+#[inline(always)]
+fn said(offset: usize) -> u32 {
+    // SAFETY: the offset is that of a word of the static.
+    unsafe { CONTROL.0.get().cast::<u8>().add(offset).cast::<u32>().read_volatile() }
 }
 
 /// Adds one to a counter. Per-CPU counters need the atomic form too: a softirq can interrupt a

@@ -26,7 +26,7 @@ use crate::{
         Address, Object, SOCK_BACKLOG, SOCK_STATE, STATE_LISTEN, STATE_SYN_RECV, Typed, field, read,
     },
     listener::Listener,
-    maps::{QUEUES, control, count_map_full, increment, this_cpu},
+    maps::{QUEUES, control, count_map_full, idle, increment, listens, this_cpu},
     waits, wakeup,
 };
 
@@ -34,24 +34,28 @@ use crate::{
 #[btf_tracepoint(function = "sk_data_ready")]
 fn data_ready(ctx: BtfTracePointContext) -> i32 {
     let sock: Address = ctx.arg(0);
-    // Whatever it is, the notification that this CPU was in before is over.
-    wakeup::close_bracket();
+    if !idle() {
+        // Whatever it is, the notification that this CPU was in before is over.
+        wakeup::close_bracket();
+    }
     // SAFETY: `sock` is the program's argument, and the state is a byte.
     if u32::from(unsafe { field::<u8>(sock, &SOCK_STATE) }) != STATE_LISTEN.load() {
         return 0;
     }
+    // SAFETY: the program's argument.
+    listens(unsafe { Typed::new(sock) });
     if let Some(control) = control()
         // SAFETY: the program's argument.
         && let Some(listener) = Listener::observed_listening(unsafe { Typed::new(sock) })
     {
-        if listener.has_queue && control.ready & READY_QUEUES != 0 {
+        if listener.has_queue && control.has_role(READY_QUEUES) {
             // Another CPU may have accepted the connection already; it was in the queue all the
             // same.
             let depth = read::<u32>(listener.sock, &SOCK_BACKLOG).unwrap_or(1).max(1);
-            count_queued(&listener, depth, control.interval);
+            count_queued(&listener, depth, control.interval());
             waits::ready(listener.id);
         }
-        if control.ready & READY_WAKES != 0 {
+        if control.has_role(READY_WAKES) {
             wakeup::open_bracket(listener.id, false);
         }
         debug!(&ctx, "listener {} became ready", listener.id);
@@ -112,7 +116,7 @@ fn entering(sock: impl Object, child: impl Object) {
         && let Some(listener) = Listener::observed(sock)
     {
         let depth = sock.get::<u32>(&SOCK_BACKLOG).unwrap_or(0).saturating_add(1);
-        count_queued(&listener, depth, control.interval);
+        count_queued(&listener, depth, control.interval());
         let address = child.address() as u64;
         if is_new(child) {
             waits::enters(address, listener.id);
@@ -134,7 +138,7 @@ fn is_new(child: impl Object) -> bool {
 #[inline(always)]
 fn hashdance(sock: impl Object, child: impl Object, own_request: u64) {
     // A bool: the rest of the register is not part of it.
-    if own_request as u8 != 0 {
+    if !idle() && own_request as u8 != 0 {
         if let Some(cpu) = this_cpu() {
             cpu.child = child.address() as u64;
         }
@@ -171,7 +175,7 @@ fn k_hashdance_enter(ctx: ProbeContext) -> i32 {
 #[inline(always)]
 fn added(sock: impl Object, child: impl Object) {
     let within = |cpu: &mut Bracket| cpu.child == child.address() as u64 && is_new(child);
-    if !this_cpu().is_some_and(within) {
+    if !idle() && !this_cpu().is_some_and(within) {
         entering(sock, child);
     }
 }

@@ -25,7 +25,8 @@ use crate::{
     },
     listener::Listener,
     maps::{
-        ABOVE_LIMIT, AT_LIMIT, control, increment, learn_syn_queue_full, syn_queue_full, this_cpu,
+        ABOVE_LIMIT, AT_LIMIT, control, idle, increment, learn_syn_queue_full, listens,
+        syn_queue_full, this_cpu,
     },
     queue,
 };
@@ -75,7 +76,9 @@ fn k_request_alloc(ctx: RetProbeContext) -> i32 {
 /// `tcp_openreq_init_rwin(req, sk_listener, dst)`: a request without a listener is one that a cookie
 /// stands for.
 #[inline(always)]
-fn handled(request: impl Object) {
+fn handled(request: impl Object, sock: impl Object) {
+    // Its birth is told after it can be connected to.
+    listens(sock);
     let cookie = request.get::<u64>(&REQUEST_LISTENER) == Some(0);
     if let Some(cpu) = this_cpu() {
         cpu.stage |= if cookie { HANDLED | COOKIE } else { HANDLED };
@@ -84,15 +87,15 @@ fn handled(request: impl Object) {
 
 #[fentry(function = "tcp_openreq_init_rwin")]
 fn request_rwin(ctx: FEntryContext) -> i32 {
-    // SAFETY: the program's argument.
-    handled(unsafe { Typed::new(ctx.arg(0)) });
+    // SAFETY: the program's arguments.
+    unsafe { handled(Typed::new(ctx.arg(0)), Typed::new(ctx.arg(1))) };
     0
 }
 
 #[kprobe]
 fn k_request_rwin(ctx: ProbeContext) -> i32 {
-    if let Some(request) = ctx.arg::<Address>(0) {
-        handled(request);
+    if let (Some(request), Some(sock)) = (ctx.arg::<Address>(0), ctx.arg::<Address>(1)) {
+        handled(request, sock);
     }
     0
 }
@@ -174,13 +177,13 @@ fn over<C: EbpfContext>(ctx: &C, stage: u64, sock: impl Object, packet: Address)
     }
     let Some(control) = control() else { return };
     if stage & HANDLED != 0 {
-        answered(sock, stage & COOKIE != 0, control.interval);
+        answered(sock, stage & COOKIE != 0, control.interval());
         return;
     }
     let sock = sock.address();
     let Some(queues) = Queues::of(sock) else { return };
     let at_limit = match syn_queue_full() {
-        0 => control.full_at_limit != 0,
+        0 => control.full_at_limit(),
         learnt => learnt == AT_LIMIT,
     };
     let full = queues.no_room_for_syn(at_limit);
@@ -223,6 +226,9 @@ fn answered(sock: impl Object, cookie: bool, interval: u32) {
         {
             learn_syn_queue_full(AT_LIMIT);
         }
+        return;
+    }
+    if idle() {
         return;
     }
     let Some(listener) = Listener::observed(sock) else { return };

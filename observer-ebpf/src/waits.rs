@@ -101,7 +101,7 @@ pub(crate) fn accepted(child: u64, listener: ListenerId) {
     // SAFETY: the helper takes nothing and always succeeds.
     let wait = unsafe { bpf_ktime_get_ns() }.saturating_sub(entered);
     blot(child, stamp);
-    let Some(interval) = control().map(|control| u64::from(control.interval)) else { return };
+    let Some(interval) = control().map(|control| u64::from(control.interval())) else { return };
     let Some(queue) = queue::row(listener) else { return };
     // SAFETY: `queue` is this CPU's map value.
     unsafe { increment(&raw mut queue.waits) };

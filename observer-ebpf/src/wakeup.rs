@@ -24,7 +24,7 @@ use crate::{
         read,
     },
     listener::Listener,
-    maps::{this_cpu, window_open},
+    maps::{idle, this_cpu, window_open},
     task, worker,
 };
 
@@ -95,6 +95,9 @@ pub(crate) fn close_bracket() {
 /// `sock_def_readable(sk)`: the notification itself, of every socket that becomes readable.
 #[fentry(function = "sock_def_readable")]
 fn readable_enter(ctx: FEntryContext) -> i32 {
+    if idle() {
+        return 0;
+    }
     let sock: Address = ctx.arg(0);
     // SAFETY: `sock` is the program's argument, and the state is a byte.
     if u32::from(unsafe { field::<u8>(sock, &SOCK_STATE) }) == STATE_LISTEN.load() {
@@ -107,7 +110,8 @@ fn readable_enter(ctx: FEntryContext) -> i32 {
 /// The same where only kprobes can be had.
 #[kprobe]
 fn k_readable_enter(ctx: ProbeContext) -> i32 {
-    if let Some(sock) = ctx.arg::<Address>(0)
+    if !idle()
+        && let Some(sock) = ctx.arg::<Address>(0)
         && read::<u8>(sock, &SOCK_STATE).map(u32::from) == Some(STATE_LISTEN.load())
     {
         notifies(&ctx, sock);
@@ -129,7 +133,8 @@ fn notifies<C: EbpfContext>(ctx: &C, sock: impl Object) {
 /// Its end. Not asked for the state again: the listener may have closed meanwhile.
 #[inline(always)]
 fn notified<C: EbpfContext>(ctx: &C) {
-    if let Some(cpu) = this_cpu()
+    if !idle()
+        && let Some(cpu) = this_cpu()
         && cpu.listener != 0
     {
         settle_doubt(ctx, cpu);
@@ -154,7 +159,9 @@ fn k_readable_exit(ctx: RetProbeContext) -> i32 {
 /// `napi_poll(napi, work, budget)`: the end of one NAPI run, and of everything notified in it.
 #[btf_tracepoint(function = "napi_poll")]
 fn napi_done(_ctx: BtfTracePointContext) -> i32 {
-    close_bracket();
+    if !idle() {
+        close_bracket();
+    }
     0
 }
 

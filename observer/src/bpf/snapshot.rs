@@ -74,6 +74,7 @@ const TRIES: u32 = 8;
 /// The maps that userspace reads and writes.
 pub struct Maps {
     control: Array<MapData, Control>,
+    wanted: Array<MapData, u64>,
     pub(super) listeners: BpfHashMap<MapData, ListenerId, ListenerInfo>,
     pub(super) queues: PerCpuHashMap<MapData, ListenerId, QueueStats>,
     pub(super) workers: PerCpuHashMap<MapData, WorkerKey, WorkerStats>,
@@ -106,7 +107,8 @@ impl Maps {
             ebpf.take_map(name).with_context(|| format!("the object has no map {name}"))
         };
         Ok(Self {
-            control: take("CONTROL")?.try_into()?,
+            control: take(".data.control")?.try_into()?,
+            wanted: take(".data.wanted")?.try_into()?,
             listeners: take("LISTENERS")?.try_into()?,
             queues: take("QUEUES")?.try_into()?,
             workers: take("WORKERS")?.try_into()?,
@@ -136,6 +138,16 @@ impl Maps {
     /// When the kernel refuses the write.
     pub fn control(&mut self, control: Control) -> Result<()> {
         self.control.set(CONTROL_INDEX, control, 0).context("cannot write the control map")
+    }
+
+    /// Tells the kernel programs that a listener is there which was asked for by its port. What begins to
+    /// listen once they are attached they see themselves.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses the write.
+    pub fn want(&mut self) -> Result<()> {
+        self.wanted.set(0, 1, 0).context("cannot write what is wanted")
     }
 
     /// Adds a process to those that `--pid` names.

@@ -90,6 +90,10 @@ impl Session {
         if !maps.any_in_flight() {
             attached.release_in_flight();
         }
+        let sockets = || namespaces.values().flat_map(|namespace| &namespace.sockets);
+        if sockets().any(|socket| args.filters.port.contains(&socket.port)) {
+            maps.want()?;
+        }
         let control = Control {
             open: 1,
             interval: FIRST_INTERVAL,

@@ -6,6 +6,7 @@ mod errors;
 mod fast_open;
 mod file_table;
 mod handed;
+mod late;
 mod mptcp;
 mod ring;
 mod server;
@@ -26,6 +27,7 @@ pub fn tests() -> Vec<Test> {
         fast_open::tests(),
         file_table::tests(),
         handed::tests(),
+        late::tests(),
         mptcp::tests(),
         ring::tests(),
         signals::tests(),
