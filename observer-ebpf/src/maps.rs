@@ -101,6 +101,11 @@ pub(crate) static TASKS: HashMap<u32, TaskState> = HashMap::with_max_entries(102
 /// How many notes STAMPS holds.
 static STAMPS_HELD: Learnt = Learnt(UnsafeCell::new(0));
 
+/// How many tasks have an entry, or more.
+#[unsafe(link_section = ".data.known")]
+#[unsafe(no_mangle)]
+static TASKS_KNOWN: Learnt = Learnt(UnsafeCell::new(0));
+
 /// Whether a SYN queue that holds as many requests as the backlog is full: [`AT_LIMIT`] or
 /// [`ABOVE_LIMIT`], as this kernel showed it; 0 before.
 static SYN_QUEUE_FULL: Learnt = Learnt(UnsafeCell::new(0));
@@ -150,6 +155,20 @@ pub(crate) fn listens(sock: impl Object) {
         // SAFETY: the static's own address; everybody writes the same.
         unsafe { WANTED.0.get().write_volatile(1) };
     }
+}
+
+/// Whether any task may have an entry.
+#[inline(always)]
+pub(crate) fn tasks_known() -> bool {
+    // SAFETY: the static's own address.
+    unsafe { TASKS_KNOWN.0.get().read_volatile() != 0 }
+}
+
+/// Counts a task that gets an entry, or one whose entry is gone.
+#[inline(always)]
+pub(crate) fn change_tasks(change: i64) {
+    // SAFETY: the static's own address.
+    unsafe { add(TASKS_KNOWN.0.get(), change.cast_unsigned()) };
 }
 
 /// How many notes STAMPS holds.

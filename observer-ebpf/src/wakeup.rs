@@ -24,7 +24,7 @@ use crate::{
         read,
     },
     listener::Listener,
-    maps::{idle, this_cpu, window_open},
+    maps::{idle, tasks_known, this_cpu, window_open},
     task, worker,
 };
 
@@ -171,7 +171,7 @@ fn napi_done(_ctx: BtfTracePointContext) -> i32 {
 fn waking(ctx: BtfTracePointContext) -> i32 {
     let listener = match this_cpu() {
         Some(cpu) if cpu.listener != 0 => in_notification(ctx.as_ptr(), cpu),
-        _ if chain::followed().is_some() => chained(ctx.as_ptr()),
+        _ if tasks_known() && chain::followed().is_some() => chained(ctx.as_ptr()),
         _ => return 0,
     };
     if listener == 0 {

@@ -17,7 +17,10 @@ use observer_common::{
 
 use crate::{
     kernel::Address,
-    maps::{PLACES, TAKEN, TASKS, WORKERS, add, count_map_full, increment, misc, window_open},
+    maps::{
+        PLACES, TAKEN, TASKS, WORKERS, add, change_tasks, count_map_full, increment, misc,
+        window_open,
+    },
     task,
 };
 
@@ -88,6 +91,7 @@ fn begins(listener: ListenerId, ids: u64, who: Address) -> Option<*mut TaskState
     let WorkerKey { pid, tid, .. } = key(listener, ids);
     let place = place(tid)?;
     if TAKEN.insert(index(tid), tid, u64::from(BPF_NOEXIST)).is_ok() {
+        change_tasks(1);
         is_new();
         // SAFETY: a live map value, which is this task's from now on, and is told to be when it is
         // filled.
@@ -102,6 +106,7 @@ fn begins(listener: ListenerId, ids: u64, who: Address) -> Option<*mut TaskState
     // By reference, as below: the stack of a program is 512 bytes in all.
     let entry = &new;
     if TASKS.insert(tid, entry, u64::from(BPF_NOEXIST)).is_ok() {
+        change_tasks(1);
         is_new();
         // SAFETY: a live map value.
         unsafe { add(&raw mut (*place).elsewhere, 1) };
@@ -288,8 +293,11 @@ fn leaves(tid: u32) {
     unsafe {
         if (*place).tid == owner(tid) {
             (&raw mut (*place).tid).write_volatile(0);
-            let _taken = TAKEN.remove(index(tid));
+            if TAKEN.remove(index(tid)).is_ok() {
+                change_tasks(-1);
+            }
         } else if TASKS.remove(tid).is_ok() {
+            change_tasks(-1);
             add(&raw mut (*place).elsewhere, (-1_i64).cast_unsigned());
         }
     }
