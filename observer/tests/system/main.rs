@@ -18,6 +18,7 @@ mod kinds;
 mod lifecycle;
 mod listeners;
 mod load;
+mod missed;
 mod nginx;
 mod observer;
 mod output;
@@ -88,9 +89,9 @@ const TRIES: usize = 4;
 fn until_whole(run: &dyn Fn() -> Outcome, name: &str) -> Outcome {
     ending::test_begins(name);
     for _ in 1..TRIES {
-        observer::forget_missed_runs();
+        missed::forget_missed_runs();
         match run() {
-            Err(error) if provider().is_some() && observer::has_missed_runs() => {
+            Err(error) if provider().is_some() && missed::has_missed_runs() => {
                 eprintln!("figure again {name}: {}", error.root_cause());
             }
             result => return result,

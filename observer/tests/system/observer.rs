@@ -5,10 +5,7 @@ use std::{
     io::{BufRead, BufReader, Read},
     path::PathBuf,
     process::{Child, ChildStderr, Command, ExitStatus, Output, Stdio},
-    sync::{
-        atomic::{AtomicBool, Ordering::Relaxed},
-        mpsc,
-    },
+    sync::mpsc,
     thread,
     time::Duration,
 };
@@ -20,7 +17,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{Outcome, ending};
+use crate::{Outcome, ending, missed};
 
 /// The program: the one that was built with the tests, unless the environment names another.
 pub fn program() -> PathBuf {
@@ -270,42 +267,9 @@ pub fn run(arguments: &[&str]) -> anyhow::Result<Output> {
     command.stdin(Stdio::null()).output().context("observer does not start")
 }
 
-/// Whether the kernel skipped runs in the window of a report that was read.
-static MISSED: AtomicBool = AtomicBool::new(false);
-
-/// Whether it did since [`forget_missed_runs`].
-pub fn has_missed_runs() -> bool {
-    MISSED.load(Relaxed)
-}
-
-/// Remembers that it did.
-pub fn note_missed_runs() {
-    MISSED.store(true, Relaxed);
-}
-
-/// Begins anew.
-pub fn forget_missed_runs() {
-    MISSED.store(false, Relaxed);
-}
-
-/// Whether the kernel's counters say that the programs of kprobes were skipped, on a kernel that does not
-/// count that: before Linux 6.7 they do not run on a CPU that is within a bpf() map operation
-/// (`trace_call_bpf`, `bpf_prog_active`), which an emulated machine is for long.
-fn may_have_missed(report: &Value) -> anyhow::Result<bool> {
-    if report["audit"]["closes"] != false || report["providers"]["drops"]["via"] != "kprobe" {
-        return Ok(false);
-    }
-    let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
-    let mut parts = release.split('.').map_while(|part| part.parse::<u32>().ok());
-    let version = parts.next().zip(parts.next()).context("the kernel's release")?;
-    Ok(version < (6, 7))
-}
-
 /// What must hold in every report, whatever was observed.
 pub fn check_report(report: &Value) -> anyhow::Result<()> {
-    if number(&report["audit"]["missed_runs"])? != 0 || may_have_missed(report)? {
-        note_missed_runs();
-    }
+    missed::look_at(report)?;
     ensure!(report["schema_version"] == 1, "schema_version");
     let listeners = report["listeners"].as_array().context("listeners")?;
     for listener in listeners {

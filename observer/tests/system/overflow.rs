@@ -15,7 +15,8 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
     Need, Outcome, TRIES, Test,
-    observer::{Observer, forget_missed_runs, has_missed_runs, number, provider},
+    missed::{forget_missed_runs, has_missed_runs},
+    observer::{Observer, number, provider},
     role::{Actor, as_role},
 };
 

@@ -20,7 +20,8 @@ use serde_json::Value;
 
 use crate::{
     Outcome,
-    observer::{Observer, has_missed_runs, note_missed_runs, on_port, provider},
+    missed::{has_missed_runs, note_missed_runs},
+    observer::{Observer, on_port, provider},
     role::netns,
 };
 
