@@ -1,6 +1,6 @@
 //! One reading of the kernel maps, per-CPU values merged.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -8,6 +8,7 @@ use aya::{
     maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray, PerCpuHashMap},
     util::nr_cpus,
 };
+use foldhash::HashMap;
 use observer_common::{
     config::{CONTROL_INDEX, Control},
     counters::{
@@ -285,7 +286,7 @@ impl Maps {
 
 impl Maps {
     fn oldest(&self, reader: &Reader) -> HashMap<ListenerId, u64> {
-        let mut oldest = HashMap::new();
+        let mut oldest = HashMap::default();
         let stamps: Vec<(u64, Stamp)> = reader.rows(&self.stamps);
         for (_, Stamp { time, listener }) in stamps.into_iter().filter(|(_, one)| one.time != 0) {
             let first = oldest.entry(listener).or_insert(time);

@@ -21,6 +21,8 @@ pub struct Census {
     /// Whether a listener began since all processes were looked at: it may be held by one that has not
     /// run since, from before it listened.
     newborn: bool,
+    /// The processes that may be in `holdings`.
+    holders: HashSet<u32>,
     version: u64,
 }
 
@@ -70,6 +72,10 @@ impl Census {
         let found = holders::scan_these(others, &self.listening).holdings;
         self.newborn = false;
         self.processes = processes;
+        let has_rested = |pid: &u32| rested.contains(pid);
+        if found.is_empty() && self.holders.iter().all(has_rested) {
+            return HashSet::new();
+        }
         let looked_at = |holding: &&Holding| !rested.contains(&holding.holder.pid);
         let open = self.holdings.iter().filter(|(id, _)| self.listening.contains(id));
         let then: usize = open.map(|(_, all)| all.iter().filter(looked_at).count()).sum();
@@ -84,6 +90,8 @@ impl Census {
         let open = self.holdings.iter_mut().filter(|(id, _)| self.listening.contains(id));
         open.for_each(|(_, all)| all.retain(|holding| !looked_at(&holding)));
         self.holdings.retain(|_, all| !all.is_empty());
+        let left = self.holdings.values().flatten();
+        self.holders = left.map(|holding| holding.holder.pid).collect();
         self.take(found)
     }
 
@@ -121,7 +129,7 @@ impl Census {
             now.insert(pid, process);
         }
         let same = |pid: u32| now.contains_key(&pid) && !new.contains(&pid);
-        let ended = self.processes.keys().any(|pid| !same(*pid));
+        let ended = self.holders.iter().any(|pid| !same(*pid));
         let listening = &self.listening;
         let open = self.holdings.iter_mut().filter(|(id, _)| ended && listening.contains(id));
         for (_, holdings) in open {
@@ -129,6 +137,7 @@ impl Census {
             holdings.retain(|holding| same(holding.holder.pid));
             self.version += u64::from(holdings.len() != before);
         }
+        self.holders.retain(|pid| same(*pid));
         let mut found = holders::scan_these(new.iter().copied(), &self.listening).holdings;
         let creators = newborn.iter().filter_map(|listener| creator(*listener));
         let creators: HashSet<u32> = creators.filter(|pid| same(*pid)).collect();
@@ -142,6 +151,7 @@ impl Census {
     /// Adds holders to those that are known.
     fn take(&mut self, found: Holdings) -> HashSet<(u32, u64)> {
         let pairs = pairs(&found);
+        self.holders.extend(pairs.iter().map(|(pid, _)| *pid));
         self.version += u64::from(!found.is_empty());
         for (listener, holdings) in found {
             let all = self.holdings.entry(listener).or_default();

@@ -1,10 +1,11 @@
 //! Who holds a descriptor to a listener, and through which epoll instances they wait for it.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     fs, io,
 };
 
+use foldhash::HashMap;
 use procfs::process::{Process, StatFlags};
 
 use crate::{

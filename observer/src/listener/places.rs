@@ -14,6 +14,7 @@ use nix::sched::{CloneFlags, setns};
 use crate::listener::{
     descriptors,
     namespaces::{Looks, Namespace},
+    rest,
 };
 
 /// A path to each network namespace that a process is in or that has a name, by inode number.
@@ -22,8 +23,20 @@ use crate::listener::{
 #[derive(Debug, Default)]
 pub struct Places {
     paths: BTreeMap<u64, PathBuf>,
-    /// The processes that were asked, and what tells each from another one with its id.
-    known: HashMap<u32, u64>,
+    /// The processes that were asked.
+    known: HashMap<u32, Known>,
+}
+
+/// What a process said when it was asked.
+#[derive(Clone, Copy, Debug)]
+struct Known {
+    pid: u32,
+    /// What tells it from another one with its id.
+    identity: u64,
+    /// How long it had run, before that.
+    ran: Option<u64>,
+    /// Where it was.
+    netns: Option<u64>,
 }
 
 impl Places {
@@ -35,24 +48,34 @@ impl Places {
         places
     }
 
-    /// Asks every process anew.
+    /// Asks every process anew, but for those that have not run since: they are where they were.
     pub fn find(&mut self) {
-        self.known.clear();
         self.paths.clear();
-        self.find_new();
+        self.ask(|known| known.ran.is_some() && known.ran == rest::has_run(known.pid));
     }
 
     /// Asks the processes that are new, and looks at all names. A process that has entered another
     /// namespace since it was asked is asked again by [`Self::find`] only; what becomes of the path
     /// that led through it is noticed when it is next used.
     pub fn find_new(&mut self) {
-        let processes = descriptors::processes().unwrap_or_default();
-        for (pid, identity) in &processes {
-            if self.known.get(pid) != Some(identity) {
-                self.note(format!("/proc/{pid}/ns/net").into());
+        self.ask(|_| true);
+    }
+
+    /// Asks those processes of which what is known will not do.
+    fn ask(&mut self, will_do: impl Fn(&Known) -> bool) {
+        let mut before = std::mem::take(&mut self.known);
+        for (pid, identity) in descriptors::processes().unwrap_or_default() {
+            let path = || PathBuf::from(format!("/proc/{pid}/ns/net"));
+            let same = before.remove(&pid).filter(|known| known.identity == identity);
+            let known = same.filter(&will_do).unwrap_or_else(|| {
+                let ran = rest::has_run(pid);
+                Known { pid, identity, ran, netns: inode_of(path()) }
+            });
+            if let Some(netns) = known.netns {
+                self.paths.entry(netns).or_insert_with(path);
             }
+            self.known.insert(pid, known);
         }
-        self.known = processes.into_iter().collect();
         for directory in ["/run/netns", "/run/docker/netns"] {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 self.note(entry.path());
@@ -174,7 +197,9 @@ mod tests {
         places.paths.clear();
         places.find_new();
         let paths = places.paths.clone();
-        places.known.insert(std::process::id(), 0);
+        let own_entry = places.known.get_mut(&std::process::id()).expect("this process");
+        own_entry.identity = 0;
+        own_entry.netns = None;
         places.find_new();
         assert!(places.contains(own), "found anew, beside {paths:?}");
     }

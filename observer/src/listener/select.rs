@@ -167,7 +167,7 @@ mod tests {
     };
 
     fn holdings(rows: &[(u64, u32, &str)]) -> Holdings {
-        let mut holdings = Holdings::new();
+        let mut holdings = Holdings::default();
         for (listener, pid, comm) in rows {
             let holder = Holder { pid: *pid, comm: (*comm).into(), fd: 3, wait: None };
             holdings.entry(*listener).or_default().push(Holding { holder, epolls: Vec::new() });

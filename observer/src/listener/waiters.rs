@@ -121,6 +121,9 @@ fn find_those<'a>(
         by.entry((waiter.pid, descriptor)).or_default().push(waiter);
     }
     let mut waiters = HashMap::<u64, Vec<Waiter>>::new();
+    if accepts.is_empty() && epolls.is_empty() {
+        return waiters;
+    }
     for (listener, Holding { holder, epolls: watching }) in held() {
         let accepting = accepts.get(&(holder.pid, holder.fd)).into_iter();
         let watching = watching.iter().filter(|_| in_epoll_too && !epolls.is_empty());

@@ -68,7 +68,7 @@ pub struct Input<'a> {
 /// Makes the report. What was told of listeners on which nothing happened is told again by `memo`.
 #[must_use]
 pub fn build(input: Input<'_>, memo: &mut Memo) -> Report {
-    let all = one::all(input.now, input.before, input.counted);
+    let all = one::all(input.now, input.before, input.counted, &mut memo.order);
     let refusals = Refusals::of(&input, &all);
     let groups = Groups::of(&all);
     let mut recall = memo.recall(input.now, input.before, input.holders);
@@ -127,7 +127,7 @@ fn told(
     let Some(quiet) = quiet(input, one, refusals, reuseport) else {
         return listener(input, one, refusals, reuseport).map(Told::from);
     };
-    let holdings = input.holdings.get(&one.id).map(Vec::as_slice).unwrap_or_default();
+    let holdings = || input.holdings.get(&one.id).map(Vec::as_slice).unwrap_or_default();
     let waiters = input.waiters.get(&one.id).map(Vec::as_slice).unwrap_or_default();
     if let Some(told) = recall.told(one.key(), &quiet, holdings, waiters) {
         return Some(told);

@@ -1,7 +1,7 @@
 //! Arithmetic on snapshots: settling what is decided by the time of the report, and taking what an
 //! earlier one had already.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashSet};
 
 use observer_common::{
     counters::{ErrorKey, ListenerId, Misc, QueueStats, WorkerKey, WorkerStats},
@@ -82,7 +82,7 @@ impl Snapshot {
                 .filter(|(id, _)| base.listeners.get(id).is_none_or(|before| before.closed == 0))
                 .map(|(id, info)| (*id, *info))
                 .collect(),
-            queues: queues.collect::<HashMap<_, QueueStats>>(),
+            queues: queues.collect(),
             workers,
             errors,
             waits: self

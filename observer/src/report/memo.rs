@@ -29,6 +29,8 @@ pub struct Memo {
     /// In the order of reports.
     rows: Vec<Row>,
     limits: BTreeMap<u64, Limits>,
+    /// How listeners were ordered, see [`super::one::all`].
+    pub(super) order: Vec<u32>,
     /// What [`crate::listener::census::Census::version`] was.
     holders: u64,
 }
@@ -84,18 +86,18 @@ pub(super) struct Recall<'a> {
 
 impl Recall<'_> {
     /// What was told when all of it was as it is now.
-    pub(super) fn told(
+    pub(super) fn told<'h>(
         &mut self,
         key: Key,
         quiet: &Quiet,
-        holdings: &[Holding],
+        holdings: impl FnOnce() -> &'h [Holding],
         waiters: &[Waiter],
     ) -> Option<Told> {
         while self.then.next_if(|row| row.key < key).is_some() {}
         let row = self.then.next_if(|row| row.key == key)?;
         let Kept { quiet: then, workers, told } = &*row.kept;
         let same = then == quiet
-            && (self.same_holders || are_holding(told, holdings))
+            && (self.same_holders || are_holding(told, holdings()))
             && ((!workers && waiters.is_empty()) || are_waiting(told, waiters));
         if !same {
             return None;

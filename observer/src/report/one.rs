@@ -29,11 +29,13 @@ impl One<'_> {
     }
 }
 
-/// All listeners, ordered by network namespace and port.
+/// All listeners, ordered by network namespace and port. The kernel tells them in an order of its own,
+/// mostly the same each time: `order` is what put the last ones in theirs, and is tried first.
 pub(super) fn all<'a>(
     now: &'a BTreeMap<u64, Namespace>,
     before: &'a BTreeMap<u64, Namespace>,
     counted: &'a Snapshot,
+    order: &mut Vec<u32>,
 ) -> Vec<One<'a>> {
     let mut earlier = Earlier { before, by_inode: None };
     let mut open = HashSet::new();
@@ -69,10 +71,26 @@ pub(super) fn all<'a>(
             info: Some(info),
         });
     }
-    all.sort_unstable_by_key(One::key);
+    let mut all = ordered(&all, order);
     // A dump that takes several calls can tell one twice.
     all.dedup_by_key(|one| one.key());
     all
+}
+
+fn ordered<'a>(all: &[One<'a>], order: &mut Vec<u32>) -> Vec<One<'a>> {
+    let by = |order: &[u32]| -> Vec<One<'a>> {
+        order.iter().filter_map(|at| all.get(*at as usize).copied()).collect()
+    };
+    if order.len() == all.len() {
+        let ordered = by(order);
+        if ordered.is_sorted_by_key(One::key) {
+            return ordered;
+        }
+    }
+    order.clear();
+    order.extend((0..).take(all.len()));
+    order.sort_unstable_by_key(|at| all.get(*at as usize).map(One::key));
+    by(order)
 }
 
 /// What listened when the window began. The kernel tells sockets in the same order each time, but for
@@ -139,7 +157,7 @@ mod tests {
         let info = ListenerInfo { netns: 5, port: 60, ..ListenerInfo::default() };
         counted.listeners.insert(3, info);
         counted.listeners.insert(1, ListenerInfo { port: 80, ..info });
-        let told: Vec<_> = all(&now, &before, &counted)
+        let told: Vec<_> = all(&now, &before, &counted, &mut Vec::new())
             .into_iter()
             .map(|one| {
                 let earlier = one.earlier.map(|socket| socket.queue);
@@ -155,5 +173,22 @@ mod tests {
                 (1, true, Some(10), true),
             ]
         );
+    }
+
+    #[test]
+    fn they_are_in_order_whatever_the_order_was() {
+        let none = Snapshot::default();
+        let mut order = Vec::new();
+        let mut ids = |ports: &[u16]| -> Vec<u64> {
+            let sockets = ports.iter().map(|port| socket(u64::from(*port), *port, 0)).collect();
+            let now = world(5, sockets);
+            all(&now, &now, &none, &mut order).iter().map(|one| one.id).collect()
+        };
+        assert_eq!(ids(&[3, 1, 2]), [1, 2, 3]);
+        assert_eq!(ids(&[30, 10, 20]), [10, 20, 30]);
+        assert_eq!(ids(&[2, 3, 1]), [1, 2, 3]);
+        assert_eq!(ids(&[2, 3, 1, 9, 4]), [1, 2, 3, 4, 9]);
+        assert_eq!(ids(&[2, 1]), [1, 2]);
+        assert!(ids(&[]).is_empty());
     }
 }

@@ -58,7 +58,7 @@ impl World {
             counted: Snapshot::default(),
             before: namespaces.clone(),
             now: namespaces,
-            holdings: HashMap::from([(1, vec![Holding { holder, epolls: vec![4] }])]),
+            holdings: Holdings::from_iter([(1, vec![Holding { holder, epolls: vec![4] }])]),
             waiters: HashMap::from([(1, vec![waiter])]),
             requests,
             drops: Via::Fentry,
