@@ -90,7 +90,8 @@ impl Census {
         let open = self.holdings.iter_mut().filter(|(id, _)| self.listening.contains(id));
         open.for_each(|(_, all)| all.retain(|holding| !looked_at(&holding)));
         self.holdings.retain(|_, all| !all.is_empty());
-        let left = self.holdings.values().flatten();
+        let left = self.holdings.iter().filter(|(id, _)| self.listening.contains(id));
+        let left = left.flat_map(|(_, all)| all);
         self.holders = left.map(|holding| holding.holder.pid).collect();
         self.take(found)
     }
