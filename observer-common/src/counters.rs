@@ -1,6 +1,18 @@
 //! Keys and values of the kernel maps that counts live in.
 
+mod brackets;
+mod socks;
+mod tasks;
+
 use crate::{assert_layout, drops::DROP_REASONS, hist::DEPTH_BUCKETS};
+
+pub use self::{
+    brackets::{
+        Bracket, CHILD_NONE, Call, Doubt, IN_FLIGHT_FLAGS, REACHED_QUEUE, UNTIL_EXIT, VIA_RING,
+    },
+    socks::{ClientKey, KnownSock, SockPlace, Stamp, WaitKey},
+    tasks::{TAKEN, TaskPlace, TaskState},
+};
 
 /// A listener's identity in the kernel maps: the inode number of its socket.
 ///
@@ -179,142 +191,6 @@ pub struct ErrorKey {
 }
 assert_layout!(ErrorKey, 24);
 
-/// The latest wakeup of one task, and what it did with the listener that it dealt with first.
-///
-/// Most tasks deal with one listener, so that one look-up finds all that an event of theirs changes.
-/// What a task does with other listeners has rows of its own, and so has all that it did once it is
-/// gone.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TaskState {
-    /// The listener that woke it last.
-    pub listener: ListenerId,
-    /// Thread group id.
-    pub pid: u32,
-    /// 1 while the wakeup's outcome is open, 0 once it is settled.
-    pub pending: u32,
-    /// Address of the epoll instance whose ready list the task is putting in order, where a probe
-    /// sees that; 0 otherwise.
-    pub scanning: u64,
-    /// 1 from the exit of `inet_csk_accept` that counted a connection to the end of its system call.
-    pub counted: u32,
-    /// 1 after a signal ended an accept call on its home, until the task is seen to go on: if the signal
-    /// ends the task, nobody gets the error.
-    pub interrupted: u32,
-    /// The listener that `stats` are about.
-    pub home: ListenerId,
-    /// What it did with that one.
-    pub stats: WorkerStats,
-}
-assert_layout!(TaskState, 40 + 72);
-
-impl TaskState {
-    /// Of no task.
-    pub const NONE: Self = Self {
-        listener: 0,
-        pid: 0,
-        pending: 0,
-        scanning: 0,
-        counted: 0,
-        interrupted: 0,
-        home: 0,
-        stats: WorkerStats::ZERO,
-    };
-}
-
-/// Beside the thread id in a place that is taken: the idle tasks have the thread id 0.
-pub const TAKEN: u64 = 1 << 32;
-
-/// A place for a task, found by the lower bits of its thread id.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TaskPlace {
-    /// Thread id of the task that has it, with [`TAKEN`]; 0 while nobody has.
-    pub tid: u64,
-    /// Tasks that would have it too, and have an entry elsewhere.
-    pub elsewhere: u64,
-    /// The task's entry.
-    pub state: TaskState,
-}
-assert_layout!(TaskPlace, 128);
-
-/// The notification that a CPU is in: from `sk_data_ready` of a listener to its end.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Bracket {
-    /// The listener; 0 when no notification is open.
-    pub listener: ListenerId,
-    /// Address of the task that was current when it opened. A wakeup under another current task
-    /// is not of this notification.
-    pub task: u64,
-    /// 1 when the end of the notification will be seen.
-    pub ends: u64,
-    /// The child that `inet_csk_complete_hashdance` is adding to an accept queue; 0 outside.
-    pub child: u64,
-    /// 1 within `tcp_v6_syn_recv_sock`, which calls the IPv4 function for mapped peers.
-    pub in_v6: u64,
-    /// The sock, the packet and the unhashed request that the outermost `tcp_v*_syn_recv_sock` was
-    /// called with, where a return probe ends it, which has no arguments.
-    pub handshake: Call,
-    /// The child that `tcp_create_openreq_child` made within it; [`CHILD_NONE`] when it failed, 0
-    /// when it was not called.
-    pub made: u64,
-    /// 1 when that child was closed again at once.
-    pub unmade: u64,
-    /// 1 when `inet6_csk_route_req` found no route within it.
-    pub no_route: u64,
-    /// How far `tcp_conn_request` came: the bits of [`crate::drops::stage`].
-    pub stage: u64,
-    /// What it was called with, where a return probe ends it.
-    pub request: Call,
-    /// A wakeup of which it is not known yet whether its task slept.
-    pub doubt: Doubt,
-}
-assert_layout!(Bracket, 9 * 8 + 2 * 24 + 32);
-
-/// A task that was being woken while it still was on the run queue: it may have been on its way to
-/// sleep, past the point of return.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Doubt {
-    /// Its address; 0 when there is no doubt.
-    pub task: u64,
-    /// How often it had gone to sleep: `task_struct.nvcsw`.
-    pub slept: u64,
-    /// The listener.
-    pub listener: ListenerId,
-    /// Address of the task that wakes it, or was current then.
-    pub waker: u64,
-}
-assert_layout!(Doubt, 32);
-
-/// Arguments of a call, for the return probe that ends it.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Call {
-    /// The listener's sock.
-    pub sock: u64,
-    /// The packet.
-    pub packet: u64,
-    /// The request that leaves the SYN queue; 0 for one made from a cookie.
-    pub request: u64,
-}
-assert_layout!(Call, 24);
-
-/// `tcp_create_openreq_child` failed: no address.
-pub const CHILD_NONE: u64 = 1;
-
-/// Set in the value of an accept call under way once it has reached `inet_csk_accept`: a failure from
-/// there on is about the queue, an earlier one is about descriptors.
-pub const REACHED_QUEUE: u64 = 1 << 63;
-/// Set in it when the call is not of the accept system calls: io_uring tries first whether there is a
-/// connection, and the EAGAIN of that is its own affair.
-pub const VIA_RING: u64 = 1 << 62;
-/// Set in it when a probe sees the end of the call, which may accept several connections.
-pub const UNTIL_EXIT: u64 = 1 << 61;
-/// All of these: what is left is the listener.
-pub const IN_FLIGHT_FLAGS: u64 = REACHED_QUEUE | VIA_RING | UNTIL_EXIT;
-
 /// What could not be counted, and what was counted by inference; per CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -339,72 +215,3 @@ pub struct Misc {
     pub waits: u64,
 }
 assert_layout!(Misc, 72);
-
-/// A sock that is a listener, in a place that others may take at any time.
-///
-/// Several CPUs may write one at once: what is read is of one write when `check` fits the rest.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SockPlace {
-    /// Address of the sock.
-    pub sock: u64,
-    /// Address of its `struct socket`.
-    pub socket: u64,
-    /// The listener, and whether the sock has the accept queue.
-    pub listener: u64,
-    /// All of these, by exclusive or.
-    pub check: u64,
-}
-assert_layout!(SockPlace, 32);
-
-/// A sock that is a listener, by its address.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct KnownSock {
-    /// The listener.
-    pub listener: ListenerId,
-    /// Address of its `struct socket`: another sock in the same memory has another.
-    pub socket: u64,
-    /// 1 when the sock has the accept queue.
-    pub has_queue: u64,
-}
-assert_layout!(KnownSock, 24);
-
-/// A client that was refused by a listener.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientKey {
-    /// The listener.
-    pub listener: ListenerId,
-    /// Its address: all 16 bytes for IPv6, the first 4 for IPv4; network byte order.
-    pub address: [u8; 16],
-    /// Its port, host byte order.
-    pub port: u16,
-    /// Keeps the key free of implicit padding; always 0.
-    pub zero: [u16; 3],
-}
-assert_layout!(ClientKey, 32);
-
-/// A connection in an accept queue, by the address of its sock.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Stamp {
-    /// `bpf_ktime_get_ns` when it entered the queue.
-    pub time: u64,
-    /// The listener; 0 where tracepoints do not tell.
-    pub listener: ListenerId,
-}
-assert_layout!(Stamp, 16);
-
-/// A bucket of a listener's accept waits.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct WaitKey {
-    /// The listener.
-    pub listener: ListenerId,
-    /// The bucket, by [`crate::waits`].
-    pub bucket: u32,
-    /// Keeps the key free of implicit padding; always 0.
-    pub zero: u32,
-}
-assert_layout!(WaitKey, 16);

@@ -1,0 +1,63 @@
+//! Tasks, each with its latest wakeup.
+
+use super::{ListenerId, WorkerStats};
+use crate::assert_layout;
+
+/// The latest wakeup of one task, and what it did with the listener that it dealt with first.
+///
+/// Most tasks deal with one listener, so that one look-up finds all that an event of theirs changes.
+/// What a task does with other listeners has rows of its own, and so has all that it did once it is
+/// gone.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskState {
+    /// The listener that woke it last.
+    pub listener: ListenerId,
+    /// Thread group id.
+    pub pid: u32,
+    /// 1 while the wakeup's outcome is open, 0 once it is settled.
+    pub pending: u32,
+    /// Address of the epoll instance whose ready list the task is putting in order, where a probe
+    /// sees that; 0 otherwise.
+    pub scanning: u64,
+    /// 1 from the exit of `inet_csk_accept` that counted a connection to the end of its system call.
+    pub counted: u32,
+    /// 1 after a signal ended an accept call on its home, until the task is seen to go on: if the signal
+    /// ends the task, nobody gets the error.
+    pub interrupted: u32,
+    /// The listener that `stats` are about.
+    pub home: ListenerId,
+    /// What it did with that one.
+    pub stats: WorkerStats,
+}
+assert_layout!(TaskState, 40 + 72);
+
+impl TaskState {
+    /// Of no task.
+    pub const NONE: Self = Self {
+        listener: 0,
+        pid: 0,
+        pending: 0,
+        scanning: 0,
+        counted: 0,
+        interrupted: 0,
+        home: 0,
+        stats: WorkerStats::ZERO,
+    };
+}
+
+/// Beside the thread id in a place that is taken: the idle tasks have the thread id 0.
+pub const TAKEN: u64 = 1 << 32;
+
+/// A place for a task, found by the lower bits of its thread id.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct TaskPlace {
+    /// Thread id of the task that has it, with [`TAKEN`]; 0 while nobody has.
+    pub tid: u64,
+    /// Tasks that would have it too, and have an entry elsewhere.
+    pub elsewhere: u64,
+    /// The task's entry.
+    pub state: TaskState,
+}
+assert_layout!(TaskPlace, 128);
