@@ -1,20 +1,30 @@
 //! Adding up rows of the same key.
 
 use observer_common::{
-    counters::{QueueStats, WorkerStats},
+    counters::{Misc, QueueStats, WorkerStats},
     drops::DROP_REASONS,
     hist::DEPTH_BUCKETS,
 };
 
+/// Adds these fields of one row to those of another.
+macro_rules! add {
+    ($to:ident, $from:ident: $($field:ident),+ $(,)?) => { $($to.$field += $from.$field;)+ };
+}
+
+/// Takes them off, down to 0.
+macro_rules! take_off {
+    ($of:ident, $from:ident: $($field:ident),+ $(,)?) => {
+        $($of.$field = $of.$field.saturating_sub($from.$field);)+
+    };
+}
+
+pub(crate) use take_off;
+
 /// Adds what one CPU, or one life of a socket, has of a listener's queues to what others have.
 pub(super) fn merge_queue(mut sum: QueueStats, cpu: &QueueStats) -> QueueStats {
-    sum.queued += cpu.queued;
-    sum.inferred += cpu.inferred;
-    sum.cookies_sent += cpu.cookies_sent;
-    sum.cookies_wanted += cpu.cookies_wanted;
-    sum.waits += cpu.waits;
-    sum.clients += cpu.clients;
-    sum.clients_unknown += cpu.clients_unknown;
+    add!(
+        sum, cpu: queued, inferred, cookies_sent, cookies_wanted, waits, clients, clients_unknown
+    );
     sum.depth_max = sum.depth_max.max(cpu.depth_max);
     sum.syn_max = sum.syn_max.max(cpu.syn_max);
     sum.wait_max = sum.wait_max.max(cpu.wait_max);
@@ -44,15 +54,16 @@ pub(super) fn merge_queue(mut sum: QueueStats, cpu: &QueueStats) -> QueueStats {
 
 /// The same of what a task did. The first name stays.
 pub(super) fn merge_worker(mut sum: WorkerStats, cpu: &WorkerStats) -> WorkerStats {
-    sum.wakeups += cpu.wakeups;
-    sum.won += cpu.won;
-    sum.lost += cpu.lost;
-    sum.failed += cpu.failed;
-    sum.silent += cpu.silent;
-    sum.accepted += cpu.accepted;
-    sum.eagain += cpu.eagain;
+    add!(sum, cpu: wakeups, won, lost, failed, silent, accepted, eagain);
     if sum.comm[0] == 0 {
         sum.comm = cpu.comm;
     }
+    sum
+}
+
+/// The same of what could not be counted.
+pub(super) fn merge_misc(mut sum: Misc, cpu: &Misc) -> Misc {
+    add!(sum, cpu: map_full, events_lost, workers, recovered, chained, listeners, waits);
+    add!(sum, cpu: moves_begun, moves_done);
     sum
 }

@@ -7,7 +7,7 @@ pub mod events;
 pub mod floor;
 pub mod inventory;
 pub mod load;
-mod merge;
+pub(crate) mod merge;
 pub mod missed;
 mod reader;
 mod retired;

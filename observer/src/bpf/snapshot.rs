@@ -19,7 +19,7 @@ use observer_common::{
 
 use super::{
     ended::Ended,
-    merge::{merge_queue, merge_worker},
+    merge::{merge_misc, merge_queue, merge_worker},
     reader::{ROW_BY_ROW, Reader},
     retired::Retired,
     sweep::Gauges,
@@ -270,17 +270,7 @@ impl Maps {
     pub fn misc(&self) -> Result<Misc> {
         let cpus = self.misc.get(&0, 0).context("cannot read the map MISC")?;
         let start = Misc { map_full: self.retired.dropped(), ..Misc::default() };
-        Ok(cpus.iter().fold(start, |sum, cpu| Misc {
-            map_full: sum.map_full + cpu.map_full,
-            events_lost: sum.events_lost + cpu.events_lost,
-            workers: sum.workers + cpu.workers,
-            recovered: sum.recovered + cpu.recovered,
-            moves_begun: sum.moves_begun + cpu.moves_begun,
-            moves_done: sum.moves_done + cpu.moves_done,
-            chained: sum.chained + cpu.chained,
-            listeners: sum.listeners + cpu.listeners,
-            waits: sum.waits + cpu.waits,
-        }))
+        Ok(cpus.iter().fold(start, merge_misc))
     }
 }
 

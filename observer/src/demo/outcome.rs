@@ -9,6 +9,7 @@ use super::{
     strategy::Strategy,
 };
 use crate::report::{
+    counts::sum,
     model::{Report, Wakeups},
     told::Told,
 };
@@ -70,7 +71,7 @@ impl Outcome {
             ready.workers.iter().map(|worker| (worker.tid, 0)).collect();
         for listener in report.listeners.iter().filter(own) {
             outcome.accepted += listener.accepted;
-            add(&mut outcome.wakeups, &listener.wakeups);
+            outcome.wakeups = sum([outcome.wakeups, listener.wakeups]);
             for (name, count) in &listener.accept_errors {
                 *outcome.accept_errors.entry(name.clone()).or_default() += count;
             }
@@ -92,15 +93,6 @@ impl Outcome {
     pub(super) fn eagain(&self) -> u64 {
         self.accept_errors.get("EAGAIN").copied().unwrap_or(0)
     }
-}
-
-fn add(sum: &mut Wakeups, other: &Wakeups) {
-    sum.total += other.total;
-    sum.won += other.won;
-    sum.lost += other.lost;
-    sum.failed += other.failed;
-    sum.silent += other.silent;
-    sum.pending += other.pending;
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts of a demo are far below 2^52")]

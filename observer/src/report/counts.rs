@@ -4,12 +4,15 @@
 use std::collections::{BTreeMap, HashSet};
 
 use observer_common::{
-    counters::{ErrorKey, ListenerId, Misc, QueueStats, WorkerKey, WorkerStats},
+    counters::{ErrorKey, ListenerId, QueueStats, WorkerKey, WorkerStats},
     drops::DROP_REASONS,
     hist::DEPTH_BUCKETS,
 };
 
-use crate::{bpf::snapshot::Snapshot, report::model::Wakeups};
+use crate::{
+    bpf::{merge::take_off, snapshot::Snapshot},
+    report::model::Wakeups,
+};
 
 impl Snapshot {
     /// Tasks whose latest wakeup is still open: process id and thread id.
@@ -74,6 +77,8 @@ impl Snapshot {
         if self.folded != base.folded {
             leave_out_folded(self, base, &mut workers, &mut errors);
         }
+        let (mut misc, misc_before) = (self.misc, base.misc);
+        take_off!(misc, misc_before: map_full, events_lost, workers, recovered);
         Self {
             // A listener that had closed before is no part of this window.
             listeners: self
@@ -96,13 +101,7 @@ impl Snapshot {
             asked: self.asked.clone(),
             tasks: self.tasks.clone(),
             folded: self.folded,
-            misc: Misc {
-                map_full: self.misc.map_full.saturating_sub(base.misc.map_full),
-                events_lost: self.misc.events_lost.saturating_sub(base.misc.events_lost),
-                workers: self.misc.workers.saturating_sub(base.misc.workers),
-                recovered: self.misc.recovered.saturating_sub(base.misc.recovered),
-                ..self.misc
-            },
+            misc,
         }
     }
 }
@@ -130,38 +129,18 @@ fn leave_out_folded(
 
 /// What a task did since `base`.
 fn worker_since(row: &WorkerStats, base: &WorkerStats) -> WorkerStats {
-    let left = |now: u64, before: u64| now.saturating_sub(before);
-    WorkerStats {
-        wakeups: left(row.wakeups, base.wakeups),
-        won: left(row.won, base.won),
-        lost: left(row.lost, base.lost),
-        failed: left(row.failed, base.failed),
-        silent: left(row.silent, base.silent),
-        accepted: left(row.accepted, base.accepted),
-        eagain: left(row.eagain, base.eagain),
-        comm: row.comm,
-    }
+    let mut since = *row;
+    take_off!(since, base: wakeups, won, lost, failed, silent, accepted, eagain);
+    since
 }
 
 /// A listener's queues since `base`. The maxima of an interval are those of this one only where
 /// something happened in it.
 fn queue_since(queue: &QueueStats, base: &QueueStats) -> QueueStats {
     let mut since = *queue;
-    let counters: [fn(&mut QueueStats) -> &mut u64; 7] = [
-        |queue| &mut queue.queued,
-        |queue| &mut queue.inferred,
-        |queue| &mut queue.cookies_sent,
-        |queue| &mut queue.cookies_wanted,
-        |queue| &mut queue.waits,
-        |queue| &mut queue.clients,
-        |queue| &mut queue.clients_unknown,
-    ];
-    let mut base = *base;
-    for counter in counters {
-        let before = *counter(&mut base);
-        let counter = counter(&mut since);
-        *counter = counter.saturating_sub(before);
-    }
+    take_off!(
+        since, base: queued, inferred, cookies_sent, cookies_wanted, waits, clients, clients_unknown
+    );
     for reason in 0..DROP_REASONS {
         since.drops[reason] = since.drops[reason].saturating_sub(base.drops[reason]);
     }
