@@ -1,6 +1,6 @@
 //! Who holds which listeners, kept up from look to look.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::listener::{
     descriptors,
@@ -22,7 +22,7 @@ pub struct Census {
     /// run since, from before it listened.
     newborn: bool,
     /// The processes that may be in `holdings`.
-    holders: HashSet<u32>,
+    holders: BTreeSet<u32>,
     version: u64,
 }
 
@@ -40,6 +40,12 @@ impl Census {
     #[must_use]
     pub fn holdings(&self) -> &Holdings {
         &self.holdings
+    }
+
+    /// The processes that hold listeners; some may not any more.
+    #[must_use]
+    pub fn holders(&self) -> &BTreeSet<u32> {
+        &self.holders
     }
 
     /// Another number for other holders: while it is the same, so are they.

@@ -40,6 +40,12 @@ impl Selection {
         !(pid.is_empty() && comm.is_empty() && cgroup.is_empty())
     }
 
+    /// Whether there are no filters.
+    #[must_use]
+    pub fn takes_all(&self) -> bool {
+        self.filters.port.is_empty() && !self.asks_for_processes()
+    }
+
     /// Whether a port passes the filters.
     #[must_use]
     pub fn wants_port(&self, port: u16) -> bool {

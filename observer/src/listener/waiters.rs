@@ -84,12 +84,14 @@ pub fn waits(pid: u32, tid: u32) -> Option<bool> {
 
 /// Tasks that wait right now, by the listener that they wait for: in accept on its descriptor, or on
 /// an epoll instance that watches it. Those in poll and select cannot be told by what they wait for.
+/// `holders` are the processes that hold any of them.
 #[must_use]
 pub fn find<'a>(
-    holdings: impl Iterator<Item = (u64, &'a [Holding])> + Clone,
+    holdings: impl Iterator<Item = (u64, &'a [Holding])>,
+    holders: &BTreeSet<u32>,
     asleep: &mut Asleep,
 ) -> HashMap<u64, Vec<Waiter>> {
-    find_those(holdings, true, asleep)
+    find_those(holdings, holders, true, asleep)
 }
 
 /// Those of them that are in accept.
@@ -97,19 +99,18 @@ pub fn find<'a>(
 pub fn in_accept<'a>(
     holdings: impl Iterator<Item = (u64, &'a [Holding])> + Clone,
 ) -> HashMap<u64, Vec<Waiter>> {
-    find_those(holdings, false, &mut Asleep::default())
+    let holders = holdings.clone().flat_map(|(_, all)| all).map(|one| one.holder.pid).collect();
+    find_those(holdings, &holders, false, &mut Asleep::default())
 }
 
 /// Each process is looked at once, however many listeners it holds.
 fn find_those<'a>(
-    holdings: impl Iterator<Item = (u64, &'a [Holding])> + Clone,
+    holdings: impl Iterator<Item = (u64, &'a [Holding])>,
+    holders: &BTreeSet<u32>,
     in_epoll_too: bool,
     asleep: &mut Asleep,
 ) -> HashMap<u64, Vec<Waiter>> {
-    let held = || holdings.clone().flat_map(|(id, all)| all.iter().map(move |one| (id, one)));
-    let mut pids: Vec<u32> = held().map(|(_, holding)| holding.holder.pid).collect();
-    pids.dedup();
-    asleep.look(&pids.into_iter().collect());
+    asleep.look(holders);
     // Most processes hold more descriptors than they wait on.
     let (mut accepts, mut epolls) = (HashMap::new(), HashMap::new());
     for (waiter, call) in asleep.0.values().flat_map(|tasks| &tasks.calls) {
@@ -124,7 +125,8 @@ fn find_those<'a>(
     if accepts.is_empty() && epolls.is_empty() {
         return waiters;
     }
-    for (listener, Holding { holder, epolls: watching }) in held() {
+    let held = holdings.flat_map(|(id, all)| all.iter().map(move |one| (id, one)));
+    for (listener, Holding { holder, epolls: watching }) in held {
         let accepting = accepts.get(&(holder.pid, holder.fd)).into_iter();
         let watching = watching.iter().filter(|_| in_epoll_too && !epolls.is_empty());
         let polling = watching.filter_map(|epoll| epolls.get(&(holder.pid, *epoll)));

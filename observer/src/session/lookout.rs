@@ -1,7 +1,7 @@
 //! Who holds the listeners: looked up now and then, because processes come and go.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     time::Instant,
 };
 
@@ -178,10 +178,17 @@ impl Lookout {
         let held = chosen.filter_map(|socket| {
             Some((socket.inode, self.census.holdings().get(&socket.inode)?.as_slice()))
         });
+        let of_chosen: BTreeSet<u32>;
+        let holders = if self.selection.takes_all() {
+            self.census.holders()
+        } else {
+            of_chosen = held.clone().flat_map(|(_, all)| all).map(|one| one.holder.pid).collect();
+            &of_chosen
+        };
         if must {
             self.asleep = Asleep::default();
         }
-        let found = waiters::find(held, &mut self.asleep);
+        let found = waiters::find(held, holders, &mut self.asleep);
         self.waiters = found;
         self.waits.took(began);
     }
