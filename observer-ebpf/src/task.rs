@@ -56,6 +56,17 @@ pub(crate) fn current() -> Address {
 /// `task` must come unchanged from the program's context.
 #[inline(always)]
 pub(crate) unsafe fn in_syscall(task: Address, set: &Global<SyscallSet>) -> Option<u64> {
+    // SAFETY: the caller's promise, and the field's type is as in the table.
+    unsafe { registers_in(task, set).map(|registers| field::<u64>(registers, &REGS_ARGUMENT)) }
+}
+
+/// The registers with which it made that call.
+///
+/// # Safety
+///
+/// As above.
+#[inline(always)]
+unsafe fn registers_in(task: Address, set: &Global<SyscallSet>) -> Option<Address> {
     if HAS_TASK_REGISTERS.load() == 0 {
         return None;
     }
@@ -68,7 +79,7 @@ pub(crate) unsafe fn in_syscall(task: Address, set: &Global<SyscallSet>) -> Opti
         if !set_contains(set, field::<u64>(registers, &REGS_SYSCALL)) {
             return None;
         }
-        Some(field::<u64>(registers, &REGS_ARGUMENT))
+        Some(registers)
     }
 }
 
@@ -106,7 +117,7 @@ pub(crate) unsafe fn may_wait(task: Address) -> bool {
         if HAS_TASK_REGISTERS.load() == 0 {
             field::<u64>(task, &TASK_MM) != 0
         } else {
-            in_syscall(task, &WAIT_SYSCALLS).is_some()
+            registers_in(task, &WAIT_SYSCALLS).is_some()
         }
     }
 }
