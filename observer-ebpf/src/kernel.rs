@@ -277,6 +277,26 @@ pub(crate) fn wants_port(port: u16) -> bool {
     bits >> (port % 64) & 1 == 1
 }
 
+/// The lower half of an address, as a number: the verifier does not let the address of a kernel object be
+/// reckoned with, but takes the difference of 32 bits for a number (`adjust_ptr_min_max_vals`).
+#[inline(always)]
+pub(crate) fn lower_half(address: Address) -> u32 {
+    let half: u64;
+    // SAFETY: changes no register but its own.
+    unsafe {
+        asm!(
+            "r0 = {address}",
+            "w0 -= 0",
+            "{half} = r0",
+            address = in(reg) address as u64,
+            half = lateout(reg) half,
+            out("r0") _,
+            options(nostack, nomem),
+        );
+    }
+    half as u32
+}
+
 /// A number that LLVM knows nothing of. It reckons with what a number is equal to instead of with the
 /// number itself, which may be a pointer, and the verifier refuses that.
 #[inline(always)]

@@ -17,7 +17,7 @@ use crate::{
         AF_INET, AF_INET6, Address, IPPROTO_MPTCP, IPPROTO_TCP, NET_INODE, Object, PORTS_GIVEN,
         REUSEPORT_BYTE, REUSEPORT_MASK, SOCK_ADDRESS4, SOCK_ADDRESS6, SOCK_BACKLOG_LIMIT,
         SOCK_COOKIE, SOCK_FAMILY, SOCK_NET, SOCK_PORT, SOCK_PROTOCOL, SOCK_SOCKET,
-        SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE, STATE_LISTEN, opaque, read, wants_port,
+        SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE, STATE_LISTEN, lower_half, opaque, read, wants_port,
     },
     maps::{LISTENERS, QUEUES, SOCK_CACHE, SOCKS, TREE, WORKERS, count_map_full, misc},
 };
@@ -41,13 +41,11 @@ pub(crate) struct Listener {
 /// Beside the identity of a listener whose sock has the accept queue.
 const HAS_QUEUE: u64 = 1 << 63;
 
-/// The place of a sock in the cache: by its port, and its cookie where somebody asked for one. The verifier
-/// does not let an address be reckoned with.
+/// The place of a sock in the cache: by its address, multiplied as Knuth does it (`hash_32` of the kernel).
 #[inline(always)]
 fn place(sock: impl Object) -> Option<*mut SockPlace> {
-    let port: u16 = sock.get(&SOCK_PORT)?;
-    let cookie: u64 = sock.get(&SOCK_COOKIE)?;
-    SOCK_CACHE.get_ptr_mut((u64::from(port) ^ cookie) as u32 & (SOCK_PLACES - 1))
+    let spread = lower_half(sock.address()).wrapping_mul(0x61C8_8647);
+    SOCK_CACHE.get_ptr_mut((spread >> 16) & (SOCK_PLACES - 1))
 }
 
 /// The identity of a listener with [`HAS_QUEUE`], where its sock was looked up last in its place; 0
