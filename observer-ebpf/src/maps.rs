@@ -110,6 +110,40 @@ static TASKS_KNOWN: Learnt = Learnt(UnsafeCell::new(0));
 /// [`ABOVE_LIMIT`], as this kernel showed it; 0 before.
 static SYN_QUEUE_FULL: Learnt = Learnt(UnsafeCell::new(0));
 
+/// How deep the SYN queue of listeners was seen to be, see [`SynSeen`].
+static SYN_SEEN: SynSeen = SynSeen(UnsafeCell::new([0; SYN_PLACES]));
+
+const SYN_PLACES: usize = 256;
+
+/// For each of some listeners, in the place of its identity, the greatest depth that any CPU counted in an
+/// interval, in one word: 20 bits of the identity, 24 of the interval's number, 20 of the depth.
+struct SynSeen(UnsafeCell<[u64; SYN_PLACES]>);
+
+// SAFETY: read and written by volatile loads and stores of aligned words.
+unsafe impl Sync for SynSeen {}
+
+/// Whether this depth of a listener's SYN queue is not above all that was counted in this interval; it is
+/// taken to be counted next.
+#[inline(always)]
+pub(crate) fn syn_depth_is_known(listener: ListenerId, interval: u32, depth: u32) -> bool {
+    if depth >= 1 << 20 {
+        return false;
+    }
+    let place = listener as usize & (SYN_PLACES - 1);
+    // The lower bits of the identity are in the place.
+    let owner = listener >> 8 << 44 | u64::from(interval) << 40 >> 20;
+    // SAFETY: the place is within the static.
+    unsafe {
+        let word = SYN_SEEN.0.get().cast::<u64>().add(place);
+        let seen = word.read_volatile();
+        if seen >= owner && seen - owner < 1 << 20 && seen - owner >= u64::from(depth) {
+            return true;
+        }
+        word.write_volatile(owner | u64::from(depth));
+    }
+    false
+}
+
 struct Learnt(UnsafeCell<u64>);
 
 // SAFETY: read by volatile loads of one aligned word, and written by volatile stores or atomic adds.

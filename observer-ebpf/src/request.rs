@@ -26,7 +26,7 @@ use crate::{
     listener::Listener,
     maps::{
         ABOVE_LIMIT, AT_LIMIT, control, idle, increment, learn_syn_queue_full, listens,
-        syn_queue_full, this_cpu,
+        syn_depth_is_known, syn_queue_full, this_cpu,
     },
     queue,
 };
@@ -51,35 +51,37 @@ fn k_request_enter(ctx: ProbeContext) -> i32 {
     0
 }
 
-/// `inet_reqsk_alloc(ops, sk_listener, attach_listener)`.
+/// `inet_reqsk_alloc(ops, sk_listener, attach_listener)`: a request without a listener is one that a cookie
+/// stands for.
 #[inline(always)]
-fn allocated(request: u64) {
+fn allocated(request: u64, cookie: bool) {
     if let Some(cpu) = this_cpu() {
-        cpu.stage |= if request != 0 { ALLOCATED } else { NO_MEMORY };
+        let came = if request != 0 { ALLOCATED } else { NO_MEMORY };
+        cpu.stage |= if cookie { came | COOKIE } else { came };
     }
 }
 
 #[fexit(function = "inet_reqsk_alloc")]
 fn request_alloc(ctx: FExitContext) -> i32 {
     if let Some(request) = returned(&ctx, &ARGS_REQUEST_ALLOC) {
-        allocated(request);
+        // A bool: the rest of the register is not part of it.
+        allocated(request, ctx.arg::<u64>(2) as u8 == 0);
     }
     0
 }
 
 #[kretprobe]
 fn k_request_alloc(ctx: RetProbeContext) -> i32 {
-    allocated(ctx.ret());
+    // Without arguments here; the next call tells of a cookie.
+    allocated(ctx.ret(), false);
     0
 }
 
-/// `tcp_openreq_init_rwin(req, sk_listener, dst)`: a request without a listener is one that a cookie
-/// stands for.
+/// `tcp_openreq_init_rwin(req, sk_listener, dst)`.
 #[inline(always)]
-fn handled(request: impl Object, sock: impl Object) {
+fn handled(cookie: bool, sock: impl Object) {
     // Its birth is told after it can be connected to.
     listens(sock);
-    let cookie = request.get::<u64>(&REQUEST_LISTENER) == Some(0);
     if let Some(cpu) = this_cpu() {
         cpu.stage |= if cookie { HANDLED | COOKIE } else { HANDLED };
     }
@@ -87,15 +89,15 @@ fn handled(request: impl Object, sock: impl Object) {
 
 #[fentry(function = "tcp_openreq_init_rwin")]
 fn request_rwin(ctx: FEntryContext) -> i32 {
-    // SAFETY: the program's arguments.
-    unsafe { handled(Typed::new(ctx.arg(0)), Typed::new(ctx.arg(1))) };
+    // SAFETY: the program's argument. Whether a cookie stands for the request was told when it was made.
+    handled(false, unsafe { Typed::new(ctx.arg(1)) });
     0
 }
 
 #[kprobe]
 fn k_request_rwin(ctx: ProbeContext) -> i32 {
     if let (Some(request), Some(sock)) = (ctx.arg::<Address>(0), ctx.arg::<Address>(1)) {
-        handled(request, sock);
+        handled(read::<u64>(request, &REQUEST_LISTENER) == Some(0), sock);
     }
     0
 }
@@ -233,6 +235,9 @@ fn answered(sock: impl Object, cookie: bool, interval: u32) {
     }
     let Some(listener) = Listener::observed(sock) else { return };
     let Some(depth) = read::<u32>(sock.address(), &CSK_SYN_QUEUE) else { return };
+    if syn_depth_is_known(listener.id, interval, depth) {
+        return;
+    }
     let Some(queue) = queue::row(listener.id) else { return };
     queue::roll(queue, interval);
     if syn_queue_full() == 0 && depth > sock.get::<u32>(&SOCK_BACKLOG_LIMIT).unwrap_or(u32::MAX) {
