@@ -219,8 +219,8 @@ fn accept_exit(ctx: FExitContext) -> i32 {
     let child = kernel::returned(&ctx, &ARGS_INET_CSK_ACCEPT).unwrap_or(0);
     if child != 0
         && let Some(control) = control()
-        // SAFETY: the program's argument.
-        && let Some(listener) = Listener::observed(unsafe { Typed::new(ctx.arg(0)) })
+        // SAFETY: the program's argument. It listened, or there were no connection.
+        && let Some(listener) = Listener::observed_listening(unsafe { Typed::new(ctx.arg(0)) })
     {
         let (pid, tid) = task::current_ids();
         if control.in_flight() {

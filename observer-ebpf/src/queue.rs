@@ -111,14 +111,14 @@ fn count_queued(listener: &Listener, depth: u32, interval: u32) {
 
 /// Counts a connection that is about to enter the queue of `sock`.
 #[inline(always)]
-fn entering(sock: impl Object, child: impl Object) {
+fn entering(sock: impl Object, child: impl Object, is_new: bool) {
     if let Some(control) = control()
         && let Some(listener) = Listener::observed(sock)
     {
         let depth = sock.get::<u32>(&SOCK_BACKLOG).unwrap_or(0).saturating_add(1);
         count_queued(&listener, depth, control.interval());
         let address = child.address() as u64;
-        if is_new(child) {
+        if is_new {
             waits::enters(address, listener.id);
         } else {
             waits::moves(address, listener.id);
@@ -142,7 +142,7 @@ fn hashdance(sock: impl Object, child: impl Object, own_request: u64) {
         if let Some(cpu) = this_cpu() {
             cpu.child = child.address() as u64;
         }
-        entering(sock, child);
+        entering(sock, child, true);
     }
 }
 
@@ -174,9 +174,13 @@ fn k_hashdance_enter(ctx: ProbeContext) -> i32 {
 /// listener that closes, and all of them where the function is not inlined into its caller.
 #[inline(always)]
 fn added(sock: impl Object, child: impl Object) {
-    let within = |cpu: &mut Bracket| cpu.child == child.address() as u64 && is_new(child);
-    if !idle() && !this_cpu().is_some_and(within) {
-        entering(sock, child);
+    if idle() {
+        return;
+    }
+    let is_new = is_new(child);
+    let within = |cpu: &mut Bracket| cpu.child == child.address() as u64 && is_new;
+    if !this_cpu().is_some_and(within) {
+        entering(sock, child, is_new);
     }
 }
 
