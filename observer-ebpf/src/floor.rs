@@ -24,7 +24,7 @@ empty!(btf_tracepoint BtfTracePointContext:
     data_ready napi_done packet_dropped process_fork set_state syscall_exit task_exit waking
 );
 empty!(fentry FEntryContext:
-    hashdance_enter installed listen_enter listen_stop queue_add readable_enter request_enter request_error
+    child_forgotten hashdance_enter installed listen_enter listen_stop queue_add readable_enter request_enter request_error
     request_rwin scan_enter sock_destroyed syn_recv_v6_enter
 );
 empty!(fexit FExitContext:

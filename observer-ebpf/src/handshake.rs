@@ -16,8 +16,8 @@ use observer_common::{
 use crate::{
     drops::{self, Source},
     kernel::{
-        ARGS_CREATE_CHILD, ARGS_ROUTE_V6, ARGS_SYN_RECV_V4, ARGS_SYN_RECV_V6, Address, opaque,
-        returned,
+        ARGS_CREATE_CHILD, ARGS_ROUTE_V6, ARGS_SYN_RECV_V4, ARGS_SYN_RECV_V6, Address, SOCK_STATE,
+        STATE_CLOSE, read, returned,
     },
     maps::this_cpu,
     queue,
@@ -25,10 +25,10 @@ use crate::{
 
 /// What was noted within a call, taken for its end.
 #[inline(always)]
-fn take(cpu: &mut Bracket) -> (u64, u64, bool) {
-    let noted = (cpu.made, cpu.unmade, cpu.no_route != 0);
-    // Volatile, because LLVM would make a call of three stores side by side.
-    for word in [&raw mut cpu.made, &raw mut cpu.unmade, &raw mut cpu.no_route] {
+fn take(cpu: &mut Bracket) -> (u64, bool) {
+    let noted = (cpu.made, cpu.no_route != 0);
+    // Volatile, because LLVM would make a call of stores side by side.
+    for word in [&raw mut cpu.made, &raw mut cpu.no_route] {
         // SAFETY: fields of a live map value.
         unsafe { word.write_volatile(0) };
     }
@@ -38,7 +38,7 @@ fn take(cpu: &mut Bracket) -> (u64, u64, bool) {
 /// The outermost call is over, without a connection if `child` is 0.
 #[inline(always)]
 fn over<C: EbpfContext>(ctx: &C, cpu: &mut Bracket, child: u64, call: Call) {
-    let (made, unmade, no_route) = take(cpu);
+    let (made, no_route) = take(cpu);
     if child != 0 {
         return;
     }
@@ -47,12 +47,18 @@ fn over<C: EbpfContext>(ctx: &C, cpu: &mut Bracket, child: u64, call: Call) {
         0 => DropReason::AcceptQueueFullAck,
         CHILD_NONE => DropReason::NoMemory,
         // Two final ACKs with the same cookie: the connection is there, and the kernel counts
-        // nothing.
-        _ if call.request == 0 && opaque(unmade) == 0 => return,
+        // nothing. Any other child that fails is closed (`tcp_done`). Its memory is still that of a
+        // sock, and nobody else's before this CPU has left the receive path.
+        _ if call.request == 0 && !was_closed(made as Address) => return,
         _ => DropReason::Other,
     };
     let packet = call.packet as Address;
     drops::count(ctx, call.sock as Address, Source::Packet(packet), reason);
+}
+
+#[inline(always)]
+fn was_closed(child: Address) -> bool {
+    read::<u8>(child, &SOCK_STATE).map(u32::from) == Some(STATE_CLOSE.load())
 }
 
 /// `tcp_v4_syn_recv_sock(sk, skb, req, dst, req_unhash, own_req, …)`. The IPv6 function calls it for
@@ -151,7 +157,6 @@ fn k_syn_recv_v6(ctx: RetProbeContext) -> i32 {
 fn made(child: u64) {
     if let Some(cpu) = this_cpu() {
         cpu.made = if child == 0 { CHILD_NONE } else { child };
-        cpu.unmade = 0;
         queue::child_is_made(cpu);
     }
 }

@@ -23,7 +23,7 @@ use crate::{
     },
     listener::{Listener, port_of},
     maps::{
-        EVENTS, IN_FLIGHT, LISTENERS, TREE, control, count_map_full, listens, misc, this_cpu,
+        EVENTS, IN_FLIGHT, LISTENERS, TREE, control, count_map_full, idle, listens, misc,
         window_open,
     },
     task, waits, wakeup, worker,
@@ -126,9 +126,19 @@ fn listen_stop(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// `inet_csk_destroy_sock(sk)`: the end of a sock that nobody holds: of one that was closed, and of a
-/// child that was never accepted (`inet_csk_listen_stop`) or failed at once
-/// (`tcp_v4_syn_recv_sock`).
+/// `inet_child_forget(sk, req, child)`: a child that is not accepted any more, because its listener closes
+/// (`inet_csk_listen_stop`) or has just done so (`inet_csk_reqsk_queue_add`). Whatever else ends a
+/// connection leaves it in the queue.
+#[fentry(function = "inet_child_forget")]
+fn child_forgotten(ctx: FEntryContext) -> i32 {
+    if !idle() {
+        waits::forget(ctx.arg(2));
+    }
+    0
+}
+
+/// `inet_csk_destroy_sock(sk)`, where the kernel's compiler has left nothing of the above: the end of a sock
+/// that nobody holds, of one that was closed too.
 #[fentry(function = "inet_csk_destroy_sock")]
 fn sock_destroyed(ctx: FEntryContext) -> i32 {
     // SAFETY: the program's argument.
@@ -139,15 +149,12 @@ fn sock_destroyed(ctx: FEntryContext) -> i32 {
 /// A sock closes: it waits in no accept queue any more, and its memory may soon be another's.
 #[inline(always)]
 fn closes(sock: Typed) {
-    let address = sock.address() as u64;
-    if let Some(cpu) = this_cpu()
-        && cpu.made == address
-    {
-        cpu.unmade = 1;
+    if idle() {
+        return;
     }
     // Its program closed it (`__tcp_close`), so it was accepted, or is a client's.
     if sock.get::<u8>(&SOCK_SHUTDOWN) != Some(SHUT) {
-        waits::forget(address);
+        waits::forget(sock.address() as u64);
     }
 }
 

@@ -128,7 +128,10 @@ pub fn candidate(
         .filter(|probe| match probe.when {
             When::Always | When::InFlight => true,
             When::PidFilter => request.pid_filter,
-            When::IfThere => hook(probe, facts).is_some(),
+            When::IfThere | When::WhereThere => hook(probe, facts).is_some(),
+            When::Without(other) => probes()
+                .find(|probe| probe.program == other)
+                .is_none_or(|other| hook(other, facts).is_none()),
             When::ScansUnknown => !scans_known && hook(probe, facts).is_some(),
             When::InPlaceOf(other) => {
                 let other = probes().find(|probe| probe.program == other);
@@ -332,6 +335,30 @@ mod tests {
         assert_eq!(scans(&layout), (0, 2));
         layout.task_registers = false;
         assert_eq!(scans(&layout), (4, 0));
+    }
+
+    #[test]
+    fn the_ends_of_all_socks_are_probed_only_where_those_of_children_cannot_be() {
+        let probed = |facts: &Facts| {
+            let plan = plan(facts, REQUEST).expect("a plan");
+            let (_, candidates) = &plan.signals[0];
+            let programs = candidates[0].probes.iter().map(|(probe, _)| probe.program);
+            programs
+                .filter(|name| ["child_forgotten", "sock_destroyed"].contains(name))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(probed(&facts()), ["child_forgotten"]);
+        assert_eq!(probed(&without("inet_child_forget")), ["sock_destroyed"]);
+        let neither = Facts {
+            functions: facts()
+                .functions
+                .into_iter()
+                .filter(|name| !["inet_child_forget", "inet_csk_destroy_sock"].contains(name))
+                .collect(),
+            ..facts()
+        };
+        let plan = plan(&neither, REQUEST).expect("a plan");
+        assert_eq!(providers(&plan, Signal::Life), [Provider::Kprobe, Provider::Tracepoint]);
     }
 
     #[test]

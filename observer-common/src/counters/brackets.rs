@@ -24,8 +24,6 @@ pub struct Bracket {
     /// The child that `tcp_create_openreq_child` made within it; [`CHILD_NONE`] when it failed, 0
     /// when it was not called.
     pub made: u64,
-    /// 1 when that child was closed again at once.
-    pub unmade: u64,
     /// 1 when `inet6_csk_route_req` found no route within it.
     pub no_route: u64,
     /// How far `tcp_conn_request` came: the bits of [`crate::drops::stage`].
@@ -35,7 +33,7 @@ pub struct Bracket {
     /// A wakeup of which it is not known yet whether its task slept.
     pub doubt: Doubt,
 }
-assert_layout!(Bracket, 9 * 8 + 2 * 24 + 32);
+assert_layout!(Bracket, 8 * 8 + 2 * 24 + 32);
 
 /// A task that was being woken while it still was on the run queue: it may have been on its way to
 /// sleep, past the point of return.

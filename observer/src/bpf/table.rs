@@ -116,6 +116,10 @@ pub enum When {
     InFlight,
     /// Where the kernel has the hook; without it the signal is an estimate.
     IfThere,
+    /// Where the kernel has the hook; it must attach then.
+    WhereThere,
+    /// Where the kernel lacks the hook of the probe of this name.
+    Without(&'static str),
     /// Where the kernel has the hook and nothing else tells that a task puts the ready list of an
     /// epoll instance in order; elsewhere an exit is attached once that has woken somebody.
     ScansUnknown,
@@ -217,13 +221,26 @@ const PROBES: &[Probe] = &[
         &[(Life, Some(Fentry))],
         "deaths of listeners",
     ),
-    probe(
-        "sock_destroyed",
-        &["inet_csk_destroy_sock"],
-        Kind::Fentry,
-        &[(Life, Some(Fentry))],
-        "ends of connections that were never accepted",
-    ),
+    Probe {
+        when: When::WhereThere,
+        ..probe(
+            "child_forgotten",
+            &["inet_child_forget"],
+            Kind::Fentry,
+            &[(Life, Some(Fentry))],
+            "ends of connections that were never accepted",
+        )
+    },
+    Probe {
+        when: When::Without("child_forgotten"),
+        ..probe(
+            "sock_destroyed",
+            &["inet_csk_destroy_sock"],
+            Kind::Fentry,
+            &[(Life, Some(Fentry))],
+            "the same by the ends of all socks",
+        )
+    },
     probe(
         "syn_recv_v6_enter",
         &["tcp_v6_syn_recv_sock"],

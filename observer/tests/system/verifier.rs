@@ -27,6 +27,7 @@ struct Verdict {
 /// `verifier::every_program_has_its_test`.
 const PROGRAMS: &[&str] = &[
     "accept_exit",
+    "child_forgotten",
     "child_made",
     "data_ready",
     "hashdance_enter",

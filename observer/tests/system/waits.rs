@@ -3,12 +3,13 @@
 mod moved;
 
 use std::{
-    net::{Ipv4Addr, TcpListener, TcpStream},
+    net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
     thread,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, ensure};
+use socket2::Socket;
 
 use crate::{
     Need, Test,
@@ -22,6 +23,11 @@ pub fn tests() -> Vec<Test> {
     vec![
         Test::together("waits::percentiles_are_the_servers_own", Need::Kernel, percentiles),
         Test::together("waits::what_still_waits_is_told", Need::Kernel, oldest),
+        Test::together(
+            "waits::end_with_the_listener_though_its_socket_listens_again",
+            Need::Kernel,
+            again,
+        ),
         Test::together("waits::of_before_the_window_are_not_measured", Need::Kernel, before),
         Test::together(
             "waits::go_on_with_another_listener_of_the_group",
@@ -99,6 +105,32 @@ fn oldest() -> anyhow::Result<Play> {
             ensure!((least..=most).contains(&oldest), "{oldest:?}, not {least:?} to {most:?}");
             ensure!(wait["count"] == 0 && wait["p50"].is_null(), "{wait}");
             drop((listener, first, second));
+            Ok(())
+        })
+    })
+}
+
+/// Connections that nobody accepted wait no more once their listener has closed, also when the same socket,
+/// which has the same identity, listens again.
+fn again() -> anyhow::Result<Play> {
+    let (socket, port) = listen()?;
+    let socket = Socket::from(socket);
+    in_the_window(move || {
+        let left = [connect(port)?, connect(port)?];
+        socket.shutdown(Shutdown::Both)?;
+        socket.bind(&SocketAddr::from((Ipv4Addr::LOCALHOST, port)).into())?;
+        socket.listen(16)?;
+        // Longer than a report takes to make.
+        thread::sleep(Duration::from_secs(2));
+        let before = Instant::now();
+        let waits = connect(port)?;
+        in_the_report(move |report| {
+            let one = report.only_on_port(port)?;
+            ensure!(number(&one["queued"])? == 3, "{one}");
+            let oldest = Duration::from_nanos(number(&one["accept_wait"]["oldest"])?);
+            let most = report.answered - before;
+            ensure!(oldest <= most, "{oldest:?}, and not {most:?} at most");
+            drop((left, waits, socket));
             Ok(())
         })
     })
