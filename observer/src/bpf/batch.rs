@@ -18,7 +18,7 @@ const MAP_LOOKUP_BATCH: libc::c_int = 24;
 
 /// So many rows are asked for at first, and at most: there may be few, and each takes room here.
 const FIRST: usize = 64;
-const MOST: usize = 4096;
+const MOST: usize = 1024;
 
 /// The part of `union bpf_attr` that asks for many rows.
 #[repr(C)]

@@ -33,6 +33,7 @@ pub(super) struct Lookout {
     looks: Paced,
     scans: Paced,
     full_scans: Paced,
+    trims: Paced,
     catch_ups: Paced,
     /// Tasks that wait for each listener.
     pub(super) waiters: HashMap<u64, Vec<Waiter>>,
@@ -50,6 +51,7 @@ impl Lookout {
             looks: Paced::new(),
             scans: Paced::new(),
             full_scans: Paced::rarely(),
+            trims: Paced::rarely(),
             catch_ups: Paced::new(),
             waiters: HashMap::new(),
             waits: Paced::new(),
@@ -133,6 +135,12 @@ impl Lookout {
         namespaces: &BTreeMap<u64, Namespace>,
         must: bool,
     ) {
+        // Reports of many listeners leave holes.
+        if self.trims.are_due() {
+            let began = Instant::now();
+            memory::give_back();
+            self.trims.took(began);
+        }
         if must || self.full_scans.are_due() {
             self.scan(maps, namespaces);
         } else if self.scans.are_due() {
@@ -150,8 +158,6 @@ impl Lookout {
         let began = Instant::now();
         let found = self.census.scan(self.listening(namespaces), true);
         self.take(found, maps);
-        // Now and then, and within the same share of time: reports of many listeners leave holes.
-        memory::give_back();
         self.full_scans.took(began);
     }
 

@@ -130,6 +130,7 @@ impl Session {
         session.missed_before = session.missed_runs();
         memory::without_types(&mut session.loaded.btf);
         session.lookout.scan(&session.maps, &session.start.namespaces);
+        memory::give_back();
         Ok((session, receiver))
     }
 }
