@@ -196,6 +196,9 @@ fn died<C: EbpfContext>(ctx: &C, sock: Address) {
     unsafe {
         (*info).closed = bpf_ktime_get_ns();
         (*info).drops = read(listener.sock, &SOCK_DROPS).unwrap_or(0);
+        if (*info).port == 0 {
+            (*info).port = port_of(sock).unwrap_or(0);
+        }
     }
     send(ctx, EventKind::Death, listener.id, task::current_ids(), task::current_comm());
 }

@@ -116,10 +116,9 @@ fn first_seen(sock: Address) -> u64 {
 /// sock is told that it listens no more (`tcp_set_state`, `__inet_put_port`), and stays as its source.
 #[inline(always)]
 pub(crate) fn port_of(sock: Address) -> Option<u16> {
-    match read(sock, &SOCK_PORT)? {
-        0_u16 => read(sock, &SOCK_SOURCE_PORT).map(u16::from_be),
-        port => Some(port),
-    }
+    let source = u16::from_be(read(sock, &SOCK_SOURCE_PORT)?);
+    let port: u16 = read(sock, &SOCK_PORT)?;
+    Some(if port == 0 { source } else { port })
 }
 
 impl Listener {
@@ -283,7 +282,7 @@ impl Listener {
             creator: 0,
             limit: read(sock, &SOCK_BACKLOG_LIMIT)?,
             drops: 0,
-            port: port_of(sock)?,
+            port: read(sock, &SOCK_PORT)?,
             family,
             flags: if u32::from(reuse) & REUSEPORT_MASK.load() != 0 { FLAG_REUSEPORT } else { 0 },
             address,
