@@ -92,7 +92,7 @@ const PROGRAMS: &[&str] = &[
 const LIMIT: u64 = 50_000;
 
 /// `EACCES`: the verifier's word for an access that is not allowed.
-const EACCES: &str = "os error 13";
+const EACCES: &str = "(EACCES)";
 
 /// Tracepoints that lack an argument which a program reads, by the beginning of the release. What has
 /// too many arguments for a trampoline passes the verifier, and is refused when it is attached.
@@ -152,7 +152,7 @@ fn verified(program: &str) -> Outcome {
             Ok(())
         }
         // This machine's kernel may not allow a kind of program at all; those of the matrix must.
-        (Some(reason), None) if provider().is_none() && reason.contains("os error 1)") => {
+        (Some(reason), None) if provider().is_none() && reason.contains("(EPERM)") => {
             Err(Skip(format!("this kernel allows no {} programs", verdict.kind)).into())
         }
         (Some(reason), None) => anyhow::bail!("refused at {}: {reason}", verdict.hook),
