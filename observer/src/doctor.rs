@@ -23,6 +23,9 @@ use crate::{
     view::terminal::Screen,
 };
 
+/// The reason of what nobody tried, because observer cannot run at all.
+const NOT_TRIED: &str = "not tried";
+
 /// What was found out.
 #[derive(Debug, Serialize)]
 struct Diagnosis {
@@ -113,7 +116,7 @@ fn examine() -> Diagnosis {
                     hooks: Vec::new(),
                     refused_at: Some(probe.hook()),
                     reason: Some(match probe.since {
-                        _ if facts.layout.is_err() => "not tried".to_owned(),
+                        _ if facts.layout.is_err() => NOT_TRIED.to_owned(),
                         Some(since) => format!("not in this kernel; {since} and later have it"),
                         None => "not in this kernel".to_owned(),
                     }),
@@ -156,7 +159,7 @@ fn attempt(
         usable: false,
         hooks,
         refused_at: None,
-        reason: Some("not tried".to_owned()),
+        reason: Some(NOT_TRIED.to_owned()),
         details: None,
     };
     let Some(loaded) = loaded else { return state };

@@ -291,9 +291,12 @@ fn refused(signal: Signal, trials: &[Trial]) -> anyhow::Error {
             details.push('\n');
         }
     }
+    let what = match signal {
+        Signal::Life => "births and deaths of listeners",
+        other => other.name(),
+    };
     anyhow!(details.trim_end().to_owned()).context(Failure::not_possible(format!(
-        "this kernel refused every provider of {} ({}); `observer doctor` shows what it allows",
-        signal.name(),
+        "this kernel does not let observer see {what} ({}); `observer doctor` shows what it allows",
         reasons.join("; ")
     )))
 }

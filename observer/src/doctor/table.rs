@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::Diagnosis;
+use super::{Diagnosis, NOT_TRIED};
 
 /// The width of the columns before the last one.
 const BEFORE: usize = 33;
@@ -38,13 +38,16 @@ pub(super) fn write(
         let mut name = signal.signal;
         let mut chosen = false;
         for candidate in &signal.candidates {
+            let untried = candidate.reason.as_deref() == Some(NOT_TRIED);
             let verdict = match (candidate.usable, chosen) {
                 (true, false) => "used",
                 (true, true) => "spare",
+                (false, _) if untried => "untried",
                 (false, _) => "refused",
             };
             chosen |= candidate.usable;
             let what = match (&candidate.reason, candidate.refused_at) {
+                _ if untried => String::new(),
                 (Some(reason), Some(hook)) => format!("{hook}: {reason}"),
                 (Some(reason), None) => reason.clone(),
                 (None, _) => candidate.hooks.join(", "),
@@ -57,7 +60,7 @@ pub(super) fn write(
             } else {
                 let mut before = format!("{name:<11} {provider:<11} {verdict:<8}");
                 for line in lines {
-                    writeln!(out, "{before} {line}")?;
+                    writeln!(out, "{}", format!("{before} {line}").trim_end())?;
                     before = " ".repeat(BEFORE - 1);
                 }
             }
