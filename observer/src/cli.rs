@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 
 /// A kernel-side observer of the TCP accept path.
 ///
@@ -67,7 +67,7 @@ pub struct FilterArgs {
     #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
     pub port: Vec<u16>,
     /// Listeners held by a process of this name (repeatable)
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
     pub comm: Vec<String>,
     /// Listeners held by a process in this cgroup or below it (repeatable)
     #[arg(long, value_name = "PATH")]

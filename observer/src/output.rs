@@ -67,7 +67,7 @@ impl Output {
                 // Past the buffer of lines, which would look for their ends in megabytes. There is
                 // nothing in it: reports are all that is written here.
                 let mut file = File::from(stdout.as_fd().try_clone_to_owned()?);
-                Ok(json::write(&mut file, report)?)
+                written(json::write(&mut file, report))
             }
             Format::Table => {
                 let options = self.look_again();
@@ -100,7 +100,14 @@ impl Output {
 
     fn write(&self, text: &str) -> Result<()> {
         let mut stdout = io::stdout().lock();
-        stdout.write_all(text.as_bytes())?;
-        Ok(stdout.flush()?)
+        written(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
     }
+}
+
+/// Says what could not be written where.
+fn written(result: io::Result<()>) -> Result<()> {
+    result.map_err(|error| {
+        let sentence = format!("cannot write the report to standard output: {error}");
+        anyhow::Error::new(error).context(sentence)
+    })
 }

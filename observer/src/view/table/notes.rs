@@ -176,7 +176,7 @@ fn losses(report: &Report) -> Vec<(String, Style)> {
 fn kernel_counters(report: &Report) -> Vec<(String, Style)> {
     let audited = &report.audit.netns;
     let told = audited.iter().filter_map(|audit| {
-        let counters = counters(audit)?;
+        let counters = counters(audit)? + &elsewhere(report, audit);
         let note = match audited.len() {
             1 => format!("the kernel counted {counters}"),
             _ => format!("netns {}: the kernel counted {counters}", audit.netns),
@@ -184,6 +184,19 @@ fn kernel_counters(report: &Report) -> Vec<(String, Style)> {
         Some((note, BAD))
     });
     told.collect()
+}
+
+/// That refusals were those of other listeners too, which are not shown.
+fn elsewhere(report: &Report, audit: &NetnsAudit) -> String {
+    let here = report.listeners.iter().filter(|one| one.netns == audit.netns);
+    let shown = here.map(|one| one.drops.total).try_fold(0_u64, |sum, one| sum.checked_add(one?));
+    let all = audit.counters.get("ListenDrops").and_then(|one| one.observed.or(one.kernel));
+    let (Some(shown), Some(all)) = (shown, all) else { return String::new() };
+    match (shown, all) {
+        _ if shown >= all => String::new(),
+        (0, _) => ": all at other listeners of the network namespace".to_owned(),
+        _ => format!(": {shown} of them here, the others at other listeners of the namespace"),
+    }
 }
 
 /// The counters that are not zero; `None` when there is none.

@@ -97,7 +97,7 @@ pub(super) fn hangs(listener: &Listener) -> bool {
     listener.accepted == 0 && listener.accept_queue.now.unwrap_or(0) > 0
 }
 
-/// The worst herd first; no ratio last; then the busiest; then by port. The rest of the comparison
+/// The worst herd first; no ratio last; then the busiest; then what still listens; then by port. The rest of the comparison
 /// only keeps listeners in their places from one frame to the next.
 pub(super) fn by_herd(a: &Listener, b: &Listener) -> Ordering {
     let ratio = |listener: &Listener| listener.herd_ratio.filter(|ratio| ratio.is_finite());
@@ -106,6 +106,7 @@ pub(super) fn by_herd(a: &Listener, b: &Listener) -> Ordering {
         (a, b) => b.is_some().cmp(&a.is_some()),
     };
     herd.then(b.accepted.cmp(&a.accepted))
+        .then(a.closed.cmp(&b.closed))
         .then(a.port.cmp(&b.port))
         .then_with(|| a.address.cmp(&b.address))
         .then(a.netns.cmp(&b.netns))

@@ -97,12 +97,32 @@ fn losses_and_kernel_counters_are_told() {
     assert!(text.contains("\n3 runs of observer's programs were skipped"), "{text}");
     assert!(
         text.contains(
-            "\nthe kernel counted 4 ListenOverflows (accept queue full)\n\
-             the audit does not close: in netns 4026531840 observer saw 1 more ListenDrops than the \
+            "\nthe kernel counted 4 ListenOverflows (accept queue full): all at other listeners of \
+             the network namespace\nthe audit does not close: in netns 4026531840 observer saw 1 more ListenDrops than the \
              kernel (1, not 0)\n"
         ),
         "{text}"
     );
+}
+
+#[test]
+fn refusals_of_listeners_that_are_not_shown_are_told_apart() {
+    let told = |shown: Option<u64>, observed: Option<u64>| {
+        let mut report = fixtures::report(vec![fixtures::listener("0.0.0.0", 80)]);
+        report.listeners[0].drops.total = shown;
+        let drops = AuditCounter { kernel: Some(40), observed };
+        let counters = [("ListenDrops".to_owned(), drops)].into();
+        report.audit.netns.push(NetnsAudit { netns: NETNS, counters });
+        table(&report, &options(200))
+    };
+    let all = "40 ListenDrops (attempts refused, for whatever reason): all at other listeners";
+    assert!(told(Some(0), None).contains(all));
+    assert!(told(Some(0), Some(40)).contains(all));
+    assert!(told(Some(3), Some(40)).contains("reason): 3 of them here, the others at other"));
+    // What was missed is no other listener's, and of what is not known nothing is said.
+    for text in [told(Some(39), Some(39)), told(Some(40), None), told(None, None)] {
+        assert!(!text.contains("other listeners"), "{text}");
+    }
 }
 
 #[test]
