@@ -296,7 +296,8 @@ fn refused(signal: Signal, trials: &[Trial]) -> anyhow::Error {
         other => other.name(),
     };
     anyhow!(details.trim_end().to_owned()).context(Failure::not_possible(format!(
-        "this kernel does not let observer see {what} ({}); `observer doctor` shows what it allows",
+        "this kernel refused {} provider of {what} ({}); `observer doctor` shows what it allows",
+        if reasons.len() == 1 { "the" } else { "every" },
         reasons.join("; ")
     )))
 }
