@@ -97,7 +97,7 @@ impl Maps {
         }
         let listeners = there.len();
         let (workers, waits) = self.take_rows(&there);
-        let workers = workers.saturating_sub(self.take_ended(workers));
+        let workers = self.take_ended(workers);
         self.retired.drop_oldest();
         self.gauges.listeners.has_left(listeners, misc.listeners);
         self.gauges.workers.has_left(workers, workers_made(misc));
@@ -124,16 +124,17 @@ impl Maps {
         true
     }
 
-    /// Takes the rows of tasks that ended, where these are a good part of `rows`: how many.
+    /// Takes the rows of tasks that ended, where there are many rows: how many are left of these keys,
+    /// which must have been read before.
     ///
     /// A task that is gone has no entry, and /proc does not know it. What it did was moved to its row when
     /// it ended (`worker::ends`): once all moves are done that had begun by then, no row of such a task
     /// is written any more, unless its ids are given to another, which has a row of its own then.
-    fn take_ended(&mut self, rows: usize) -> usize {
+    fn take_ended(&mut self, keys: Vec<WorkerKey>) -> usize {
+        let rows = keys.len();
         if (rows as u64) < self.gauges.workers.room / 4 {
-            return 0;
+            return rows;
         }
-        let keys: Vec<WorkerKey> = self.workers.keys().filter_map(Result::ok).collect();
         let entries: HashSet<(u32, u32)> =
             self.all_tasks(&ROW_BY_ROW).into_iter().map(|(tid, state)| (state.pid, tid)).collect();
         let is_gone = |key: &WorkerKey| {
@@ -145,7 +146,7 @@ impl Maps {
         let gone: HashSet<WorkerKey> = keys.into_iter().filter(is_gone).collect();
         match self.misc() {
             Ok(misc) if misc.moves_begun == misc.moves_done => {}
-            _ => return 0,
+            _ => return rows,
         }
         let Self { workers, errors, ended, .. } = self;
         for key in &gone {
@@ -160,7 +161,7 @@ impl Maps {
             }
         }
         ended.fold_oldest();
-        gone.len()
+        rows - gone.len()
     }
 
     /// Takes the rows of listeners that are not there any more, also those that a task made later: how
@@ -168,7 +169,7 @@ impl Maps {
     ///
     /// A listener that is not known was let go of, or is being born: its own row is the last that is made.
     /// What is not known twice in a row goes, and belongs to what was counted in `map_full`.
-    fn take_rows(&mut self, there: &HashSet<ListenerId>) -> (usize, usize) {
+    fn take_rows(&mut self, there: &HashSet<ListenerId>) -> (Vec<WorkerKey>, usize) {
         let Self { listeners, workers, errors, waits, retired, gauges, .. } = self;
         let before = std::mem::take(&mut gauges.strangers);
         let strangers = &mut gauges.strangers;
@@ -200,18 +201,16 @@ impl Maps {
                 retired.add_errors(key, cpus.iter().sum());
             }
         }
-        (workers_left, waits_left)
+        (workers_left, waits_left.len())
     }
 }
 
-/// The keys that go, and how many stay.
+/// The keys that go, and those that stay.
 fn keys_of<K: Pod, V: Pod>(
     map: &PerCpuHashMap<MapData, K, V>,
     mut goes: impl FnMut(&K) -> bool,
-) -> (Vec<K>, usize) {
-    let (gone, left): (Vec<K>, Vec<K>) =
-        map.keys().filter_map(Result::ok).partition(|key| goes(key));
-    (gone, left.len())
+) -> (Vec<K>, Vec<K>) {
+    map.keys().filter_map(Result::ok).partition(|key| goes(key))
 }
 
 /// Takes a row out of a map: `None` where there is none, or where it cannot be removed, so that no count
