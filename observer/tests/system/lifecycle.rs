@@ -5,7 +5,7 @@ use nix::sys::signal::Signal;
 
 use crate::{
     Need, Outcome, Test,
-    observer::{Observer, check_report, number, only_on_port},
+    observer::{Observer, number, only_on_port},
     role::{Actor, connect},
     together::{Begin, Play, in_the_report, in_the_window},
     workload::Workload,
@@ -56,10 +56,8 @@ fn waited_for() -> Outcome {
     observer.signal(Signal::SIGINT)?;
     let ended = observer.wait()?;
     ensure!(ended.stderr.contains("waiting for one"), "it did not say so: {}", ended.stderr);
-    let reports = ended.reports()?;
-    let total = reports.last().context("no total")?;
-    check_report(total)?;
-    let one = only_on_port(total, port)?;
+    let total = ended.total()?;
+    let one = only_on_port(&total, port)?;
     ensure!(one["accepted"] == 2 && one["queued"] == 2 && one["closed"] == false, "{one}");
     Ok(())
 }
@@ -125,10 +123,8 @@ fn process_ends() -> Outcome {
     // Nobody interrupts it.
     let ended = observer.wait()?;
     ensure!(ended.stderr.contains("ended, and the window with it"), "{}", ended.stderr);
-    let reports = ended.reports()?;
-    let total = reports.last().context("no total")?;
-    check_report(total)?;
-    let one = only_on_port(total, port)?;
+    let total = ended.total()?;
+    let one = only_on_port(&total, port)?;
     ensure!(one["accepted"] == 1 && one["closed"] == true, "{one}");
     Ok(())
 }

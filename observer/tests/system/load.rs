@@ -125,15 +125,8 @@ fn highest_rate() -> Outcome {
 
 /// More workers than the kernel maps have room for, one after the other, at a listener that stays.
 fn short_lives() -> Outcome {
-    let mut actor = Actor::start("load-short-lives")?;
-    let netns: u64 = actor.line()?.trim().parse()?;
-    let pid = actor.pid().to_string();
-    let mut watched = Watching::start(&["--pid", &pid], Often::InTheEnd)?;
-    actor.ask(LIVES)?;
-    let made: u64 = actor.line()?.trim().parse()?;
-    watched.end()?;
+    let (watched, netns) = many::churn("load-short-lives", LIVES)?;
     figure("workers that came and went", LIVES, watched.sum("/accepted")?, &watched)?;
-    ensure!(made == LIVES, "{made} were made");
     let found = many::in_namespace(watched.report()?, netns)?;
     let [one] = found[..] else { bail!("{} listeners", found.len()) };
     ensure!(one["accepted"] == LIVES && one["queued"] == LIVES, "{}", one["accepted"]);

@@ -174,11 +174,7 @@ impl Observer {
 
     /// Waits for its own end and reads the total.
     pub fn wait_total(self) -> anyhow::Result<Value> {
-        let reports = self.wait()?.reports()?;
-        let total = reports.into_iter().last().context("observer printed no report")?;
-        ensure!(total["window"]["kind"] == "total", "the last report is no total: {total}");
-        check_report(&total)?;
-        Ok(total)
+        self.wait()?.total()
     }
 
     /// Waits for its end.
@@ -238,6 +234,14 @@ impl Ended {
             .lines()
             .map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}")))
             .collect()
+    }
+
+    /// The total, the last of them.
+    pub fn total(self) -> anyhow::Result<Value> {
+        let total = self.reports()?.pop().context("observer printed no report")?;
+        ensure!(total["window"]["kind"] == "total", "the last report is no total: {total}");
+        check_report(&total)?;
+        Ok(total)
     }
 }
 

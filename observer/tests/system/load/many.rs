@@ -41,7 +41,7 @@ pub fn ten_thousand() -> Outcome {
 /// Births and deaths, each with a connection in between: more of them than the kernel maps have room for
 /// at once. One socket stays, and listens before all of them and again after them.
 pub fn come_and_go() -> Outcome {
-    let (watched, netns) = churn(ONE_AFTER_THE_OTHER)?;
+    let (watched, netns) = churn("load-come-and-go", ONE_AFTER_THE_OTHER)?;
     let (again, found): (Vec<_>, Vec<_>) =
         in_namespace(watched.report()?, netns)?.into_iter().partition(|one| one["port"] == AGAIN);
     let seen = found.len() as u64;
@@ -78,9 +78,9 @@ pub fn without_room() -> Outcome {
     Ok(())
 }
 
-/// Watches listeners that come and go; which network namespace they were in.
-fn churn(count: u64) -> anyhow::Result<(Watching, u64)> {
-    let mut actor = Actor::start("load-come-and-go")?;
+/// Watches a role that says its network namespace, which is told, and then does something so often.
+pub fn churn(role: &str, count: u64) -> anyhow::Result<(Watching, u64)> {
+    let mut actor = Actor::start(role)?;
     let netns: u64 = actor.line()?.trim().parse()?;
     let pid = actor.pid().to_string();
     let mut watched = Watching::start(&["--pid", &pid], Often::InTheEnd)?;
