@@ -115,6 +115,9 @@ fn name_matches(wanted: &str, comm: &str) -> bool {
     kept == comm.as_bytes()
 }
 
+/// Where cgroups are mounted, by custom.
+const CGROUPS: &str = "/sys/fs/cgroup";
+
 /// The cgroups of a process, one for each hierarchy, as paths below the mount point.
 fn of_pid(pid: u32) -> Vec<PathBuf> {
     parse_cgroups(&fs::read_to_string(format!("/proc/{pid}/cgroup")).unwrap_or_default())
@@ -128,12 +131,12 @@ fn parse_cgroups(text: &str) -> Vec<PathBuf> {
 /// kernel does, `/system.slice/nginx.service`, or as the path of a directory below /sys/fs/cgroup,
 /// where version 1 has one directory for each hierarchy.
 fn is_below(wanted: &Path, member: &[PathBuf]) -> bool {
-    let bare = match wanted.strip_prefix("/sys/fs/cgroup") {
+    let bare = match wanted.strip_prefix(CGROUPS) {
         Ok(below) => Path::new("/").join(below),
         Err(_) => Path::new("/").join(wanted),
     };
     let without_hierarchy: Option<PathBuf> = wanted
-        .starts_with("/sys/fs/cgroup")
+        .starts_with(CGROUPS)
         .then(|| Path::new("/").join(bare.components().skip(2).collect::<PathBuf>()));
     // The root of a hierarchy would take every process of the host; that is what it says.
     member.iter().any(|path| {
@@ -148,7 +151,7 @@ fn is_below(wanted: &Path, member: &[PathBuf]) -> bool {
 /// one may be.
 #[must_use]
 pub fn is_cgroup(wanted: &Path) -> bool {
-    let root = Path::new("/sys/fs/cgroup");
+    let root = Path::new(CGROUPS);
     if wanted.starts_with(root) {
         return wanted.is_dir();
     }

@@ -5,6 +5,7 @@ use super::{
     figure::{Case, Tool, With},
     goal,
     maths::paired,
+    table,
 };
 
 /// The hooks that observer takes by itself in the virtual machines, as figures name them.
@@ -39,9 +40,7 @@ pub(super) fn text(all: &[Measured]) -> String {
 
 /// What is added to each connection's own instructions, from the least to the most of all kernels.
 fn range(all: &[Measured], case: Case, tool: Tool) -> Option<String> {
-    let mut places: Vec<&str> = all.iter().map(|one| one.place.as_str()).collect();
-    places.dedup();
-    let added = places.iter().filter_map(|place| {
+    let added = table::places(all).into_iter().filter_map(|place| {
         let at = |tool, by| goal::instructions(all, place, case, &With::new(tool, by));
         let none = at(Tool::None, "")?;
         let with = PREFERRED.iter().find_map(|by| at(tool, by))?;

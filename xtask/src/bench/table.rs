@@ -40,7 +40,7 @@ fn percent(part: f64) -> String {
 }
 
 /// Places in the order in which they come.
-fn places(all: &[Measured]) -> Vec<&str> {
+pub(super) fn places(all: &[Measured]) -> Vec<&str> {
     let mut places: Vec<&str> = Vec::new();
     for one in all {
         if !places.contains(&one.place.as_str()) {
