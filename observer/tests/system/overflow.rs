@@ -79,6 +79,8 @@ fn cases() -> Vec<(&'static str, Case, Expect)> {
     };
     let flood = Case { way: Way::Spoofed, backlog: 16, ordinary: FLOOD, ..USUAL };
     let flood_here = Case { way: Way::SpoofedHere, ..flood };
+    // Found out once the request is there, before it is answered (`tcp_v4_route_req`).
+    let no_route = Case { way: Way::NoRoute, backlog: 64, ordinary: 20, ..USUAL };
     let flooded: Expect = |seen| {
         let dropped = seen.reason("syn_queue_full")?;
         seen.only(&["syn_queue_full"])?;
@@ -118,6 +120,11 @@ fn cases() -> Vec<(&'static str, Case, Expect)> {
         ("flood::with_cookies", flood, answered),
         ("flood::of_loopback_without_cookies", Case { cookies: 0, ..flood_here }, flooded),
         ("flood::of_loopback_with_cookies", flood_here, answered),
+        ("syn::without_a_way_back", no_route, |seen| {
+            ensure!(seen.told.drops == 20, "the kernel counted {}", seen.told.drops);
+            // No counter of the kernel tells why.
+            seen.only(&[if seen.exact() { "policy_or_route" } else { "other" }])
+        }),
         ("ack::ipv4", acks, refused_acks),
         ("ack::ipv6", Case { family: Family::V6, ..acks }, refused_acks),
         ("ack::mapped", Case { family: Family::Mapped, ..acks }, refused_acks),
@@ -156,7 +163,7 @@ fn cases() -> Vec<(&'static str, Case, Expect)> {
 pub fn tests() -> Vec<Test> {
     let cases = cases().into_iter().enumerate().map(|(index, (name, case, _))| {
         let need = match case.way {
-            Way::Usual | Way::FastOpen | Way::SpoofedHere => Need::Kernel,
+            Way::Usual | Way::FastOpen | Way::SpoofedHere | Way::NoRoute => Need::Kernel,
             Way::Mptcp => Need::Also(no_mptcp),
             Way::Spoofed => Need::Also(flood::lacking),
         };
@@ -174,7 +181,7 @@ fn no_mptcp() -> Option<String> {
 /// Whether a case can be played here; the tests of those that cannot are skipped.
 fn can(case: &Case) -> bool {
     match case.way {
-        Way::Usual | Way::FastOpen | Way::SpoofedHere => true,
+        Way::Usual | Way::FastOpen | Way::SpoofedHere | Way::NoRoute => true,
         Way::Mptcp => no_mptcp().is_none(),
         Way::Spoofed => flood::lacking().is_none(),
     }

@@ -91,8 +91,8 @@ pub fn pair() -> anyhow::Result<Source> {
     Ok(far)
 }
 
-/// Lets the senders be reached over the loopback device of this network namespace.
-pub fn here() -> anyhow::Result<Source> {
+/// Lets the senders be reached over the loopback device of this network namespace, or by no way at all.
+pub fn here(reached: bool) -> anyhow::Result<Source> {
     fs::write("/proc/sys/net/ipv4/conf/all/rp_filter", "0")?;
     fs::write("/proc/sys/net/ipv4/conf/lo/rp_filter", "0")?;
     let mut route = RouteMessage::default();
@@ -100,10 +100,14 @@ pub fn here() -> anyhow::Result<Source> {
     route.header.destination_prefix_length = PREFIX;
     route.header.table = RouteHeader::RT_TABLE_MAIN;
     route.header.protocol = RouteProtocol::Static;
-    route.header.scope = RouteScope::Link;
-    route.header.kind = RouteType::Unicast;
     route.attributes.push(RouteAttribute::Destination(RouteAddress::Inet(NETWORK)));
-    route.attributes.push(RouteAttribute::Oif(if_nametoindex("lo")?));
+    if reached {
+        route.header.scope = RouteScope::Link;
+        route.header.kind = RouteType::Unicast;
+        route.attributes.push(RouteAttribute::Oif(if_nametoindex("lo")?));
+    } else {
+        route.header.kind = RouteType::BlackHole;
+    }
     ask(RouteNetlinkMessage::NewRoute(route), NLM_F_CREATE | NLM_F_EXCL)?;
     Ok(Source::Here)
 }

@@ -48,6 +48,8 @@ pub enum Way {
     Spoofed,
     /// The same, from the listener's own network namespace.
     SpoofedHere,
+    /// The same, and there is no route back to them.
+    NoRoute,
 }
 
 /// What happens.
@@ -93,7 +95,8 @@ pub fn play() -> Outcome {
     }
     let source = match case.way {
         Way::Spoofed => Some(flood::pair()?),
-        Way::SpoofedHere => Some(flood::here()?),
+        Way::SpoofedHere => Some(flood::here(true)?),
+        Way::NoRoute => Some(flood::here(false)?),
         _ => None,
     };
     let listener = listen(&case)?;
