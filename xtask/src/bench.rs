@@ -126,7 +126,7 @@ pub(crate) fn bench(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode>
         setup(workspace, Goal::Build)?;
         let mut now = Vec::new();
         good = measure(workspace, args, &mut now)?;
-        with_machine(&page::this_machine()?, &mut now);
+        with_machine(&page::this_machine(workspace)?, &mut now);
         kept::put(&mut all, now);
     }
     if all.is_empty() {

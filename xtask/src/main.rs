@@ -99,7 +99,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             test::test(&workspace, &filter, no_vm, within)
         }
         Task::Vm(args) => {
-            setup(&workspace, Goal::Test)?;
+            setup(&workspace, Goal::Build)?;
             vm::vm(&workspace, &args)
         }
         Task::Bench(args) => bench::bench(&workspace, &args),

@@ -1,7 +1,7 @@
 //! The system tests on other kernels, each in a virtual machine that needs no root.
 //!
-//! The way: which machines (`plan`), their kernels from Debian's archive (`sources`, `archive`,
-//! `kernel`), the guest's programs and root (`initramfs`, `cpio`, `job`), running them (`qemu`;
+//! The way: which machines (`plan`), QEMU and the kernels from Debian's archive (`sources`, `archive`,
+//! `emulator`, `kernel`), the guest's programs and root (`initramfs`, `cpio`, `job`), running them (`qemu`;
 //! `guest` is what runs inside), and what their consoles tell (`protocol`, `console`, `report`).
 
 pub(crate) mod archive;
@@ -9,6 +9,7 @@ mod console;
 pub(crate) mod counted;
 mod cpio;
 mod docs;
+pub(crate) mod emulator;
 mod findings;
 pub(crate) mod guest;
 mod initramfs;
@@ -38,6 +39,7 @@ use clap::Args;
 pub(crate) use self::report::Totals;
 use self::{
     console::{Console, Event},
+    emulator::Emulator,
     findings::Told,
     initramfs::Programs,
     job::Job,
@@ -140,26 +142,27 @@ pub(crate) fn run(
     let vm = directory(workspace)?;
     let count = machines.len();
     let mut report = Report::new(io::stdout());
+    let emulator = initramfs::can_build().and_then(|()| Emulator::obtain(workspace));
     let mut queue = VecDeque::new();
-    let mut kernels = BTreeMap::new();
+    let mut kernels: BTreeMap<_, Result<Kernel, String>> = BTreeMap::new();
     for machine in machines {
         let series = machine.series;
         let kernel = kernels.entry(series.name).or_insert_with(|| {
-            initramfs::can_build()?;
-            qemu::find()?;
-            kernel::obtain(&vm, series)
+            emulator.as_ref().map_err(|error| format!("{error:#}"))?;
+            kernel::obtain(&vm, series).map_err(|error| format!("{error:#}"))
         });
         match kernel {
             Ok(kernel) => queue.push_back((machine, kernel.clone())),
-            Err(error) => report.skip(machine, &format!("{error:#}")),
+            Err(reason) => report.skip(machine, reason),
         }
     }
+    let Ok(emulator) = &emulator else { return Ok(report.finish().0) };
     if queue.is_empty() {
         return Ok(report.finish().0);
     }
     let programs = initramfs::build(workspace, &vm, initramfs::Work::Tests)?;
     let lanes = thread::available_parallelism().map_or(1, usize::from).min(LANES);
-    let run = Run { args, vm: &vm, programs: &programs, report: Mutex::new(report) };
+    let run = Run { args, vm: &vm, emulator, programs: &programs, report: Mutex::new(report) };
     let queue = Mutex::new(queue);
     thread::scope(|scope| {
         let mut busy = busy;
@@ -208,6 +211,7 @@ fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
 struct Run<'a> {
     args: &'a VmArgs,
     vm: &'a Path,
+    emulator: &'a Emulator,
     programs: &'a Programs,
     report: Mutex<Report<io::Stdout>>,
 }
@@ -260,7 +264,7 @@ impl Run<'_> {
         initramfs::write(&files.initramfs, kernel, self.programs, &self.job(machine))?;
         let started = Instant::now();
         let mut began = started;
-        let end = qemu::run(self.args.accel, &files, |bytes| {
+        let end = qemu::run(self.emulator, self.args.accel, &files, |bytes| {
             for event in console.read(bytes) {
                 let mut report = lock(&self.report);
                 match event {

@@ -12,7 +12,7 @@ use super::{
     goal::Goal,
     kept, short, table,
 };
-use crate::process;
+use crate::{process, vm::emulator::Emulator, workspace::Workspace};
 
 const HEAD: &str = "\
 # What observing costs
@@ -34,19 +34,19 @@ const METHOD: &str = "
 ";
 
 /// This machine, today.
-pub(super) fn this_machine() -> Result<Machine> {
+pub(super) fn this_machine(workspace: &Workspace) -> Result<Machine> {
     let cpu = fs::read_to_string("/proc/cpuinfo").context("what machine is this?")?;
     let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
     let ask = |program: &str, arguments: &[&str]| {
         process::ask(Command::new(program).args(arguments)).unwrap_or_else(|| "?".to_owned())
     };
-    let qemu = ask(crate::vm::qemu::PROGRAM, &["--version"]);
+    let qemu = Emulator::here(workspace);
     Ok(Machine {
         processor: model.map_or("?", |model| model.trim_start_matches([':', '\t', ' '])).to_owned(),
         processors: std::thread::available_parallelism().map_or(1, usize::from),
         kernel: ask("uname", &["-r"]),
         date: ask("date", &["--utc", "+%F"]),
-        qemu: qemu.lines().next().unwrap_or("?").to_owned(),
+        qemu: qemu.as_ref().map_or("?", Emulator::version).to_owned(),
     })
 }
 

@@ -43,7 +43,7 @@ impl Suite {
     pub(crate) fn open(base: &Path, name: &str) -> Result<Self> {
         let missing = ["apt-get", "dpkg-deb"].iter().find(|one| which::which(one).is_err());
         if let Some(program) = missing {
-            bail!("kernels come from Debian's archive, and there is no {program} here");
+            bail!("it comes from Debian's archive, and there is no {program} here");
         }
         let sources = for_suite(&machine_sources(), name).with_context(|| {
             format!("no apt source of this machine leads to Debian's archive, which has {name}")
@@ -114,11 +114,24 @@ impl Suite {
             let said = output.lines().find(|line| line.starts_with("E:")).unwrap_or("no reason");
             bail!("apt-get cannot fetch {} from {}: {said}", packages.join(" "), self.name);
         }
-        for entry in fs::read_dir(&debs).context("the downloads cannot be read")? {
-            let mut unpack = Command::new("dpkg-deb");
-            unpack.arg("--extract").arg(entry?.path()).arg(into);
-            process::quietly(unpack)?;
+        extract(&debs, into)?;
+        fs::remove_dir_all(&debs).context("the downloads cannot be removed")
+    }
+
+    /// Fetches a package with all that it depends on, and unpacks them into `into`.
+    ///
+    /// The private root's list of installed packages is empty, so that the C library is among them.
+    pub(crate) fn unpack_with_dependencies(&self, package: &str, into: &Path) -> Result<()> {
+        let mut install = self.apt("apt-get");
+        install.args(["--quiet", "--yes", "--download-only", "--no-install-recommends", "install"]);
+        install.arg(package);
+        let (status, output) = process::capture(install)?;
+        if !status.success() {
+            let said = output.lines().find(|line| line.starts_with("E:")).unwrap_or("no reason");
+            bail!("apt-get cannot fetch {package} from {}: {said}", self.name);
         }
+        let debs = self.root.join("cache/archives");
+        extract(&debs, into)?;
         fs::remove_dir_all(&debs).context("the downloads cannot be removed")
     }
 
@@ -127,6 +140,19 @@ impl Suite {
         command.env("APT_CONFIG", self.root.join("apt.conf")).env("LC_ALL", "C");
         command
     }
+}
+
+/// Unpacks every package in `debs` into `into`.
+fn extract(debs: &Path, into: &Path) -> Result<()> {
+    for entry in fs::read_dir(debs).context("the downloads cannot be read")? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "deb") {
+            let mut unpack = Command::new("dpkg-deb");
+            unpack.arg("--extract").arg(path).arg(into);
+            process::quietly(unpack)?;
+        }
+    }
+    Ok(())
 }
 
 /// The machine's own configuration, which may say how its network is reached.

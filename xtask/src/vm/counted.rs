@@ -7,6 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use super::{
     console::{Console, Event, Outcome},
     directory,
+    emulator::Emulator,
     initramfs::{self, Programs, Work},
     job::Job,
     kernel,
@@ -22,6 +23,7 @@ const LIMIT: Duration = Duration::from_secs(15 * 60);
 #[derive(Debug)]
 pub(crate) struct Counted {
     vm: PathBuf,
+    emulator: Emulator,
     programs: Programs,
 }
 
@@ -42,10 +44,10 @@ impl Counted {
     pub(crate) fn new(workspace: &Workspace, others: BTreeMap<String, PathBuf>) -> Result<Self> {
         let vm = directory(workspace)?;
         initramfs::can_build()?;
-        qemu::find()?;
+        let emulator = Emulator::obtain(workspace)?;
         let mut programs = initramfs::build(workspace, &vm, Work::Own)?;
         programs.others = others;
-        Ok(Self { vm, programs })
+        Ok(Self { vm, emulator, programs })
     }
 
     /// Runs this program with these arguments in a machine, and tells `progress` of each result.
@@ -70,7 +72,7 @@ impl Counted {
         let job = Job { arguments, ..Job::default() };
         initramfs::write(&files.initramfs, &kernel, &self.programs, &job)?;
         let mut console = Console::default();
-        let end = qemu::run(Accel::Counted, &files, |bytes| {
+        let end = qemu::run(&self.emulator, Accel::Counted, &files, |bytes| {
             for event in console.read(bytes) {
                 match event {
                     Event::Done(name, Outcome::Skipped(why)) => {

@@ -15,10 +15,7 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum;
 use nix::sys::{prctl, signal::Signal};
 
-use super::console::End;
-
-/// QEMU's name.
-pub(crate) const PROGRAM: &str = "qemu-system-x86_64";
+use super::{console::End, emulator::Emulator};
 
 /// The kernel's command line. Attaching and detaching wait for grace periods of RCU, which take
 /// tens of milliseconds unless they are expedited.
@@ -54,16 +51,14 @@ pub(crate) struct Files {
     pub(crate) limit: Duration,
 }
 
-/// Whether QEMU is here; how to get it where it is not.
-pub(crate) fn find() -> Result<()> {
-    let missing = "it needs qemu-system-x86_64: \
-                   sudo apt-get install --no-install-recommends qemu-system-x86";
-    which::which(PROGRAM).map(|_| ()).context(missing)
-}
-
 /// QEMU with a guest whose console is our standard output.
-pub(crate) fn command(accel: Accel, kernel: &Path, initramfs: &Path) -> Command {
-    let mut qemu = Command::new(PROGRAM);
+pub(crate) fn command(
+    emulator: &Emulator,
+    accel: Accel,
+    kernel: &Path,
+    initramfs: &Path,
+) -> Command {
+    let mut qemu = emulator.command();
     match accel {
         // One thread: Debian 12's QEMU crashes guests that patch kernel text while another thread
         // runs it. Without cmpxchg16b: it leaves garbage in the flags at times, so that every
@@ -87,8 +82,13 @@ pub(crate) fn command(accel: Accel, kernel: &Path, initramfs: &Path) -> Command 
 }
 
 /// Runs a machine to its end, and gives what its console says to `read`.
-pub(crate) fn run(accel: Accel, files: &Files, mut read: impl FnMut(&[u8])) -> Result<End> {
-    let mut qemu = command(accel, &files.kernel, &files.initramfs);
+pub(crate) fn run(
+    emulator: &Emulator,
+    accel: Accel,
+    files: &Files,
+    mut read: impl FnMut(&[u8]),
+) -> Result<End> {
+    let mut qemu = command(emulator, accel, &files.kernel, &files.initramfs);
     qemu.args(["-serial", "stdio", "-monitor", "none"]);
     let mut log = fs::File::create(&files.log)
         .with_context(|| format!("{} cannot be written", files.log.display()))?;
@@ -96,7 +96,7 @@ pub(crate) fn run(accel: Accel, files: &Files, mut read: impl FnMut(&[u8])) -> R
     let ours = Signal::SIGKILL;
     // SAFETY: prctl is a system call and nothing else, which is allowed between fork and exec.
     unsafe { qemu.pre_exec(move || Ok(prctl::set_pdeathsig(ours)?)) };
-    let mut child = qemu.spawn().with_context(|| format!("{PROGRAM} did not start"))?;
+    let mut child = qemu.spawn().context("QEMU did not start")?;
     let mut stdout = child.stdout.take().context("no standard output")?;
     let (sender, receiver) = mpsc::channel();
     let reader = thread::spawn(move || {

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 
 use super::{
     archive::Suite,
+    emulator::Emulator,
     initramfs,
     job::Job,
     kernel,
@@ -29,7 +30,7 @@ pub(crate) fn shell(
     series: &Series,
     accel: Accel,
 ) -> Result<ExitCode> {
-    qemu::find()?;
+    let emulator = Emulator::obtain(workspace)?;
     let kernel = kernel::obtain(vm, series)
         .with_context(|| format!("there is no kernel {} to boot", series.name))?;
     let shell = obtain(vm).with_context(|| {
@@ -40,9 +41,9 @@ pub(crate) fn shell(
     let root = vm.join("shell.cpio");
     initramfs::write(&root, &kernel, &programs, &Job { shell: true, ..Job::default() })?;
     eprintln!("vm: Linux {}; Ctrl-A X ends the machine", kernel.release);
-    let mut qemu = qemu::command(accel, &kernel.image, &root);
+    let mut qemu = qemu::command(&emulator, accel, &kernel.image, &root);
     let status = qemu.args(["-serial", "mon:stdio"]).status();
-    let status = status.with_context(|| format!("{} did not start", qemu::PROGRAM))?;
+    let status = status.context("QEMU did not start")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
