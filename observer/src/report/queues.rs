@@ -48,35 +48,38 @@ fn histogram(queue: &QueueStats) -> Vec<Bucket> {
         .collect()
 }
 
-/// The limits, by what the program asked for and what its namespace allows now and allowed when the
-/// window began.
+/// `net.core.somaxconn` as kernels set it by default (`SOMAXCONN`): up to Linux 5.3, and since.
+const SOMAXCONN_DEFAULTS: [u64; 2] = [128, 4096];
+
+/// Limits on a listener's queues: what is in force, what `listen()` was `requested` to set where that
+/// was seen, and what the namespace allows `now` and allowed `before`, when the window began.
 #[must_use]
 pub fn backlog(
     limit: Option<u64>,
-    asked: Option<u64>,
+    requested: Option<u64>,
     now: Option<&Namespace>,
     before: Option<&Namespace>,
 ) -> Backlog {
     let somaxconn = now.and_then(|namespace| namespace.somaxconn);
-    let earlier = before.and_then(|namespace| namespace.somaxconn).or(somaxconn);
-    let was_clamped = |limit: u64| match asked {
-        // A backlog is an int, and a negative one asks for as much as there is.
-        Some(asked) => Some(asked > limit),
-        None => Some(limit >= earlier?.min(somaxconn?)),
-    };
-    let clamped = limit.and_then(was_clamped);
+    let earlier = before.and_then(|namespace| namespace.somaxconn);
+    // A backlog is an int, and a negative one asks for as much as there is.
+    let clamped = limit.zip(requested).map(|(limit, requested)| requested > limit);
+    let bounds = limit.zip(somaxconn);
+    let at_somaxconn = bounds.map(|(limit, somaxconn)| limit >= somaxconn);
     Backlog {
         limit,
         somaxconn,
         tcp_max_syn_backlog: now.and_then(|namespace| namespace.tcp_max_syn_backlog),
         syncookies: now.and_then(|namespace| namespace.syncookies),
         abort_on_overflow: now.and_then(|namespace| namespace.abort_on_overflow),
-        asked,
+        requested,
         clamped,
-        at_somaxconn: limit.zip(somaxconn).map(|(limit, somaxconn)| limit >= somaxconn),
-        outdated: clamped
-            .zip(limit.zip(somaxconn))
-            .map(|(clamped, (limit, somaxconn))| clamped && somaxconn > limit),
+        stale: at_somaxconn.and_then(|at| if at { Some(false) } else { clamped }),
+        at_somaxconn,
+        maybe_clamped: clamped.is_none()
+            && bounds.is_some_and(|(limit, somaxconn)| {
+                limit < somaxconn && (earlier == Some(limit) || SOMAXCONN_DEFAULTS.contains(&limit))
+            }),
     }
 }
 
@@ -88,35 +91,55 @@ mod tests {
         Namespace { somaxconn: Some(somaxconn), ..Namespace::default() }
     }
 
+    /// `clamped`, `stale` and `maybe_clamped`.
     fn state(
         limit: u64,
-        asked: Option<u64>,
+        requested: Option<u64>,
         before: u64,
         now: u64,
-    ) -> (Option<bool>, Option<bool>) {
-        let backlog = backlog(Some(limit), asked, Some(&namespace(now)), Some(&namespace(before)));
-        (backlog.clamped, backlog.outdated)
+    ) -> (Option<bool>, Option<bool>, bool) {
+        let (now, before) = (namespace(now), namespace(before));
+        let backlog = backlog(Some(limit), requested, Some(&now), Some(&before));
+        (backlog.clamped, backlog.stale, backlog.maybe_clamped)
     }
 
     #[test]
-    fn a_backlog_is_clamped_when_more_was_asked_for() {
-        assert_eq!(state(511, Some(511), 4096, 4096), (Some(false), Some(false)));
-        assert_eq!(state(4096, Some(65_535), 4096, 4096), (Some(true), Some(false)));
-        assert_eq!(state(4096, Some(4096), 4096, 4096), (Some(false), Some(false)));
-        assert_eq!(state(4096, Some(u64::from(u32::MAX)), 4096, 4096), (Some(true), Some(false)));
+    fn a_backlog_is_clamped_when_more_was_requested() {
+        let (no, yes) = (Some(false), Some(true));
+        assert_eq!(state(511, Some(511), 4096, 4096), (no, no, false));
+        assert_eq!(state(4096, Some(65_535), 4096, 4096), (yes, no, false));
+        assert_eq!(state(4096, Some(4096), 4096, 4096), (no, no, false));
+        assert_eq!(state(4096, Some(u64::from(u32::MAX)), 4096, 4096), (yes, no, false));
     }
 
     #[test]
-    fn without_knowing_what_was_asked_for_the_limit_tells() {
-        assert_eq!(state(511, None, 4096, 4096), (Some(false), Some(false)));
-        assert_eq!(state(4096, None, 4096, 4096), (Some(true), Some(false)));
+    fn a_limit_alone_does_not_tell_whether_it_was_clamped() {
+        // listen(1024) under somaxconn 16, which was raised before anybody looked.
+        assert_eq!(state(16, None, 4096, 4096), (None, None, false));
+        assert_eq!(state(511, None, 4096, 4096), (None, None, false));
+        // At somaxconn, another listen() gets no more, whatever was requested.
+        assert_eq!(state(4096, None, 4096, 4096), (None, Some(false), false));
+        // And above it, where somaxconn was lowered since.
+        assert_eq!(state(4096, None, 4096, 128), (None, Some(false), false));
+        let unknown = backlog(Some(511), None, None, None);
+        assert_eq!((unknown.clamped, unknown.stale, unknown.at_somaxconn), (None, None, None));
+    }
+
+    #[test]
+    fn a_limit_that_equals_another_somaxconn_is_doubtful() {
+        assert_eq!(state(128, None, 4096, 4096), (None, None, true));
+        assert_eq!(state(4096, None, 65_535, 65_535), (None, None, true));
+        assert_eq!(state(16, None, 16, 4096), (None, None, true));
+        assert_eq!(state(128, None, 128, 128), (None, Some(false), false));
+        assert_eq!(state(128, Some(128), 128, 4096), (Some(false), Some(false), false));
+        assert!(!backlog(Some(128), None, None, None).maybe_clamped);
     }
 
     #[test]
     fn somaxconn_raised_since_takes_another_listen() {
-        assert_eq!(state(128, None, 128, 4096), (Some(true), Some(true)));
-        assert_eq!(state(128, Some(511), 4096, 4096), (Some(true), Some(true)));
-        assert_eq!(state(128, Some(128), 128, 4096), (Some(false), Some(false)));
+        assert_eq!(state(128, Some(511), 4096, 4096), (Some(true), Some(true), false));
+        assert_eq!(state(128, Some(511), 128, 128), (Some(true), Some(false), false));
+        assert_eq!(state(128, Some(128), 128, 4096), (Some(false), Some(false), false));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 //! asked once each column is down to its least. Deciding columns and widths is thus ours with them
 //! too, and what would be left for them is to pad.
 
+mod backlog;
 mod cell;
 mod columns;
 mod details;

@@ -8,6 +8,7 @@
     reason = "the harness says on standard output what it skips and what goes wrong last"
 )]
 
+mod backlog;
 mod cases;
 mod compare;
 mod ending;
@@ -147,6 +148,7 @@ fn main() -> ExitCode {
         verifier::tests(),
         truth::tests(),
         queues::tests(),
+        backlog::tests(),
         lifecycle::tests(),
         filters::tests(),
         output::tests(),

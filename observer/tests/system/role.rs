@@ -35,6 +35,7 @@ pub fn play() -> Option<ExitCode> {
         "no-descriptors" => no_descriptors(),
         "reopen" => reopen(),
         "two-kinds" => two_kinds(),
+        "backlog" => crate::backlog::play(),
         "overflow" => crate::overflow::play(),
         "waits-moved" => crate::waits::play(),
         "noise" => noise(),

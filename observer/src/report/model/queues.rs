@@ -60,19 +60,26 @@ pub struct Backlog {
     pub syncookies: Option<u64>,
     /// `net.ipv4.tcp_abort_on_overflow` of its network namespace.
     pub abort_on_overflow: Option<u64>,
-    /// What the program asked `listen()` for; `null` when that was before the window.
+    /// The backlog that `listen()` was asked for; `null` where that was not seen, because it was
+    /// before the window.
     #[serde(default)]
-    pub asked: Option<u64>,
-    /// Whether `listen()` cut the backlog down to somaxconn. Where what was asked for is not known,
-    /// whether the limit is at somaxconn: asking for more would then change nothing.
+    pub requested: Option<u64>,
+    /// Whether `listen()` cut the requested backlog down to somaxconn; `null` where that backlog was
+    /// not seen.
     pub clamped: Option<bool>,
-    /// Whether somaxconn was raised since, which takes another `listen()` to have an effect.
+    /// Whether somaxconn was raised since, so that another `listen()` with the same backlog would get
+    /// more; `null` where the limit is below somaxconn and the requested backlog was not seen.
     #[serde(default)]
-    pub outdated: Option<bool>,
+    pub stale: Option<bool>,
     /// Whether the limit is at somaxconn or above, so that `listen()` cannot raise it before
     /// somaxconn is raised.
     #[serde(default)]
     pub at_somaxconn: Option<bool>,
+    /// Whether the limit may have been clamped to a somaxconn of an earlier time, where `clamped` is
+    /// not known: it is below somaxconn, and equals what that was when the window began, or one of
+    /// the kernel's defaults.
+    #[serde(default)]
+    pub maybe_clamped: bool,
 }
 
 /// How long connections waited between entering the accept queue and accept's return.

@@ -63,7 +63,9 @@ fn what_is_not_known_is_null() {
         ("syn_queue", "now"),
         ("drops", "total"),
         ("backlog", "limit"),
+        ("backlog", "requested"),
         ("backlog", "clamped"),
+        ("backlog", "stale"),
         ("backlog", "at_somaxconn"),
         ("backlog", "syncookies"),
     ] {
@@ -113,5 +115,5 @@ fn a_limit_at_somaxconn_may_have_been_asked_for() {
     let still =
         picture(vec![socket("0.0.0.0", 80, 1)], &HashMap::new(), LeftOut::default(), |_| true);
     let backlog = &still.listeners[0].backlog;
-    assert_eq!((backlog.clamped, backlog.at_somaxconn), (Some(true), Some(true)));
+    assert_eq!((backlog.clamped, backlog.at_somaxconn), (None, Some(true)));
 }

@@ -5,10 +5,11 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 
+use super::backlog;
 use super::cell::{BAD, CAUTION, DIM, Line};
 use super::columns::{Column, Seen};
 use super::notes;
-use crate::report::model::{Backlog, Drops, Listener};
+use crate::report::model::{Drops, Listener};
 use crate::view::human;
 
 /// All that is said of a listener, from the gravest to the ordinary.
@@ -16,7 +17,7 @@ pub(super) fn lines(listener: &Listener, seen: &Seen, width: usize) -> Vec<Line>
     let mark = |column| if seen.estimated(column) { "~" } else { "" };
     let told = [
         dropped(&listener.drops, mark(Column::Drops)).map(|told| (told, BAD)),
-        limited(&listener.backlog).map(|told| (told, CAUTION)),
+        backlog::clamped(&listener.backlog).map(|told| (told, CAUTION)),
         queues(listener, mark(Column::Queue)).map(|told| (told, queue_style(listener))),
         waits(listener, mark(Column::Wait)).map(|told| (told, DIM)),
     ];
@@ -60,30 +61,6 @@ fn dropped(drops: &Drops, mark: &str) -> Option<String> {
     }
     // Without reasons and clients, the column has said it.
     (!parts.is_empty() || drops.clients.is_some_and(|clients| clients > 0)).then_some(told)
-}
-
-/// What `listen()` got, where it was not what the program asked for, or not what it would get now.
-fn limited(backlog: &Backlog) -> Option<String> {
-    let limit = backlog.limit?;
-    let somaxconn = backlog.somaxconn.filter(|_| backlog.outdated == Some(true));
-    // A negative backlog asks for as much as there is.
-    let asked = backlog.asked.map(|asked| match u32::try_from(asked) {
-        Ok(asked) => asked.cast_signed().to_string(),
-        Err(_) => asked.to_string(),
-    });
-    match (asked, somaxconn) {
-        (Some(asked), None) if backlog.clamped == Some(true) => {
-            Some(format!("listen({asked}) was clamped to somaxconn {limit}"))
-        }
-        (Some(asked), Some(now)) => Some(format!(
-            "listen({asked}) was clamped to {limit}; somaxconn is {now} since, \
-             which takes another listen()"
-        )),
-        (None, Some(now)) => Some(format!(
-            "the limit is {limit}, as somaxconn was; it is {now} since, which takes another listen()"
-        )),
-        _ => None,
-    }
 }
 
 /// The accept queue's most is in the table, so that it is told only where it tells more: where

@@ -9,6 +9,7 @@ use std::{
 
 use anstyle::Style;
 
+use super::backlog;
 use super::cell::{BAD, CAUTION, DIM, Line};
 use super::rows::{self, Tally};
 use super::words;
@@ -43,6 +44,8 @@ pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
     add(&mut notes, findings(&listeners), "findings");
     add(&mut notes, hanging, "listeners at which connections wait");
     add(&mut notes, accept_errors(&listeners), "listeners on which accept failed");
+    let busy = listeners.iter().filter(|listener| !rows::idle(listener));
+    notes.extend(backlog::doubts(busy.map(|listener| &listener.backlog)).map(plain));
     notes.extend(losses(report));
     add(&mut notes, kernel_counters(report), "network namespaces with such counts");
     add(&mut notes, differences(report), "network namespaces in which counts differ");

@@ -2,6 +2,7 @@
 
 use anstyle::Style;
 
+use super::backlog;
 use super::cell::{BAD, Cell, DIM, Line};
 use super::layout::{Align, Grid, ROOMY, Row, Shape};
 use super::{notes, words};
@@ -266,6 +267,8 @@ fn beneath(still: &Still, width: usize) -> Vec<Line> {
             Style::new(),
         ));
     }
+    let limits = still.listeners.iter().map(|one| &one.backlog);
+    told.extend(backlog::doubts(limits).map(|note| (note, Style::new())));
     if !still.listeners.is_empty() && count(&|one| one.accept_queue.limit.is_some()) == 0 {
         let note = "this kernel has no inet_diag (modprobe tcp_diag): limits, SYN queues and \
                     drops cannot be seen";

@@ -52,41 +52,6 @@ fn a_count_without_reasons_is_left_to_its_column() {
 }
 
 #[test]
-fn a_clamp_is_told_where_it_is_known() {
-    let backlog = |asked, clamped, outdated| Backlog {
-        limit: Some(128),
-        somaxconn: Some(if outdated { 4096 } else { 128 }),
-        asked,
-        clamped: Some(clamped),
-        outdated: Some(outdated),
-        ..Backlog::default()
-    };
-    let told = |asked, clamped, outdated| limited(&backlog(asked, clamped, outdated));
-    assert_eq!(
-        told(Some(1024), true, false).as_deref(),
-        Some("listen(1024) was clamped to somaxconn 128")
-    );
-    assert_eq!(
-        told(Some(u64::from(u32::MAX)), true, false).as_deref(),
-        Some("listen(-1) was clamped to somaxconn 128")
-    );
-    assert_eq!(
-        told(Some(1024), true, true).as_deref(),
-        Some(
-            "listen(1024) was clamped to 128; somaxconn is 4096 since, which takes another listen()"
-        )
-    );
-    assert_eq!(
-        told(None, true, true).as_deref(),
-        Some("the limit is 128, as somaxconn was; it is 4096 since, which takes another listen()")
-    );
-    // A limit at somaxconn may have been asked for just so.
-    assert_eq!(told(None, true, false), None);
-    assert_eq!(told(Some(100), false, false), None);
-    assert_eq!(limited(&Backlog::default()), None);
-}
-
-#[test]
 fn queues_are_told_where_the_table_has_not_said_it() {
     let mut listener = fixtures::listener("0.0.0.0", 80);
     let mut told = |max, now, syn| {
@@ -144,7 +109,7 @@ fn they_stand_beneath_their_listener_and_before_its_workers() {
     report.providers.drops.via = Via::Fentry;
     report.listeners[0].drops =
         refused(&[("accept_queue_full_syn", 8), ("accept_queue_full_ack", 4)], Some(5));
-    report.listeners[0].backlog.asked = Some(1024);
+    report.listeners[0].backlog.requested = Some(1024);
     report.listeners[0].backlog.clamped = Some(true);
     let text = render(&report, &options(60));
     let lines: Vec<&str> = text.lines().skip(3).take(7).collect();
