@@ -3,6 +3,8 @@
 //! One file per subject; each holds the body of its signal and thin entry points, one per hook.
 //! Nothing here knows an offset or an enum value: userspace resolves them from the running kernel's
 //! BTF and writes them into the globals of [`kernel`].
+// For other targets there is nothing here: `cargo test --workspace` has nothing to test.
+#![cfg(target_arch = "bpf")]
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
