@@ -23,6 +23,8 @@ pub struct Holding {
     pub holder: Holder,
     /// The process's descriptors of epoll instances that watch the listener.
     pub epolls: Vec<i32>,
+    /// The process that started it, or that has adopted it since; 0 where that is not known.
+    pub parent: u32,
 }
 
 /// Holders by the socket inode of what they hold.
@@ -94,6 +96,7 @@ fn scan_process(pid: u32, listeners: &HashSet<u64>, holdings: &mut Holdings) -> 
         return Ok(());
     }
     let comm = comm(pid).unwrap_or_default();
+    let parent = parent(pid).unwrap_or(0);
     let mut watched = BTreeMap::<u64, Vec<(i32, bool)>>::new();
     for epoll in epolls {
         let path = format!("/proc/{pid}/fdinfo/{epoll}");
@@ -113,6 +116,7 @@ fn scan_process(pid: u32, listeners: &HashSet<u64>, holdings: &mut Holdings) -> 
         holdings.entry(inode).or_default().push(Holding {
             holder: Holder { pid, comm: comm.clone(), fd, wait },
             epolls: watches.iter().map(|(epoll, _)| *epoll).collect(),
+            parent,
         });
     }
     Ok(())
@@ -137,6 +141,13 @@ pub fn comm(pid: u32) -> Option<String> {
     fs::read(format!("/proc/{pid}/comm"))
         .ok()
         .map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
+}
+
+/// The parent of a process: the second field behind its name, which may have blanks and brackets in it
+/// (`do_task_stat`).
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 /// What an epoll instance watches, by fdinfo: inode numbers of the watched files, and whether with
@@ -201,6 +212,7 @@ mod tests {
                 .expect("this process");
             assert_eq!(holding.holder.fd, listener.as_raw_fd());
             assert_eq!(holding.holder.wait, expected);
+            assert_eq!(holding.parent, std::os::unix::process::parent_id());
         }
     }
 }

@@ -72,7 +72,7 @@ mod tests {
         let holding = |fd| {
             let pid = std::process::id();
             let holder = Holder { pid, comm: String::new(), fd, wait: None };
-            [Holding { holder, epolls: Vec::new() }]
+            [Holding { holder, epolls: Vec::new(), parent: 1 }]
         };
         let inode = nix::sys::stat::fstat(&socket).expect("its inode").st_ino;
         let fd = socket.as_raw_fd();

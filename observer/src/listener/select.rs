@@ -179,7 +179,11 @@ mod tests {
         let mut holdings = Holdings::default();
         for (listener, pid, comm) in rows {
             let holder = Holder { pid: *pid, comm: (*comm).into(), fd: 3, wait: None };
-            holdings.entry(*listener).or_default().push(Holding { holder, epolls: Vec::new() });
+            holdings.entry(*listener).or_default().push(Holding {
+                holder,
+                epolls: Vec::new(),
+                parent: 1,
+            });
         }
         holdings
     }

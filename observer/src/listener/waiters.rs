@@ -126,7 +126,7 @@ fn find_those<'a>(
         return waiters;
     }
     let held = holdings.flat_map(|(id, all)| all.iter().map(move |one| (id, one)));
-    for (listener, Holding { holder, epolls: watching }) in held {
+    for (listener, Holding { holder, epolls: watching, .. }) in held {
         let accepting = accepts.get(&(holder.pid, holder.fd)).into_iter();
         let watching = watching.iter().filter(|_| in_epoll_too && !epolls.is_empty());
         let polling = watching.filter_map(|epoll| epolls.get(&(holder.pid, *epoll)));

@@ -17,6 +17,7 @@ use crate::{
     report::{
         audit::Readings,
         counts,
+        fairness::fairness,
         memo::{self, Memo, Quiet, Recall},
         model::{Family, Host, Listener, Providers, Report, SCHEMA_VERSION, Tool, Window},
         one::{self, One},
@@ -120,19 +121,19 @@ fn told(
     groups: &Groups,
     recall: &mut Recall<'_>,
 ) -> Option<Told> {
-    let reuseport = one.info.map(|info| info.flags & FLAG_REUSEPORT != 0).or_else(|| {
-        let is_one_of = one.socket.is_some_and(|socket| groups.contains(one.netns, socket));
-        is_one_of.then_some(true)
-    });
+    let reuseport = one
+        .info
+        .map(|info| info.flags & FLAG_REUSEPORT != 0)
+        .or_else(|| one.socket.and_then(|socket| groups.at(one.netns, socket)).map(|_| true));
     let Some(quiet) = quiet(input, one, refusals, reuseport) else {
-        return listener(input, one, refusals, reuseport).map(Told::from);
+        return listener(input, one, refusals, groups, reuseport).map(Told::from);
     };
     let holdings = || input.holdings.get(&one.id).map(Vec::as_slice).unwrap_or_default();
     let waiters = input.waiters.get(&one.id).map(Vec::as_slice).unwrap_or_default();
     if let Some(told) = recall.told(one.key(), &quiet, holdings, waiters) {
         return Some(told);
     }
-    let told = Told::from(listener(input, one, refusals, reuseport)?);
+    let told = Told::from(listener(input, one, refusals, groups, reuseport)?);
     recall.keep(one.key(), quiet, &told);
     Some(told)
 }
@@ -173,6 +174,7 @@ fn listener(
     input: &Input<'_>,
     one: One<'_>,
     refusals: &Refusals,
+    groups: &Groups,
     reuseport: Option<bool>,
 ) -> Option<Listener> {
     let One { netns, port, id, socket, earlier, info } = one;
@@ -192,7 +194,12 @@ fn listener(
         .and_then(|socket| socket.limit)
         .or_else(|| info.map(|info| info.limit))
         .map(u64::from);
-    let taken: Vec<u64> = workers.iter().map(|worker| worker.accepted).collect();
+    let group = socket.and_then(|socket| groups.at(netns, socket)).unwrap_or_default();
+    let holds = |pid, other| {
+        let holdings: Option<&Vec<Holding>> = input.holdings.get(&other);
+        holdings.is_some_and(|all| all.iter().any(|holding| holding.holder.pid == pid))
+    };
+    let elsewhere = |pid| group.iter().any(|other| *other != id && holds(pid, *other));
     Some(Listener {
         netns,
         cookie: socket
@@ -234,7 +241,7 @@ fn listener(
                 .map(|entered| input.clock.saturating_sub(*entered)),
         ),
         drops: refusals.of_listener(&queue, id),
-        fairness: counts::jain(&taken),
+        fairness: fairness(&workers, holdings, elsewhere),
         workers,
         findings: Vec::new(),
     })

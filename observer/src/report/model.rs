@@ -124,7 +124,9 @@ pub struct Listener {
     pub accept_wait: AcceptWait,
     /// Connection attempts refused because of this listener.
     pub drops: Drops,
-    /// Jain's index over the workers' accepted counts; `null` below two workers.
+    /// Jain's index over the workers' accepted counts, with those that hold the listener and were not
+    /// seen to wait for it: 1 is even, 1/n is one taking all. `null` below two workers, where nothing was
+    /// accepted, and where workers were folded into the row of the others.
     pub fairness: Option<f64>,
     /// Tasks that were woken by it, called accept on it, or wait for it.
     pub workers: Vec<Worker>,

@@ -1,7 +1,7 @@
 //! Where listeners are: their addresses and reuseport groups.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
 };
 
@@ -19,28 +19,38 @@ pub(super) fn address(info: &ListenerInfo) -> IpAddr {
 }
 
 /// The places at which several sockets listen: one address, port and interface of one namespace. They
-/// can only be there with SO_REUSEPORT, which settles it for those that no program has seen.
-pub(super) struct Groups(HashSet<Place>);
+/// can only be there with SO_REUSEPORT, which settles it for those that no program has seen. Each with its
+/// listeners.
+pub(super) struct Groups(HashMap<Place, Vec<u64>>);
 
 type Place = (u64, IpAddr, u16, Option<u32>);
 
 impl Groups {
     /// Of listeners in their order: those of one port come one after the other.
     pub(super) fn of(all: &[One<'_>]) -> Self {
-        let mut groups = HashSet::new();
+        let mut groups = HashMap::<_, Vec<u64>>::new();
         for of_port in all.chunk_by(|one, next| (one.netns, one.port) == (next.netns, next.port)) {
             if of_port.len() < 2 {
                 continue;
             }
+            let places = || of_port.iter().filter_map(|one| Some(place(one.netns, one.socket?)));
             let mut there = HashSet::new();
-            let places = of_port.iter().filter_map(|one| Some(place(one.netns, one.socket?)));
-            groups.extend(places.filter(|place| !there.insert(*place)));
+            let several: HashSet<_> = places().filter(|place| !there.insert(*place)).collect();
+            for (place, one) in places().zip(of_port.iter().filter(|one| one.socket.is_some())) {
+                if several.contains(&place) {
+                    groups.entry(place).or_default().push(one.id);
+                }
+            }
         }
         Self(groups)
     }
 
-    pub(super) fn contains(&self, netns: u64, socket: &Socket) -> bool {
-        !self.0.is_empty() && self.0.contains(&place(netns, socket))
+    /// The listeners at the place of one, where there are several.
+    pub(super) fn at(&self, netns: u64, socket: &Socket) -> Option<&[u64]> {
+        if self.0.is_empty() {
+            return None;
+        }
+        self.0.get(&place(netns, socket)).map(Vec::as_slice)
     }
 }
 

@@ -12,6 +12,7 @@ mod backlog;
 mod cases;
 mod compare;
 mod ending;
+mod fairness;
 mod faults;
 mod filters;
 mod host;
@@ -149,6 +150,7 @@ fn main() -> ExitCode {
         truth::tests(),
         queues::tests(),
         backlog::tests(),
+        fairness::tests(),
         lifecycle::tests(),
         filters::tests(),
         output::tests(),

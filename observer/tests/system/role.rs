@@ -41,6 +41,7 @@ pub fn play() -> Option<ExitCode> {
         "noise" => noise(),
         "nap" => nap(),
         "without-btf" => without_btf(),
+        other if other.starts_with("fair-") => crate::fairness::serve(other),
         other if other.starts_with("load-") => crate::load::play(other),
         other => crate::kinds::play(other),
     };

@@ -58,7 +58,10 @@ impl World {
             counted: Snapshot::default(),
             before: namespaces.clone(),
             now: namespaces,
-            holdings: Holdings::from_iter([(1, vec![Holding { holder, epolls: vec![4] }])]),
+            holdings: Holdings::from_iter([(
+                1,
+                vec![Holding { holder, epolls: vec![4], parent: 1 }],
+            )]),
             waiters: HashMap::from([(1, vec![waiter])]),
             requests,
             drops: Via::Fentry,
