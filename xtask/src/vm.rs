@@ -258,6 +258,7 @@ impl Run<'_> {
         let files = Files {
             kernel: kernel.image.clone(),
             initramfs: self.vm.join(format!("{name}.cpio")),
+            cpus: machine.series.cpus,
             log: log.to_owned(),
             limit: qemu::LIMIT,
         };
@@ -288,6 +289,10 @@ impl Run<'_> {
             let left_out = machine.scope.leaves_out();
             let skip = left_out.into_iter().flat_map(|part| ["--skip", part]);
             job.arguments = skip.map(str::to_owned).collect();
+            let only = machine.scope.only();
+            if !only.is_empty() {
+                job.variables.push(("OBSERVER_TEST_ONLY".to_owned(), only.join(" ")));
+            }
             if machine.scope.is_first() {
                 job.doctor = ["--format", "json"].map(str::to_owned).to_vec();
             }

@@ -66,6 +66,7 @@ impl Counted {
         let files = Files {
             kernel: kernel.image.clone(),
             initramfs: self.vm.join(format!("{name}.cpio")),
+            cpus: 1,
             log: self.vm.join("logs").join(format!("{name}.log")),
             limit: LIMIT,
         };

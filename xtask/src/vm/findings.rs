@@ -112,7 +112,7 @@ pub(crate) fn beside(all: &[Told]) -> Vec<String> {
         let exact: Vec<_> = exact.map(|told| (told.machine.provider, told.counts())).collect();
         for (case, counts) in estimate.counts() {
             let mut line = format!(
-                "{:<5}{:<32}{} tracepoint",
+                "{:<9}{:<32}{} tracepoint",
                 estimate.machine.series.name,
                 title(&case),
                 words(&counts)

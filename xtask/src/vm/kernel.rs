@@ -1,4 +1,4 @@
-//! Debian's cloud kernels, fetched once and kept under the target directory.
+//! Debian's kernels, fetched once and kept under the target directory.
 
 use std::{
     fs,
@@ -8,9 +8,6 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::{archive::Suite, plan::Series};
-
-/// The flavour: small, with BTF, and without drivers for hardware.
-const FLAVOUR: &str = "-cloud-amd64";
 
 /// What is kept of a kernel's modules, in the order to load them: Debian builds inet_diag, which
 /// observer asks for queues and cookies, and veth, which tests flood listeners over, as modules.
@@ -55,7 +52,7 @@ pub(crate) fn obtain(vm: &Path, series: &Series) -> Result<Kernel> {
 fn kept(kernels: &Path, series: &Series) -> Option<Kernel> {
     let names = fs::read_dir(kernels).ok()?.flatten().map(|entry| entry.file_name());
     let names: Vec<_> = names.map(|name| name.to_string_lossy().into_owned()).collect();
-    let release = newest(names.iter().map(String::as_str), series.name)?;
+    let release = newest(names.iter().map(String::as_str), series)?;
     read(kernels, release)
 }
 
@@ -82,7 +79,7 @@ fn fetch(vm: &Path, kernels: &Path, series: &Series, suite: &str) -> Result<Kern
     let mut names = archive.names("linux-image-")?;
     names.extend(archive.names("linux-binary-")?);
     let releases = names.iter().filter_map(|name| release_of(name));
-    let release = newest(releases, series.name)
+    let release = newest(releases, series)
         .with_context(|| format!("{suite} has no {} kernel any more", series.name))?
         .to_owned();
     // From 7.x on the image's package is empty: the kernel is in -binary-, modules in -modules-.
@@ -139,20 +136,19 @@ fn wanted(dir: &Path, found: &mut Vec<(PathBuf, String)>) -> Result<()> {
     Ok(())
 }
 
-/// The release in the name of a package that has a kernel of the flavour.
+/// The release in the name of a package that may have a kernel.
 fn release_of(package: &str) -> Option<&str> {
-    let rest = package
+    package
         .strip_prefix("linux-image-")
         .or_else(|| package.strip_prefix("linux-binary-"))
-        .filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))?;
-    rest.ends_with(FLAVOUR).then_some(rest)
+        .filter(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
 }
 
-/// The newest release of a series.
-fn newest<'a>(releases: impl Iterator<Item = &'a str>, series: &str) -> Option<&'a str> {
-    let prefix = format!("{series}.");
+/// The newest release of a series, in its flavour.
+fn newest<'a>(releases: impl Iterator<Item = &'a str>, series: &Series) -> Option<&'a str> {
+    let prefix = format!("{}.", series.release);
     releases
-        .filter(|release| release.starts_with(&prefix) && release.ends_with(FLAVOUR))
+        .filter(|release| release.starts_with(&prefix) && release.ends_with(series.flavour))
         .max_by_key(|release| numbers(release))
 }
 
@@ -164,34 +160,42 @@ fn numbers(release: &str) -> Vec<u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::vm::plan::SERIES;
 
     #[test]
-    fn only_whole_kernels_of_the_flavour_count() {
+    fn a_release_is_read_from_packages_of_kernels_alone() {
         let release = "6.12.107+deb13-cloud-amd64";
         assert_eq!(release_of(&format!("linux-image-{release}")), Some(release));
         assert_eq!(release_of(&format!("linux-binary-{release}")), Some(release));
         for other in [
-            "linux-image-6.12.107+deb13-amd64",
-            "linux-image-6.12.107+deb13-cloud-amd64-dbg",
             "linux-binary-unsigned-7.2.12+deb13-cloud-amd64",
             "linux-image-cloud-amd64",
+            "linux-headers-6.12.107+deb13-cloud-amd64",
         ] {
             assert_eq!(release_of(other), None, "{other}");
         }
     }
 
     #[test]
-    fn the_newest_is_found_by_number_and_series() {
+    fn the_newest_is_found_by_number_series_and_flavour() {
+        let newest = |all: [&'static str; 8], name: &str| {
+            let series = SERIES.iter().find(|series| series.name == name).expect("a series");
+            newest(all.into_iter(), series)
+        };
         let all = [
             "6.1.0-9-cloud-amd64",
             "6.1.0-56-cloud-amd64",
             "6.12.90+deb13-cloud-amd64",
             "6.12.107+deb13-cloud-amd64",
+            "6.12.110+deb13-rt-amd64",
+            "6.12.120+deb13-cloud-amd64-dbg",
             "6.12-cloud-amd64",
             ".partial-6.12.200+deb13-cloud-amd64",
         ];
-        assert_eq!(newest(all.into_iter(), "6.1"), Some("6.1.0-56-cloud-amd64"));
-        assert_eq!(newest(all.into_iter(), "6.12"), Some("6.12.107+deb13-cloud-amd64"));
-        assert_eq!(newest(all.into_iter(), "7.2"), None);
+        assert_eq!(newest(all, "6.1"), Some("6.1.0-56-cloud-amd64"));
+        assert_eq!(newest(all, "6.12"), Some("6.12.107+deb13-cloud-amd64"));
+        assert_eq!(newest(all, "6.12-smp"), newest(all, "6.12"));
+        assert_eq!(newest(all, "6.12-rt"), Some("6.12.110+deb13-rt-amd64"));
+        assert_eq!(newest(all, "7.2"), None);
     }
 }

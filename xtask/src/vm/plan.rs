@@ -28,11 +28,22 @@ impl fmt::Display for Provider {
     }
 }
 
-/// A kernel series of the matrix.
+/// Debian's flavour that is small, with BTF and without drivers for hardware.
+const CLOUD: &str = "-cloud-amd64";
+
+/// A kernel series of the matrix, or a variant of one.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Series {
-    /// What kernel releases of it begin with.
+    /// What it is chosen by.
     pub(crate) name: &'static str,
+    /// What kernel releases of it begin with.
+    pub(crate) release: &'static str,
+    /// What they end with.
+    pub(crate) flavour: &'static str,
+    /// CPUs of the guest.
+    pub(crate) cpus: u8,
+    /// Whether it runs where no kernel is named.
+    pub(crate) promised: bool,
     /// The suites that carry it, the one to prefer first.
     pub(crate) suites: &'static [&'static str],
     /// What must work on it. A provider of this list that a kernel refuses is a failure: this is
@@ -41,24 +52,50 @@ pub(crate) struct Series {
 }
 
 /// The matrix.
-pub(crate) const SERIES: [Series; 5] = [
+pub(crate) const SERIES: [Series; 7] = [
     // bullseye's security suite lists packages that are gone from the archive.
-    Series {
-        name: "5.10",
-        suites: &["bullseye"],
-        providers: &[Provider::Fentry, Provider::Kprobe],
-    },
+    Series::plain("5.10", &["bullseye"], &[Provider::Fentry, Provider::Kprobe]),
     // Its tcp_v4_syn_recv_sock has seven arguments, one too many for that kernel's fentry: what
     // observer chooses by itself is a mixture here.
+    Series::plain("6.1", &["bookworm-security", "bookworm"], &[Provider::Auto, Provider::Kprobe]),
+    Series::plain("6.12", &["trixie", "trixie-security"], &EVERY),
+    // PREEMPT_RT: what notifies a listener can be preempted.
     Series {
-        name: "6.1",
-        suites: &["bookworm-security", "bookworm"],
-        providers: &[Provider::Auto, Provider::Kprobe],
+        name: "6.12-rt",
+        flavour: "-rt-amd64",
+        promised: false,
+        ..Series::plain("6.12", &["trixie", "trixie-security"], &[Provider::Fentry])
     },
-    Series { name: "6.12", suites: &["trixie", "trixie-security"], providers: &EVERY },
-    Series { name: "6.18", suites: &["trixie-backports", "forky", "sid"], providers: &EVERY },
-    Series { name: "7.2", suites: &["trixie-backports", "forky", "sid"], providers: &EVERY },
+    // More CPUs than the two of the others: more that happens between two steps of one of them.
+    Series {
+        name: "6.12-smp",
+        cpus: 4,
+        promised: false,
+        ..Series::plain("6.12", &["trixie", "trixie-security"], &[Provider::Fentry])
+    },
+    Series::plain("6.18", &["trixie-backports", "forky", "sid"], &EVERY),
+    Series::plain("7.2", &["trixie-backports", "forky", "sid"], &EVERY),
 ];
+
+impl Series {
+    const fn plain(
+        name: &'static str,
+        suites: &'static [&'static str],
+        providers: &'static [Provider],
+    ) -> Self {
+        Self { name, release: name, flavour: CLOUD, cpus: 2, promised: true, suites, providers }
+    }
+
+    /// Whether it is a series itself, and no variant of one.
+    fn is_plain(&self) -> bool {
+        self.name == self.release
+    }
+
+    /// Whether it has more CPUs than the others.
+    fn has_more_cpus(&self) -> bool {
+        self.cpus > 2
+    }
+}
 
 const EVERY: [Provider; 3] = [Provider::Fentry, Provider::Kprobe, Provider::Tracepoint];
 
@@ -82,6 +119,8 @@ pub(crate) enum Scope {
     /// The counts: kprobes on the kernels between them, and tracepoints, which run all there is
     /// natively.
     Counts,
+    /// The counts where CPUs disturb each other: wakeups and overflows.
+    Cpus,
 }
 
 impl Scope {
@@ -118,7 +157,16 @@ impl Scope {
     pub(crate) fn spare(self) -> Duration {
         match self {
             Self::Kernel | Self::Provider => Duration::ZERO,
-            Self::Counts => Duration::from_secs(105),
+            Self::Counts | Self::Cpus => Duration::from_secs(105),
+        }
+    }
+
+    /// Beginnings of the names of the only tests that it runs; none where it runs all that it does not
+    /// leave out.
+    pub(crate) fn only(self) -> &'static [&'static str] {
+        match self {
+            Self::Kernel | Self::Provider | Self::Counts => &[],
+            Self::Cpus => &["overflow::", "truth::"],
         }
     }
 
@@ -141,18 +189,25 @@ pub(crate) fn machines(kernels: &[String], providers: &[Provider]) -> Result<Vec
     }
     let chosen: Vec<_> = SERIES
         .iter()
-        .filter(|series| kernels.is_empty() || kernels.iter().any(|name| name == series.name))
+        .filter(|series| match kernels {
+            [] => series.promised,
+            _ => kernels.iter().any(|name| name == series.name),
+        })
         .collect();
-    let (oldest, newest) = (chosen.first().copied(), chosen.last().copied());
+    let mut plain = chosen.iter().filter(|series| series.is_plain());
+    let (oldest, newest) = (plain.next().copied(), plain.next_back().copied());
     let mut machines: Vec<_> = chosen
         .iter()
         .flat_map(|series| {
             let providers = if providers.is_empty() { series.providers } else { providers };
             let at_an_end = [oldest, newest].contains(&Some(series));
+            let variant = !series.is_plain();
             providers.iter().enumerate().map(move |(index, provider)| Machine {
                 series,
                 provider: *provider,
                 scope: match (index, provider) {
+                    _ if series.has_more_cpus() => Scope::Cpus,
+                    _ if variant => Scope::Provider,
                     (0, _) => Scope::Kernel,
                     (_, Provider::Tracepoint) => Scope::Counts,
                     _ if at_an_end => Scope::Provider,
@@ -182,7 +237,8 @@ mod tests {
     #[test]
     fn without_names_all_that_must_work_runs() {
         let all = names(&[], &[]);
-        assert_eq!(all.len(), SERIES.iter().map(|series| series.providers.len()).sum::<usize>());
+        let promised = SERIES.iter().filter(|series| series.promised);
+        assert_eq!(all.len(), promised.map(|series| series.providers.len()).sum::<usize>());
         assert!(all.contains(&"6.1 auto".to_owned()));
         assert!(!all.contains(&"5.10 tracepoint".to_owned()), "it came with 6.3");
     }
@@ -206,9 +262,12 @@ mod tests {
     #[test]
     fn every_machine_counts() {
         assert!(Scope::Counts.spare() > Scope::Provider.spare());
-        for scope in [Scope::Kernel, Scope::Provider, Scope::Counts] {
+        for scope in [Scope::Kernel, Scope::Provider, Scope::Counts, Scope::Cpus] {
             let left_out = scope.leaves_out();
+            let only = scope.only();
             for name in ["truth::spaced::epoll::ipv4", "overflow::ack::ipv4", "waits::a"] {
+                let runs = only.is_empty() || only.iter().any(|part| name.starts_with(part));
+                assert_eq!(runs, scope != Scope::Cpus || name != "waits::a", "{scope:?} {name}");
                 assert!(!left_out.iter().any(|part| name.contains(part)), "{scope:?} {name}");
             }
         }
@@ -220,6 +279,21 @@ mod tests {
     }
 
     #[test]
+    fn variants_run_what_they_are_for() {
+        let scope = |name: &str| machines(&[name.to_owned()], &[]).expect("known")[0].scope;
+        assert_eq!(scope("6.12-rt"), Scope::Provider);
+        assert_eq!(scope("6.12-smp"), Scope::Cpus);
+        assert_eq!(scope("6.12"), Scope::Kernel);
+        let with = ["6.1", "6.12", "6.12-rt", "6.12-smp"].map(str::to_owned);
+        let machines = machines(&with, &[]).expect("known");
+        let of = |name: &str, provider: Provider| {
+            machines.iter().find(|one| one.series.name == name && one.provider == provider)
+        };
+        let newest = of("6.12", Provider::Kprobe).expect("it runs");
+        assert_eq!(newest.scope, Scope::Provider, "a variant is not the newest kernel");
+    }
+
+    #[test]
     fn a_named_provider_runs_wherever_it_is_asked_for() {
         assert_eq!(names(&["5.10"], &[Provider::Tracepoint]), ["5.10 tracepoint"]);
     }
@@ -227,6 +301,10 @@ mod tests {
     #[test]
     fn an_unknown_kernel_is_an_error_that_names_the_known() {
         let error = machines(&["4.19".to_owned()], &[]).expect_err("unknown");
-        assert!(error.contains("4.19") && error.contains("5.10, 6.1, 6.12, 6.18, 7.2"), "{error}");
+        assert!(
+            error.contains("4.19")
+                && error.contains("5.10, 6.1, 6.12, 6.12-rt, 6.12-smp, 6.18, 7.2"),
+            "{error}"
+        );
     }
 }

@@ -45,6 +45,8 @@ pub(crate) enum Accel {
 pub(crate) struct Files {
     pub(crate) kernel: PathBuf,
     pub(crate) initramfs: PathBuf,
+    /// CPUs of the guest; one where instructions are counted.
+    pub(crate) cpus: u8,
     /// Where to keep all that the console says.
     pub(crate) log: PathBuf,
     /// How long the machine may run.
@@ -55,6 +57,7 @@ pub(crate) struct Files {
 pub(crate) fn command(
     emulator: &Emulator,
     accel: Accel,
+    cpus: u8,
     kernel: &Path,
     initramfs: &Path,
 ) -> Command {
@@ -72,7 +75,7 @@ pub(crate) fn command(
         // With one CPU all instructions are one's own; time without any is passed over.
         qemu.args(["-icount", "shift=0,sleep=off", "-smp", "1"]);
     } else {
-        qemu.args(["-smp", "2"]);
+        qemu.args(["-smp", &cpus.to_string()]);
     }
     qemu.args(["-m", "1024", "-nodefaults", "-no-user-config", "-nographic"]);
     // With panic=-1 in the guest a panic ends QEMU.
@@ -88,7 +91,7 @@ pub(crate) fn run(
     files: &Files,
     mut read: impl FnMut(&[u8]),
 ) -> Result<End> {
-    let mut qemu = command(emulator, accel, &files.kernel, &files.initramfs);
+    let mut qemu = command(emulator, accel, files.cpus, &files.kernel, &files.initramfs);
     qemu.args(["-serial", "stdio", "-monitor", "none"]);
     let mut log = fs::File::create(&files.log)
         .with_context(|| format!("{} cannot be written", files.log.display()))?;

@@ -139,7 +139,7 @@ impl<W: Write> Report<W> {
 }
 
 fn label(machine: Machine) -> String {
-    format!("{:<5}{:<11}", machine.series.name, machine.provider)
+    format!("{:<9}{:<11}", machine.series.name, machine.provider)
 }
 
 fn seconds(duration: Duration) -> String {
@@ -168,8 +168,8 @@ mod tests {
             report.test(machine, "b", &Outcome::Skipped("no nginx".to_owned()), took);
             report.end(machine, took, &[], &[], "log");
         });
-        assert!(text.contains("6.12 tracepoint test a ... ok (1.2 s)\n"), "{text}");
-        assert!(text.contains("6.12 tracepoint test b ... skipped: no nginx\n"), "{text}");
+        assert!(text.contains("6.12     tracepoint test a ... ok (1.2 s)\n"), "{text}");
+        assert!(text.contains("6.12     tracepoint test b ... skipped: no nginx\n"), "{text}");
         assert_eq!(totals, Totals { passed: 1, failed: 0, skipped: 1 });
     }
 
@@ -180,7 +180,7 @@ mod tests {
             report.end(machine, Duration::ZERO, &["3 is not 4".to_owned()], &[], "the/log");
         });
         assert!(text.contains("3 is not 4") && text.contains("kept in the/log"), "{text}");
-        assert!(text.ends_with("error: 6.12 tracepoint test a\n"), "{text}");
+        assert!(text.ends_with("error: 6.12     tracepoint test a\n"), "{text}");
         assert_eq!(totals, Totals { passed: 0, failed: 1, skipped: 0 });
     }
 
