@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod lacks;
 mod process;
 mod run;
 mod setup;
@@ -11,7 +12,7 @@ mod test;
 mod vm;
 mod workspace;
 
-use std::{process::ExitCode, time::Duration};
+use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::Parser;
@@ -42,9 +43,6 @@ enum Task {
         /// Leave out the virtual machines (as a filter does)
         #[arg(long)]
         no_vm: bool,
-        /// Begin no virtual machine later than so many seconds from now, and skip what is left
-        #[arg(long, value_name = "SECONDS", conflicts_with = "no_vm")]
-        machines_within: Option<u64>,
         /// Arguments of the test harnesses, such as a part of a test's name
         #[arg(last = true, value_name = "FILTER")]
         filter: Vec<String>,
@@ -93,10 +91,9 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             let ready = setup(&workspace, Goal::Check)?;
             check::check(&workspace, &ready)
         }
-        Task::Test { no_vm, machines_within, filter } => {
-            setup(&workspace, Goal::Test)?;
-            let within = machines_within.map(Duration::from_secs);
-            test::test(&workspace, &filter, no_vm, within)
+        Task::Test { no_vm, filter } => {
+            let ready = setup(&workspace, Goal::Test)?;
+            test::test(&workspace, &filter, no_vm, ready.missing())
         }
         Task::Vm(args) => {
             setup(&workspace, Goal::Build)?;

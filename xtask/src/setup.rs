@@ -11,12 +11,16 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-pub(crate) use self::facts::{Core, bpf_target};
+pub(crate) use self::{
+    act::Missing,
+    facts::{Core, bpf_target},
+    nginx::NAME as POLLING_NGINX,
+};
 use self::{
     facts::{Facts, LINKED, rustup_run},
     plan::{Extras, Plan, Way},
 };
-use crate::{process, workspace::Workspace};
+use crate::{lacks::is_unfetched, process, workspace::Workspace};
 
 /// What the set-up is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +39,7 @@ pub(crate) struct Ready {
     way: Way,
     facts: Facts,
     linker: String,
+    missing: Vec<Missing>,
 }
 
 impl Ready {
@@ -56,6 +61,11 @@ impl Ready {
             Way::Nightly => self.facts.nightly,
             Way::Current => self.facts.current,
         }
+    }
+
+    /// What tests want and could not be had.
+    pub(crate) fn missing(&self) -> &[Missing] {
+        &self.missing
     }
 
     /// What was found, one line each.
@@ -89,13 +99,14 @@ pub(crate) fn setup(workspace: &Workspace, goal: Goal) -> Result<Ready> {
         ),
     };
     let Extras { install, nginx, without } = plan::extras(&facts, goal, &way);
-    if !install.is_empty()
-        && let Err(error) = apt.install(&install)
-    {
-        eprintln!("setup: going on without {}: {error:#}", install.join(" "));
-    }
+    let mut missing = apt.install_each(&install);
     if nginx && let Err(error) = nginx::build(workspace) {
-        eprintln!("setup: going on without an nginx that polls: {error:#}");
+        let reason = format!("{error:#}");
+        let unfetched = is_unfetched(&reason);
+        missing.push(Missing { package: POLLING_NGINX, reason, unfetched });
+    }
+    for Missing { package, reason, .. } in &missing {
+        eprintln!("setup: going on without {package}: {reason}");
     }
     without.iter().for_each(|line| eprintln!("setup: {line}"));
     let linker = if facts.own_linker {
@@ -103,7 +114,7 @@ pub(crate) fn setup(workspace: &Workspace, goal: Goal) -> Result<Ready> {
     } else {
         facts.path_linker.as_ref().map_or_else(String::new, |path| path.display().to_string())
     };
-    Ok(Ready { way, facts, linker })
+    Ok(Ready { way, facts, linker, missing })
 }
 
 fn advice(reason: &str, commands: &[String]) -> String {

@@ -3,12 +3,7 @@
 mod child;
 mod tally;
 
-use std::{
-    process::ExitCode,
-    sync::mpsc,
-    thread,
-    time::{Duration, Instant},
-};
+use std::{process::ExitCode, sync::mpsc, thread, time::Duration};
 
 use anyhow::Result;
 
@@ -16,23 +11,20 @@ use self::{
     child::{End, Limit, stream},
     tally::Tally,
 };
-use crate::{vm, workspace::Workspace};
+use crate::{lacks, setup::Missing, vm, workspace::Workspace};
 
 /// Compiling included; the tests take a few minutes.
-const LIMIT: Limit = Limit { run: Duration::from_secs(15 * 60), grace: Duration::from_secs(5) };
+const LIMIT: Limit = Limit { run: Duration::from_secs(20 * 60), grace: Duration::from_secs(5) };
 
 /// Runs the tests, shows what they print, and ends with `N passed, N failed, N skipped`: those of
 /// this machine and, unless a filter says that somebody wants a few of them now, those of the virtual
-/// machines beside them.
-///
-/// No machine begins later than `machines_within` from now: the others are skips.
+/// machines beside them. `missing` is what set-up could not get for them.
 pub(crate) fn test(
     workspace: &Workspace,
     filter: &[String],
     no_vm: bool,
-    machines_within: Option<Duration>,
+    missing: &[Missing],
 ) -> Result<ExitCode> {
-    let deadline = machines_within.map(|time| Instant::now() + time);
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--no-fail-fast", "--"]).args(filter);
     let mut tally = Tally::default();
@@ -40,7 +32,7 @@ pub(crate) fn test(
     let (end, machines) = thread::scope(|scope| {
         let (here, busy) = mpsc::channel();
         let machines = with_machines
-            .then(|| scope.spawn(|| vm::run(workspace, &vm::VmArgs::whole(deadline), Some(busy))));
+            .then(|| scope.spawn(|| vm::run(workspace, &vm::VmArgs::whole(), Some(busy))));
         let end = stream(cargo, LIMIT, |line| {
             println!("{line}");
             tally.read(line);
@@ -49,9 +41,17 @@ pub(crate) fn test(
         (end, machines.map(thread::ScopedJoinHandle::join))
     });
     let mut complaints = complaints(&tally, &end?);
+    let mut lacks = lacks::of_tests(tally.reasons(), missing);
+    let mut skips = tally.skips();
+    let mut flaky = Vec::new();
     match machines {
         None => {}
-        Some(Ok(Ok(totals))) => complaints.extend(tally.add(totals)),
+        Some(Ok(Ok(ended))) => {
+            complaints.extend(tally.add(ended.totals));
+            lacks.extend(ended.lacks);
+            skips.extend(ended.skips);
+            flaky = ended.flaky;
+        }
         Some(Ok(Err(error))) => {
             tally.failed += 1;
             complaints.push(format!("the virtual machines: {error:#}"));
@@ -59,7 +59,10 @@ pub(crate) fn test(
         // The panic has said why.
         Some(Err(_)) => complaints.push("the virtual machines: their thread panicked".to_owned()),
     }
-    tally.skips().iter().for_each(|skip| println!("skipped: {skip}"));
+    complaints.extend(lacks::complaint(&lacks, lacks::in_ci()));
+    lacks.iter().for_each(|lack| println!("{lack}"));
+    flaky.iter().for_each(|test| println!("flaky: {test}: failed, and passed alone"));
+    skips.iter().for_each(|skip| println!("skipped: {skip}"));
     complaints.iter().for_each(|complaint| println!("error: {complaint}"));
     println!("{tally}");
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -1,7 +1,7 @@
 //! The system tests on other kernels, each in a virtual machine that needs no root.
 //!
 //! The way: which machines (`plan`), QEMU and the kernels from Debian's archive (`sources`, `archive`,
-//! `emulator`, `kernel`), the guest's programs and root (`initramfs`, `cpio`, `job`), running them (`qemu`;
+//! `emulator`, `kernel`), the guest's programs and root (`initramfs`, `cpio`, `job`), running them (`machine`, `qemu`;
 //! `guest` is what runs inside), and what their consoles tell (`protocol`, `console`, `report`).
 
 pub(crate) mod archive;
@@ -15,6 +15,7 @@ pub(crate) mod guest;
 mod initramfs;
 mod job;
 mod kernel;
+mod machine;
 mod plan;
 mod protocol;
 pub(crate) mod qemu;
@@ -25,42 +26,29 @@ mod sources;
 use std::{
     collections::{BTreeMap, VecDeque},
     convert::Infallible,
-    env, fs, io,
-    path::{Path, PathBuf},
+    fs, io,
+    path::PathBuf,
     process::ExitCode,
     sync::{Mutex, mpsc},
     thread,
-    time::Instant,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 
-pub(crate) use self::report::Totals;
+pub(crate) use self::report::{Ended, Totals};
 use self::{
-    console::{Console, Event},
     emulator::Emulator,
-    findings::Told,
-    initramfs::Programs,
-    job::Job,
     kernel::Kernel,
-    plan::{Machine, Provider, machines},
-    qemu::{Accel, Files},
+    machine::{Run, lock},
+    plan::{Provider, machines},
+    qemu::Accel,
     report::Report,
 };
-use crate::workspace::Workspace;
+use crate::{lacks, workspace::Workspace};
 
 /// At most so many machines at once, each of which keeps one CPU and a gigabyte busy.
 const LANES: usize = 4;
-
-/// What the tests of a guest are cut to where nobody says otherwise: emulation is twenty to fifty
-/// times slower than the host. And that nobody else is on that machine.
-const CUT: [(&str, &str); 4] = [
-    ("OBSERVER_TEST_CONNECTIONS", "20"),
-    ("OBSERVER_TEST_OWN_MACHINE", "1"),
-    ("OBSERVER_TEST_TOGETHER", "1"),
-    ("OBSERVER_TEST_WORKERS", "1,2,8"),
-];
 
 /// The command's arguments.
 #[derive(Debug, Args)]
@@ -83,17 +71,14 @@ pub(crate) struct VmArgs {
     /// Print what `observer doctor -v` says in each guest
     #[arg(long, hide = true)]
     doctor: bool,
-    /// When no further machine begins: what is left then is a skip.
-    #[arg(skip)]
-    deadline: Option<Instant>,
     /// Arguments of the test harness, such as a part of a test's name
     #[arg(last = true, value_name = "FILTER")]
     filter: Vec<String>,
 }
 
 impl VmArgs {
-    /// The whole matrix, as far as it can begin before `deadline`.
-    pub(crate) fn whole(deadline: Option<Instant>) -> Self {
+    /// The whole matrix.
+    pub(crate) fn whole() -> Self {
         Self {
             kernel: Vec::new(),
             provider: Vec::new(),
@@ -101,7 +86,6 @@ impl VmArgs {
             shell: false,
             docs: false,
             doctor: false,
-            deadline,
             filter: Vec::new(),
         }
     }
@@ -114,13 +98,19 @@ pub(crate) fn vm(workspace: &Workspace, args: &VmArgs) -> Result<ExitCode> {
         let series = machines.last().context("no kernel")?.series;
         return shell::shell(workspace, &directory(workspace)?, series, args.accel);
     }
-    let totals = run(workspace, args, None)?;
+    let Ended { totals, flaky, skips, lacks } = run(workspace, args, None)?;
     let Totals { passed, failed, skipped } = totals;
+    lacks.iter().for_each(|lack| println!("{lack}"));
+    flaky.iter().for_each(|test| println!("flaky: {test}: failed, and passed alone"));
+    skips.iter().for_each(|skip| println!("skipped: {skip}"));
+    let mut complaints: Vec<_> = lacks::complaint(&lacks, lacks::in_ci()).into_iter().collect();
     if passed + failed == 0 {
-        println!("error: no test ran");
+        complaints.push("no test ran".to_owned());
     }
+    complaints.iter().for_each(|complaint| println!("error: {complaint}"));
     println!("{passed} passed, {failed} failed, {skipped} skipped");
-    Ok(if failed == 0 && passed > 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let good = failed == 0 && complaints.is_empty();
+    Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Where machines and what they need are kept.
@@ -137,11 +127,11 @@ pub(crate) fn run(
     workspace: &Workspace,
     args: &VmArgs,
     busy: Option<mpsc::Receiver<Infallible>>,
-) -> Result<Totals> {
+) -> Result<Ended> {
     let machines = machines(&args.kernel, &args.provider).map_err(|error| anyhow!(error))?;
     let vm = directory(workspace)?;
     let count = machines.len();
-    let mut report = Report::new(io::stdout());
+    let mut report = Report::new(io::stdout(), count);
     let emulator = initramfs::can_build().and_then(|()| Emulator::obtain(workspace));
     let mut queue = VecDeque::new();
     let mut kernels: BTreeMap<_, Result<Kernel, String>> = BTreeMap::new();
@@ -178,134 +168,20 @@ pub(crate) fn run(
                     // Let go of the queue before the machine runs.
                     let next = lock(queue).pop_front();
                     let Some((machine, kernel)) = next else { break };
-                    let late = |deadline| Instant::now() > deadline + machine.scope.spare();
-                    if run.args.deadline.is_some_and(late) {
-                        let reason = "no time was left for it; `cargo xtask vm` runs it";
-                        lock(&run.report).skip(machine, reason);
-                        continue;
-                    }
                     run.machine(machine, &kernel);
                 }
             });
         }
     });
     let report = run.report.into_inner().map_err(|_| anyhow!("a machine's thread panicked"))?;
-    let (totals, told) = report.finish();
+    let (ended, told) = report.finish();
     if args.docs {
-        if totals.failed != 0 || told.len() != count {
+        if ended.totals.failed != 0 || told.len() != count {
             bail!("docs/kernels.md is made from a run of all machines in which no test failed");
         }
         let page = workspace.root().join("docs/kernels.md");
         fs::write(&page, docs::page(&told))
             .with_context(|| format!("{} cannot be written", page.display()))?;
     }
-    Ok(totals)
-}
-
-/// A thread that panicked with the lock has said so already.
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-}
-
-/// What all machines of a run share.
-struct Run<'a> {
-    args: &'a VmArgs,
-    vm: &'a Path,
-    emulator: &'a Emulator,
-    programs: &'a Programs,
-    report: Mutex<Report<io::Stdout>>,
-}
-
-impl Run<'_> {
-    /// Runs one machine and tells what it told.
-    fn machine(&self, machine: Machine, kernel: &Kernel) {
-        let name = format!("{}-{}", machine.series.name, machine.provider);
-        let log = self.vm.join("logs").join(format!("{name}.log"));
-        let started = Instant::now();
-        let mut console = Console::default();
-        let ended = self.boot(machine, kernel, &name, &log, &mut console);
-        let complaints = match &ended {
-            Ok(end) => console.complaints(end),
-            Err(error) => vec![format!("{error:#}")],
-        };
-        let failures = console.failures();
-        let mut report = lock(&self.report);
-        if self.args.doctor {
-            report.text(machine, console.doctor());
-        }
-        report.told(Told {
-            machine,
-            version: console.version().to_owned(),
-            doctor: serde_json::from_str(&console.doctor().join("\n")).ok(),
-            figures: console.figures().to_vec(),
-        });
-        let path = log.display().to_string();
-        report.end(machine, started.elapsed(), failures, &complaints, &path);
-        if failures.is_empty() && complaints.is_empty() {
-            // Kept for failures; leaving this one behind would harm nobody.
-            let _: io::Result<()> = fs::remove_file(&log);
-        }
-    }
-
-    fn boot(
-        &self,
-        machine: Machine,
-        kernel: &Kernel,
-        name: &str,
-        log: &Path,
-        console: &mut Console,
-    ) -> Result<console::End> {
-        let files = Files {
-            kernel: kernel.image.clone(),
-            initramfs: self.vm.join(format!("{name}.cpio")),
-            cpus: machine.series.cpus,
-            log: log.to_owned(),
-            limit: qemu::LIMIT,
-        };
-        initramfs::write(&files.initramfs, kernel, self.programs, &self.job(machine))?;
-        let started = Instant::now();
-        let mut began = started;
-        let end = qemu::run(self.emulator, self.args.accel, &files, |bytes| {
-            for event in console.read(bytes) {
-                let mut report = lock(&self.report);
-                match event {
-                    Event::Kernel(version) => report.kernel(machine, &version, started.elapsed()),
-                    Event::Begins(_) => began = Instant::now(),
-                    Event::Done(name, outcome) => {
-                        report.test(machine, &name, &outcome, began.elapsed());
-                        began = Instant::now();
-                    }
-                }
-            }
-        });
-        // Tens of megabytes that the next run writes anew.
-        let _: io::Result<()> = fs::remove_file(&files.initramfs);
-        end
-    }
-
-    fn job(&self, machine: Machine) -> Job {
-        let mut job = Job { arguments: self.args.filter.clone(), ..Job::default() };
-        if job.arguments.is_empty() {
-            let left_out = machine.scope.leaves_out();
-            let skip = left_out.into_iter().flat_map(|part| ["--skip", part]);
-            job.arguments = skip.map(str::to_owned).collect();
-            let only = machine.scope.only();
-            if !only.is_empty() {
-                job.variables.push(("OBSERVER_TEST_ONLY".to_owned(), only.join(" ")));
-            }
-            if machine.scope.is_first() {
-                job.doctor = ["--format", "json"].map(str::to_owned).to_vec();
-            }
-        }
-        if self.args.doctor {
-            job.doctor = vec!["-v".to_owned()];
-        }
-        let provider = machine.provider.to_string();
-        job.variables.push(("OBSERVER_TEST_PROVIDER".to_owned(), provider));
-        for (name, cut) in CUT {
-            let value = env::var(name).unwrap_or_else(|_| cut.to_owned());
-            job.variables.push((name.to_owned(), value));
-        }
-        job
-    }
+    Ok(ended)
 }

@@ -14,7 +14,7 @@ use aya::programs::loaded_programs;
 use nix::sys::signal::Signal;
 
 use crate::{
-    Need, Outcome, Test,
+    Need, Outcome, Skip, Test,
     observer::{Observer, program, provider, run},
     role::{Actor, as_role, connect},
 };
@@ -90,6 +90,12 @@ fn not_root() -> Outcome {
 }
 
 fn no_btf() -> Outcome {
+    // The fifth field of a line is where it is mounted, seen from this process's root.
+    let mounts = fs::read_to_string("/proc/self/mountinfo")?;
+    if !mounts.lines().any(|line| line.split(' ').nth(4) == Some("/")) {
+        let reason = "/ is no mount point, so that what is mounted would show elsewhere";
+        return Err(Skip(reason.to_owned()).into());
+    }
     let output = as_role("without-btf")?.output()?;
     one_sentence(&output, 4, &["type information", "CONFIG_DEBUG_INFO_BTF"])
 }

@@ -188,6 +188,7 @@ fn main() -> ExitCode {
     let trials = tests.into_iter().map(|(test, lacking)| {
         if let Some(reason) = &lacking
             && !arguments.list
+            && is_chosen(&arguments, &test.name)
         {
             println!("skip: {}: {reason}", test.name);
         }

@@ -1,16 +1,17 @@
 //! The steps of set-up, done.
 
-use std::process::Command;
+use std::process::{Command, ExitStatus};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
 use super::{
     facts::{Facts, LINKED},
     indented,
+    nginx::reason,
     plan::{Step, nightly_commands},
     services::Services,
 };
-use crate::{process, workspace::Workspace};
+use crate::{lacks::is_unfetched, process, workspace::Workspace};
 
 /// bpf-linker's version, and the LLVM that it shares with Debian's rustc.
 const LINKER_VERSION: &str = "0.13.0";
@@ -56,37 +57,83 @@ fn link() -> Result<()> {
     process::quietly(rustup)
 }
 
+/// What tests want and set-up could not get.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Missing {
+    /// The package, or what was to be built.
+    pub(crate) package: &'static str,
+    /// Why, in one line.
+    pub(crate) reason: String,
+    /// Whether it could not be fetched, rather than installed.
+    pub(crate) unfetched: bool,
+}
+
 /// apt-get, whose lists are brought up to date once at most.
 #[derive(Debug, Default)]
 pub(crate) struct Apt {
     updated: bool,
+    /// Whether a list may be missing or old.
+    stale: bool,
 }
 
 impl Apt {
-    /// Installs packages: without questions, without starting services, and without removing
-    /// anything that is here.
+    /// Installs packages, all or none: without questions, without starting services, and without
+    /// removing anything that is here.
     pub(crate) fn install(&mut self, packages: &[&str]) -> Result<()> {
+        let (status, output) = self.run(packages)?;
+        if !status.success() {
+            eprint!("{output}");
+            bail!("apt-get cannot install {} ({status})", packages.join(" "));
+        }
+        Ok(())
+    }
+
+    /// Installs packages one by one, so that one that conflicts with what is here does not keep the
+    /// others away. Returns those that could not be installed.
+    pub(crate) fn install_each(&mut self, packages: &[&'static str]) -> Vec<Missing> {
+        let mut missing = Vec::new();
+        for package in packages {
+            let (reason, unfetched) = match self.run(&[package]) {
+                Ok((status, _)) if status.success() => continue,
+                Ok((_, output)) => (reason(&output).to_owned(), unfetched(self.stale, &output)),
+                Err(error) => (format!("{error:#}"), false),
+            };
+            missing.push(Missing { package, reason, unfetched });
+        }
+        missing
+    }
+
+    fn run(&mut self, packages: &[&str]) -> Result<(ExitStatus, String)> {
         eprintln!("setup: apt-get installs {}", packages.join(" "));
         if !self.updated {
             // One source out of several may fail; whether it matters shows in the installation.
-            if let Err(error) = process::quietly(apt_get(&["update"])) {
+            let update = apt_get(&["--option", "APT::Update::Error-Mode=any", "update"]);
+            if let Err(error) = process::quietly(update) {
                 eprintln!("setup: {error:#}");
+                self.stale = true;
             }
             self.updated = true;
         }
         let mut install = apt_get(&["install", "--yes", "--no-install-recommends", "--no-remove"]);
-        install.args(packages);
+        install.args(packages).env("LC_ALL", "C");
         let services = Services::hold()?;
-        process::quietly(install)?;
+        let (status, output) = process::capture(install)?;
         drop(services);
-        if packages.contains(&"nginx") {
+        if status.success() && packages.contains(&"nginx") {
             // The tests start nginx themselves, so it need not come up with the machine either.
             // Without systemd there is nothing to disable, and nothing to tell.
             let _: Option<String> =
                 process::ask(Command::new("systemctl").args(["--quiet", "disable", "nginx"]));
         }
-        Ok(())
+        Ok((status, output))
     }
+}
+
+/// Whether an installation failed because something could not be fetched: a package, or the list that
+/// has it.
+fn unfetched(stale: bool, output: &str) -> bool {
+    let unknown = ["Unable to locate package", "has no installation candidate"];
+    is_unfetched(output) || stale && unknown.iter().any(|words| output.contains(words))
 }
 
 fn apt_get(args: &[&str]) -> Command {
@@ -94,4 +141,19 @@ fn apt_get(args: &[&str]) -> Command {
     command.env("DEBIAN_FRONTEND", "noninteractive");
     command.args(["--quiet", "--option", "DPkg::Lock::Timeout=120"]).args(args);
     command
+}
+
+#[cfg(test)]
+mod tests {
+    use super::unfetched;
+
+    #[test]
+    fn an_unknown_package_is_unfetched_only_where_lists_are_missing() {
+        let unknown = "E: Unable to locate package nginx\n";
+        assert!(unfetched(true, unknown));
+        assert!(!unfetched(false, unknown));
+        let conflict = "E: Packages need to be removed but remove is disabled.\n";
+        assert!(!unfetched(true, conflict));
+        assert!(unfetched(false, "E: Failed to fetch http://a.example/b.deb\n"));
+    }
 }

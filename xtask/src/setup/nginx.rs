@@ -19,6 +19,9 @@ use crate::{process, workspace::Workspace};
 /// Names one to use instead; the tests read it.
 pub(crate) const CHOICE: &str = "OBSERVER_TEST_NGINX";
 
+/// What stands for it among what set-up could not get.
+pub(crate) const NAME: &str = "an nginx that polls";
+
 /// Nothing that needs another library's headers.
 const CONFIGURATION: [&str; 4] = [
     "--with-poll_module",
@@ -63,7 +66,7 @@ pub(crate) fn build(workspace: &Workspace) -> Result<()> {
         .with_context(|| format!("{} could not be written", kept.display()))
 }
 
-/// Downloads Debian's source package; returns upstream's archive in it.
+/// Downloads the archives of Debian's source package; returns upstream's.
 fn fetch(scratch: &Path) -> Result<PathBuf> {
     apt_root(scratch)?;
     let package = scratch.join("package");
@@ -75,7 +78,10 @@ fn fetch(scratch: &Path) -> Result<PathBuf> {
     };
     // One source out of several may fail; whether it matters shows in the download.
     let updated = apt(&["--option", "APT::Update::Error-Mode=any", "update"]);
-    if let Err(error) = apt(&["source", "--download-only", "--only-source", "nginx"]) {
+    // Upstream's archive is all that is built: Debian's changes to it, and the description that names
+    // both, may be gone from a mirror while the archive stays.
+    let source = ["source", "--download-only", "--tar-only", "--only-source", "nginx"];
+    if let Err(error) = apt(&source) {
         return Err(updated.err().unwrap_or(error));
     }
     let mut files = fs::read_dir(&package)?.filter_map(|entry| Some(entry.ok()?.path()));
@@ -155,7 +161,8 @@ fn run<A: AsRef<OsStr>>(
     Ok(())
 }
 
-fn reason(output: &str) -> &str {
+/// The line of a command's output that tells most.
+pub(super) fn reason(output: &str) -> &str {
     let lines = || output.lines().map(str::trim).filter(|line| !line.is_empty());
     lines()
         .find(|line| line.starts_with("E: ") || line.contains("error:"))

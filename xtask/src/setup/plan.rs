@@ -166,6 +166,9 @@ pub(crate) fn extras(facts: &Facts, goal: Goal, way: &Way) -> Extras {
     if goal == Goal::Test && !facts.polling_nginx {
         polling_nginx(facts, &mut extras);
     }
+    // Some packages bring more than one command.
+    extras.install.sort_unstable();
+    extras.install.dedup();
     extras
 }
 

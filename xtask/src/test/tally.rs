@@ -53,6 +53,11 @@ impl Tally {
         self.started.saturating_sub(self.ended)
     }
 
+    /// The reasons of skipped tests by their names.
+    pub(crate) fn reasons(&self) -> &BTreeMap<String, Option<String>> {
+        &self.skips
+    }
+
     /// Each skipped test, with its reason where one was given.
     pub(crate) fn skips(&self) -> Vec<String> {
         self.skips

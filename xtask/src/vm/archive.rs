@@ -78,7 +78,8 @@ impl Suite {
         let suite = Self { root, name: name.to_owned() };
         let (status, output) = process::capture({
             let mut update = suite.apt("apt-get");
-            update.args(["--quiet", "update"]);
+            // Without it, a list that cannot be fetched is a warning, and the suite looks empty.
+            update.args(["--quiet", "--option", "APT::Update::Error-Mode=any", "update"]);
             update
         })?;
         if !status.success() {

@@ -61,7 +61,8 @@ pub(crate) struct Console {
     current: Option<String>,
     announced: Option<usize>,
     done: usize,
-    failed: usize,
+    /// Names of the tests that failed.
+    failed: Vec<String>,
     ended: Option<i32>,
     bye: bool,
     reasons: BTreeMap<String, String>,
@@ -140,7 +141,9 @@ impl Console {
                 }),
             };
             self.done += 1;
-            self.failed += usize::from(outcome == Outcome::Failed);
+            if outcome == Outcome::Failed {
+                self.failed.push(name.clone());
+            }
             self.current = None;
             return Some(Event::Done(name, outcome));
         }
@@ -155,6 +158,11 @@ impl Console {
     /// What `observer doctor` said.
     pub(crate) fn doctor(&self) -> &[String] {
         &self.doctor
+    }
+
+    /// Names of the tests that failed.
+    pub(crate) fn failed(&self) -> &[String] {
+        &self.failed
     }
 
     /// What the tests said of their failures.
@@ -201,8 +209,11 @@ impl Console {
                     "{announced} tests were announced and {} told a result",
                     self.done
                 )),
-                (Some(status), Some(_)) if (status != 0) != (self.failed > 0) => complaints
-                    .push(format!("{} tests failed, but the exit status is {status}", self.failed)),
+                (Some(status), Some(_)) if (status != 0) == self.failed.is_empty() => complaints
+                    .push(format!(
+                        "{} tests failed, but the exit status is {status}",
+                        self.failed.len()
+                    )),
                 (Some(_), Some(_)) => {}
             }
         }

@@ -22,9 +22,12 @@ use super::{console::End, emulator::Emulator};
 const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off \
                             rcupdate.rcu_expedited=1 rdinit=/init -- guest";
 
+/// How long a machine of one test may run.
+pub(crate) const LIMIT_OF_ONE: Duration = Duration::from_secs(3 * 60);
+
 /// How long a machine of tests may run, and how long any may say nothing.
-pub(crate) const LIMIT: Duration = Duration::from_secs(8 * 60);
-const SILENCE: Duration = Duration::from_secs(120);
+pub(crate) const LIMIT: Duration = Duration::from_secs(10 * 60);
+const SILENCE: Duration = Duration::from_secs(180);
 
 const TICK: Duration = Duration::from_millis(200);
 

@@ -1,6 +1,7 @@
 //! One line per test, kernel and provider, and the total.
 
 use std::{
+    collections::BTreeMap,
     io::{self, Write},
     time::Duration,
 };
@@ -10,6 +11,7 @@ use super::{
     findings::{Told, Verified, beside},
     plan::{Machine, SERIES},
 };
+use crate::lacks::{Lack, is_unfetched};
 
 /// What all machines came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,19 +21,47 @@ pub(crate) struct Totals {
     pub(crate) skipped: usize,
 }
 
+/// How a run of machines ended.
+#[derive(Debug, Default)]
+pub(crate) struct Ended {
+    pub(crate) totals: Totals,
+    /// Tests that failed, and passed when they were run once more, each with its machine.
+    pub(crate) flaky: Vec<String>,
+    /// Tests that were skipped, each once with its reason and its machines.
+    pub(crate) skips: Vec<String>,
+    /// Machines that could not be had.
+    pub(crate) lacks: Vec<Lack>,
+}
+
 /// What came out so far. Everything is written at once, as it comes: a run takes minutes.
 #[derive(Debug)]
 pub(crate) struct Report<W> {
     out: W,
     totals: Totals,
+    /// How many machines there are.
+    machines: usize,
     problems: Vec<String>,
+    flaky: Vec<String>,
+    /// Machines by the test that was skipped on them and the reason.
+    skips: BTreeMap<String, Vec<String>>,
+    /// Machines that could not be had, with the reason.
+    lacking: Vec<(Machine, String)>,
     told: Vec<Told>,
 }
 
 impl<W: Write> Report<W> {
-    /// Nothing yet.
-    pub(crate) fn new(out: W) -> Self {
-        Self { out, totals: Totals::default(), problems: Vec::new(), told: Vec::new() }
+    /// Nothing yet of so many machines.
+    pub(crate) fn new(out: W, machines: usize) -> Self {
+        Self {
+            out,
+            totals: Totals::default(),
+            machines,
+            problems: Vec::new(),
+            flaky: Vec::new(),
+            skips: BTreeMap::new(),
+            lacking: Vec::new(),
+            told: Vec::new(),
+        }
     }
 
     /// A machine is up.
@@ -52,12 +82,38 @@ impl<W: Write> Report<W> {
             }
             Outcome::Skipped(reason) => {
                 self.totals.skipped += 1;
-                format!("skipped: {}", if reason.is_empty() { "no reason given" } else { reason })
+                let reason = if reason.is_empty() { "no reason given" } else { reason };
+                self.skips.entry(format!("{name}: {reason}")).or_default().push(short(machine));
+                format!("skipped: {reason}")
             }
         };
         self.line(machine, &format!("test {name} ... {words}"));
         if *outcome == Outcome::Failed {
-            self.problems.push(format!("{}test {name}", label(machine)));
+            self.problems.push(problem(machine, name));
+        }
+    }
+
+    /// A test that had failed ran once more alone; `outcome` is `None` where its machine told none.
+    pub(crate) fn again(
+        &mut self,
+        machine: Machine,
+        name: &str,
+        outcome: Option<&Outcome>,
+        took: Duration,
+    ) {
+        let took = seconds(took);
+        if outcome != Some(&Outcome::Passed) {
+            let words = if outcome.is_some() { "failed again" } else { "came to no result" };
+            self.line(machine, &format!("test {name}, run once more alone: {words} ({took})"));
+            return;
+        }
+        self.line(machine, &format!("test {name}, run once more alone: ok ({took})"));
+        let problem = problem(machine, name);
+        if let Some(place) = self.problems.iter().position(|one| *one == problem) {
+            self.problems.remove(place);
+            self.totals.failed -= 1;
+            self.totals.passed += 1;
+            self.flaky.push(format!("{} {name}", short(machine)));
         }
     }
 
@@ -90,6 +146,7 @@ impl<W: Write> Report<W> {
     /// A machine cannot be had: one skip.
     pub(crate) fn skip(&mut self, machine: Machine, reason: &str) {
         self.totals.skipped += 1;
+        self.lacking.push((machine, reason.to_owned()));
         self.line(machine, &format!("skipped: {reason}"));
     }
 
@@ -111,7 +168,7 @@ impl<W: Write> Report<W> {
 
     /// The end: estimates beside exact numbers, and what went wrong once more. Returns what all came
     /// to and what the machines told, in the order of the matrix.
-    pub(crate) fn finish(mut self) -> (Totals, Vec<Told>) {
+    pub(crate) fn finish(mut self) -> (Ended, Vec<Told>) {
         let order = |told: &Told| {
             let place = SERIES.iter().position(|series| series == told.machine.series);
             let of = told.machine.series.providers;
@@ -125,7 +182,37 @@ impl<W: Write> Report<W> {
         for problem in std::mem::take(&mut self.problems) {
             self.write(&format!("error: {problem}"));
         }
-        (self.totals, told)
+        let lacks = self.lacks();
+        let skips = self.skips.iter();
+        let skips = skips.map(|(test, on)| format!("{test} ({})", on.join(", "))).collect();
+        (Ended { totals: self.totals, flaky: self.flaky, skips, lacks }, told)
+    }
+
+    /// The machines that could not be had, as one class.
+    fn lacks(&self) -> Vec<Lack> {
+        if self.lacking.is_empty() {
+            return Vec::new();
+        }
+        let mut names: Vec<_> =
+            self.lacking.iter().map(|(machine, _)| machine.series.name).collect();
+        names.dedup();
+        let mut reasons: Vec<&str> =
+            self.lacking.iter().map(|(_, reason)| reason.as_str()).collect();
+        reasons.sort_unstable();
+        reasons.dedup();
+        vec![Lack {
+            what: if self.lacking.len() == self.machines {
+                "all virtual machines".to_owned()
+            } else {
+                format!("the virtual machines with Linux {}", names.join(", "))
+            },
+            unfetched: reasons.iter().all(|reason| is_unfetched(reason)),
+            reason: reasons.join("; "),
+            cure:
+                "they need qemu-system-x86_64 and kernels: on PATH and under target/vm/kernels, or \
+                   from Debian's archive through apt"
+                    .to_owned(),
+        }]
     }
 
     fn line(&mut self, machine: Machine, text: &str) {
@@ -138,6 +225,15 @@ impl<W: Write> Report<W> {
     }
 }
 
+fn problem(machine: Machine, test: &str) -> String {
+    format!("{}test {test}", label(machine))
+}
+
+/// A machine's name in a sentence.
+fn short(machine: Machine) -> String {
+    format!("{} {}", machine.series.name, machine.provider)
+}
+
 fn label(machine: Machine) -> String {
     format!("{:<9}{:<11}", machine.series.name, machine.provider)
 }
@@ -147,58 +243,5 @@ fn seconds(duration: Duration) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::vm::plan::machines;
-
-    fn report(fill: impl FnOnce(&mut Report<&mut Vec<u8>>, Machine)) -> (String, Totals) {
-        let machine = machines(&["6.12".to_owned()], &[]).expect("known")[2];
-        let mut out = Vec::new();
-        let mut report = Report::new(&mut out);
-        fill(&mut report, machine);
-        let (totals, _) = report.finish();
-        (String::from_utf8(out).expect("text"), totals)
-    }
-
-    #[test]
-    fn each_test_has_its_line_and_all_are_counted() {
-        let (text, totals) = report(|report, machine| {
-            let took = Duration::from_millis(1250);
-            report.test(machine, "a", &Outcome::Passed, took);
-            report.test(machine, "b", &Outcome::Skipped("no nginx".to_owned()), took);
-            report.end(machine, took, &[], &[], "log");
-        });
-        assert!(text.contains("6.12     tracepoint test a ... ok (1.2 s)\n"), "{text}");
-        assert!(text.contains("6.12     tracepoint test b ... skipped: no nginx\n"), "{text}");
-        assert_eq!(totals, Totals { passed: 1, failed: 0, skipped: 1 });
-    }
-
-    #[test]
-    fn a_failed_test_fails_and_says_where_the_console_is() {
-        let (text, totals) = report(|report, machine| {
-            report.test(machine, "a", &Outcome::Failed, Duration::ZERO);
-            report.end(machine, Duration::ZERO, &["3 is not 4".to_owned()], &[], "the/log");
-        });
-        assert!(text.contains("3 is not 4") && text.contains("kept in the/log"), "{text}");
-        assert!(text.ends_with("error: 6.12     tracepoint test a\n"), "{text}");
-        assert_eq!(totals, Totals { passed: 0, failed: 1, skipped: 0 });
-    }
-
-    #[test]
-    fn a_machine_in_trouble_is_one_failure() {
-        let (text, totals) = report(|report, machine| {
-            report.test(machine, "a", &Outcome::Passed, Duration::ZERO);
-            let complaints = ["panic".to_owned(), "silence".to_owned()];
-            report.end(machine, Duration::ZERO, &[], &complaints, "log");
-        });
-        assert!(text.contains("error: panic\n") && text.contains("error: silence\n"), "{text}");
-        assert_eq!(totals, Totals { passed: 1, failed: 1, skipped: 0 });
-    }
-
-    #[test]
-    fn a_machine_that_cannot_be_had_is_a_skip_with_its_reason() {
-        let (text, totals) = report(|report, machine| report.skip(machine, "gone"));
-        assert!(text.contains("skipped: gone"), "{text}");
-        assert_eq!(totals, Totals { passed: 0, failed: 0, skipped: 1 });
-    }
-}
+#[path = "report_tests.rs"]
+mod tests;

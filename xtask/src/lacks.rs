@@ -1,0 +1,172 @@
+//! Classes of tests of which none could run: what is said first, and when it is a failure. Pure.
+
+use std::{collections::BTreeMap, fmt};
+
+use crate::setup::{Missing, POLLING_NGINX};
+
+/// A class of tests that was skipped as a whole.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Lack {
+    /// What did not run.
+    pub(crate) what: String,
+    /// Why.
+    pub(crate) reason: String,
+    /// What makes it run.
+    pub(crate) cure: String,
+    /// Whether all that was missing are packages that could not be fetched.
+    pub(crate) unfetched: bool,
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NOT RUN: {}: {}; {}", self.what, self.reason, self.cure)
+    }
+}
+
+/// Whether this is continuous integration, where nobody reads what was skipped.
+pub(crate) fn in_ci() -> bool {
+    std::env::var("CI").is_ok_and(|value| value == "true")
+}
+
+/// What is wrong with a run in which these classes were skipped; nothing where somebody reads it, and
+/// where no more could be done without a network.
+pub(crate) fn complaint(lacks: &[Lack], ci: bool) -> Option<String> {
+    let whats: Vec<_> =
+        lacks.iter().filter(|lack| !lack.unfetched).map(|lack| lack.what.as_str()).collect();
+    (ci && !whats.is_empty()).then(|| {
+        format!(
+            "with CI=true nothing may be left out but for want of a network: {}",
+            whats.join(", ")
+        )
+    })
+}
+
+/// Whether apt's words mean that a package could not be fetched, and not that it cannot be installed.
+pub(crate) fn is_unfetched(said: &str) -> bool {
+    ["Failed to fetch", "Unable to fetch", "Could not resolve", "Temporary failure resolving"]
+        .iter()
+        .any(|words| said.contains(words))
+}
+
+/// A need that is shared by a class of tests.
+struct Need {
+    /// What the reason of their skips begins with (`observer/tests/system/host.rs`).
+    reason: &'static str,
+    what: &'static str,
+    cure: &'static str,
+    /// What set-up installs or builds for them.
+    package: Option<&'static str>,
+}
+
+const NEEDS: [Need; 6] = [
+    Need {
+        reason: "needs root",
+        what: "all tests that need root",
+        cure: "run them as root",
+        package: None,
+    },
+    Need {
+        reason: "this kernel cannot be observed",
+        what: "all tests that observe this kernel",
+        cure: "`observer doctor` says what it lacks",
+        package: None,
+    },
+    Need {
+        reason: "nginx is not installed",
+        what: "all tests of nginx",
+        cure: "sudo apt-get install --no-install-recommends nginx",
+        package: Some("nginx"),
+    },
+    Need {
+        reason: "no nginx polls here",
+        what: "all tests of an nginx that polls",
+        cure: "`cargo xtask test` builds one where apt has sources of Debian, and \
+               OBSERVER_TEST_NGINX names another",
+        package: Some(POLLING_NGINX),
+    },
+    Need {
+        reason: "no cgroup hierarchy",
+        what: "all tests of cgroups",
+        cure: "mount -t cgroup2 none /sys/fs/cgroup",
+        package: None,
+    },
+    Need {
+        reason: "ss and ip are not installed",
+        what: "all tests against ss",
+        cure: "sudo apt-get install --no-install-recommends iproute2",
+        package: Some("iproute2"),
+    },
+];
+
+/// The classes among tests that were skipped, by name with their reason. `missing` is what set-up could
+/// not get.
+pub(crate) fn of_tests(skips: &BTreeMap<String, Option<String>>, missing: &[Missing]) -> Vec<Lack> {
+    let lack = |need: &Need| {
+        let mut reasons = skips.values().flatten().filter(|reason| reason.starts_with(need.reason));
+        let reason = reasons.next()?;
+        let missing = missing.iter().find(|one| Some(one.package) == need.package);
+        Some(Lack {
+            what: need.what.to_owned(),
+            reason: missing
+                .map_or_else(|| reason.clone(), |one| format!("{reason} ({})", one.reason)),
+            cure: need.cure.to_owned(),
+            unfetched: missing.is_some_and(|one| one.unfetched),
+        })
+    };
+    NEEDS.iter().filter_map(lack).collect()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    pub(crate) fn lack(what: &str, unfetched: bool) -> Lack {
+        let text = |text: &str| text.to_owned();
+        Lack { what: text(what), reason: text("gone"), cure: text("bring it"), unfetched }
+    }
+
+    #[test]
+    fn what_was_skipped_is_said_with_its_cure() {
+        assert_eq!(lack("nginx", false).to_string(), "NOT RUN: nginx: gone; bring it");
+    }
+
+    #[test]
+    fn only_ci_complains_and_only_where_more_could_be_done() {
+        let (here, gone) = (lack("nginx", false), lack("all virtual machines", true));
+        assert_eq!(complaint(&[], true), None);
+        assert_eq!(complaint(&[here.clone(), gone.clone()], false), None);
+        assert_eq!(complaint(std::slice::from_ref(&gone), true), None);
+        let complaint = complaint(&[here, gone], true).expect("a complaint");
+        assert!(complaint.contains("nginx") && !complaint.contains("machines"), "{complaint}");
+    }
+
+    #[test]
+    fn a_package_that_conflicts_is_not_one_that_could_not_be_fetched() {
+        assert!(is_unfetched("E: Failed to fetch http://a.example/b.deb  404  Not Found"));
+        assert!(is_unfetched("W: Temporary failure resolving 'a.example'"));
+        assert!(!is_unfetched("E: Packages need to be removed but remove is disabled."));
+        assert!(!is_unfetched("trixie has no 4.19 kernel any more"));
+    }
+
+    #[test]
+    fn classes_are_found_by_the_reasons_of_their_tests() {
+        let skip = |name: &str, reason: &str| (name.to_owned(), Some(reason.to_owned()));
+        let skips = BTreeMap::from([
+            skip("nginx::a", "nginx is not installed"),
+            skip("nginx::b", "nginx is not installed"),
+            skip("verifier::a", "this kernel allows no fexit programs"),
+            ("other".to_owned(), None),
+        ]);
+        let missing =
+            |unfetched| Missing { package: "nginx", reason: "E: no".to_owned(), unfetched };
+        for unfetched in [true, false] {
+            let lacks = of_tests(&skips, &[missing(unfetched)]);
+            assert_eq!(lacks.len(), 1, "{lacks:?}");
+            assert_eq!(lacks[0].what, "all tests of nginx");
+            assert_eq!(lacks[0].reason, "nginx is not installed (E: no)");
+            assert_eq!(lacks[0].unfetched, unfetched);
+        }
+        assert!(!of_tests(&skips, &[])[0].unfetched, "set-up did not even try");
+        assert_eq!(of_tests(&BTreeMap::new(), &[missing(false)]), [], "nothing was skipped");
+    }
+}
