@@ -87,49 +87,9 @@ impl PortSet {
     }
 }
 
-/// System call numbers below this fit the bitmaps of system calls.
-pub const SYSCALL_BITS: usize = 512;
-/// 64-bit words of a bitmap of system calls.
-pub const SYSCALL_WORDS: usize = SYSCALL_BITS / 64;
-
-/// A set of system call numbers, handed to the kernel programs as a global.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SyscallSet {
-    /// Bit `n % 64` of word `n / 64` stands for system call `n`.
-    pub words: [u64; SYSCALL_WORDS],
-}
-crate::assert_layout!(SyscallSet, 64);
-
-impl SyscallSet {
-    /// The empty set.
-    pub const EMPTY: Self = Self { words: [0; SYSCALL_WORDS] };
-
-    /// The set of `numbers`; those that are negative or do not fit are left out.
-    #[must_use]
-    pub fn of(numbers: &[i64]) -> Self {
-        let mut set = Self::EMPTY;
-        for number in numbers {
-            if let Ok(number) = usize::try_from(*number)
-                && number < SYSCALL_BITS
-            {
-                set.words[number / 64] |= 1 << (number % 64);
-            }
-        }
-        set
-    }
-
-    /// Whether `number` is in the set.
-    #[must_use]
-    pub fn contains(&self, number: u64) -> bool {
-        number < SYSCALL_BITS as u64
-            && self.words[(number as usize / 64) & (SYSCALL_WORDS - 1)] >> (number % 64) & 1 == 1
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{PortSet, SyscallSet};
+    use super::PortSet;
 
     #[test]
     fn a_set_of_ports_holds_what_was_put_in_and_nothing_else() {
@@ -138,15 +98,5 @@ mod tests {
         for port in 0..=u16::MAX {
             assert_eq!(set.contains(port), held.contains(&port), "{port}");
         }
-    }
-
-    #[test]
-    fn a_set_holds_what_was_put_in_and_nothing_else() {
-        let set = SyscallSet::of(&[0, 63, 64, 511, 512, -1, 100_000]);
-        let held: [u64; 4] = [0, 63, 64, 511];
-        for number in 0..2_000 {
-            assert_eq!(set.contains(number), held.contains(&number), "{number}");
-        }
-        assert!(!set.contains(u64::MAX));
     }
 }

@@ -191,6 +191,32 @@ pub struct ErrorKey {
 }
 assert_layout!(ErrorKey, 24);
 
+/// A process of which a listener's notification woke tasks that were in a call which is not known to wait for
+/// listeners.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct UnrecognisedKey {
+    /// The listener.
+    pub listener: ListenerId,
+    /// Thread group id; that of a kernel thread is its own id.
+    pub pid: u32,
+    /// Keeps the key free of implicit padding; always 0.
+    pub zero: u32,
+}
+assert_layout!(UnrecognisedKey, 16);
+
+/// How often that was. Most of these are strangers that an interrupt woke within the notification: whether
+/// the process has to do with the listener is told when a report is made.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Unrecognised {
+    /// Wakeups that were not counted.
+    pub wakeups: u64,
+    /// Name of the task that was the first.
+    pub comm: [u8; 16],
+}
+assert_layout!(Unrecognised, 24);
+
 /// What could not be counted, and what was counted by inference; per CPU.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -213,5 +239,8 @@ pub struct Misc {
     pub listeners: u64,
     /// Rows of accept waits that were made.
     pub waits: u64,
+    /// Wakeups that were not counted because their tasks were on the run queue, where nothing tells
+    /// whether they had passed the point of return to sleep.
+    pub in_doubt: u64,
 }
-assert_layout!(Misc, 72);
+assert_layout!(Misc, 80);

@@ -63,6 +63,8 @@ macro_rules! kernel_fields {
             REGS_SYSCALL: "pt_regs", $crate::fields::REGS_SYSCALL_PATH;
             REGS_ARGUMENT: "pt_regs", $crate::fields::REGS_ARGUMENT_PATH;
             REGS_SECOND: "pt_regs", $crate::fields::REGS_SECOND_PATH;
+            REGS_PLACE: "pt_regs", $crate::fields::REGS_PLACE_PATH;
+            REGS_COMPAT_ARGUMENT: "pt_regs", $crate::fields::REGS_COMPAT_ARGUMENT_PATH;
         }
     };
 }
@@ -87,6 +89,34 @@ pub const REGS_SECOND_PATH: &str = "si";
 /// Where they keep the second argument.
 #[cfg(target_arch = "aarch64")]
 pub const REGS_SECOND_PATH: &str = "regs[1]";
+
+/// Where they keep the place in the program.
+#[cfg(not(target_arch = "aarch64"))]
+pub const REGS_PLACE_PATH: &str = "ip";
+/// Where they keep the place in the program.
+#[cfg(target_arch = "aarch64")]
+pub const REGS_PLACE_PATH: &str = "pc";
+
+/// Where they keep the first argument of a 32-bit task.
+#[cfg(not(target_arch = "aarch64"))]
+pub const REGS_COMPAT_ARGUMENT_PATH: &str = "bx";
+/// Where they keep the first argument of a 32-bit task.
+#[cfg(target_arch = "aarch64")]
+pub const REGS_COMPAT_ARGUMENT_PATH: &str = "orig_x0";
+
+/// Where a task says that it is in a 32-bit system call: while it is in one (`TS_COMPAT`).
+#[cfg(not(target_arch = "aarch64"))]
+pub const TASK_COMPAT_PATH: &str = "thread_info.status";
+/// Where a task says that it is a 32-bit one (`TIF_32BIT`).
+#[cfg(target_arch = "aarch64")]
+pub const TASK_COMPAT_PATH: &str = "thread_info.flags";
+
+/// What it says there: `TS_COMPAT` (arch/x86/include/asm/thread_info.h).
+#[cfg(not(target_arch = "aarch64"))]
+pub const TASK_COMPAT_MASK: u32 = 1 << 1;
+/// What it says there: `TIF_32BIT` (arch/arm64/include/asm/thread_info.h).
+#[cfg(target_arch = "aarch64")]
+pub const TASK_COMPAT_MASK: u32 = 1 << 22;
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -113,6 +143,8 @@ kernel_fields!(table);
 pub const OPTIONAL_FIELDS: &[Field] = &[
     // Linux 6.12: a task that sleeps may stay on the run queue for a while.
     Field { global: "TASK_DELAYED", container: "task_struct", path: "se.sched_delayed" },
+    // Whether a task's system calls are numbered as those of 32-bit programs.
+    Field { global: "TASK_COMPAT", container: "task_struct", path: TASK_COMPAT_PATH },
     // Whose epoll instance is locked: a task, in the upper bits; and the list of what becomes ready
     // while its ready list is being gone through. A real-time kernel keeps the first elsewhere.
     Field { global: "EPOLL_OWNER", container: "eventpoll", path: "mtx.owner.counter" },

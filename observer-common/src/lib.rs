@@ -5,6 +5,7 @@
 //! asserted at compile time, because one side writes it and the other side reads it.
 #![no_std]
 
+pub mod calls;
 pub mod config;
 pub mod counters;
 pub mod drops;
@@ -30,7 +31,7 @@ macro_rules! assert_layout {
 /// Marks shared types as plain data for aya's maps.
 #[cfg(feature = "user")]
 mod user {
-    use crate::{config, counters};
+    use crate::{calls, config, counters};
 
     macro_rules! plain_data {
         ($($type:ty),* $(,)?) => {
@@ -45,7 +46,7 @@ mod user {
     plain_data!(
         config::Control,
         config::PortSet,
-        config::SyscallSet,
+        calls::WaitCalls,
         counters::Bracket,
         counters::Call,
         counters::ClientKey,
@@ -53,6 +54,8 @@ mod user {
         counters::ListenerInfo,
         counters::Misc,
         counters::QueueStats,
+        counters::Unrecognised,
+        counters::UnrecognisedKey,
         counters::Stamp,
         counters::TaskPlace,
         counters::TaskState,

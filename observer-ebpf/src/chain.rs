@@ -16,13 +16,14 @@ use aya_ebpf::{
     programs::{FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use observer_common::{
+    calls::kind,
     config::READY_WAKES,
     counters::{ListenerId, TaskState},
 };
 
 use crate::{
     kernel::{
-        Address, EPOLL_OVERFLOW, EPOLL_OWNER, EPOLL_READY, EPOLL_SYSCALLS, EPOLL_WAITERS,
+        Address, EPOLL_OVERFLOW, EPOLL_OWNER, EPOLL_READY, EPOLL_WAITERS,
         FILE_PRIVATE, ITEM_FILE, ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE,
         SOCKET_SOCK, Typed, WAITER_LINK, WAITER_TASK, read,
     },
@@ -98,7 +99,7 @@ fn k_scan_exit(ctx: RetProbeContext) -> i32 {
 }
 
 /// The listener that a wakeup outside every bracket belongs to, if it is one that a waiter passes on and
-/// not in doubt. `woken` must come unchanged from the program's context.
+/// not in doubt, with the kind of the wait ([`wakeup::with_kind`]). `woken` must come unchanged from the program's context.
 #[inline(always)]
 pub(crate) fn wakeup(woken: Address) -> Option<ListenerId> {
     let state = followed()?;
@@ -130,10 +131,12 @@ pub(crate) fn wakeup(woken: Address) -> Option<ListenerId> {
     // SAFETY: `woken` is the program's argument.
     let awake = unsafe { task::is_still_awake(woken) };
     if awake && control.scan_ends() {
-        wakeup::doubt(listener, woken);
+        wakeup::doubt(wakeup::with_kind(listener, kind::EPOLL), woken);
         return None;
     }
     if awake && tracepoints_only {
+        // SAFETY: as above.
+        misc(|misc| unsafe { &raw mut (*misc).in_doubt });
         return None;
     }
     // With tracepoints only, nothing tells what else goes on; and without the end of the scan, nothing
@@ -144,7 +147,7 @@ pub(crate) fn wakeup(woken: Address) -> Option<ListenerId> {
         // SAFETY: `queue` is this CPU's map value.
         unsafe { increment(&raw mut (*queue).inferred) };
     }
-    Some(listener)
+    Some(wakeup::with_kind(listener, kind::EPOLL))
 }
 
 /// The epoll instance that `woken` waits on, if the current task puts its ready list in order: it holds
@@ -156,9 +159,11 @@ fn scanned(woken: Address) -> Option<Address> {
         return None;
     }
     // SAFETY: `woken` is the program's argument.
-    let (descriptor, task) =
-        unsafe { (task::in_syscall(woken, &EPOLL_SYSCALLS)?, Typed::new(woken)) };
-    let epoll = task::file_private(task, descriptor)?;
+    let (waits, task) = unsafe { (task::waits(woken), Typed::new(woken)) };
+    if waits.kind != kind::EPOLL {
+        return None;
+    }
+    let epoll = task::file_private(task, waits.argument)?;
     // The lowest bits of a mutex's owner are flags (kernel/locking/mutex.c).
     let owner = read::<u64>(epoll, &EPOLL_OWNER)? & !OWNER_FLAGS;
     (owner == task::current() as u64 && read::<u64>(epoll, &EPOLL_OVERFLOW)? == NOT_ASIDE)

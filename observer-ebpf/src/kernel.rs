@@ -4,7 +4,8 @@ use core::{arch::asm, ffi::c_void, ptr};
 
 use aya_ebpf::{EbpfContext as _, Global, helpers::bpf_probe_read_kernel, programs::FExitContext};
 use observer_common::{
-    config::{PORT_WORDS, PortSet, SyscallSet},
+    calls::{CALLS, WaitCalls},
+    config::{PORT_WORDS, PortSet},
     kernel_fields,
 };
 
@@ -40,6 +41,13 @@ pub(crate) static DROP_LISTEN_OVERFLOW: Global<u32> = Global::new(u32::MAX);
 /// Offset of `task_struct.se.sched_delayed`, set at load; its greatest value where there is none.
 #[unsafe(no_mangle)]
 pub(crate) static TASK_DELAYED: Global<u32> = Global::new(u32::MAX);
+/// Offset of what says that a task's system calls are numbered as those of 32-bit programs, set at load; its
+/// greatest value where there is none.
+#[unsafe(no_mangle)]
+pub(crate) static TASK_COMPAT: Global<u32> = Global::new(u32::MAX);
+/// What is set there then, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static TASK_COMPAT_MASK: Global<u32> = Global::new(0);
 /// Offset of `eventpoll.mtx.owner`, set at load; its greatest value where there is none.
 #[unsafe(no_mangle)]
 pub(crate) static EPOLL_OWNER: Global<u32> = Global::new(u32::MAX);
@@ -94,10 +102,10 @@ pub(crate) static SYSCALL_EXIT_GROUP: Global<u64> = Global::new(u64::MAX);
 pub(crate) static SYSCALL_LISTEN: Global<u64> = Global::new(u64::MAX);
 /// System calls in which a task can wait for a listener, set at load.
 #[unsafe(no_mangle)]
-pub(crate) static WAIT_SYSCALLS: Global<SyscallSet> = Global::new(SyscallSet::EMPTY);
-/// System calls in which a task waits on an epoll instance, set at load.
+pub(crate) static WAIT_CALLS: Global<WaitCalls> = Global::new(WaitCalls::EMPTY);
+/// The same as 32-bit programs number them, set at load.
 #[unsafe(no_mangle)]
-pub(crate) static EPOLL_SYSCALLS: Global<SyscallSet> = Global::new(SyscallSet::EMPTY);
+pub(crate) static COMPAT_WAIT_CALLS: Global<WaitCalls> = Global::new(WaitCalls::EMPTY);
 
 /// 1 when only listeners on some ports are asked for, set at load.
 #[unsafe(no_mangle)]
@@ -256,16 +264,15 @@ pub(crate) fn read_at<T: Copy>(object: Address, offset: usize) -> Option<T> {
     unsafe { bpf_probe_read_kernel(object.cast::<u8>().wrapping_add(offset).cast::<T>()) }.ok()
 }
 
-/// Whether a global set of system calls holds `number`.
+/// The kind of a system call by one of the tables; 0 where it is not in it.
 #[inline(always)]
-pub(crate) fn set_contains(set: &Global<SyscallSet>, number: u64) -> bool {
-    if number >= observer_common::config::SYSCALL_BITS as u64 {
-        return false;
+pub(crate) fn kind_of(calls: &Global<WaitCalls>, number: u32) -> u8 {
+    if number >= CALLS as u32 {
+        return 0;
     }
-    let word = (number as usize / 64) & (observer_common::config::SYSCALL_WORDS - 1);
-    // SAFETY: `word` is within the set; volatile, because userspace patches the value at load.
-    let bits = unsafe { ptr::read_volatile(ptr::from_ref(set).cast::<u64>().add(word)) };
-    bits >> (number % 64) & 1 == 1
+    let place = number as usize & (CALLS - 1);
+    // SAFETY: `place` is within the table; volatile, because userspace patches the value at load.
+    unsafe { ptr::read_volatile(ptr::from_ref(calls).cast::<u8>().add(place)) }
 }
 
 /// Whether listeners on a port are asked for.

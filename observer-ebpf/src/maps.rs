@@ -10,7 +10,8 @@ use observer_common::{
     config::{Control, SOCK_PLACES, TASK_PLACES},
     counters::{
         Bracket, ClientKey, ErrorKey, KnownSock, ListenerId, ListenerInfo, Misc, QueueStats,
-        SockPlace, Stamp, TaskPlace, TaskState, WaitKey, WorkerKey, WorkerStats,
+        SockPlace, Stamp, TaskPlace, TaskState, Unrecognised, UnrecognisedKey, WaitKey, WorkerKey,
+        WorkerStats,
     },
     event::{Event, Refusal},
 };
@@ -97,6 +98,11 @@ pub(crate) static TAKEN: HashMap<u32, u32> = HashMap::with_max_entries(TASK_PLAC
 /// The same for the tasks whose place is another's, by thread id. Set at load.
 #[map]
 pub(crate) static TASKS: HashMap<u32, TaskState> = HashMap::with_max_entries(1024, 0);
+
+/// Wakeups within notifications that were not counted, see [`Unrecognised`].
+#[map]
+pub(crate) static UNRECOGNISED: HashMap<UnrecognisedKey, Unrecognised> =
+    HashMap::with_max_entries(8_192, 0);
 
 /// How many notes STAMPS holds.
 static STAMPS_HELD: Learnt = Learnt(UnsafeCell::new(0));

@@ -3,19 +3,19 @@
 use core::ffi::c_void;
 
 use aya_ebpf::{
-    Global,
     helpers::{
         bpf_get_current_comm, bpf_get_current_pid_tgid,
         generated::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs},
     },
 };
-use observer_common::config::SyscallSet;
+use observer_common::calls::{SOCKETCALL_ACCEPTS, kind};
 
 use crate::kernel::{
-    Address, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, Object, REGS_ARGUMENT, REGS_SYSCALL,
-    SYSCALL_EXIT, SYSCALL_EXIT_GROUP, TABLE_FILES, TABLE_SIZE, TASK_COMM, TASK_DELAYED, TASK_FILES,
-    TASK_MM, TASK_ON_QUEUE, TASK_PID, TASK_TID, Typed, WAIT_SYSCALLS, field, read, read_at,
-    set_contains,
+    Address, COMPAT_WAIT_CALLS, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, Object,
+    REGS_ARGUMENT, REGS_COMPAT_ARGUMENT, REGS_PLACE, REGS_SYSCALL, SYSCALL_EXIT,
+    SYSCALL_EXIT_GROUP, TABLE_FILES, TABLE_SIZE, TASK_COMM, TASK_COMPAT, TASK_COMPAT_MASK,
+    TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, TASK_PID, TASK_TID, Typed, WAIT_CALLS, field,
+    kind_of, read, read_at,
 };
 
 /// The current task's process id and thread id, as userspace calls them.
@@ -44,42 +44,51 @@ pub(crate) fn current() -> Address {
     (unsafe { bpf_get_current_task() }) as Address
 }
 
-/// The system call that a user task is in, and that call's first argument, when the call is one of
-/// `set`.
+/// The call that a task waits in.
+pub(crate) struct Waits {
+    /// Its kind, by [`kind`].
+    pub(crate) kind: u8,
+    /// Its first argument.
+    pub(crate) argument: u64,
+}
+
+/// The system call that a task is in, where that is one in which it can wait for a listener; a kind of 0
+/// elsewhere.
 ///
 /// A sleeping user task always sleeps in a system call or a fault, and its registers at entry lie at
 /// the top of its kernel stack (`bpf_task_pt_regs`, `task_pt_regs` in the kernel). A kernel thread
-/// has no such registers, and no `mm`.
+/// has no such registers, and no `mm`. The threads that io_uring makes within a process have the `mm`, and
+/// registers without a place in the program (`copy_thread`): all that they wait for is requests.
 ///
 /// # Safety
 ///
 /// `task` must come unchanged from the program's context.
 #[inline(always)]
-pub(crate) unsafe fn in_syscall(task: Address, set: &Global<SyscallSet>) -> Option<u64> {
-    // SAFETY: the caller's promise, and the field's type is as in the table.
-    unsafe { registers_in(task, set).map(|registers| field::<u64>(registers, &REGS_ARGUMENT)) }
-}
-
-/// The registers with which it made that call.
-///
-/// # Safety
-///
-/// As above.
-#[inline(always)]
-unsafe fn registers_in(task: Address, set: &Global<SyscallSet>) -> Option<Address> {
-    if HAS_TASK_REGISTERS.load() == 0 {
-        return None;
-    }
-    // SAFETY: the caller's promise about `task`, and the fields' types are as in the table.
+pub(crate) unsafe fn waits(task: Address) -> Waits {
+    const NONE: Waits = Waits { kind: 0, argument: 0 };
+    // SAFETY: the caller's promise about `task`, and the fields' types are as in the table: of a number of
+    // eight bytes the lower half is read.
     unsafe {
-        if field::<u64>(task, &TASK_MM) == 0 {
-            return None;
+        if HAS_TASK_REGISTERS.load() == 0 || field::<u64>(task, &TASK_MM) == 0 {
+            return NONE;
         }
         let registers = bpf_task_pt_regs(task.cast_mut().cast()) as Address;
-        if !set_contains(set, field::<u64>(registers, &REGS_SYSCALL)) {
-            return None;
+        let number = field::<u32>(registers, &REGS_SYSCALL);
+        if TASK_COMPAT.load() != u32::MAX
+            && field::<u32>(task, &TASK_COMPAT) & TASK_COMPAT_MASK.load() != 0
+        {
+            let argument = field::<u64>(registers, &REGS_COMPAT_ARGUMENT);
+            return match kind_of(&COMPAT_WAIT_CALLS, number) {
+                kind::SOCKETCALL if !SOCKETCALL_ACCEPTS.contains(&argument) => NONE,
+                kind::SOCKETCALL => Waits { kind: kind::ACCEPT, argument },
+                kind => Waits { kind, argument },
+            };
         }
-        Some(registers)
+        if field::<u64>(registers, &REGS_PLACE) == 0 {
+            return Waits { kind: kind::RING, argument: 0 };
+        }
+        let argument = field::<u64>(registers, &REGS_ARGUMENT);
+        Waits { kind: kind_of(&WAIT_CALLS, number), argument }
     }
 }
 
@@ -88,7 +97,7 @@ unsafe fn registers_in(task: Address, set: &Global<SyscallSet>) -> Option<Addres
 ///
 /// # Safety
 ///
-/// As for [`in_syscall`]; the task must be of a process. Its `mm` is gone by now.
+/// As for [`waits`]; the task must be of a process. Its `mm` is gone by now.
 #[inline(always)]
 pub(crate) unsafe fn ends_by_itself(task: Address) -> bool {
     if HAS_TASK_REGISTERS.load() == 0 {
@@ -102,23 +111,24 @@ pub(crate) unsafe fn ends_by_itself(task: Address) -> bool {
     number == SYSCALL_EXIT.load() || number == SYSCALL_EXIT_GROUP.load()
 }
 
-/// Whether a task may wait for a listener where it is. Within a notification or a scan, interrupts
-/// wake what cannot: kernel threads (ksoftirqd, RCU's), a timer's sleeper, the client itself. Kernels
-/// that do not tell what a task is doing tell at least whether it belongs to a process; what is left
-/// of strangers there is taken off when the report is made.
+/// How a task waits that may wait for a listener where it is, by [`kind`]; `None` where it is not known to.
+/// Within a notification or a scan, interrupts wake what cannot: kernel threads (ksoftirqd, RCU's), a
+/// timer's sleeper, the client itself. Kernels that do not tell what a task is doing tell at least whether
+/// it belongs to a process, which is a kind of 0; what is left of strangers there is taken off when the
+/// report is made.
 ///
 /// # Safety
 ///
-/// As for [`in_syscall`].
+/// As for [`waits`].
 #[inline(always)]
-pub(crate) unsafe fn may_wait(task: Address) -> bool {
+pub(crate) unsafe fn may_wait(task: Address) -> Option<u8> {
     // SAFETY: the caller's promise about `task`, and the field's type is as in the table.
     unsafe {
         if HAS_TASK_REGISTERS.load() == 0 {
-            field::<u64>(task, &TASK_MM) != 0
-        } else {
-            registers_in(task, &WAIT_SYSCALLS).is_some()
+            return (field::<u64>(task, &TASK_MM) != 0).then_some(0);
         }
+        let kind = waits(task).kind;
+        (kind != 0).then_some(kind)
     }
 }
 

@@ -11,11 +11,14 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext,
+    bindings::BPF_NOEXIST,
     macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe},
     programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use aya_log_ebpf::debug;
-use observer_common::counters::{Bracket, Doubt, ListenerId, WorkerKey};
+use observer_common::counters::{
+    Bracket, Doubt, ListenerId, Unrecognised, UnrecognisedKey, WorkerKey,
+};
 
 use crate::{
     chain,
@@ -24,7 +27,9 @@ use crate::{
         read,
     },
     listener::Listener,
-    maps::{idle, tasks_known, this_cpu, window_open},
+    maps::{
+        UNRECOGNISED, count_map_full, idle, increment, misc, tasks_known, this_cpu, window_open,
+    },
     task, worker,
 };
 
@@ -39,13 +44,24 @@ pub(crate) fn open_bracket(listener: ListenerId, ends: bool) {
     }
 }
 
-/// Notes that a wakeup found its task on the run queue, and how often it had slept until then.
+/// Where the kind of a wait lies beside a listener, whose inode number is no more than 32 bits wide
+/// (`get_next_ino`): functions of their own return one word.
+const KIND: u32 = 56;
+
+/// A listener with how somebody waits for it, by [`observer_common::calls::kind`].
+#[inline(always)]
+pub(crate) fn with_kind(listener: ListenerId, kind: u8) -> u64 {
+    listener | u64::from(kind) << KIND
+}
+
+/// Notes that a wakeup found its task on the run queue, and how often it had slept until then. `listener`
+/// is [`with_kind`].
 ///
 /// A task goes to sleep with its run queue locked, and counts the sleep before it unlocks it
 /// (`__schedule`). `try_to_wake_up` takes the same lock after `sched_waking`, so whether the task had
 /// passed the point of return is known as soon as the wakeup is done, and not before.
 #[inline(always)]
-pub(crate) fn doubt(listener: ListenerId, woken: Address) {
+pub(crate) fn doubt(listener: u64, woken: Address) {
     if let Some(cpu) = this_cpu() {
         // SAFETY: `woken` is the program's argument.
         let slept = unsafe { field::<u64>(woken, &TASK_SLEPT) };
@@ -183,11 +199,11 @@ fn waking(ctx: BtfTracePointContext) -> i32 {
     count(ctx.as_ptr(), listener, woken, worker::both(pid, tid))
 }
 
-/// The listener that a wakeup belongs to while a notification is open on this CPU; 0 where it is none's,
-/// or in doubt. A function of its own, as is the next, so that a wakeup that is none of these saves no
+/// The listener that a wakeup belongs to while a notification is open on this CPU, [`with_kind`]; 0 where it
+/// is none's, or in doubt. A function of its own, as is the next, so that a wakeup that is none of these saves no
 /// registers for it.
 #[inline(never)]
-fn in_notification(ctx: *mut c_void, cpu: &mut Bracket) -> ListenerId {
+fn in_notification(ctx: *mut c_void, cpu: &mut Bracket) -> u64 {
     if cpu.task != task::current() as u64 {
         cpu.listener = 0;
         return chained(ctx);
@@ -197,28 +213,56 @@ fn in_notification(ctx: *mut c_void, cpu: &mut Bracket) -> ListenerId {
     let woken: Address = ctx.arg(0);
     // SAFETY: `woken` is the program's argument.
     unsafe {
-        if !task::may_wait(woken) {
+        let awake = task::is_still_awake(woken);
+        let Some(kind) = task::may_wait(woken) else {
+            if !awake {
+                let _counted = is_unrecognised(cpu.listener, field::<u32>(woken, &TASK_PID), woken);
+            }
             return 0;
-        }
-        if !task::is_still_awake(woken) {
-            return cpu.listener;
+        };
+        let listener = with_kind(cpu.listener, kind);
+        if !awake {
+            return listener;
         }
         if cpu.ends != 0 {
-            doubt(cpu.listener, woken);
+            doubt(listener, woken);
+        } else {
+            // SAFETY: only takes the address of a field of a live map value.
+            misc(|misc| &raw mut (*misc).in_doubt);
         }
+    }
+    0
+}
+
+/// Counts a wakeup out of a call that is not known to wait for listeners: it is of an interrupt, or the
+/// task waits in a way of its own. A function of its own, because it is rare.
+#[inline(never)]
+fn is_unrecognised(listener: ListenerId, pid: u32, woken: Address) -> i32 {
+    let key = UnrecognisedKey { listener, pid, zero: 0 };
+    let found = UNRECOGNISED.get_ptr_mut(key).or_else(|| {
+        let new = Unrecognised { wakeups: 0, comm: task::name(woken) };
+        let (at, first) = (&key, &new);
+        let _exists = UNRECOGNISED.insert(at, first, u64::from(BPF_NOEXIST));
+        UNRECOGNISED.get_ptr_mut(key)
+    });
+    match found {
+        // SAFETY: a live map value.
+        Some(found) => unsafe { increment(&raw mut (*found).wakeups) },
+        None => count_map_full(),
     }
     0
 }
 
 /// The same outside every notification, where a task that is known wakes another.
 #[inline(never)]
-fn chained(ctx: *mut c_void) -> ListenerId {
+fn chained(ctx: *mut c_void) -> u64 {
     chain::wakeup(BtfTracePointContext::new(ctx).arg(0)).unwrap_or(0)
 }
 
-/// Counts a task as woken by `listener`.
+/// Counts a task as woken by `listener`, which is [`with_kind`].
 #[inline(never)]
-fn count(ctx: *mut c_void, listener: ListenerId, woken: Address, ids: u64) -> i32 {
+fn count(ctx: *mut c_void, listener: u64, woken: Address, ids: u64) -> i32 {
+    let (listener, kind) = (listener & !(u64::MAX << KIND), listener >> KIND);
     let key = worker::key(listener, ids);
     let WorkerKey { pid, tid, .. } = key;
     let mut state = worker::task(key, woken);
@@ -228,6 +272,7 @@ fn count(ctx: *mut c_void, listener: ListenerId, woken: Address, ids: u64) -> i3
         let last = (state.pending != 0).then_some(state.listener);
         state.listener = listener;
         state.pending = 1;
+        state.wait = kind as u16;
         if let Some(last) = last {
             let key = WorkerKey { listener: last, pid, tid };
             worker::count(Some(state), key, woken, worker::SILENT);

@@ -135,6 +135,7 @@ fn fill(state: &mut TaskState, listener: ListenerId, pid: u32, who: Address) {
     state.home = listener;
     state.pid = pid;
     state.pending = 0;
+    state.wait = 0;
     state.scanning = 0;
     state.counted = 0;
     state.interrupted = 0;

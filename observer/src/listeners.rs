@@ -21,9 +21,10 @@ use crate::{
         options::{self, Options},
         select::Selection,
         waiters,
+        ways::Ways,
     },
     report::{
-        model::{Host, Wait},
+        model::Host,
         still::{self, LeftOut, Seen, Still},
     },
     view::{
@@ -81,7 +82,7 @@ fn look(args: &ListenersArgs) -> Result<Still> {
     };
     selection.update(&holdings, &tree);
     holdings.retain(|inode, _| selection.contains_held(*inode));
-    mark_accepting(&mut holdings);
+    tell_ways(&mut holdings);
     let left_out = LeftOut {
         netns: looks.left_out.clone(),
         processes: refused,
@@ -95,14 +96,15 @@ fn look(args: &ListenersArgs) -> Result<Still> {
     Ok(still::take(seen, |socket| selection.contains(socket.inode, socket.port)))
 }
 
-/// How those wait that do not do it through epoll: one look at the threads of each process.
-fn mark_accepting(holdings: &mut Holdings) {
-    let mut accepting = HashMap::<u32, HashSet<i32>>::new();
-    for holding in holdings.values_mut().flatten().filter(|one| one.holder.wait.is_none()) {
-        let pid = holding.holder.pid;
-        let calls = accepting.entry(pid).or_insert_with(|| waiters::accepting(pid));
-        if calls.contains(&holding.holder.fd) {
-            holding.holder.wait = Some(Wait::Accept);
+/// Tells how the holders wait: one look at the threads of each process.
+fn tell_ways(holdings: &mut Holdings) {
+    let held = holdings.iter().map(|(listener, all)| (*listener, all.as_slice()));
+    let pids = holdings.values().flatten().map(|one| one.holder.pid).collect();
+    let waiting = waiters::find(held, &pids, &mut waiters::Asleep::default());
+    let ways = Ways::new(std::iter::empty(), &waiting);
+    for (listener, all) in holdings {
+        for holding in all {
+            holding.holder = ways.holder(*listener, holding);
         }
     }
 }

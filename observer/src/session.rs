@@ -113,7 +113,7 @@ impl Session {
     pub fn interval(&mut self) -> Result<Report> {
         let now = self.point()?;
         self.lookout.refresh(&self.maps, &now.counted, &now.namespaces, false);
-        self.lookout.look_at_waiting(&now.namespaces, false);
+        self.lookout.look_at_waiting(&now.counted, &now.namespaces, false);
         let difference = now.counted.since(&self.last.counted);
         let requests = self.requests(&now, false);
         let mut memo = std::mem::take(&mut self.memo);
@@ -151,7 +151,7 @@ impl Session {
 
     fn total(&mut self, now: Point, last: bool) -> Result<Report> {
         self.lookout.refresh(&self.maps, &now.counted, &now.namespaces, last);
-        self.lookout.look_at_waiting(&now.namespaces, last);
+        self.lookout.look_at_waiting(&now.counted, &now.namespaces, last);
         let requests = self.requests(&now, last);
         let mut memo = std::mem::take(&mut self.memo);
         let (start, kind) = (&self.start, WindowKind::Total);
@@ -191,7 +191,8 @@ impl Session {
         let namespaces = namespaces::look_at_all(&mut self.places);
         let point = Point::new(Snapshot::default(), before, namespaces, missed_runs);
         self.lookout.choose_newborn(&counted);
-        self.lookout.settle(&mut counted);
+        let strangers = self.lookout.settle(&mut counted);
+        self.maps.forget_unrecognised(&strangers);
         Ok(Point { counted, monotonic, ..point })
     }
 

@@ -16,7 +16,9 @@ pub struct TaskState {
     /// Thread group id.
     pub pid: u32,
     /// 1 while the wakeup's outcome is open, 0 once it is settled.
-    pub pending: u32,
+    pub pending: u16,
+    /// How it waited when that listener woke it last, by [`crate::calls::kind`]; 0 where that is not told.
+    pub wait: u16,
     /// Address of the epoll instance whose ready list the task is putting in order, where a probe
     /// sees that; 0 otherwise.
     pub scanning: u64,
@@ -38,6 +40,7 @@ impl TaskState {
         listener: 0,
         pid: 0,
         pending: 0,
+        wait: 0,
         scanning: 0,
         counted: 0,
         interrupted: 0,

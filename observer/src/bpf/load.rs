@@ -2,70 +2,15 @@
 
 use anyhow::{Context as _, Result};
 use aya::{Btf, Ebpf, EbpfLoader};
-use observer_common::config::{PortSet, SyscallSet};
+use observer_common::{config::PortSet, fields::TASK_COMPAT_MASK};
 
-use crate::plan::Plan;
+use crate::{kernel::calls::Numbers, plan::Plan};
 
 /// The kernel object that this package's build script made.
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer"));
 
 /// Programs of the same names that do nothing.
 static FLOOR: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/floor"));
-
-/// System calls in which a task can wait for a listener: a wakeup of a task in any other is not a
-/// listener's doing. A poll that a signal interrupted goes on as restart_syscall.
-#[cfg(target_arch = "x86_64")]
-const WAIT_SYSCALLS: &[i64] = &[
-    libc::SYS_accept,
-    libc::SYS_accept4,
-    libc::SYS_epoll_pwait,
-    libc::SYS_epoll_pwait2,
-    libc::SYS_epoll_wait,
-    libc::SYS_io_uring_enter,
-    libc::SYS_poll,
-    libc::SYS_ppoll,
-    libc::SYS_pselect6,
-    libc::SYS_restart_syscall,
-    libc::SYS_select,
-];
-/// The same where the older calls do not exist.
-#[cfg(not(target_arch = "x86_64"))]
-const WAIT_SYSCALLS: &[i64] = &[
-    libc::SYS_accept,
-    libc::SYS_accept4,
-    libc::SYS_epoll_pwait,
-    libc::SYS_epoll_pwait2,
-    libc::SYS_io_uring_enter,
-    libc::SYS_ppoll,
-    libc::SYS_pselect6,
-    libc::SYS_restart_syscall,
-];
-
-/// Those of them that wait on an epoll instance, named by their first argument.
-#[cfg(target_arch = "x86_64")]
-const EPOLL_SYSCALLS: &[i64] =
-    &[libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2, libc::SYS_epoll_wait];
-/// The same where the older call does not exist.
-#[cfg(not(target_arch = "x86_64"))]
-const EPOLL_SYSCALLS: &[i64] = &[libc::SYS_epoll_pwait, libc::SYS_epoll_pwait2];
-
-/// Whether `number` is a system call in which a task can wait for a listener.
-#[must_use]
-pub fn is_wait_syscall(number: i64) -> bool {
-    WAIT_SYSCALLS.contains(&number)
-}
-
-/// Whether `number` is a system call that waits on an epoll instance.
-#[must_use]
-pub fn is_epoll_syscall(number: i64) -> bool {
-    EPOLL_SYSCALLS.contains(&number)
-}
-
-/// Whether `number` accepts a connection.
-#[must_use]
-pub fn is_accept_syscall(number: i64) -> bool {
-    number == libc::SYS_accept || number == libc::SYS_accept4
-}
 
 /// The object in the kernel's hands, its programs not yet loaded.
 pub struct Loaded {
@@ -85,8 +30,7 @@ pub struct Loaded {
 /// When the kernel refuses a map, or the object does not fit this kernel's types.
 pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
     let btf = Btf::from_sys_fs().context("the kernel's type information cannot be read")?;
-    let waits = SyscallSet::of(WAIT_SYSCALLS);
-    let epolls = SyscallSet::of(EPOLL_SYSCALLS);
+    let (waits, compat_waits) = (Numbers::Native.table(), Numbers::Compat.table());
     let (accept, accept4) = (libc::SYS_accept.cast_unsigned(), libc::SYS_accept4.cast_unsigned());
     let listen = libc::SYS_listen.cast_unsigned();
     let (exit, exit_group) = (libc::SYS_exit.cast_unsigned(), libc::SYS_exit_group.cast_unsigned());
@@ -111,8 +55,9 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
         .override_global("SYSCALL_LISTEN", &listen, true)
         .override_global("SYSCALL_EXIT", &exit, true)
         .override_global("SYSCALL_EXIT_GROUP", &exit_group, true)
-        .override_global("WAIT_SYSCALLS", &waits, true)
-        .override_global("EPOLL_SYSCALLS", &epolls, true)
+        .override_global("WAIT_CALLS", &waits, true)
+        .override_global("COMPAT_WAIT_CALLS", &compat_waits, true)
+        .override_global("TASK_COMPAT_MASK", &TASK_COMPAT_MASK, true)
         .override_global(aya_log::LEVEL, &level, false)
         .map_max_entries("LISTENERS", plan.sizes.listeners)
         // MPTCP listeners are two socks each.

@@ -63,7 +63,7 @@ pub(super) fn merge_worker(mut sum: WorkerStats, cpu: &WorkerStats) -> WorkerSta
 
 /// The same of what could not be counted.
 pub(super) fn merge_misc(mut sum: Misc, cpu: &Misc) -> Misc {
-    add!(sum, cpu: map_full, events_lost, workers, recovered, chained, listeners, waits);
+    add!(sum, cpu: map_full, events_lost, workers, recovered, chained, listeners, waits, in_doubt);
     add!(sum, cpu: moves_begun, moves_done);
     sum
 }

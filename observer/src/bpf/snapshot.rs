@@ -1,6 +1,6 @@
 //! One reading of the kernel maps, per-CPU values merged.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -13,7 +13,7 @@ use observer_common::{
     config::{CONTROL_INDEX, Control},
     counters::{
         ErrorKey, ListenerId, ListenerInfo, Misc, QueueStats, Stamp, TAKEN, TaskPlace, TaskState,
-        WaitKey, WorkerKey, WorkerStats,
+        Unrecognised, UnrecognisedKey, WaitKey, WorkerKey, WorkerStats,
     },
 };
 
@@ -47,6 +47,11 @@ pub struct Snapshot {
     pub tasks: HashMap<u32, TaskState>,
     /// What could not be counted, or was inferred.
     pub misc: Misc,
+    /// Wakeups that were not counted, of processes that have to do with the listener.
+    pub unrecognised: BTreeMap<UnrecognisedKey, Unrecognised>,
+    /// Listeners from which the kernel accepts itself: some of these replace `sk_data_ready`, and wake their
+    /// threads from a function of their own.
+    pub of_kernel: BTreeSet<ListenerId>,
     /// Rows of tasks that ended, and were added to the row for the others of their listeners.
     pub folded: u64,
 }
@@ -86,6 +91,7 @@ pub struct Maps {
     places: Array<MapData, TaskPlace>,
     taken: BpfHashMap<MapData, u32, u32>,
     tasks: BpfHashMap<MapData, u32, TaskState>,
+    unrecognised: BpfHashMap<MapData, UnrecognisedKey, Unrecognised>,
     misc: PerCpuArray<MapData, Misc>,
     /// CPUs that there may be: maps per CPU have a value for each.
     cpus: usize,
@@ -120,6 +126,7 @@ impl Maps {
             places: take("PLACES")?.try_into()?,
             taken: take("TAKEN")?.try_into()?,
             tasks: take("TASKS")?.try_into()?,
+            unrecognised: take("UNRECOGNISED")?.try_into()?,
             misc: take("MISC")?.try_into()?,
             tree: take("TREE")?.try_into()?,
             in_flight: take("IN_FLIGHT")?.try_into()?,
@@ -179,6 +186,13 @@ impl Maps {
             .context("there are more blocked accept calls than observer can follow")
     }
 
+    /// Forgets wakeups of strangers, so that these do not fill the map.
+    pub fn forget_unrecognised(&mut self, strangers: &[UnrecognisedKey]) {
+        for stranger in strangers {
+            let _was_not = self.unrecognised.remove(stranger);
+        }
+    }
+
     /// Whether accept calls of before the window are still under way, as far as is known.
     #[must_use]
     pub fn any_in_flight(&self) -> bool {
@@ -217,6 +231,8 @@ impl Maps {
             oldest: self.oldest(&reader),
             asked: reader.rows(&self.asked),
             tasks,
+            unrecognised: reader.rows(&self.unrecognised),
+            of_kernel: BTreeSet::new(),
             misc: self.misc()?,
             folded: self.ended.folded(),
         };

@@ -19,7 +19,8 @@ const EPOLLEXCLUSIVE: u32 = 1 << 28;
 /// One process that holds a descriptor to a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holding {
-    /// What reports show.
+    /// What reports show, but for how it waits: that is how the epoll instances below watch the listener,
+    /// whoever waits on them ([`crate::listener::ways`]).
     pub holder: Holder,
     /// The process's descriptors of epoll instances that watch the listener.
     pub epolls: Vec<i32>,
@@ -76,8 +77,9 @@ pub fn scan_these(processes: impl Iterator<Item = u32>, listeners: &HashSet<u64>
     scan
 }
 
-/// Kernel threads have no descriptors.
-fn is_kernel_thread(pid: u32) -> bool {
+/// Whether a process is a thread of the kernel, which has no descriptors.
+#[must_use]
+pub fn is_kernel_thread(pid: u32) -> bool {
     i32::try_from(pid).is_ok_and(|pid| {
         Process::new(pid)
             .and_then(|process| process.stat())

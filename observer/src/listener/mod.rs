@@ -6,10 +6,13 @@ pub mod descendants;
 pub mod descriptors;
 pub mod diag;
 pub mod holders;
+
 pub mod namespaces;
 pub mod options;
 pub mod places;
 pub mod requests;
 pub mod rest;
 pub mod select;
+mod user_memory;
 pub mod waiters;
+pub mod ways;

@@ -1,15 +1,18 @@
 //! What tasks wait in at this moment, by `/proc/PID/task/TID/syscall`.
 
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::{BTreeSet, HashMap},
     fs,
 };
 
+use observer_common::calls::kind;
+
 use crate::{
-    bpf::load::{is_accept_syscall, is_epoll_syscall, is_wait_syscall},
+    kernel::calls::Numbers,
     listener::{
         holders::{self, Holding},
-        rest,
+        rest, user_memory,
+        ways::Way,
     },
 };
 
@@ -22,13 +25,16 @@ pub struct Waiter {
     pub tid: u32,
     /// The task's name.
     pub comm: String,
+    /// How it waits.
+    pub way: Way,
 }
 
-/// The system call that a sleeping task is in, and its first argument.
+/// The system call that a sleeping task is in, and its first two arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Call {
     number: i64,
-    argument: u64,
+    first: u64,
+    second: u64,
 }
 
 /// What the tasks of processes waited in when they were looked at, which is what they wait in while
@@ -40,8 +46,8 @@ pub struct Asleep(HashMap<u32, Tasks>);
 struct Tasks {
     /// How long the process had run, before they were looked at.
     ran: Option<u64>,
-    /// Those that were in a call on a descriptor that listeners may be waited for by.
-    calls: Vec<(Waiter, Call)>,
+    /// Those that wait for descriptors, and for which: listeners, or epoll instances that may watch some.
+    waits: Vec<(Waiter, Vec<i32>)>,
 }
 
 impl Asleep {
@@ -53,22 +59,36 @@ impl Asleep {
             .map(|pid| {
                 let ran = rest::has_run(*pid);
                 let known = before.remove(pid).filter(|known| ran.is_some() && known.ran == ran);
-                (*pid, known.unwrap_or_else(|| Tasks { ran, calls: calls(*pid) }))
+                (*pid, known.unwrap_or_else(|| Tasks { ran, waits: waits_of(*pid) }))
             })
             .collect();
     }
 }
 
-/// The tasks of a process that are in accept, or wait on an epoll instance.
-fn calls(pid: u32) -> Vec<(Waiter, Call)> {
-    let call = |tid: u32| {
+/// The tasks of a process that wait for descriptors which are known.
+fn waits_of(pid: u32) -> Vec<(Waiter, Vec<i32>)> {
+    let numbers = Numbers::of(pid);
+    let wait = |tid: u32| {
         let path = format!("/proc/{pid}/task/{tid}/syscall");
         let call = parse(&fs::read_to_string(path).ok()?)?;
-        let listens = is_accept_syscall(call.number) || is_epoll_syscall(call.number);
-        let comm = || holders::comm(tid).unwrap_or_default();
-        listens.then(|| (Waiter { pid, tid, comm: comm() }, call))
+        let kind = numbers.kind(call.number, call.first);
+        let descriptors = descriptors(pid, kind, call)?;
+        let (comm, way) = (holders::comm(tid).unwrap_or_default(), Way::of(kind)?);
+        Some((Waiter { pid, tid, comm, way }, descriptors))
     };
-    threads(pid).into_iter().filter_map(call).collect()
+    threads(pid).into_iter().filter_map(wait).collect()
+}
+
+/// The descriptors that a call waits for. What a ring's requests are for nobody tells.
+fn descriptors(pid: u32, kind: u8, call: Call) -> Option<Vec<i32>> {
+    let Call { number: _, first, second } = call;
+    match kind {
+        kind::ACCEPT | kind::EPOLL => Some(vec![i32::try_from(first).ok()?]),
+        kind::SOCKETCALL => user_memory::word(pid, second).map(|descriptor| vec![descriptor]),
+        kind::POLL => user_memory::polled(pid, first, second),
+        kind::SELECT => user_memory::selected(pid, first, second),
+        _ => None,
+    }
 }
 
 /// Whether a task sleeps in a call that waits for descriptors or accepts. `None` when the task is
@@ -76,61 +96,45 @@ fn calls(pid: u32) -> Vec<(Waiter, Call)> {
 #[must_use]
 pub fn waits(pid: u32, tid: u32) -> Option<bool> {
     match fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")) {
-        Ok(text) => Some(parse(&text).is_some_and(|asleep| is_wait_syscall(asleep.number))),
+        Ok(text) => Some(parse(&text).is_some_and(|call| {
+            let kind = |numbers: Numbers| numbers.kind(call.number, call.first);
+            kind(Numbers::Native) != 0 || kind(Numbers::Compat) != 0 && kind(Numbers::of(pid)) != 0
+        })),
         Err(error) if error.kind() == std::io::ErrorKind::PermissionDenied => Some(false),
         Err(_) => None,
     }
 }
 
-/// Tasks that wait right now, by the listener that they wait for: in accept on its descriptor, or on
-/// an epoll instance that watches it. Those in poll and select cannot be told by what they wait for.
-/// `holders` are the processes that hold any of them.
+/// Tasks that wait right now, by the listener that they wait for: in accept, poll or select on its
+/// descriptor, or on an epoll instance that watches it. `holders` are the processes that hold any of them.
 #[must_use]
 pub fn find<'a>(
     holdings: impl Iterator<Item = (u64, &'a [Holding])>,
     holders: &BTreeSet<u32>,
     asleep: &mut Asleep,
 ) -> HashMap<u64, Vec<Waiter>> {
-    find_those(holdings, holders, true, asleep)
-}
-
-/// Those of them that are in accept.
-#[must_use]
-pub fn in_accept<'a>(
-    holdings: impl Iterator<Item = (u64, &'a [Holding])> + Clone,
-) -> HashMap<u64, Vec<Waiter>> {
-    let holders = holdings.clone().flat_map(|(_, all)| all).map(|one| one.holder.pid).collect();
-    find_those(holdings, &holders, false, &mut Asleep::default())
-}
-
-/// Each process is looked at once, however many listeners it holds.
-fn find_those<'a>(
-    holdings: impl Iterator<Item = (u64, &'a [Holding])>,
-    holders: &BTreeSet<u32>,
-    in_epoll_too: bool,
-    asleep: &mut Asleep,
-) -> HashMap<u64, Vec<Waiter>> {
     asleep.look(holders);
     // Most processes hold more descriptors than they wait on.
-    let (mut accepts, mut epolls) = (HashMap::new(), HashMap::new());
-    for (waiter, call) in asleep.0.values().flat_map(|tasks| &tasks.calls) {
-        let by: &mut HashMap<(u32, i32), Vec<&Waiter>> = match is_accept_syscall(call.number) {
-            true => &mut accepts,
-            false => &mut epolls,
+    let (mut direct, mut epolls) = (HashMap::new(), HashMap::new());
+    for (waiter, descriptors) in asleep.0.values().flat_map(|tasks| &tasks.waits) {
+        let by: &mut HashMap<(u32, i32), Vec<&Waiter>> = match waiter.way {
+            Way::Epoll => &mut epolls,
+            _ => &mut direct,
         };
-        let descriptor = i32::try_from(call.argument).unwrap_or(-1);
-        by.entry((waiter.pid, descriptor)).or_default().push(waiter);
+        for descriptor in descriptors {
+            by.entry((waiter.pid, *descriptor)).or_default().push(waiter);
+        }
     }
     let mut waiters = HashMap::<u64, Vec<Waiter>>::new();
-    if accepts.is_empty() && epolls.is_empty() {
+    if direct.is_empty() && epolls.is_empty() {
         return waiters;
     }
     let held = holdings.flat_map(|(id, all)| all.iter().map(move |one| (id, one)));
     for (listener, Holding { holder, epolls: watching, .. }) in held {
-        let accepting = accepts.get(&(holder.pid, holder.fd)).into_iter();
-        let watching = watching.iter().filter(|_| in_epoll_too && !epolls.is_empty());
+        let direct = direct.get(&(holder.pid, holder.fd)).into_iter();
+        let watching = watching.iter().filter(|_| !epolls.is_empty());
         let polling = watching.filter_map(|epoll| epolls.get(&(holder.pid, *epoll)));
-        for waiter in accepting.chain(polling).flatten() {
+        for waiter in direct.chain(polling).flatten() {
             waiters.entry(listener).or_default().push((*waiter).clone());
         }
     }
@@ -142,16 +146,17 @@ fn find_those<'a>(
     waiters
 }
 
-/// The descriptors on which tasks of a process are in accept right now.
+/// Those of them that are in accept.
 #[must_use]
-pub fn accepting(pid: u32) -> HashSet<i32> {
-    let calls = threads(pid).into_iter().filter_map(|tid| {
-        parse(&fs::read_to_string(format!("/proc/{pid}/task/{tid}/syscall")).ok()?)
-    });
-    calls
-        .filter(|asleep| is_accept_syscall(asleep.number))
-        .filter_map(|asleep| i32::try_from(asleep.argument).ok())
-        .collect()
+pub fn in_accept<'a>(
+    holdings: impl Iterator<Item = (u64, &'a [Holding])> + Clone,
+) -> HashMap<u64, Vec<Waiter>> {
+    let holders = holdings.clone().flat_map(|(_, all)| all).map(|one| one.holder.pid).collect();
+    let mut waiters = find(holdings, &holders, &mut Asleep::default());
+    for waiters in waiters.values_mut() {
+        waiters.retain(|waiter| waiter.way == Way::Accept);
+    }
+    waiters
 }
 
 fn threads(pid: u32) -> Vec<u32> {
@@ -168,8 +173,8 @@ fn threads(pid: u32) -> Vec<u32> {
 fn parse(text: &str) -> Option<Call> {
     let mut words = text.split_whitespace();
     let number = words.next()?.parse().ok()?;
-    let argument = u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok()?;
-    Some(Call { number, argument })
+    let mut argument = || u64::from_str_radix(words.next()?.strip_prefix("0x")?, 16).ok();
+    Some(Call { number, first: argument()?, second: argument()? })
 }
 
 #[cfg(test)]
@@ -179,7 +184,7 @@ mod tests {
     #[test]
     fn a_blocked_call_is_read_and_a_running_task_is_none() {
         let text = "232 0x4 0x7ffd 0x40 0xffffffff 0x0 0x0 0x7ffc 0x7f00\n";
-        assert_eq!(parse(text), Some(Call { number: 232, argument: 4 }));
+        assert_eq!(parse(text), Some(Call { number: 232, first: 4, second: 0x7ffd }));
         assert_eq!(parse("running\n"), None);
         assert_eq!(parse("-1 0x7ffc 0x7f00\n").map(|asleep| asleep.number), Some(-1));
         assert_eq!(parse(""), None);

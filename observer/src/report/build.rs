@@ -8,18 +8,19 @@ use observer_common::counters::{FLAG_REUSEPORT, QueueStats};
 use crate::{
     bpf::snapshot::Snapshot,
     listener::{
-        holders::{Holding, Holdings},
+        holders::Holdings,
         namespaces::Namespace,
         requests::Waiting,
         select::Selection,
         waiters::Waiter,
+        ways::Ways,
     },
     report::{
         audit::Readings,
         counts,
         fairness::fairness,
         memo::{self, Memo, Quiet, Recall},
-        model::{Family, Host, Listener, Providers, Report, SCHEMA_VERSION, Tool, Window},
+        model::{Family, Holder, Host, Listener, Providers, Report, SCHEMA_VERSION, Tool, Window},
         one::{self, One},
         place::{Groups, address},
         queues,
@@ -56,6 +57,8 @@ pub struct Input<'a> {
     pub holders: u64,
     /// Tasks that wait for each listener now.
     pub waiters: &'a HashMap<u64, Vec<Waiter>>,
+    /// How processes wait for listeners.
+    pub ways: &'a Ways,
     /// Requests that wait in SYN queues now.
     pub requests: &'a Waiting,
     /// Which listeners to show.
@@ -76,9 +79,12 @@ pub fn build(input: Input<'_>, memo: &mut Memo) -> Report {
     let chosen = all.iter().filter(|one| input.selection.contains(one.id, one.port));
     let mut listeners = Vec::with_capacity(all.len());
     let (mut inferred, mut shown) = (0, BTreeSet::new());
+    let (mut uncounted, mut of_kernel) = (input.counted.misc.in_doubt, false);
     for one in chosen {
         let Some(told) = told(&input, *one, &refusals, &groups, &mut recall) else { continue };
         inferred += input.counted.queues.get(&one.id).map_or(0, |queue| queue.inferred);
+        uncounted += counts::unrecognised(input.counted, one.id);
+        of_kernel |= input.counted.of_kernel.contains(&one.id);
         shown.insert(one.netns);
         listeners.push((one.netns, one.port, told));
     }
@@ -95,6 +101,13 @@ pub fn build(input: Input<'_>, memo: &mut Memo) -> Report {
     if inferred != 0 {
         providers.wakeups.exact = false;
         providers.wakeups.inferred = Some(inferred);
+    }
+    if uncounted != 0 {
+        providers.wakeups.exact = false;
+        providers.wakeups.uncounted = Some(uncounted);
+    }
+    if of_kernel {
+        providers.wakeups.exact = false;
     }
     if input.missed_runs != 0 || input.counted.misc.map_full != 0 {
         // What a program did not see, or found no room for, nobody counted.
@@ -128,7 +141,7 @@ fn told(
     let Some(quiet) = quiet(input, one, refusals, reuseport) else {
         return listener(input, one, refusals, groups, reuseport).map(Told::from);
     };
-    let holdings = || input.holdings.get(&one.id).map(Vec::as_slice).unwrap_or_default();
+    let holdings = || holders(input, one.id);
     let waiters = input.waiters.get(&one.id).map(Vec::as_slice).unwrap_or_default();
     if let Some(told) = recall.told(one.key(), &quiet, holdings, waiters) {
         return Some(told);
@@ -184,7 +197,6 @@ fn listener(
         (None, None) => return None,
     };
     let closed = socket.is_none() && info.is_some_and(|info| info.closed != 0);
-    let holdings = input.holdings.get(&id).map(Vec::as_slice).unwrap_or_default();
     let workers = workers(input, id);
     let wakeups = counts::sum(workers.iter().map(|worker| worker.wakeups));
     let accepted = workers.iter().map(|worker| worker.accepted).sum();
@@ -212,7 +224,7 @@ fn listener(
         port,
         reuseport,
         closed,
-        holders: holdings.iter().map(|holding: &Holding| holding.holder.clone()).collect(),
+        holders: holders(input, id),
         queued: queue.queued,
         accepted,
         wakeups,
@@ -245,6 +257,12 @@ fn listener(
         workers,
         findings: Vec::new(),
     })
+}
+
+/// Who holds a listener, and how they wait for it.
+fn holders(input: &Input<'_>, id: u64) -> Vec<Holder> {
+    let holdings = input.holdings.get(&id).into_iter().flatten();
+    holdings.map(|holding| input.ways.holder(id, holding)).collect()
 }
 
 /// `wakeups / accepted`, unknown when nothing was accepted.

@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, HashSet};
 
 use observer_common::{
-    counters::{ErrorKey, ListenerId, QueueStats, WorkerKey, WorkerStats},
+    counters::{
+        ErrorKey, ListenerId, QueueStats, Unrecognised, UnrecognisedKey, WorkerKey, WorkerStats,
+    },
     drops::DROP_REASONS,
     hist::DEPTH_BUCKETS,
 };
@@ -60,6 +62,30 @@ impl Snapshot {
         });
     }
 
+    /// Takes out the processes that have nothing to do with the listener whose notification an interrupt woke
+    /// them in, and returns them: those that do not hold it, and of the kernel's threads those that never
+    /// called accept on it, unless it is a listener that nobody holds but the kernel.
+    pub fn leave_out_unrecognised(
+        &mut self,
+        mut is_stranger: impl FnMut(u32, ListenerId, &[u8; 16]) -> bool,
+    ) -> Vec<UnrecognisedKey> {
+        let mut strangers = Vec::new();
+        let workers = &self.workers;
+        self.unrecognised.retain(|key, row| {
+            let first = WorkerKey { listener: key.listener, pid: key.pid, tid: 0 };
+            let of_process = workers.range(first..);
+            let mut of_process = of_process
+                .take_while(|(one, _)| (one.listener, one.pid) == (key.listener, key.pid));
+            let called = of_process.any(|(_, row)| row.accepted + row.eagain != 0);
+            let stays = called || !is_stranger(key.pid, key.listener, &row.comm);
+            if !stays {
+                strangers.push(*key);
+            }
+            stays
+        });
+        strangers
+    }
+
     /// What was counted since `base`. Rows keep their place also where nothing changed.
     #[must_use]
     pub fn since(&self, base: &Self) -> Self {
@@ -78,7 +104,7 @@ impl Snapshot {
             leave_out_folded(self, base, &mut workers, &mut errors);
         }
         let (mut misc, misc_before) = (self.misc, base.misc);
-        take_off!(misc, misc_before: map_full, events_lost, workers, recovered);
+        take_off!(misc, misc_before: map_full, events_lost, workers, recovered, in_doubt);
         Self {
             // A listener that had closed before is no part of this window.
             listeners: self
@@ -100,6 +126,15 @@ impl Snapshot {
             oldest: self.oldest.clone(),
             asked: self.asked.clone(),
             tasks: self.tasks.clone(),
+            unrecognised: self
+                .unrecognised
+                .iter()
+                .map(|(key, row)| {
+                    let before = base.unrecognised.get(key).map_or(0, |row| row.wakeups);
+                    (*key, Unrecognised { wakeups: row.wakeups.saturating_sub(before), ..*row })
+                })
+                .collect(),
+            of_kernel: self.of_kernel.clone(),
             folded: self.folded,
             misc,
         }
@@ -152,6 +187,16 @@ fn queue_since(queue: &QueueStats, base: &QueueStats) -> QueueStats {
     since.syn_max = of(queue.interval, base.interval, queue.interval_syn_max);
     since.wait_max = if since.waits == 0 { 0 } else { queue.interval_wait_max };
     since
+}
+
+/// Wakeups by a listener that were not counted.
+pub(super) fn unrecognised(counted: &Snapshot, listener: ListenerId) -> u64 {
+    let first = UnrecognisedKey { listener, pid: 0, zero: 0 };
+    let of_listener = counted.unrecognised.range(first..);
+    of_listener
+        .take_while(|(key, _)| key.listener == listener)
+        .map(|(_, row)| row.wakeups)
+        .sum()
 }
 
 /// Where a worker's errors begin among all.

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, iter::Peekable, vec::IntoIter};
 use observer_common::counters::{ListenerInfo, QueueStats};
 
 use crate::{
-    listener::{diag::Socket, holders::Holding, namespaces::Namespace, waiters::Waiter},
-    report::{drops::Reasons, model::Listener, told::Told},
+    listener::{diag::Socket, namespaces::Namespace, waiters::Waiter},
+    report::{drops::Reasons, model::{Holder, Listener}, told::Told},
 };
 
 /// What is told of a listener on which nothing happened follows from this, and from who holds it and
@@ -86,18 +86,18 @@ pub(super) struct Recall<'a> {
 
 impl Recall<'_> {
     /// What was told when all of it was as it is now.
-    pub(super) fn told<'h>(
+    pub(super) fn told(
         &mut self,
         key: Key,
         quiet: &Quiet,
-        holdings: impl FnOnce() -> &'h [Holding],
+        holders: impl FnOnce() -> Vec<Holder>,
         waiters: &[Waiter],
     ) -> Option<Told> {
         while self.then.next_if(|row| row.key < key).is_some() {}
         let row = self.then.next_if(|row| row.key == key)?;
         let Kept { quiet: then, workers, told } = &*row.kept;
         let same = then == quiet
-            && (self.same_holders || are_holding(told, holdings()))
+            && (self.same_holders || told.holders == holders())
             && ((!workers && waiters.is_empty()) || are_waiting(told, waiters));
         if !same {
             return None;
@@ -113,11 +113,6 @@ impl Recall<'_> {
         let kept = Box::new(Kept { quiet, workers, told: told.clone() });
         self.now.push(Row { key, kept });
     }
-}
-
-/// Whether the holders of a listener are those that were told.
-fn are_holding(listener: &Listener, holdings: &[Holding]) -> bool {
-    listener.holders.iter().eq(holdings.iter().map(|holding| &holding.holder))
 }
 
 /// Whether the workers of a quiet listener are those that wait.

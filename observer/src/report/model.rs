@@ -153,7 +153,8 @@ pub struct Holder {
     pub comm: String,
     /// The descriptor.
     pub fd: i32,
-    /// How the process waits for it, where `/proc/PID/fdinfo` tells.
+    /// How the process waits for it: what its tasks were woken out of in the window, or else what they wait
+    /// in now; `null` where neither tells.
     pub wait: Option<Wait>,
 }
 
@@ -165,8 +166,15 @@ pub enum Wait {
     Epoll,
     /// Through an epoll instance, with EPOLLEXCLUSIVE.
     EpollExclusive,
-    /// In accept itself. Only a still picture tells this: the next moment it may be another way.
+    /// In poll.
+    Poll,
+    /// In select.
+    Select,
+    /// In accept itself.
     Accept,
+    /// On a ring of io_uring.
+    #[serde(rename = "io_uring")]
+    IoUring,
 }
 
 /// Wakeups, and what became of each: the outcomes add up to the total.

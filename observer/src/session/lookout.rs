@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use observer_common::counters::{FLAG_OF_TREE, WorkerKey};
+use observer_common::counters::{FLAG_OF_TREE, UnrecognisedKey, WorkerKey};
 
 use crate::{
     bpf::snapshot::{Maps, Snapshot},
@@ -16,6 +16,7 @@ use crate::{
         namespaces::Namespace,
         select::{Candidate, Selection},
         waiters::{self, Asleep, Waiter},
+        ways::Ways,
     },
     report::workers::text,
 };
@@ -39,6 +40,10 @@ pub(super) struct Lookout {
     pub(super) waiters: HashMap<u64, Vec<Waiter>>,
     waits: Paced,
     asleep: Asleep,
+    /// How processes wait for listeners.
+    pub(super) ways: Ways,
+    /// Incremented whenever these change.
+    ways_version: u64,
 }
 
 impl Lookout {
@@ -56,7 +61,14 @@ impl Lookout {
             waiters: HashMap::new(),
             waits: Paced::new(),
             asleep: Asleep::default(),
+            ways: Ways::default(),
+            ways_version: 0,
         }
+    }
+
+    /// Another number for other holders, or other ways in which they wait.
+    pub(super) fn holders_version(&self) -> u64 {
+        self.census.version() + self.ways_version
     }
 
     /// Chooses the listeners of the window by who opened them: the events of their births may still
@@ -73,17 +85,23 @@ impl Lookout {
     }
 
     /// Settles what is decided by now: tasks that an interrupt woke within a notification are left
-    /// out, and those that wait again have gone back to sleep.
-    pub(super) fn settle(&mut self, counted: &mut Snapshot) {
-        // Who ended without having been looked at is judged by the names of those who held the listener.
-        let held_by = |census: &Census, listener: u64, name: &str| {
-            let holdings = census.holdings().get(&listener);
-            holdings.is_some_and(|all| all.iter().any(|one| one.holder.comm == name))
-        };
-        counted.leave_out_strangers(|pid, listener, comm| match self.holds(pid, listener) {
-            Some(holds) => !holds,
-            None => !held_by(&self.census, listener, &text(comm)),
+    /// out, and those that wait again have gone back to sleep. Returns whose wakeups need not be counted
+    /// any more.
+    pub(super) fn settle(&mut self, counted: &mut Snapshot) -> Vec<UnrecognisedKey> {
+        counted.leave_out_strangers(|pid, listener, comm| self.is_stranger(pid, listener, comm));
+        let strangers = counted.leave_out_unrecognised(|pid, listener, comm| {
+            // Of a listener that no process holds, the kernel's threads are the ones that wait for it.
+            let holdings = self.census.holdings().get(&listener);
+            let of_kernel =
+                holdings.is_none_or(Vec::is_empty) && holders::is_kernel_thread(pid);
+            !of_kernel && self.is_stranger(pid, listener, comm)
         });
+        let accepts = counted.workers.iter().filter(|(_, row)| row.accepted != 0);
+        counted.of_kernel = accepts
+            .filter(|(key, _)| key.pid != 0 && !self.is_holder(key.pid, key.listener))
+            .filter(|(key, _)| holders::is_kernel_thread(key.pid))
+            .map(|(key, _)| key.listener)
+            .collect();
         let waiting: HashSet<u32> = counted
             .pending()
             // A task that is gone will not accept any more.
@@ -91,6 +109,23 @@ impl Lookout {
             .map(|(_, tid)| tid)
             .collect();
         counted.settle_silent(&waiting);
+        strangers
+    }
+
+    /// Whether a process is known to hold a listener, or to have held it.
+    fn is_holder(&self, pid: u32, listener: u64) -> bool {
+        self.held.get(&(pid, listener)) == Some(&true)
+    }
+
+    /// Whether a task's process, of which this is the task's name, has nothing to do with a listener. One
+    /// that ended without having been looked at is judged by the names of those who held the listener.
+    fn is_stranger(&mut self, pid: u32, listener: u64, comm: &[u8; 16]) -> bool {
+        if let Some(holds) = self.holds(pid, listener) {
+            return !holds;
+        }
+        let name = text(comm);
+        let holdings = self.census.holdings().get(&listener);
+        !holdings.is_some_and(|all| all.iter().any(|one| one.holder.comm == name))
     }
 
     /// Whether a process holds a listener, or did when it was looked at; `None` for one that ended
@@ -171,7 +206,23 @@ impl Lookout {
 
     /// Looks for tasks that wait for chosen listeners, unless that was too dear to be repeated so soon;
     /// then those stay known that were seen waiting, but for processes that are gone.
-    pub(super) fn look_at_waiting(&mut self, namespaces: &BTreeMap<u64, Namespace>, must: bool) {
+    pub(super) fn look_at_waiting(
+        &mut self,
+        counted: &Snapshot,
+        namespaces: &BTreeMap<u64, Namespace>,
+        must: bool,
+    ) {
+        self.find_waiting(namespaces, must);
+        let woken = counted.tasks.values();
+        let woken = woken.map(|task| (task.listener, task.pid, task.wait.to_le_bytes()[0]));
+        let ways = Ways::new(woken, &self.waiters);
+        if ways != self.ways {
+            self.ways = ways;
+            self.ways_version += 1;
+        }
+    }
+
+    fn find_waiting(&mut self, namespaces: &BTreeMap<u64, Namespace>, must: bool) {
         if !must && !self.waits.are_due() {
             for waiters in self.waiters.values_mut() {
                 waiters.retain(|waiter| self.census.knows(waiter.pid));

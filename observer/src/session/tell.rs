@@ -25,7 +25,7 @@ impl Session {
             Some(table::Provider::Tracepoint) => Via::Tracepoint,
             None => Via::None,
         };
-        let exact = |signal| Provider { via: of(signal), exact: true, inferred: None };
+        let exact = |signal| Provider { via: of(signal), exact: true, inferred: None, uncounted: None };
         Providers {
             wakeups: Provider {
                 via: of(Signal::Wakeups),
@@ -34,6 +34,7 @@ impl Session {
                 exact: self.sees_chains()
                     && self.attached.provider(Signal::Wakeups) != Some(table::Provider::Tracepoint),
                 inferred: None,
+                uncounted: None,
             },
             accepts: exact(Signal::Accepts),
             handshakes: exact(Signal::Handshakes),
@@ -41,6 +42,7 @@ impl Session {
                 via: of(Signal::Drops),
                 exact: self.attached.sees_refusals(),
                 inferred: None,
+                uncounted: None,
             },
         }
     }
@@ -81,8 +83,9 @@ impl Session {
             before: &from.namespaces,
             now: &to.namespaces,
             holdings: self.lookout.census.holdings(),
-            holders: self.lookout.census.version(),
+            holders: self.lookout.holders_version(),
             waiters: &self.lookout.waiters,
+            ways: &self.lookout.ways,
             requests,
             selection: &self.lookout.selection,
             sees_refused_acks: self.sees_refused_acks,

@@ -6,11 +6,13 @@ mod errors;
 mod fast_open;
 mod file_table;
 mod handed;
+mod i386;
 mod late;
 mod mptcp;
 mod ring;
 mod server;
 mod signals;
+mod waiting;
 
 use anyhow::bail;
 
@@ -31,6 +33,7 @@ pub fn tests() -> Vec<Test> {
         mptcp::tests(),
         ring::tests(),
         signals::tests(),
+        waiting::tests(),
     ]
     .into_iter()
     .flatten()
@@ -49,6 +52,9 @@ pub fn play(role: &str) -> Outcome {
         "kinds-inherited" => handed::inherited(),
         "kinds-signals" => signals::serve(),
         "kinds-receive" => handed::receive(),
-        other => bail!("no role {other}"),
+        other => match other.strip_prefix("kinds-wait-") {
+            Some(way) => waiting::serve(way),
+            None => bail!("no role {other}"),
+        },
     }
 }

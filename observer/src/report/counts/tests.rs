@@ -9,7 +9,7 @@ use crate::bpf::snapshot::Snapshot;
 
 const KEY: WorkerKey = WorkerKey { listener: 7, pid: 1, tid: 2 };
 
-fn snapshot(row: WorkerStats, pending: u32) -> Snapshot {
+fn snapshot(row: WorkerStats, pending: u16) -> Snapshot {
     let mut snapshot = Snapshot::default();
     snapshot.workers.insert(KEY, row);
     snapshot.tasks.insert(2, TaskState { listener: 7, pid: 1, pending, ..TaskState::default() });

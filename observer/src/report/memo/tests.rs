@@ -20,6 +20,7 @@ use crate::{
         requests::Waiting,
         select::Selection,
         waiters::Waiter,
+        ways::{Way, Ways},
     },
     report::{
         audit::{Reading, Readings},
@@ -38,6 +39,7 @@ struct World {
     now: BTreeMap<u64, Namespace>,
     holdings: Holdings,
     waiters: HashMap<u64, Vec<Waiter>>,
+    ways: Ways,
     requests: Waiting,
     drops: Via,
     refused: Readings,
@@ -53,7 +55,7 @@ impl World {
         let settings = Namespace { somaxconn: Some(4096), ..Namespace::default() };
         let namespaces = BTreeMap::from([(NETNS, Namespace { sockets, ..settings })]);
         let holder = Holder { pid: 10, comm: "server".into(), fd: 3, wait: Some(Wait::Epoll) };
-        let waiter = Waiter { pid: 10, tid: 11, comm: "server".into() };
+        let waiter = Waiter { pid: 10, tid: 11, comm: "server".into(), way: Way::Epoll };
         Self {
             counted: Snapshot::default(),
             before: namespaces.clone(),
@@ -62,6 +64,7 @@ impl World {
                 1,
                 vec![Holding { holder, epolls: vec![4], parent: 1 }],
             )]),
+            ways: Ways::default(),
             waiters: HashMap::from([(1, vec![waiter])]),
             requests,
             drops: Via::Fentry,
@@ -71,7 +74,7 @@ impl World {
     }
 
     fn report(&self, memo: &mut Memo) -> Report {
-        let provider = |via| Provider { via, exact: via == Via::Fentry, inferred: None };
+        let provider = |via| Provider { via, exact: via == Via::Fentry, inferred: None, uncounted: None };
         let selection = Selection::new(FilterArgs::default());
         build(
             Input {
@@ -92,6 +95,7 @@ impl World {
                 holdings: &self.holdings,
                 holders: self.holders(),
                 waiters: &self.waiters,
+                ways: &self.ways,
                 requests: &self.requests,
                 selection: &selection,
                 sees_refused_acks: false,

@@ -61,6 +61,10 @@ pub struct Provider {
     /// the listener's own notification: the most by which an inexact number can be too high.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inferred: Option<u64>,
+    /// How many events were seen and not counted, because nothing tells whether they belong to a listener
+    /// that is shown: the most by which an inexact number can be too low for that reason.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uncounted: Option<u64>,
 }
 
 /// A kind of hook.

@@ -20,7 +20,7 @@ pub(crate) fn options(width: usize) -> TableOptions {
 
 /// A report on these listeners.
 pub(crate) fn report(listeners: Vec<Listener>) -> Report {
-    let provider = |via| Provider { via, exact: true, inferred: None };
+    let provider = |via| Provider { via, exact: true, inferred: None, uncounted: None };
     Report {
         schema_version: SCHEMA_VERSION,
         tool: Tool { name: "observer".into(), version: "0.1.0".into() },

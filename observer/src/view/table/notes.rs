@@ -253,10 +253,15 @@ fn estimates(report: &Report) -> Option<String> {
         .signals()
         .into_iter()
         .filter(|(_, _, worth)| *worth == Worth::Estimate)
-        .map(|(signal, provider, _)| match (provider.inferred, provider.via) {
-            (Some(inferred), _) => format!("{signal}, at most {inferred} too many"),
-            (None, Via::None) => format!("{signal}, by the socket's own counter"),
-            (None, _) => signal.to_owned(),
+        .map(|(signal, provider, _)| {
+            let many = provider.inferred.map(|count| format!("at most {count} too many"));
+            let few = provider.uncounted.map(|count| format!("{count} that may be missing"));
+            let bounds: Vec<String> = many.into_iter().chain(few).collect();
+            match provider.via {
+                _ if !bounds.is_empty() => format!("{signal}, {}", bounds.join(" and ")),
+                Via::None => format!("{signal}, by the socket's own counter"),
+                _ => signal.to_owned(),
+            }
         })
         .collect();
     let listed = told.join("; ");

@@ -86,18 +86,22 @@ pub(super) fn held_by_these(holders: &[Holder], reuseport: bool) -> Cell {
         .or(&format!("{}{more}{wait}{reuseport}", times(first)), "")
         .or(&format!("{}{more}{wait}", times(first)), "")
         .or(&format!("{}{more}{short_wait}", times(first)), "")
-        .or(first.0, short_wait)
+        .or(first.0, &short_wait)
 }
 
-/// How the holders wait, in full and short; nothing where `/proc` does not tell.
-fn waits(holders: &[Holder]) -> (&'static str, &'static str) {
-    let any = |wait| holders.iter().any(|holder| holder.wait == Some(wait));
-    match (any(Wait::Epoll), any(Wait::EpollExclusive)) {
-        (true, true) => (" epoll and epoll-exclusive", " mixed"),
-        (true, false) => (" epoll", " epoll"),
-        (false, true) => (" epoll-exclusive", " exclusive"),
-        (false, false) if any(Wait::Accept) => (" accept", " accept"),
-        (false, false) => ("", ""),
+/// How the holders wait, in full and short; nothing where it is not known.
+fn waits(holders: &[Holder]) -> (String, String) {
+    let ways: BTreeSet<Wait> = holders.iter().filter_map(|holder| holder.wait).collect();
+    let ways: Vec<Wait> = ways.into_iter().collect();
+    match ways[..] {
+        [] => (String::new(), String::new()),
+        [Wait::EpollExclusive] => (" epoll-exclusive".to_owned(), " exclusive".to_owned()),
+        [one] => (wait(Some(one)).to_owned(), wait(Some(one)).to_owned()),
+        [first, ref others @ ..] => {
+            let others: String =
+                others.iter().map(|one| format!(" and{}", wait(Some(*one)))).collect();
+            (format!("{}{others}", wait(Some(first))), " mixed".to_owned())
+        }
     }
 }
 
@@ -106,7 +110,10 @@ pub(super) fn wait(wait: Option<Wait>) -> &'static str {
     match wait {
         Some(Wait::Epoll) => " epoll",
         Some(Wait::EpollExclusive) => " epoll-exclusive",
+        Some(Wait::Poll) => " poll",
+        Some(Wait::Select) => " select",
         Some(Wait::Accept) => " accept",
+        Some(Wait::IoUring) => " io_uring",
         None => "",
     }
 }

@@ -34,7 +34,7 @@ pub fn no_ring() -> Option<String> {
 }
 
 /// Why one request cannot accept many connections here: the kernel refuses such a request.
-fn no_multishot() -> Option<String> {
+pub fn no_multishot() -> Option<String> {
     no_ring().or_else(|| match try_multishot() {
         Ok(()) => None,
         Err(error) => Some(format!("no multishot accept: {error:#}")),
@@ -58,7 +58,7 @@ pub fn push(ring: &mut IoUring, request: &io_uring::squeue::Entry) -> Outcome {
 }
 
 /// The connection of the next completion.
-fn connection(ring: &mut IoUring) -> anyhow::Result<OwnedFd> {
+pub fn connection(ring: &mut IoUring) -> anyhow::Result<OwnedFd> {
     let completion = ring.completion().next().ok_or_else(|| anyhow!("no completion"))?;
     let result = completion.result();
     ensure!(result >= 0, "{}", nix::errno::Errno::from_raw(-result));
