@@ -43,7 +43,8 @@ impl WaitCalls {
     pub fn of(calls: &[(i64, u8)]) -> Self {
         let mut table = Self::EMPTY;
         for (number, kind) in calls {
-            if let Some(place) = usize::try_from(*number).ok().and_then(|at| table.kinds.get_mut(at))
+            if let Some(place) =
+                usize::try_from(*number).ok().and_then(|at| table.kinds.get_mut(at))
             {
                 *place = *kind;
             }
@@ -61,7 +62,7 @@ mod tests {
         let calls = [(0, kind::POLL), (63, kind::EPOLL), (511, kind::ACCEPT)];
         let table = WaitCalls::of(&[&calls[..], &[(512, 9), (-1, 9), (100_000, 9)]].concat());
         for (number, kind) in table.kinds.iter().enumerate() {
-            let expected = calls.iter().find(|(of, _)| *of == number as i64);
+            let expected = calls.iter().find(|(of, _)| usize::try_from(*of) == Ok(number));
             assert_eq!(*kind, expected.map_or(0, |(_, kind)| *kind), "{number}");
         }
     }

@@ -23,9 +23,9 @@ use observer_common::{
 
 use crate::{
     kernel::{
-        Address, EPOLL_OVERFLOW, EPOLL_OWNER, EPOLL_READY, EPOLL_WAITERS,
-        FILE_PRIVATE, ITEM_FILE, ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE,
-        SOCKET_SOCK, Typed, WAITER_LINK, WAITER_TASK, read,
+        Address, EPOLL_OVERFLOW, EPOLL_OWNER, EPOLL_READY, EPOLL_WAITERS, FILE_PRIVATE, ITEM_FILE,
+        ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE, SOCKET_SOCK, Typed,
+        WAITER_LINK, WAITER_TASK, read,
     },
     listener::Listener,
     maps::{LISTENERS, QUEUES, control, increment, misc, this_cpu},

@@ -2,11 +2,9 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{
-    helpers::{
-        bpf_get_current_comm, bpf_get_current_pid_tgid,
-        generated::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs},
-    },
+use aya_ebpf::helpers::{
+    bpf_get_current_comm, bpf_get_current_pid_tgid,
+    generated::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs},
 };
 use observer_common::calls::{SOCKETCALL_ACCEPTS, kind};
 

@@ -55,9 +55,9 @@ impl Ways {
         let mut ways = most(waiting.iter().flat_map(|(listener, all)| {
             all.iter().map(move |waiter| (*listener, waiter.pid, waiter.way))
         }));
-        ways.extend(most(woken.filter_map(|(listener, pid, kind)| {
-            Some((listener, pid, Way::of(kind)?))
-        })));
+        ways.extend(most(
+            woken.filter_map(|(listener, pid, kind)| Some((listener, pid, Way::of(kind)?))),
+        ));
         Self(ways)
     }
 

@@ -8,7 +8,7 @@ use observer_common::counters::{FLAG_REUSEPORT, QueueStats};
 use crate::{
     bpf::snapshot::Snapshot,
     listener::{
-        holders::Holdings,
+        holders::{Holding, Holdings},
         namespaces::Namespace,
         requests::Waiting,
         select::Selection,
@@ -197,6 +197,7 @@ fn listener(
         (None, None) => return None,
     };
     let closed = socket.is_none() && info.is_some_and(|info| info.closed != 0);
+    let holdings = input.holdings.get(&id).map(Vec::as_slice).unwrap_or_default();
     let workers = workers(input, id);
     let wakeups = counts::sum(workers.iter().map(|worker| worker.wakeups));
     let accepted = workers.iter().map(|worker| worker.accepted).sum();

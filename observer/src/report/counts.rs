@@ -193,10 +193,7 @@ fn queue_since(queue: &QueueStats, base: &QueueStats) -> QueueStats {
 pub(super) fn unrecognised(counted: &Snapshot, listener: ListenerId) -> u64 {
     let first = UnrecognisedKey { listener, pid: 0, zero: 0 };
     let of_listener = counted.unrecognised.range(first..);
-    of_listener
-        .take_while(|(key, _)| key.listener == listener)
-        .map(|(_, row)| row.wakeups)
-        .sum()
+    of_listener.take_while(|(key, _)| key.listener == listener).map(|(_, row)| row.wakeups).sum()
 }
 
 /// Where a worker's errors begin among all.

@@ -6,7 +6,11 @@ use observer_common::counters::{ListenerInfo, QueueStats};
 
 use crate::{
     listener::{diag::Socket, namespaces::Namespace, waiters::Waiter},
-    report::{drops::Reasons, model::{Holder, Listener}, told::Told},
+    report::{
+        drops::Reasons,
+        model::{Holder, Listener},
+        told::Told,
+    },
 };
 
 /// What is told of a listener on which nothing happened follows from this, and from who holds it and

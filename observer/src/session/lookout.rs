@@ -92,8 +92,7 @@ impl Lookout {
         let strangers = counted.leave_out_unrecognised(|pid, listener, comm| {
             // Of a listener that no process holds, the kernel's threads are the ones that wait for it.
             let holdings = self.census.holdings().get(&listener);
-            let of_kernel =
-                holdings.is_none_or(Vec::is_empty) && holders::is_kernel_thread(pid);
+            let of_kernel = holdings.is_none_or(Vec::is_empty) && holders::is_kernel_thread(pid);
             !of_kernel && self.is_stranger(pid, listener, comm)
         });
         let accepts = counted.workers.iter().filter(|(_, row)| row.accepted != 0);

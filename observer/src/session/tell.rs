@@ -25,7 +25,8 @@ impl Session {
             Some(table::Provider::Tracepoint) => Via::Tracepoint,
             None => Via::None,
         };
-        let exact = |signal| Provider { via: of(signal), exact: true, inferred: None, uncounted: None };
+        let exact =
+            |signal| Provider { via: of(signal), exact: true, inferred: None, uncounted: None };
         Providers {
             wakeups: Provider {
                 via: of(Signal::Wakeups),

@@ -231,6 +231,7 @@ fn check_numbers(
     if case.burst {
         return Ok(());
     }
+    compare_waits(report, case, server)?;
     if case.strategy != "epoll-shared" || !blind {
         return compare_spaced(report, server, tally);
     }
@@ -244,6 +245,29 @@ fn check_numbers(
         "saw {seen} wakeups of {own} by {} connections, of which those passed on are missing",
         tally.connections
     );
+    Ok(())
+}
+
+/// How the workers' processes wait, as they do.
+fn compare_waits(report: &Value, case: &Case, server: &Workload) -> Outcome {
+    let expected = match case.strategy {
+        "epoll-exclusive" => "epoll-exclusive",
+        "poll" => "poll",
+        "blocking" => "accept",
+        _ => "epoll",
+    };
+    // Of these one waits, and the others for their turn.
+    let by_turns = case.strategy == "accept-mutex";
+    for one in listeners(report, server)? {
+        let rows = one["workers"].as_array().context("workers")?;
+        let of_worker = |holder: &&Value| rows.iter().any(|row| row["pid"] == holder["pid"]);
+        let holders = one["holders"].as_array().context("holders")?;
+        for holder in holders.iter().filter(of_worker) {
+            let wait = &holder["wait"];
+            ensure!(*wait == expected || by_turns && wait.is_null(), "{holder}");
+        }
+        ensure!(holders.iter().any(|holder| holder["wait"] == expected), "{holders:?}");
+    }
     Ok(())
 }
 

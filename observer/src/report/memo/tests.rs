@@ -74,7 +74,8 @@ impl World {
     }
 
     fn report(&self, memo: &mut Memo) -> Report {
-        let provider = |via| Provider { via, exact: via == Via::Fentry, inferred: None, uncounted: None };
+        let provider =
+            |via| Provider { via, exact: via == Via::Fentry, inferred: None, uncounted: None };
         let selection = Selection::new(FilterArgs::default());
         build(
             Input {

@@ -2,10 +2,7 @@
 
 use std::{
     io::Write,
-    os::{
-        fd::AsRawFd,
-        unix::process::CommandExt,
-    },
+    os::{fd::AsRawFd, unix::process::CommandExt},
     process::Command,
 };
 
@@ -98,9 +95,10 @@ pub fn not_possible() -> Option<String> {
     let run = || -> anyhow::Result<()> {
         let mut file = std::fs::File::from(memfd_create(c"i386", MFdFlags::MFD_CLOEXEC)?);
         file.write_all(&executable())?;
-        let mut child = Command::new(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()))
-            .stdin(std::process::Stdio::null())
-            .spawn()?;
+        let mut child =
+            Command::new(format!("/proc/{}/fd/{}", std::process::id(), file.as_raw_fd()))
+                .stdin(std::process::Stdio::null())
+                .spawn()?;
         child.kill()?;
         child.wait()?;
         Ok(())

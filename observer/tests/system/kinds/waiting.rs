@@ -35,7 +35,7 @@ use super::{
 };
 use crate::{
     Need, Outcome, Test,
-    observer::{Observer, number},
+    observer::{Observer, number, run},
     role::{Actor, say},
     together::{Play, in_the_report, in_the_window},
 };
@@ -122,7 +122,7 @@ impl Server {
     }
 }
 
-fn waits(way: &str, wait: Option<&'static str>) -> anyhow::Result<Play> {
+fn waits(way: &'static str, wait: Option<&'static str>) -> anyhow::Result<Play> {
     let server = Server::start(way)?;
     in_the_window(move || {
         server.round()?;
@@ -134,6 +134,21 @@ fn waits(way: &str, wait: Option<&'static str>) -> anyhow::Result<Play> {
             let expected = wait.map_or(Value::Null, Value::from);
             ensure!(!holders.is_empty(), "nobody holds it: {one}");
             ensure!(holders.iter().all(|one| one["wait"] == expected), "not {expected}: {one}");
+            // Nor does what a look at the waiting task finds say otherwise.
+            let seen = run(&[
+                "listeners",
+                "--port",
+                &server.address.port().to_string(),
+                "--format",
+                "json",
+            ])?;
+            let seen: Value = serde_json::from_slice(&seen.stdout)?;
+            let holders = &listener(&seen, server.inode)?["holders"];
+            // What a ring's requests are for it cannot see.
+            let expected =
+                if way.contains("ring") || way == "sqpoll" { Value::Null } else { expected };
+            let agrees = |one: &Value| one["wait"] == expected;
+            ensure!(holders.as_array().is_some_and(|all| all.iter().all(agrees)), "{holders}");
             Ok(())
         })
     })
@@ -148,7 +163,10 @@ fn unknown() -> Outcome {
     let wakeups = &report["providers"]["wakeups"];
     let seen = number(&listener(&report, server.inode)?["wakeups"]["total"])?;
     let uncounted = wakeups["uncounted"].as_u64().unwrap_or(0);
-    ensure!(seen + uncounted == CONNECTIONS, "{seen} wakeups by {CONNECTIONS} connections: {report}");
+    ensure!(
+        seen + uncounted == CONNECTIONS,
+        "{seen} wakeups by {CONNECTIONS} connections: {report}"
+    );
     ensure!(uncounted == 0 || wakeups["exact"] == false, "{wakeups}");
     Ok(())
 }
@@ -308,7 +326,11 @@ fn signals_of(socket: &Socket) -> anyhow::Result<libc::sigset_t> {
         Errno::result(libc::fcntl(descriptor, F_SETSIG, signal))?;
         Errno::result(libc::fcntl(descriptor, libc::F_SETOWN, libc::getpid()))?;
         let flags = Errno::result(libc::fcntl(descriptor, libc::F_GETFL))?;
-        Errno::result(libc::fcntl(descriptor, libc::F_SETFL, flags | libc::O_ASYNC | libc::O_NONBLOCK))?;
+        Errno::result(libc::fcntl(
+            descriptor,
+            libc::F_SETFL,
+            flags | libc::O_ASYNC | libc::O_NONBLOCK,
+        ))?;
         Ok(set)
     }
 }

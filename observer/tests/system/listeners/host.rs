@@ -199,7 +199,8 @@ fn listen(spec: &str) -> anyhow::Result<Listening> {
             "defer" => number_option(&socket, libc::TCP_DEFER_ACCEPT, value.parse()?)?,
             "fastopen" => number_option(&socket, libc::TCP_FASTOPEN, value.parse()?)?,
             "interface" => socket.bind_device(Some(value.as_bytes()))?,
-            "v6only" | "fill" | "fill4" | "try" | "share" | "accept" | "epoll" | "exclusive" => {}
+            "v6only" | "fill" | "fill4" | "try" | "share" | "accept" | "epoll" | "exclusive"
+            | "watched" => {}
             other => bail!("no option {other}"),
         }
     }
@@ -218,9 +219,15 @@ fn listen(spec: &str) -> anyhow::Result<Listening> {
                     accept_for_ever(socket.as_raw_fd());
                 }
             }
-            "epoll" => epoll = Some(watch(&socket, EpollFlags::EPOLLIN)?),
-            "exclusive" => {
-                epoll = Some(watch(&socket, EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE)?);
+            "watched" => epoll = Some(watch(&socket, EpollFlags::EPOLLIN)?),
+            "epoll" | "exclusive" => {
+                let flags = match *name {
+                    "epoll" => EpollFlags::EPOLLIN,
+                    _ => EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE,
+                };
+                let instance = watch(&socket, flags)?;
+                wait_for_ever(instance.0.as_raw_fd());
+                epoll = Some(instance);
             }
             _ => {}
         }
@@ -237,15 +244,30 @@ fn watch(socket: &Socket, flags: EpollFlags) -> anyhow::Result<Epoll> {
 
 /// A thread that sleeps in accept on this very descriptor, not on a copy of it.
 fn accept_for_ever(descriptor: i32) {
+    for_ever(&[libc::SYS_accept], move || while nix::sys::socket::accept(descriptor).is_ok() {});
+}
+
+/// The same on this descriptor of an epoll instance.
+fn wait_for_ever(descriptor: i32) {
+    for_ever(&[libc::SYS_epoll_wait, libc::SYS_epoll_pwait], move || {
+        let mut event = libc::epoll_event { events: 0, u64: 0 };
+        // SAFETY: there is room for one event.
+        while unsafe { libc::epoll_wait(descriptor, &raw mut event, 1, -1) } >= 0 {}
+    });
+}
+
+/// A thread that sleeps in one of these calls.
+fn for_ever(calls: &[i64], sleep: impl FnOnce() + Send + 'static) {
     let (sender, asleep) = std::sync::mpsc::channel();
     thread::spawn(move || {
         let _told = sender.send(nix::unistd::gettid());
-        while nix::sys::socket::accept(descriptor).is_ok() {}
+        sleep();
     });
     // It is there when the kernel says that it sleeps.
     if let Ok(tid) = asleep.recv() {
         let state = || fs::read_to_string(format!("/proc/self/task/{tid}/syscall"));
-        while state().is_ok_and(|call| !call.starts_with(&libc::SYS_accept.to_string())) {
+        let sleeps = |call: String| calls.iter().any(|one| call.starts_with(&one.to_string()));
+        while state().is_ok_and(|call| !sleeps(call)) {
             thread::yield_now();
         }
     }
