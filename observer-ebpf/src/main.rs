@@ -3,29 +3,46 @@
 //! One file per subject; each holds the body of its signal and thin entry points, one per hook.
 //! Nothing here knows an offset or an enum value: userspace resolves them from the running kernel's
 //! BTF and writes them into the globals of [`kernel`].
-// For other targets there is nothing here: `cargo test --workspace` has nothing to test.
-#![cfg(target_arch = "bpf")]
-#![no_std]
-#![no_main]
-#![feature(asm_experimental_arch)]
+// For other targets there is nothing here: `cargo check` and `cargo test --workspace` have nothing to do.
+#![cfg_attr(target_arch = "bpf", no_std)]
+#![cfg_attr(target_arch = "bpf", no_main)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 
+#[cfg(target_arch = "bpf")]
 mod accept;
+#[cfg(target_arch = "bpf")]
 mod accept_file;
+#[cfg(target_arch = "bpf")]
 mod accept_kprobe;
+#[cfg(target_arch = "bpf")]
 mod accept_ring;
+#[cfg(target_arch = "bpf")]
 mod backlog;
+#[cfg(target_arch = "bpf")]
 mod chain;
+#[cfg(target_arch = "bpf")]
 mod drops;
+#[cfg(target_arch = "bpf")]
 mod handshake;
+#[cfg(target_arch = "bpf")]
 mod kernel;
+#[cfg(target_arch = "bpf")]
 mod lifecycle;
+#[cfg(target_arch = "bpf")]
 mod listener;
+#[cfg(target_arch = "bpf")]
 mod maps;
+#[cfg(target_arch = "bpf")]
 mod queue;
+#[cfg(target_arch = "bpf")]
 mod request;
+#[cfg(target_arch = "bpf")]
 mod task;
+#[cfg(target_arch = "bpf")]
 mod waits;
+#[cfg(target_arch = "bpf")]
 mod wakeup;
+#[cfg(target_arch = "bpf")]
 mod worker;
 
 #[cfg(target_arch = "bpf")]
@@ -36,6 +53,10 @@ fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
 }
 
 // GPL-compatible: the kernel reserves the helpers that read its memory for such programs.
+#[cfg(target_arch = "bpf")]
 #[unsafe(link_section = "license")]
 #[unsafe(no_mangle)]
 static LICENSE: [u8; 13] = *b"Dual MIT/GPL\0";
+
+#[cfg(not(target_arch = "bpf"))]
+fn main() {}
