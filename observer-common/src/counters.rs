@@ -66,6 +66,9 @@ assert_layout!(ListenerInfo, 88);
 pub struct QueueStats {
     /// Connections that entered the accept queue.
     pub queued: u64,
+    /// Connections that were in the accept queue when the listener closed, those that the kernel moved to
+    /// another listener included (`inet_csk_listen_stop`).
+    pub discarded: u64,
     /// Wakeups attributed by what waker and woken were doing, not by a bracket: those that one
     /// waiter of a shared epoll instance passes on.
     pub inferred: u64,
@@ -102,12 +105,13 @@ pub struct QueueStats {
     /// Depth of the accept queue at each enqueue, by the buckets of [`crate::hist`].
     pub depth: [u64; DEPTH_BUCKETS],
 }
-assert_layout!(QueueStats, 8 * (15 + DROP_REASONS + DEPTH_BUCKETS));
+assert_layout!(QueueStats, 8 * (16 + DROP_REASONS + DEPTH_BUCKETS));
 
 impl QueueStats {
     /// Nothing counted.
     pub const ZERO: Self = Self {
         queued: 0,
+        discarded: 0,
         inferred: 0,
         interval: 0,
         depth_max: 0,

@@ -17,7 +17,7 @@ use observer_common::{
 use crate::{
     accept,
     kernel::{
-        ARGS_LISTEN_START, Address, Object, PORTS_GIVEN, SOCK_DROPS, SOCK_PORT, SOCK_SHUTDOWN,
+        ARGS_LISTEN_START, Address, Object, PORTS_GIVEN, SOCK_BACKLOG, SOCK_DROPS, SOCK_PORT, SOCK_SHUTDOWN,
         STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV, TASK_PID, TASK_TID, Typed,
         field, read, returned, wants_port,
     },
@@ -26,7 +26,7 @@ use crate::{
         EVENTS, IN_FLIGHT, LISTENERS, TREE, control, count_map_full, idle, listens, misc,
         window_open,
     },
-    task, waits, wakeup, worker,
+    queue, task, waits, wakeup, worker,
 };
 
 /// Sends an event; one that finds no room is counted here, where it is known.
@@ -178,7 +178,8 @@ fn born<C: EbpfContext>(ctx: &C, sock: Address) {
     }
 }
 
-/// A listener stopped listening.
+/// A listener stopped listening. What is in its accept queue is still there: `tcp_set_state` comes before
+/// `inet_csk_listen_stop`, which empties the queue, and the sock is locked, so that nobody accepts.
 #[inline(always)]
 fn died<C: EbpfContext>(ctx: &C, sock: Address) {
     let Some((listener, _)) = Listener::recognise(sock) else { return };
@@ -200,6 +201,7 @@ fn died<C: EbpfContext>(ctx: &C, sock: Address) {
             (*info).port = port_of(sock).unwrap_or(0);
         }
     }
+    queue::discarded(listener.id, read(listener.sock, &SOCK_BACKLOG).unwrap_or(0));
     send(ctx, EventKind::Death, listener.id, task::current_ids(), task::current_comm());
 }
 

@@ -26,7 +26,7 @@ use crate::{
         Address, Object, SOCK_BACKLOG, SOCK_STATE, STATE_LISTEN, STATE_SYN_RECV, Typed, field, read,
     },
     listener::Listener,
-    maps::{QUEUES, control, count_map_full, idle, increment, listens, this_cpu},
+    maps::{QUEUES, add, control, count_map_full, idle, increment, listens, this_cpu},
     waits, wakeup,
 };
 
@@ -106,6 +106,17 @@ fn count_queued(listener: &Listener, depth: u32, interval: u32) {
     }
     if depth > queue.interval_depth_max {
         queue.interval_depth_max = depth;
+    }
+}
+
+/// Counts the connections that are in the queue of a listener which closes.
+#[inline(always)]
+pub(crate) fn discarded(listener: u64, connections: u32) {
+    if connections != 0
+        && let Some(queue) = row(listener)
+    {
+        // SAFETY: `queue` is this CPU's map value.
+        unsafe { add(&raw mut queue.discarded, u64::from(connections)) };
     }
 }
 

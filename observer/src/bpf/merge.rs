@@ -23,7 +23,8 @@ pub(crate) use take_off;
 /// Adds what one CPU, or one life of a socket, has of a listener's queues to what others have.
 pub(super) fn merge_queue(mut sum: QueueStats, cpu: &QueueStats) -> QueueStats {
     add!(
-        sum, cpu: queued, inferred, cookies_sent, cookies_wanted, waits, clients, clients_unknown
+        sum, cpu: queued, discarded, inferred, cookies_sent, cookies_wanted, waits, clients,
+        clients_unknown
     );
     sum.depth_max = sum.depth_max.max(cpu.depth_max);
     sum.syn_max = sum.syn_max.max(cpu.syn_max);

@@ -228,6 +228,7 @@ fn listener(
         holders: holders(input, id),
         queued: queue.queued,
         accepted,
+        discarded: queue.discarded,
         wakeups,
         herd_ratio: ratio(wakeups.total, accepted),
         accept_errors: merge_errors(&workers),

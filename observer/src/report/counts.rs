@@ -174,7 +174,8 @@ fn worker_since(row: &WorkerStats, base: &WorkerStats) -> WorkerStats {
 fn queue_since(queue: &QueueStats, base: &QueueStats) -> QueueStats {
     let mut since = *queue;
     take_off!(
-        since, base: queued, inferred, cookies_sent, cookies_wanted, waits, clients, clients_unknown
+        since, base: queued, discarded, inferred, cookies_sent, cookies_wanted, waits, clients,
+        clients_unknown
     );
     for reason in 0..DROP_REASONS {
         since.drops[reason] = since.drops[reason].saturating_sub(base.drops[reason]);

@@ -108,6 +108,10 @@ pub struct Listener {
     pub queued: u64,
     /// Connections that an accept call returned to a program.
     pub accepted: u64,
+    /// Connections that were in its accept queue when it closed: their clients got a reset, unless the
+    /// kernel moved them to another listener (`net.ipv4.tcp_migrate_req`).
+    #[serde(default)]
+    pub discarded: u64,
     /// Tasks made runnable because it became ready.
     pub wakeups: Wakeups,
     /// `wakeups.total / accepted`; `null` when nothing was accepted.

@@ -17,7 +17,7 @@ mod waiting;
 use anyhow::bail;
 
 pub use fast_open::loopback_up;
-pub use server::inode;
+pub use server::{inode, listen};
 
 use crate::{Outcome, Test};
 

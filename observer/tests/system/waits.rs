@@ -1,5 +1,6 @@
 //! Accept waits, against a server that lets connections wait and measures for itself.
 
+mod discarded;
 mod moved;
 
 use std::{
@@ -33,6 +34,16 @@ pub fn tests() -> Vec<Test> {
             "waits::go_on_with_another_listener_of_the_group",
             Need::Kernel,
             moved::moved,
+        ),
+        Test::together(
+            "waits::connections_of_a_listener_that_closes_are_discarded",
+            Need::Kernel,
+            discarded::by_close,
+        ),
+        Test::together(
+            "waits::connections_of_a_listener_that_is_shut_down_are_discarded",
+            Need::Kernel,
+            discarded::by_shutdown,
         ),
     ]
 }

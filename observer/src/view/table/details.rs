@@ -17,6 +17,7 @@ pub(super) fn lines(listener: &Listener, seen: &Seen, width: usize) -> Vec<Line>
     let mark = |column| if seen.estimated(column) { "~" } else { "" };
     let told = [
         dropped(&listener.drops, mark(Column::Drops)).map(|told| (told, BAD)),
+        discarded(listener).map(|told| (told, BAD)),
         backlog::clamped(&listener.backlog).map(|told| (told, CAUTION)),
         queues(listener, mark(Column::Queue)).map(|told| (told, queue_style(listener))),
         waits(listener, mark(Column::Wait)).map(|told| (told, DIM)),
@@ -61,6 +62,14 @@ fn dropped(drops: &Drops, mark: &str) -> Option<String> {
     }
     // Without reasons and clients, the column has said it.
     (!parts.is_empty() || drops.clients.is_some_and(|clients| clients > 0)).then_some(told)
+}
+
+/// `3 discarded: they were in the accept queue when it closed`.
+fn discarded(listener: &Listener) -> Option<String> {
+    let were = if listener.discarded == 1 { "it was" } else { "they were" };
+    let count = human::count(listener.discarded);
+    (listener.discarded != 0)
+        .then(|| format!("{count} discarded: {were} in the accept queue when the listener closed"))
 }
 
 /// The accept queue's most is in the table, so that it is told only where it tells more: where

@@ -55,6 +55,7 @@ pub(crate) fn listener(address: &str, port: u16) -> Listener {
         holders: Vec::new(),
         queued: 0,
         accepted: 0,
+        discarded: 0,
         wakeups: Wakeups::default(),
         herd_ratio: None,
         accept_errors: BTreeMap::new(),

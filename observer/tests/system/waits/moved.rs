@@ -67,6 +67,11 @@ pub fn moved() -> anyhow::Result<Play> {
                     "{name} is {seen}, the server measured {least} to {most}"
                 );
             }
+            // What moves was in the queue of the listener that closed.
+            let went = all.iter().find(|one| one["inode"] != told.stays).context("not there")?;
+            ensure!(went["discarded"] == moved && stays["discarded"] == 0, "{moved} moved: {all:?}");
+            let accounted = number(&went["accepted"])? + number(&went["discarded"])?;
+            ensure!(went["queued"] == accounted, "{went}");
             let queued = all.iter().map(|one| number(&one["queued"]));
             let queued = queued.sum::<anyhow::Result<u64>>()?;
             // Whether a connection that moves is seen to enter its new queue depends on the kernel:

@@ -52,6 +52,24 @@ fn a_count_without_reasons_is_left_to_its_column() {
 }
 
 #[test]
+fn what_a_closed_listener_threw_away_is_told() {
+    let told = |count| {
+        let mut one = fixtures::listener("0.0.0.0", 80);
+        one.discarded = count;
+        discarded(&one)
+    };
+    assert_eq!(told(0), None);
+    assert_eq!(
+        told(1).as_deref(),
+        Some("1 discarded: it was in the accept queue when the listener closed")
+    );
+    assert_eq!(
+        told(3).as_deref(),
+        Some("3 discarded: they were in the accept queue when the listener closed")
+    );
+}
+
+#[test]
 fn queues_are_told_where_the_table_has_not_said_it() {
     let mut listener = fixtures::listener("0.0.0.0", 80);
     let mut told = |max, now, syn| {
