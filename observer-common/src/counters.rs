@@ -8,7 +8,8 @@ use crate::{assert_layout, drops::DROP_REASONS, hist::DEPTH_BUCKETS};
 
 pub use self::{
     brackets::{
-        Bracket, CHILD_NONE, Call, Doubt, IN_FLIGHT_FLAGS, REACHED_QUEUE, UNTIL_EXIT, VIA_RING,
+        Bracket, CHILD_NONE, Call, Doubt, IN_FLIGHT_FLAGS, REACHED_QUEUE, RING_SLOTS, RingKey,
+        UNTIL_EXIT, VIA_RING,
     },
     socks::{ClientKey, KnownSock, SockPlace, Stamp, WaitKey},
     tasks::{TAKEN, TaskPlace, TaskState},

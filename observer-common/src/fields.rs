@@ -51,6 +51,12 @@ macro_rules! kernel_fields {
             TABLE_FILES: "fdtable", "fd";
             FILE_PRIVATE: "file", "private_data";
             FILE_FLAGS: "file", "f_flags";
+            SIGNAL_HANDLER: "k_sigaction", "sa.sa_handler";
+            SIGNAL_FLAGS: "k_sigaction", "sa.sa_flags";
+            TASK_PENDING: "task_struct", "pending.signal.sig[0]";
+            TASK_BLOCKED: "task_struct", "blocked.sig[0]";
+            TASK_SIGNAL: "task_struct", "signal";
+            PROCESS_PENDING: "signal_struct", "shared_pending.signal.sig[0]";
             SOCK_RECEIVE_TIMEOUT: "sock", "sk_rcvtimeo";
             SOCKET_FILE: "socket", "file";
             EPOLL_READY: "eventpoll", "rdllist";
@@ -152,10 +158,22 @@ pub const OPTIONAL_FIELDS: &[Field] = &[
     // A request of io_uring: its file, and since Linux 6.0 its result.
     Field { global: "RING_FILE", container: "io_kiocb", path: "file" },
     Field { global: "RING_RESULT", container: "io_kiocb", path: "cqe.res" },
+    // What a request is, whose it is, and what its program called it; before its file is known, the
+    // descriptor.
+    Field { global: "RING_OPCODE", container: "io_kiocb", path: "opcode" },
+    Field { global: "RING_FLAGS", container: "io_kiocb", path: "flags" },
+    Field { global: "RING_OWNER", container: "io_kiocb", path: "ctx" },
+    Field { global: "RING_DATA", container: "io_kiocb", path: "cqe.user_data" },
+    Field { global: "RING_DESCRIPTOR", container: "io_kiocb", path: "cqe.fd" },
+    Field { global: "RING_SLOT", container: "io_accept", path: "file_slot" },
+    // A completion.
+    Field { global: "CQE_DATA", container: "io_uring_cqe", path: "user_data" },
+    Field { global: "CQE_RESULT", container: "io_uring_cqe", path: "res" },
 ];
 
 /// Functions whose number of arguments is needed: what an exit program finds behind the last of
-/// them is the return value. The numbers change even inside a stable series.
+/// them is the return value. The numbers change even inside a stable series. Tracepoints are there by the
+/// type that BTF has of them, `btf_trace_NAME`.
 pub const ARGUMENT_COUNTS: &[(&str, &str)] = &[
     ("ARGS_INET_CSK_ACCEPT", "inet_csk_accept"),
     ("ARGS_SYS_ACCEPT4", "__sys_accept4"),
@@ -166,6 +184,7 @@ pub const ARGUMENT_COUNTS: &[(&str, &str)] = &[
     ("ARGS_CREATE_CHILD", "tcp_create_openreq_child"),
     ("ARGS_ROUTE_V6", "inet6_csk_route_req"),
     ("ARGS_LISTEN_START", "inet_csk_listen_start"),
+    ("ARGS_RING_COMPLETE", "btf_trace_io_uring_complete"),
 ];
 
 /// The enumerators that are compared with, by the global that takes the value.
@@ -180,5 +199,8 @@ pub const ENUMERATORS: &[(&str, &str)] = &[
 
 /// Enumerators that only some kernels have: the global stays at its greatest value elsewhere, which
 /// equals nothing that a program compares it with.
-pub const OPTIONAL_ENUMERATORS: &[(&str, &str)] =
-    &[("DROP_LISTEN_OVERFLOW", "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW")];
+pub const OPTIONAL_ENUMERATORS: &[(&str, &str)] = &[
+    ("DROP_LISTEN_OVERFLOW", "SKB_DROP_REASON_TCP_LISTEN_OVERFLOW"),
+    ("RING_ACCEPT", "IORING_OP_ACCEPT"),
+    ("RING_MULTISHOT_BIT", "REQ_F_APOLL_MULTISHOT_BIT"),
+];

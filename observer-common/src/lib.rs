@@ -12,6 +12,7 @@ pub mod drops;
 pub mod event;
 pub mod fields;
 pub mod hist;
+pub mod signals;
 pub mod waits;
 
 /// Checks at compile time that a shared type has the size that both sides rely on.

@@ -13,11 +13,12 @@ use aya_log_ebpf::debug;
 use observer_common::{
     counters::{ErrorKey, ListenerId, REACHED_QUEUE, TaskState, WorkerKey},
     event::{Event, EventKind},
+    signals::{ERROR_GIVEN, MAY_RESTART},
 };
 
 use crate::{
     accept_file::{child_of, listener_of},
-    backlog,
+    accept_signal, backlog,
     kernel::{
         self, ARGS_INET_CSK_ACCEPT, ARGS_SYS_ACCEPT4, Address, REGS_ARGUMENT, REGS_SECOND,
         REGS_SYSCALL, SOCKET_SOCK, SYSCALL_ACCEPT, SYSCALL_ACCEPT4, SYSCALL_LISTEN, Typed, field,
@@ -35,7 +36,7 @@ pub(crate) const EAGAIN: u32 = 11;
 pub(crate) const EINTR: u32 = 4;
 /// Return values from here on are not errnos that a program can see: ERESTARTSYS and its kin
 /// (include/linux/errno.h). The call was interrupted by a signal.
-const ERESTARTSYS: u32 = 512;
+pub(crate) const ERESTARTSYS: u32 = 512;
 
 /// `sys_exit(regs, ret)`: fires for every system call while observer runs, so that nothing is done
 /// before the number is compared. The registers at the exit still hold the call's arguments.
@@ -103,7 +104,7 @@ fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) -> bool {
 /// The same as [`succeeded`] in a function of its own, so that the verifier follows it once and not for
 /// each of the ways to a listener.
 #[inline(never)]
-fn succeeds(ctx: *mut c_void, listener: ListenerId, ids: u64, child: u64) -> i32 {
+pub(crate) fn succeeds(ctx: *mut c_void, listener: ListenerId, ids: u64, child: u64) -> i32 {
     succeeded(&BtfTracePointContext::new(ctx), worker::key(listener, ids), child, 0);
     0
 }
@@ -131,9 +132,7 @@ fn settle<C: EbpfContext>(
     counted: u32,
 ) -> bool {
     let Some(state) = state else { return false };
-    if state.interrupted != 0 {
-        let _counted = went_on(ctx.as_ptr(), key.tid);
-    }
+    after_interruption(ctx, state, key.tid);
     let settles = state.pending != 0 && state.listener == key.listener;
     if settles {
         state.pending = 0;
@@ -142,17 +141,12 @@ fn settle<C: EbpfContext>(
     settles
 }
 
-/// Counts the error of an accept call that a signal ended: its task has been seen to go on. A function of
-/// its own, because it is rare.
-#[inline(never)]
-pub(crate) fn went_on(ctx: *mut c_void, tid: u32) -> i32 {
-    let Some(state) = worker::known_task(tid) else { return 0 };
-    // SAFETY: a live map value, whose task is running here.
-    let (listener, ids) = unsafe {
-        (*state).interrupted = 0;
-        ((*state).home, worker::both((*state).pid, tid))
-    };
-    if window_open() { tell_error(ctx, listener, ids, EINTR) } else { 0 }
+/// An accept call of the current task ends, after one that a signal may have ended.
+#[inline(always)]
+fn after_interruption<C: EbpfContext>(ctx: &C, state: &TaskState, tid: u32) {
+    if state.interrupted != 0 {
+        let _settled = accept_signal::went_on(ctx.as_ptr(), tid);
+    }
 }
 
 /// Counts an accept call of the current task that failed.
@@ -166,8 +160,16 @@ pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
 fn fails(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
     let (ctx, key) = (&BtfTracePointContext::new(ctx), worker::key(listener, ids));
     let mut state = worker::task(key, null());
+    if errno >= ERESTARTSYS {
+        // A call that is made again settles nothing.
+        if let Some(state) = state {
+            after_interruption(ctx, state, key.tid);
+            state.counted = 0;
+            let _noted = accept_signal::interrupts(key, MAY_RESTART);
+        }
+        return 0;
+    }
     let settles = settle(ctx, state.as_deref_mut(), key, 0);
-    let errno = if errno >= ERESTARTSYS { EINTR } else { errno };
     if errno == EAGAIN {
         worker::count(state.as_deref_mut(), key, null(), worker::EAGAIN);
         if settles {
@@ -178,11 +180,7 @@ fn fails(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
     if settles {
         worker::count(state.as_deref_mut(), key, null(), worker::FAILED);
     }
-    if errno == EINTR
-        && let Some(state) = state
-        && state.home == listener
-    {
-        state.interrupted = 1;
+    if errno == EINTR && accept_signal::interrupts(key, ERROR_GIVEN) {
         return 0;
     }
     tell_error(ctx.as_ptr(), listener, ids, errno)
@@ -190,7 +188,7 @@ fn fails(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
 
 /// Counts an errno that is not EAGAIN, and tells it. A function of its own, because it is rare.
 #[inline(never)]
-fn tell_error(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
+pub(crate) fn tell_error(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
     let key = worker::key(listener, ids);
     count_error(key, errno);
     emit(

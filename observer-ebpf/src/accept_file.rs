@@ -41,7 +41,12 @@ pub(crate) fn listener_of(descriptor: u64, tid: u32) -> Option<ListenerId> {
 /// when its call had ended before the window opened.
 #[inline(always)]
 pub(crate) fn child_of(file: Address, listener: u64) -> Option<u64> {
-    let socket: Address = read(file, &FILE_PRIVATE)?;
+    child_of_socket(read(file, &FILE_PRIVATE)?, listener)
+}
+
+/// The same of what a file leads to, if it is a socket.
+#[inline(always)]
+pub(crate) fn child_of_socket(socket: Address, listener: u64) -> Option<u64> {
     let sock: Address = read(socket, &SOCKET_SOCK)?;
     let port: u16 = read(sock, &SOCK_PORT)?;
     let of_listener = read::<Address>(sock, &SOCK_SOCKET)? == socket

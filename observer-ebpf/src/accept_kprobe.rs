@@ -16,12 +16,12 @@ use observer_common::counters::{
 };
 
 use crate::{
-    accept::{EAGAIN, EINTR, failed, succeeded},
+    accept::{EAGAIN, EINTR, ERESTARTSYS, failed, succeeded},
     accept_file::{child_of, listener_of},
     accept_ring::listener_of_request,
     kernel::{
-        Address, FILE_FLAGS, SOCK_RECEIVE_TIMEOUT, SOCK_SOCKET, SOCK_STATE, SOCKET_FILE,
-        STATE_LISTEN, read,
+        Address, FILE_FLAGS, PROCESS_PENDING, SOCK_RECEIVE_TIMEOUT, SOCK_SOCKET, SOCK_STATE,
+        SOCKET_FILE, STATE_LISTEN, TASK_BLOCKED, TASK_PENDING, TASK_SIGNAL, read,
     },
     listener::Listener,
     maps::{IN_FLIGHT, LISTENERS, count_map_full, idle, window_open},
@@ -151,7 +151,7 @@ fn k_put_unused(ctx: ProbeContext) -> i32 {
     let Some((listener, flags)) = take(tid) else { return 0 };
     if window_open() {
         let errno = if flags & REACHED_QUEUE != 0 { queue_errno(listener) } else { ENFILE };
-        if flags & VIA_RING != 0 && matches!(errno, EAGAIN | EINTR) {
+        if flags & VIA_RING != 0 && matches!(errno, EAGAIN | EINTR | ERESTARTSYS) {
             // It waits by a poll of its own and tries again, whatever the socket's flags are.
             return 0;
         }
@@ -208,8 +208,27 @@ fn queue_errno(listener: ListenerId) -> u32 {
     };
     match state() {
         Some((state, ..)) if u32::from(state) != STATE_LISTEN.load() => EINVAL,
-        // No time limit is the greatest long (MAX_SCHEDULE_TIMEOUT).
-        Some((_, flags, timeout)) if flags & O_NONBLOCK != 0 || timeout != i64::MAX => EAGAIN,
-        _ => EINTR,
+        Some((_, flags, _)) if flags & O_NONBLOCK != 0 => EAGAIN,
+        // A time limit: the greatest long is none (MAX_SCHEDULE_TIMEOUT).
+        Some((_, _, timeout)) if timeout != i64::MAX => {
+            if has_signal() {
+                EINTR
+            } else {
+                EAGAIN
+            }
+        }
+        _ => ERESTARTSYS,
     }
+}
+
+/// Whether a signal waits for the current task.
+#[inline(always)]
+fn has_signal() -> bool {
+    let current = task::current();
+    let pending = || -> Option<u64> {
+        let own: u64 = read(current, &TASK_PENDING)?;
+        let of_all: u64 = read(read(current, &TASK_SIGNAL)?, &PROCESS_PENDING)?;
+        Some((own | of_all) & !read::<u64>(current, &TASK_BLOCKED)?)
+    };
+    pending().is_some_and(|signals| signals != 0)
 }

@@ -38,9 +38,6 @@ pub(crate) static STATE_ESTABLISHED: Global<u32> = Global::new(u32::MAX);
 /// `SKB_DROP_REASON_TCP_LISTEN_OVERFLOW`, set at load; its greatest value where there is none.
 #[unsafe(no_mangle)]
 pub(crate) static DROP_LISTEN_OVERFLOW: Global<u32> = Global::new(u32::MAX);
-/// Offset of `task_struct.se.sched_delayed`, set at load; its greatest value where there is none.
-#[unsafe(no_mangle)]
-pub(crate) static TASK_DELAYED: Global<u32> = Global::new(u32::MAX);
 /// Offset of what says that a task's system calls are numbered as those of 32-bit programs, set at load; its
 /// greatest value where there is none.
 #[unsafe(no_mangle)]
@@ -48,18 +45,20 @@ pub(crate) static TASK_COMPAT: Global<u32> = Global::new(u32::MAX);
 /// What is set there then, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static TASK_COMPAT_MASK: Global<u32> = Global::new(0);
-/// Offset of `eventpoll.mtx.owner`, set at load; its greatest value where there is none.
-#[unsafe(no_mangle)]
-pub(crate) static EPOLL_OWNER: Global<u32> = Global::new(u32::MAX);
-/// Offset of `eventpoll.ovflist`, set at load; its greatest value where there is none.
-#[unsafe(no_mangle)]
-pub(crate) static EPOLL_OVERFLOW: Global<u32> = Global::new(u32::MAX);
-/// Offset of `io_kiocb.file`, set at load; its greatest value where there is none.
-#[unsafe(no_mangle)]
-pub(crate) static RING_FILE: Global<u32> = Global::new(u32::MAX);
-/// Offset of `io_kiocb.cqe.res`, set at load; its greatest value where there is none.
-#[unsafe(no_mangle)]
-pub(crate) static RING_RESULT: Global<u32> = Global::new(u32::MAX);
+
+macro_rules! optional {
+    ($($name:ident)*) => {
+        $(
+            /// The offset or value of this name, set at load; its greatest value where there is none.
+            #[unsafe(no_mangle)]
+            pub(crate) static $name: Global<u32> = Global::new(u32::MAX);
+        )*
+    };
+}
+optional!(
+    TASK_DELAYED EPOLL_OWNER EPOLL_OVERFLOW RING_FILE RING_RESULT RING_OPCODE RING_FLAGS RING_OWNER
+    RING_DATA RING_DESCRIPTOR RING_SLOT CQE_DATA CQE_RESULT RING_ACCEPT RING_MULTISHOT_BIT
+);
 
 macro_rules! argument_counts {
     ($($name:ident)*) => {
@@ -72,7 +71,7 @@ macro_rules! argument_counts {
 }
 argument_counts!(
     ARGS_INET_CSK_ACCEPT ARGS_SYS_ACCEPT4 ARGS_IO_ACCEPT ARGS_SYN_RECV_V4 ARGS_SYN_RECV_V6 ARGS_REQUEST_ALLOC
-    ARGS_CREATE_CHILD ARGS_ROUTE_V6 ARGS_LISTEN_START
+    ARGS_CREATE_CHILD ARGS_ROUTE_V6 ARGS_LISTEN_START ARGS_RING_COMPLETE
 );
 
 /// 1 when the kernel has the helper `bpf_task_pt_regs` (Linux 5.15), set at load.

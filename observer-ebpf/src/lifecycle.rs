@@ -15,11 +15,11 @@ use observer_common::{
 };
 
 use crate::{
-    accept,
+    accept_signal,
     kernel::{
-        ARGS_LISTEN_START, Address, Object, PORTS_GIVEN, SOCK_BACKLOG, SOCK_DROPS, SOCK_PORT, SOCK_SHUTDOWN,
-        STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV, TASK_PID, TASK_TID, Typed,
-        field, read, returned, wants_port,
+        ARGS_LISTEN_START, Address, Object, PORTS_GIVEN, SOCK_BACKLOG, SOCK_DROPS, SOCK_PORT,
+        SOCK_SHUTDOWN, STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV, TASK_PID,
+        TASK_TID, Typed, field, read, returned, wants_port,
     },
     listener::{Listener, port_of},
     maps::{
@@ -230,12 +230,7 @@ fn task_exit(ctx: BtfTracePointContext) -> i32 {
     let _not_of_it = TREE.remove(tid);
     // Nor does an accept call outlive its task.
     let _not_in_one = IN_FLIGHT.remove(tid);
-    if let Some(state) = worker::known_task(tid)
-        // SAFETY: a copy of an integer in a live map value, and the program's argument.
-        && unsafe { (*state).interrupted != 0 && task::ends_by_itself(gone) }
-    {
-        let _counted = accept::went_on(ctx.as_ptr(), tid);
-    }
+    accept_signal::task_ends(&ctx, gone, tid);
     worker::ends(tid);
     0
 }

@@ -17,6 +17,10 @@ mod accept_kprobe;
 #[cfg(target_arch = "bpf")]
 mod accept_ring;
 #[cfg(target_arch = "bpf")]
+mod accept_ring_trace;
+#[cfg(target_arch = "bpf")]
+mod accept_signal;
+#[cfg(target_arch = "bpf")]
 mod backlog;
 #[cfg(target_arch = "bpf")]
 mod chain;

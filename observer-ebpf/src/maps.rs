@@ -10,8 +10,8 @@ use observer_common::{
     config::{Control, SOCK_PLACES, TASK_PLACES},
     counters::{
         Bracket, ClientKey, ErrorKey, KnownSock, ListenerId, ListenerInfo, Misc, QueueStats,
-        SockPlace, Stamp, TaskPlace, TaskState, Unrecognised, UnrecognisedKey, WaitKey, WorkerKey,
-        WorkerStats,
+        RingKey, SockPlace, Stamp, TaskPlace, TaskState, Unrecognised, UnrecognisedKey, WaitKey,
+        WorkerKey, WorkerStats,
     },
     event::{Event, Refusal},
 };
@@ -211,6 +211,20 @@ pub(crate) fn change_tasks(change: i64) {
     unsafe { add(TASKS_KNOWN.0.get(), change.cast_unsigned()) };
 }
 
+/// Whether there ever was an accept request of io_uring for many connections.
+#[inline(always)]
+pub(crate) fn rings_known() -> bool {
+    // SAFETY: the static's own address.
+    unsafe { RINGS_KNOWN.0.get().read_volatile() != 0 }
+}
+
+/// Notes that there is one.
+#[inline(always)]
+pub(crate) fn know_ring() {
+    // SAFETY: the static's own address; everybody writes the same.
+    unsafe { RINGS_KNOWN.0.get().write_volatile(1) };
+}
+
 /// How many notes STAMPS holds.
 #[inline(always)]
 pub(crate) fn stamps() -> u64 {
@@ -245,6 +259,18 @@ pub(crate) static TREE: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
 /// exit program does not run for calls that were under way when it was attached. Set at load.
 #[map]
 pub(crate) static IN_FLIGHT: HashMap<u32, ListenerId> = HashMap::with_max_entries(1, 0);
+
+/// Tasks with an accept call that a signal ended, by thread id, with the listener, until it is known what
+/// their programs got.
+#[map]
+pub(crate) static INTERRUPTED: HashMap<u32, ListenerId> = HashMap::with_max_entries(4_096, 0);
+
+/// Accept requests of io_uring for many connections, with the listener of each ([`RING_SLOTS`] beside it).
+#[map]
+pub(crate) static RINGS: LruHashMap<RingKey, ListenerId> = LruHashMap::with_max_entries(4_096, 0);
+
+/// Whether there ever was any.
+static RINGS_KNOWN: Learnt = Learnt(UnsafeCell::new(0));
 
 /// Events that people read one by one.
 #[map]

@@ -75,5 +75,20 @@ pub const REACHED_QUEUE: u64 = 1 << 63;
 pub const VIA_RING: u64 = 1 << 62;
 /// Set in it when a probe sees the end of the call, which may accept several connections.
 pub const UNTIL_EXIT: u64 = 1 << 61;
+/// Beside the listener of an accept request of io_uring: its connections go into the ring's own table of
+/// files.
+pub const RING_SLOTS: u64 = 1 << 63;
+
+/// An accept request of io_uring.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RingKey {
+    /// Address of its ring.
+    pub ring: u64,
+    /// What its program calls it: `user_data`.
+    pub data: u64,
+}
+assert_layout!(RingKey, 16);
+
 /// All of these: what is left is the listener.
 pub const IN_FLIGHT_FLAGS: u64 = REACHED_QUEUE | VIA_RING | UNTIL_EXIT;

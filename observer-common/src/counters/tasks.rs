@@ -24,8 +24,8 @@ pub struct TaskState {
     pub scanning: u64,
     /// 1 from the exit of `inet_csk_accept` that counted a connection to the end of its system call.
     pub counted: u32,
-    /// 1 after a signal ended an accept call on its home, until the task is seen to go on: if the signal
-    /// ends the task, nobody gets the error.
+    /// How a signal ended an accept call ([`crate::signals`]), until it is known what became of it; 0
+    /// elsewhere.
     pub interrupted: u32,
     /// The listener that `stats` are about.
     pub home: ListenerId,

@@ -15,6 +15,7 @@ use observer_common::{
         ErrorKey, ListenerId, ListenerInfo, Misc, QueueStats, Stamp, TAKEN, TaskPlace, TaskState,
         Unrecognised, UnrecognisedKey, WaitKey, WorkerKey, WorkerStats,
     },
+    signals::ERROR_GIVEN,
 };
 
 use super::{
@@ -57,12 +58,16 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// Counts the accept calls that a signal ended in tasks that are still there: they have gone on, and
-    /// were not seen to yet.
-    fn count_interrupted(&mut self) {
-        for (tid, state) in self.tasks.iter().filter(|(_, state)| state.interrupted != 0) {
-            let key = ErrorKey { worker: home(*tid, state), errno: EINTR, zero: 0 };
-            *self.errors.entry(key).or_insert(0) += 1;
+    /// Counts the accept calls that gave EINTR to tasks that are still there: they have gone on, and were not
+    /// seen to yet. `interrupted` are the listeners of such calls, by task.
+    fn count_interrupted(&mut self, interrupted: &[(u32, ListenerId)]) {
+        for (tid, listener) in interrupted {
+            let Some(state) = self.tasks.get(tid) else { continue };
+            if state.interrupted == ERROR_GIVEN {
+                let worker = WorkerKey { listener: *listener, pid: state.pid, tid: *tid };
+                let key = ErrorKey { worker, errno: EINTR, zero: 0 };
+                *self.errors.entry(key).or_insert(0) += 1;
+            }
         }
     }
 }
@@ -97,6 +102,7 @@ pub struct Maps {
     cpus: usize,
     tree: BpfHashMap<MapData, u32, u32>,
     in_flight: BpfHashMap<MapData, u32, ListenerId>,
+    interrupted: BpfHashMap<MapData, u32, ListenerId>,
     /// What was taken out of the maps above.
     pub(super) retired: Retired,
     pub(super) ended: Ended,
@@ -130,6 +136,7 @@ impl Maps {
             misc: take("MISC")?.try_into()?,
             tree: take("TREE")?.try_into()?,
             in_flight: take("IN_FLIGHT")?.try_into()?,
+            interrupted: take("INTERRUPTED")?.try_into()?,
             cpus: nr_cpus().map_err(|(path, error)| {
                 anyhow::Error::new(error).context(format!("cannot read {path}"))
             })?,
@@ -238,7 +245,7 @@ impl Maps {
         };
         self.retired.add_to(&mut snapshot);
         self.ended.add_to(&mut snapshot);
-        snapshot.count_interrupted();
+        snapshot.count_interrupted(&reader.rows::<_, _, Vec<_>>(&self.interrupted));
         Ok(snapshot)
     }
 

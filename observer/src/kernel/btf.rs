@@ -191,13 +191,28 @@ impl Types {
     }
 
     fn argument_count(&self, name: &str) -> Option<u32> {
-        let TypeVariant::Func(found) = self.information.from_id(*self.functions.get(name)?)? else {
-            return None;
-        };
-        match self.information.from_id(*found.prototype_tid())? {
-            TypeVariant::FuncProto(prototype) => {
-                u32::try_from(prototype.parameter_list().len()).ok()
+        let (prototype, not_passed_on) = match self.functions.get(name) {
+            Some(id) => (self.target(*id)?, 0),
+            // A typedef, of a pointer to a function that is called with what it was registered with, too.
+            None => {
+                let pointer = self.target(self.information.id_of(name)?)?;
+                (self.target(pointer)?, 1)
             }
+        };
+        match self.information.from_id(prototype)? {
+            TypeVariant::FuncProto(prototype) => {
+                u32::try_from(prototype.parameter_list().len()).ok()?.checked_sub(not_passed_on)
+            }
+            _ => None,
+        }
+    }
+
+    /// The type that another one is about.
+    fn target(&self, id: u32) -> Option<u32> {
+        match self.information.from_id(id)? {
+            TypeVariant::Func(function) => Some(*function.prototype_tid()),
+            TypeVariant::Typedef(named) => Some(*named.tid()),
+            TypeVariant::Ptr(pointer) => Some(*pointer.tid()),
             _ => None,
         }
     }

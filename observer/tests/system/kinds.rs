@@ -51,6 +51,7 @@ pub fn play(role: &str) -> Outcome {
         "kinds-exec" => handed::before_exec(),
         "kinds-inherited" => handed::inherited(),
         "kinds-signals" => signals::serve(),
+        "kinds-restarts" => signals::serve_restarts(),
         "kinds-receive" => handed::receive(),
         other => match other.strip_prefix("kinds-wait-") {
             Some(way) => waiting::serve(way),

@@ -147,6 +147,13 @@ pub(super) const PROBES: &[Probe] = &[
         "a connection enters an accept queue",
     ),
     probe(
+        "signal_delivered",
+        &["signal_deliver"],
+        Kind::BtfTracepoint,
+        &[(Accepts, None)],
+        "whether a program gets EINTR of an accept call that a signal ended",
+    ),
+    probe(
         "k_put_unused",
         &["put_unused_fd"],
         Kind::Kprobe,
@@ -243,6 +250,36 @@ pub(super) const PROBES: &[Probe] = &[
             Kind::Fentry,
             &[(Accepts, Some(Fentry))],
             "accept calls that were under way when the window opened",
+        )
+    },
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "ring_submitted",
+            &["io_uring_submit_req"],
+            Kind::BtfTracepoint,
+            &[(Accepts, Some(Tracepoint))],
+            "accept requests of io_uring for many connections, whose they are",
+        )
+    },
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "ring_woken",
+            &["io_uring_task_add"],
+            Kind::BtfTracepoint,
+            &[(Accepts, Some(Tracepoint))],
+            "the same of those that were there before",
+        )
+    },
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "ring_completed",
+            &["io_uring_complete"],
+            Kind::BtfTracepoint,
+            &[(Accepts, Some(Tracepoint))],
+            "results of accept requests of io_uring",
         )
     },
     probe(

@@ -1,5 +1,7 @@
 //! Accept calls that a signal ends: an error where the task goes on, none where the signal ends it.
 
+mod restart;
+
 use std::{
     fs,
     net::Ipv4Addr,
@@ -34,7 +36,14 @@ const TASKS: usize = 4;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn tests() -> Vec<Test> {
-    vec![Test::together("kinds::signals_are_errors_only_of_who_goes_on", Need::Kernel, signals)]
+    vec![
+        Test::together("kinds::signals_are_errors_only_of_who_goes_on", Need::Kernel, signals),
+        Test::together(
+            "kinds::signals_that_restart_accept_are_no_errors",
+            Need::Kernel,
+            restart::play,
+        ),
+    ]
 }
 
 fn signals() -> anyhow::Result<Play> {
@@ -99,6 +108,8 @@ fn accept(socket: &Socket, sender: &Sender<Option<Pid>>) {
         }
     }
 }
+
+pub use restart::serve as serve_restarts;
 
 /// Waits until a task sleeps in its call, and has for a while.
 fn falls_asleep(tid: Pid) -> Outcome {

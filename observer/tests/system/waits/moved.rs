@@ -69,7 +69,10 @@ pub fn moved() -> anyhow::Result<Play> {
             }
             // What moves was in the queue of the listener that closed.
             let went = all.iter().find(|one| one["inode"] != told.stays).context("not there")?;
-            ensure!(went["discarded"] == moved && stays["discarded"] == 0, "{moved} moved: {all:?}");
+            ensure!(
+                went["discarded"] == moved && stays["discarded"] == 0,
+                "{moved} moved: {all:?}"
+            );
             let accounted = number(&went["accepted"])? + number(&went["discarded"])?;
             ensure!(went["queued"] == accounted, "{went}");
             let queued = all.iter().map(|one| number(&one["queued"]));

@@ -1,0 +1,117 @@
+//! Accept calls that a signal ends: an error where the program gets EINTR, and none where the kernel makes
+//! the call again or the signal ends the task.
+//!
+//! The end of the call comes first, then the signals are delivered, still before the task is back in its
+//! program (`exit_to_user_mode_loop`).
+
+use core::{ffi::c_void, ptr::null};
+
+use aya_ebpf::{
+    EbpfContext, bindings::BPF_ANY, macros::btf_tracepoint, programs::BtfTracePointContext,
+};
+use observer_common::{
+    counters::WorkerKey,
+    signals::{ERROR_GIVEN, Ending, MAY_RESTART, ending},
+};
+
+use crate::{
+    accept::{EINTR, tell_error},
+    kernel::{Address, SIGNAL_FLAGS, SIGNAL_HANDLER, field},
+    maps::{INTERRUPTED, count_map_full, idle, window_open},
+    task, worker,
+};
+
+/// Notes that a signal ended an accept call of the current task, in one of the two ways; `false` where there
+/// is no room, which is counted.
+#[inline(always)]
+pub(crate) fn interrupts(key: WorkerKey, how: u32) -> bool {
+    let Some(state) = worker::task(key, null()) else { return false };
+    if INTERRUPTED.insert(key.tid, key.listener, u64::from(BPF_ANY)).is_err() {
+        count_map_full();
+        return false;
+    }
+    state.interrupted = how;
+    true
+}
+
+/// `signal_deliver(sig, info, action)`: the current task gets a signal.
+#[btf_tracepoint(function = "signal_deliver")]
+fn signal_delivered(ctx: BtfTracePointContext) -> i32 {
+    if idle() {
+        return 0;
+    }
+    let (_, tid) = task::current_ids();
+    let Some(state) = worker::known_task(tid) else { return 0 };
+    // SAFETY: a copy of an integer in a live map value.
+    let interrupted = unsafe { (*state).interrupted };
+    if interrupted == 0 {
+        return 0;
+    }
+    let action: Address = ctx.arg(2);
+    // SAFETY: `action` is the program's argument, and both are as wide as an address.
+    let (handler, flags) =
+        unsafe { (field::<u64>(action, &SIGNAL_HANDLER), field::<u64>(action, &SIGNAL_FLAGS)) };
+    match ending(interrupted, handler, flags) {
+        Ending::Undecided => 0,
+        Ending::Error => is_error(ctx.as_ptr(), tid),
+        Ending::Restart => is_none(tid),
+    }
+}
+
+/// The current task is seen to go on after a call that a signal ended: another call of it has ended. A
+/// function of its own, because it is rare.
+#[inline(never)]
+pub(crate) fn went_on(ctx: *mut c_void, tid: u32) -> i32 {
+    let Some(state) = worker::known_task(tid) else { return 0 };
+    // SAFETY: a copy of an integer in a live map value, whose task is running here.
+    if unsafe { (*state).interrupted } == ERROR_GIVEN { is_error(ctx, tid) } else { is_none(tid) }
+}
+
+/// The current task ends.
+#[inline(always)]
+pub(crate) fn task_ends<C: EbpfContext>(ctx: &C, gone: Address, tid: u32) {
+    let Some(state) = worker::known_task(tid) else { return };
+    // SAFETY: a copy of an integer in a live map value.
+    let interrupted = unsafe { (*state).interrupted };
+    if interrupted == 0 {
+        return;
+    }
+    // SAFETY: `gone` is the program's argument, and a task with an entry.
+    if interrupted == ERROR_GIVEN && unsafe { task::ends_by_itself(gone) } {
+        let _counted = is_error(ctx.as_ptr(), tid);
+    } else {
+        let _not_counted = is_none(tid);
+    }
+}
+
+/// Its program got EINTR.
+#[inline(never)]
+fn is_error(ctx: *mut c_void, tid: u32) -> i32 {
+    let Some(state) = worker::known_task(tid) else { return 0 };
+    let Some(listener) = INTERRUPTED.get_ptr(tid) else { return 0 };
+    // SAFETY: live map values; the task is running here.
+    let (state, listener) = unsafe { (&mut *state, *listener) };
+    let _was_there = INTERRUPTED.remove(tid);
+    let may_restart = state.interrupted == MAY_RESTART;
+    state.interrupted = 0;
+    if !window_open() {
+        return 0;
+    }
+    let ids = worker::both(state.pid, tid);
+    // A call that would have been made again has not settled the wakeup before it.
+    if may_restart && state.pending != 0 && state.listener == listener {
+        state.pending = 0;
+        worker::count(Some(state), worker::key(listener, ids), null(), worker::FAILED);
+    }
+    tell_error(ctx, listener, ids, EINTR)
+}
+
+/// Its program got nothing.
+#[inline(never)]
+fn is_none(tid: u32) -> i32 {
+    let Some(state) = worker::known_task(tid) else { return 0 };
+    // SAFETY: a live map value, whose task is running here.
+    unsafe { (*state).interrupted = 0 };
+    let _was_there = INTERRUPTED.remove(tid);
+    0
+}
