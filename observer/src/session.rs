@@ -65,6 +65,8 @@ pub struct Session {
     start: Point,
     last: Point,
     missed_before: u64,
+    /// Whether this kernel tells what kprobes missed.
+    kprobes_tell: bool,
 }
 
 impl Session {
@@ -244,6 +246,8 @@ impl Session {
     /// Runs that were skipped, less those whose count another program made good.
     fn missed_runs(&self) -> u64 {
         let recovered = self.maps.misc().map_or(0, |misc| misc.recovered);
-        missed_runs(&self.loaded.ebpf).unwrap_or(0).saturating_sub(recovered)
+        let skipped = missed_runs(&self.loaded.ebpf).unwrap_or(0);
+        log::debug!("{skipped} runs were skipped, {recovered} of them made good");
+        skipped.saturating_sub(recovered)
     }
 }

@@ -102,10 +102,14 @@ impl Attached {
         }
     }
 
-    /// Whether every refusal of a connection attempt is seen, with its reason.
+    /// Whether a kprobe is among the programs that a signal comes from.
     #[must_use]
-    pub fn sees_refusals(&self) -> bool {
-        matches!(self.provider(Signal::Drops), Some(Provider::Fentry | Provider::Kprobe))
+    pub fn has_kprobes(&self, signal: Signal) -> bool {
+        let Some(provider) = self.provider(signal) else { return false };
+        probes()
+            .filter(|probe| matches!(probe.kind, Kind::Kprobe | Kind::Kretprobe))
+            .filter(|probe| probe.is_for(signal, provider))
+            .any(|probe| self.links.contains_key(probe.program))
     }
 
     /// Which provider a signal comes from.

@@ -14,21 +14,27 @@ use crate::bpf::missed::missed_hits;
 #[must_use]
 pub fn missed_runs(ebpf: &Ebpf) -> Option<u64> {
     let mut sum = None;
-    let mut kprobes = Vec::new();
     for (_, program) in ebpf.programs() {
         // A program that was not loaded has no descriptor, and missed nothing.
         let Ok(fd) = program.fd() else { continue };
-        if let Program::KProbe(_) = program
-            && let Ok(info) = program.info()
-        {
-            kprobes.push(info.id());
-        }
         let path = format!("/proc/self/fdinfo/{}", std::os::fd::AsFd::as_fd(fd).as_raw_fd());
         let misses = fs::read_to_string(path).ok().and_then(|text| parse_misses(&text))?;
         sum = Some(sum.unwrap_or(0) + misses);
     }
-    let hits = missed_hits(&kprobes);
+    let hits = missed_hits(&kprobes(ebpf));
     sum.zip(hits).map(|(runs, hits): (u64, u64)| runs + hits).or(sum).or(hits)
+}
+
+/// Whether this kernel tells what attached kprobes missed.
+#[must_use]
+pub fn kprobes_tell(ebpf: &Ebpf) -> bool {
+    missed_hits(&kprobes(ebpf)).is_some()
+}
+
+/// The kprobes that are loaded, by id.
+fn kprobes(ebpf: &Ebpf) -> Vec<u32> {
+    let all = ebpf.programs().filter(|(_, program)| matches!(program, Program::KProbe(_)));
+    all.filter_map(|(_, program)| Some(program.info().ok()?.id())).collect()
 }
 
 /// Whether kprobes count: not loaded, a program has no descriptor.

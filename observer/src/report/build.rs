@@ -17,7 +17,7 @@ use crate::{
     },
     report::{
         audit::Readings,
-        counts,
+        counts, exact,
         fairness::fairness,
         memo::{self, Memo, Quiet, Recall},
         model::{Family, Holder, Host, Listener, Providers, Report, SCHEMA_VERSION, Tool, Window},
@@ -97,25 +97,9 @@ pub fn build(input: Input<'_>, memo: &mut Memo) -> Report {
     }
     let listeners = listeners.into_iter().map(|(.., told)| told).collect();
     let audit = refusals.audit(&input, shown);
-    let mut providers = input.providers;
-    if inferred != 0 {
-        providers.wakeups.exact = false;
-        providers.wakeups.inferred = Some(inferred);
-    }
-    if uncounted != 0 {
-        providers.wakeups.exact = false;
-        providers.wakeups.uncounted = Some(uncounted);
-    }
-    if of_kernel {
-        providers.wakeups.exact = false;
-    }
-    if input.missed_runs != 0 || input.counted.misc.map_full != 0 {
-        // What a program did not see, or found no room for, nobody counted.
-        for provider in [&mut providers.wakeups, &mut providers.accepts, &mut providers.handshakes]
-        {
-            provider.exact = false;
-        }
-    }
+    let (missed_runs, map_full) = (input.missed_runs, input.counted.misc.map_full);
+    let counted = exact::Counted { inferred, uncounted, of_kernel, missed_runs, map_full };
+    let providers = exact::in_window(input.providers, counted);
     Report {
         schema_version: SCHEMA_VERSION,
         tool: Tool { name: "observer".into(), version: env!("CARGO_PKG_VERSION").into() },
@@ -237,7 +221,7 @@ fn listener(
             &queue,
             input.requests.at(netns, id),
             limit,
-            input.providers.drops.exact,
+            input.providers.drops.via.sees_functions(),
         ),
         backlog: queues::backlog(
             limit,

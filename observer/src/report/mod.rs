@@ -4,6 +4,7 @@ pub mod audit;
 pub mod build;
 pub mod counts;
 pub mod drops;
+pub mod exact;
 mod fairness;
 mod memo;
 pub mod model;

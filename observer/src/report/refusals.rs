@@ -42,7 +42,7 @@ impl Refusals {
     /// Of all listeners, in their order.
     pub(super) fn of(input: &Input<'_>, all: &[One<'_>]) -> Self {
         let by_namespace = all.chunk_by(|one, next| one.netns == next.netns);
-        if input.providers.drops.exact {
+        if input.providers.drops.via.sees_functions() {
             let seen = by_namespace.map(|ones| {
                 let queues = ones.iter().filter_map(|one| input.counted.queues.get(&one.id));
                 (ones[0].netns, Seen::counted(queues))

@@ -25,6 +25,7 @@ use crate::{
         events,
         load::load,
         snapshot::{Maps, Snapshot},
+        status,
         table::{self, Signal},
     },
     cli::WatchArgs,
@@ -84,15 +85,16 @@ impl Session {
         let host = Host { kernel: facts.kernel, arch: facts.arch, cpus: online_cpus() };
         places.find();
         let namespaces = namespaces::look_at_all(&mut places);
+        // Before the tasks are looked at that are in accept: kprobes note those that come later.
+        let sockets = || namespaces.values().flat_map(|namespace| &namespace.sockets);
+        if sockets().any(|socket| args.filters.port.contains(&socket.port)) {
+            maps.want()?;
+        }
         if attached.provider(Signal::Accepts) != Some(table::Provider::Tracepoint) {
             note_in_flight(&mut maps, &namespaces)?;
         }
         if !maps.any_in_flight() {
             attached.release_in_flight();
-        }
-        let sockets = || namespaces.values().flat_map(|namespace| &namespace.sockets);
-        if sockets().any(|socket| args.filters.port.contains(&socket.port)) {
-            maps.want()?;
         }
         let control = Control {
             open: 1,
@@ -126,7 +128,9 @@ impl Session {
             requests: Requests::new(),
             memo: Memo::default(),
             missed_before: 0,
+            kprobes_tell: false,
         };
+        session.kprobes_tell = status::kprobes_tell(&session.loaded.ebpf);
         session.missed_before = session.missed_runs();
         memory::without_types(&mut session.loaded.btf);
         session.lookout.scan(&session.maps, &session.start.namespaces);

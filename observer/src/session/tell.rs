@@ -10,42 +10,31 @@ use crate::{
     report::{
         Memo,
         build::{self, Input},
-        model::{Provider, Providers, Report, Via, Window, WindowKind},
+        exact::{self, Hook, Hooks},
+        model::{Providers, Report, Via, Window, WindowKind},
     },
 };
 
 impl Session {
-    /// What each signal comes from. Every provider sees every event; wakeups of a shown listener that
-    /// were attributed by what waker and woken were doing make the number an estimate in its report.
+    /// What each signal comes from.
     #[must_use]
     pub fn providers(&self) -> Providers {
-        let of = |signal| match self.attached.provider(signal) {
-            Some(table::Provider::Fentry) => Via::Fentry,
-            Some(table::Provider::Kprobe) => Via::Kprobe,
-            Some(table::Provider::Tracepoint) => Via::Tracepoint,
-            None => Via::None,
+        let of = |signal| Hook {
+            via: match self.attached.provider(signal) {
+                Some(table::Provider::Fentry) => Via::Fentry,
+                Some(table::Provider::Kprobe) => Via::Kprobe,
+                Some(table::Provider::Tracepoint) => Via::Tracepoint,
+                None => Via::None,
+            },
+            misses_unnoticed: !self.kprobes_tell && self.attached.has_kprobes(signal),
         };
-        let exact =
-            |signal| Provider { via: of(signal), exact: true, inferred: None, uncounted: None };
-        Providers {
-            wakeups: Provider {
-                via: of(Signal::Wakeups),
-                // With tracepoints nothing marks the end of a notification: an interrupt within it can
-                // wake somebody else, and who was past the point of return to sleep is taken for awake.
-                exact: self.sees_chains()
-                    && self.attached.provider(Signal::Wakeups) != Some(table::Provider::Tracepoint),
-                inferred: None,
-                uncounted: None,
-            },
-            accepts: exact(Signal::Accepts),
-            handshakes: exact(Signal::Handshakes),
-            drops: Provider {
-                via: of(Signal::Drops),
-                exact: self.attached.sees_refusals(),
-                inferred: None,
-                uncounted: None,
-            },
-        }
+        exact::providers(&Hooks {
+            wakeups: of(Signal::Wakeups),
+            accepts: of(Signal::Accepts),
+            handshakes: of(Signal::Handshakes),
+            drops: of(Signal::Drops),
+            sees_chains: self.sees_chains(),
+        })
     }
 
     /// Whether the wakeups are seen that one waiter of a shared epoll instance passes on.

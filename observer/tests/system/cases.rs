@@ -15,6 +15,7 @@ use serde_json::{Value, json};
 use crate::{
     Need, Outcome, Test,
     compare::{compare, compare_spaced, listeners},
+    missed::kprobes_tell,
     observer::{Observer, expected_via, number, provider},
     workload::{Tally, Workload},
 };
@@ -290,9 +291,17 @@ fn check_providers(report: &Value, cases: &[Case], forced: bool) -> Outcome {
     let missed = forced && is_blind_to_chains();
     // Nor is a number exact when the kernel skipped runs of the programs.
     let skipped = report["audit"]["missed_runs"] != 0;
-    // Nor are tracepoints, which see no end of a notification.
-    let estimated = wakeups["via"] == "tracepoint";
+    // Nor are tracepoints, which see no end of a notification, and not every accept; nor kprobes where the
+    // kernel does not tell what they missed. Where nothing is forced, scans may be theirs.
+    let unnoticed = |via: &Value| -> anyhow::Result<bool> {
+        Ok(*via == "tracepoint" || *via == "kprobe" && !kprobes_tell()?)
+    };
+    let by_kprobe = !forced && is_blind_to_chains();
+    let estimated = unnoticed(&wakeups["via"])? || by_kprobe;
     ensure!(wakeups["exact"] == !(inferred || missed || skipped || estimated), "{wakeups}");
+    let accepts = &report["providers"]["accepts"];
+    let exact = !(skipped || unnoticed(&accepts["via"])?);
+    ensure!(accepts["exact"] == exact, "{accepts}");
     Ok(())
 }
 

@@ -41,8 +41,13 @@ fn may_have_missed(report: &Value) -> anyhow::Result<bool> {
     if report["audit"]["closes"] != false || report["providers"]["drops"]["via"] != "kprobe" {
         return Ok(false);
     }
+    Ok(!kprobes_tell()?)
+}
+
+/// Whether this kernel tells what kprobes missed, as it does since Linux 6.7.
+pub fn kprobes_tell() -> anyhow::Result<bool> {
     let release = std::fs::read_to_string("/proc/sys/kernel/osrelease")?;
     let mut parts = release.split('.').map_while(|part| part.parse::<u32>().ok());
     let version = parts.next().zip(parts.next()).context("the kernel's release")?;
-    Ok(version < (6, 7))
+    Ok(version >= (6, 7))
 }

@@ -80,3 +80,11 @@ pub enum Via {
     /// No hook: a counter that the kernel keeps by itself, or nothing at all.
     None,
 }
+
+impl Via {
+    /// Whether the functions themselves are hooked.
+    #[must_use]
+    pub fn sees_functions(self) -> bool {
+        matches!(self, Self::Fentry | Self::Kprobe)
+    }
+}
