@@ -56,6 +56,7 @@ macro_rules! kernel_fields {
             TASK_PENDING: "task_struct", "pending.signal.sig[0]";
             TASK_BLOCKED: "task_struct", "blocked.sig[0]";
             TASK_SIGNAL: "task_struct", "signal";
+            TASK_STOPS: "task_struct", "jobctl";
             PROCESS_PENDING: "signal_struct", "shared_pending.signal.sig[0]";
             SOCK_RECEIVE_TIMEOUT: "sock", "sk_rcvtimeo";
             SOCKET_FILE: "socket", "file";

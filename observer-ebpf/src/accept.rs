@@ -243,7 +243,8 @@ fn installed(ctx: FEntryContext) -> i32 {
     {
         let _gone = IN_FLIGHT.remove(tid);
         debug!(&ctx, "task {} accepted from listener {}, having waited before", tid, listener);
-        succeeded(&ctx, WorkerKey { listener, pid, tid }, child, 0);
+        // The call may have begun after the exit program of its system call was attached.
+        succeeded(&ctx, WorkerKey { listener, pid, tid }, child, 1);
     }
     0
 }

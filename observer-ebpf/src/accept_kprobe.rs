@@ -3,7 +3,8 @@
 //! A return probe takes one of few instances for as long as its function runs (two for each CPU, or
 //! ten), and accept blocks: with more blocked tasks than that, returns go missing. So nothing here
 //! returns from anything that blocks. An accept call is noted when it begins, and its end is told by
-//! what it does last: `fd_install` when it has a connection, `put_unused_fd` when it has not.
+//! what it does on the way: `sock_graft` when it has a connection, `put_unused_fd` when it has not.
+//! Calls are noted before the window opens too, so that what is under way then is known.
 
 use aya_ebpf::{
     EbpfContext,
@@ -17,11 +18,11 @@ use observer_common::counters::{
 
 use crate::{
     accept::{EAGAIN, EINTR, ERESTARTSYS, failed, succeeded},
-    accept_file::{child_of, listener_of},
+    accept_file::{child_of, child_of_socket, listener_of},
     accept_ring::listener_of_request,
     kernel::{
         Address, FILE_FLAGS, PROCESS_PENDING, SOCK_RECEIVE_TIMEOUT, SOCK_SOCKET, SOCK_STATE,
-        SOCKET_FILE, STATE_LISTEN, TASK_BLOCKED, TASK_PENDING, TASK_SIGNAL, read,
+        SOCKET_FILE, STATE_LISTEN, TASK_BLOCKED, TASK_PENDING, TASK_SIGNAL, TASK_STOPS, read,
     },
     listener::Listener,
     maps::{IN_FLIGHT, LISTENERS, count_map_full, idle, window_open},
@@ -66,8 +67,7 @@ fn k_accept_enter(ctx: ProbeContext) -> i32 {
         return 0;
     }
     let (_, tid) = task::current_ids();
-    if window_open()
-        && let Some(descriptor) = ctx.arg::<u64>(0)
+    if let Some(descriptor) = ctx.arg::<u64>(0)
         && let Some(listener) = listener_of(descriptor, tid)
     {
         note(tid, listener);
@@ -81,9 +81,7 @@ fn k_ring_enter(ctx: ProbeContext) -> i32 {
     if idle() {
         return 0;
     }
-    if window_open()
-        && let Some(listener) = ctx.arg::<Address>(0).and_then(listener_of_request)
-    {
+    if let Some(listener) = ctx.arg::<Address>(0).and_then(listener_of_request) {
         note(task::current_ids().1, listener.id | VIA_RING | UNTIL_EXIT);
     }
     0
@@ -102,15 +100,14 @@ fn k_ring_exit(_ctx: RetProbeContext) -> i32 {
     0
 }
 
-/// `inet_csk_accept(sk, …)`: it asks the queue; who comes here without a call above is no system call.
+/// `inet_csk_accept(sk, …)`: it asks the queue; who comes here without a call above is no system call, but
+/// the kernel itself (`kernel_accept`), or io_uring on Linux 5.10.
 #[kprobe]
 fn k_queue_enter(ctx: ProbeContext) -> i32 {
     if idle() {
         return 0;
     }
-    if window_open()
-        && let Some(listener) = ctx.arg::<Address>(0).and_then(Listener::observed)
-    {
+    if let Some(listener) = ctx.arg::<Address>(0).and_then(Listener::observed) {
         let (_, tid) = task::current_ids();
         let before = noted(tid).map_or(VIA_RING, |noted| noted & IN_FLIGHT_FLAGS);
         note(tid, listener.id | before | REACHED_QUEUE);
@@ -118,27 +115,57 @@ fn k_queue_enter(ctx: ProbeContext) -> i32 {
     0
 }
 
-/// `fd_install(fd, file)`: it has a connection.
+/// `security_sock_graft(sk, parent)`: it has a connection, whoever asked (`sock_graft`).
+#[kprobe]
+fn k_grafted(ctx: ProbeContext) -> i32 {
+    if idle() {
+        return 0;
+    }
+    let (_, tid) = task::current_ids();
+    let Some(noted) = noted(tid) else { return 0 };
+    let child = |socket| child_of_socket(socket, noted & !IN_FLIGHT_FLAGS);
+    match ctx.arg::<Address>(1).and_then(child) {
+        Some(child) if noted & REACHED_QUEUE != 0 => has_connection(&ctx, noted, child),
+        _ => 0,
+    }
+}
+
+/// `fd_install(fd, file)`: the same where the kernel has no such function (CONFIG_SECURITY_NETWORK), of system
+/// calls and of io_uring, as far as it gives descriptors.
 #[kprobe]
 fn k_installed(ctx: ProbeContext) -> i32 {
     if idle() {
         return 0;
     }
-    let (pid, tid) = task::current_ids();
+    let (_, tid) = task::current_ids();
     let Some(noted) = noted(tid) else { return 0 };
-    let listener = noted & !IN_FLIGHT_FLAGS;
-    if window_open()
-        && let Some(child) = ctx.arg::<Address>(1).and_then(|file| child_of(file, listener))
-    {
-        if noted & UNTIL_EXIT != 0 {
-            // A multishot request goes on with the next connection.
-            note(tid, noted & !REACHED_QUEUE);
-        } else {
-            let _gone = IN_FLIGHT.remove(tid);
-        }
-        succeeded(&ctx, WorkerKey { listener, pid, tid }, child, 0);
+    let child = |file| child_of(file, noted & !IN_FLIGHT_FLAGS);
+    match ctx.arg::<Address>(1).and_then(child) {
+        Some(child) => has_connection(&ctx, noted, child),
+        None => 0,
+    }
+}
+
+#[inline(always)]
+fn has_connection<C: EbpfContext>(ctx: &C, noted: u64, child: u64) -> i32 {
+    let (pid, tid) = task::current_ids();
+    if noted & UNTIL_EXIT != 0 {
+        // A multishot request goes on with the next connection.
+        note(tid, noted & !REACHED_QUEUE);
+    } else {
+        let _gone = IN_FLIGHT.remove(tid);
+    }
+    if window_open() {
+        succeeded(ctx, WorkerKey { listener: noted & !IN_FLIGHT_FLAGS, pid, tid }, child, 0);
     }
     0
+}
+
+/// `security_socket_accept(sock, newsock)`: a call that is noted ends here where a security module refuses it,
+/// before it asks the queue. No module sleeps for long in it.
+#[kretprobe]
+fn k_refused(ctx: RetProbeContext) -> i32 {
+    ends_if_error(&ctx)
 }
 
 /// `put_unused_fd(fd)`: it has none, and why follows from how it waited.
@@ -164,18 +191,19 @@ fn k_put_unused(ctx: ProbeContext) -> i32 {
 /// blocks.
 #[kretprobe]
 fn k_no_descriptor(ctx: RetProbeContext) -> i32 {
-    descriptor(&ctx)
+    ends_if_error(&ctx)
 }
 
 /// `__get_unused_fd_flags(flags, nofile)`: the same for io_uring. It is part of the above on some
 /// kernels and called by it on others, where what is noted is taken here already.
 #[kretprobe]
 fn k_no_descriptor_below(ctx: RetProbeContext) -> i32 {
-    descriptor(&ctx)
+    ends_if_error(&ctx)
 }
 
+/// A call that is noted ends early where this is an error.
 #[inline(always)]
-fn descriptor(ctx: &RetProbeContext) -> i32 {
+fn ends_if_error(ctx: &RetProbeContext) -> i32 {
     // An int: the upper half of the register is not part of it.
     let result = ctx.ret::<i32>();
     if result < 0 && !idle() {
@@ -221,14 +249,19 @@ fn queue_errno(listener: ListenerId) -> u32 {
     }
 }
 
-/// Whether a signal waits for the current task.
+/// Where a task's `jobctl` has the number of the signal that stopped it last (`JOBCTL_STOP_SIGMASK`): what
+/// lies above says that it is to stop, though another thread has taken the signal.
+const STOP_SIGNAL: u64 = 0xffff;
+
+/// Whether a signal waits for the current task (`signal_pending`).
 #[inline(always)]
 fn has_signal() -> bool {
     let current = task::current();
     let pending = || -> Option<u64> {
         let own: u64 = read(current, &TASK_PENDING)?;
         let of_all: u64 = read(read(current, &TASK_SIGNAL)?, &PROCESS_PENDING)?;
-        Some((own | of_all) & !read::<u64>(current, &TASK_BLOCKED)?)
+        let stops = read::<u64>(current, &TASK_STOPS)? & !STOP_SIGNAL;
+        Some((own | of_all) & !read::<u64>(current, &TASK_BLOCKED)? | stops)
     };
     pending().is_some_and(|signals| signals != 0)
 }

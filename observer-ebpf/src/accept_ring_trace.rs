@@ -30,7 +30,7 @@ const ECANCELED: i32 = 125;
 /// IOSQE_FIXED_FILE (uapi): the request's file is in the ring's own table.
 const FIXED_FILE: u32 = 1;
 
-/// `io_uring_submit_req(req)`: a request is about to be made; its file is looked up next.
+/// `io_uring_submit_req(req)`, `io_uring_submit_sqe(req, …)` before: a request is about to be made; its file is looked up next.
 #[btf_tracepoint(function = "io_uring_submit_req")]
 fn ring_submitted(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: the program's argument.

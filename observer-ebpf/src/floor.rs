@@ -25,7 +25,8 @@ macro_rules! empty {
 
 #[cfg(target_arch = "bpf")]
 empty!(btf_tracepoint BtfTracePointContext:
-    data_ready napi_done packet_dropped process_fork set_state syscall_exit task_exit waking
+    data_ready napi_done packet_dropped process_fork ring_completed ring_submitted ring_woken set_state
+    signal_delivered syscall_exit task_exit waking
 );
 #[cfg(target_arch = "bpf")]
 empty!(fentry FEntryContext:
@@ -39,13 +40,13 @@ empty!(fexit FExitContext:
 );
 #[cfg(target_arch = "bpf")]
 empty!(kprobe ProbeContext:
-    k_accept_enter k_hashdance_enter k_installed k_listen_enter k_put_unused k_queue_add
+    k_accept_enter k_grafted k_hashdance_enter k_installed k_listen_enter k_put_unused k_queue_add
     k_queue_enter k_readable_enter k_request_enter k_request_error k_request_rwin k_ring_enter
     k_scan_enter k_syn_recv_v4_enter k_syn_recv_v6_enter
 );
 #[cfg(target_arch = "bpf")]
 empty!(kretprobe RetProbeContext:
-    k_child_made k_no_descriptor k_no_descriptor_below k_readable_exit
+    k_child_made k_no_descriptor k_no_descriptor_below k_readable_exit k_refused
     k_request_alloc k_request_exit k_ring_exit k_route_v6 k_scan_exit k_syn_recv_v4
     k_syn_recv_v6
 );

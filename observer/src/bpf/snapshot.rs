@@ -72,6 +72,9 @@ impl Snapshot {
     }
 }
 
+/// BPF_NOEXIST (uapi).
+const NO_EXIST: u64 = 1;
+
 /// EINTR (uapi).
 const EINTR: u32 = 4;
 
@@ -182,15 +185,18 @@ impl Maps {
         self.tree.keys().filter_map(Result::ok).collect()
     }
 
-    /// Notes that a task is in an accept call that began before the window.
+    /// Notes that a task is in an accept call that began before the window, unless a kprobe has noted it.
     ///
     /// # Errors
     ///
     /// When the map is full.
     pub fn add_in_flight(&mut self, tid: u32, listener: ListenerId) -> Result<()> {
-        self.in_flight
-            .insert(tid, listener, 0)
-            .context("there are more blocked accept calls than observer can follow")
+        match self.in_flight.insert(tid, listener, NO_EXIST) {
+            Err(_) if self.in_flight.get(&tid, 0).is_ok() => Ok(()),
+            result => {
+                result.context("there are more blocked accept calls than observer can follow")
+            }
+        }
     }
 
     /// Forgets wakeups of strangers, so that these do not fill the map.

@@ -9,9 +9,11 @@ mod handed;
 mod i386;
 mod late;
 mod mptcp;
+mod refused;
 mod ring;
 mod server;
 mod signals;
+mod under_way;
 mod waiting;
 
 use anyhow::bail;
@@ -31,8 +33,10 @@ pub fn tests() -> Vec<Test> {
         handed::tests(),
         late::tests(),
         mptcp::tests(),
+        refused::tests(),
         ring::tests(),
         signals::tests(),
+        under_way::tests(),
         waiting::tests(),
     ]
     .into_iter()
@@ -51,6 +55,7 @@ pub fn play(role: &str) -> Outcome {
         "kinds-exec" => handed::before_exec(),
         "kinds-inherited" => handed::inherited(),
         "kinds-signals" => signals::serve(),
+        "kinds-refused" => refused::serve(),
         "kinds-restarts" => signals::serve_restarts(),
         "kinds-receive" => handed::receive(),
         other => match other.strip_prefix("kinds-wait-") {

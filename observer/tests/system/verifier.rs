@@ -34,6 +34,7 @@ const PROGRAMS: &[&str] = &[
     "installed",
     "k_accept_enter",
     "k_child_made",
+    "k_grafted",
     "k_hashdance_enter",
     "k_installed",
     "k_listen_enter",
@@ -44,6 +45,7 @@ const PROGRAMS: &[&str] = &[
     "k_queue_enter",
     "k_readable_enter",
     "k_readable_exit",
+    "k_refused",
     "k_request_alloc",
     "k_request_enter",
     "k_request_error",
@@ -73,10 +75,14 @@ const PROGRAMS: &[&str] = &[
     "request_exit",
     "request_rwin",
     "ring_exit",
+    "ring_completed",
+    "ring_submitted",
+    "ring_woken",
     "route_v6",
     "scan_enter",
     "scan_exit",
     "set_state",
+    "signal_delivered",
     "sock_destroyed",
     "syn_recv_v4",
     "syn_recv_v6",
@@ -96,7 +102,12 @@ const EACCES: &str = "(EACCES)";
 
 /// Tracepoints that lack an argument which a program reads, by the beginning of the release. What has
 /// too many arguments for a trampoline passes the verifier, and is refused when it is attached.
-const TOO_FEW_ARGUMENTS: [(&str, &str); 2] = [("5.10.", "kfree_skb"), ("6.1.", "kfree_skb")];
+const TOO_FEW_ARGUMENTS: [(&str, &str); 4] = [
+    ("5.10.", "kfree_skb"),
+    ("5.10.", "io_uring_submit_sqe"),
+    ("5.10.", "io_uring_task_add"),
+    ("6.1.", "kfree_skb"),
+];
 
 pub fn tests() -> Vec<Test> {
     let one_by_one = PROGRAMS.iter().map(|program| {

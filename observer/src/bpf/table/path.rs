@@ -177,13 +177,36 @@ pub(super) const PROBES: &[Probe] = &[
             "accept requests of io_uring that get no descriptor",
         )
     },
-    probe(
-        "k_installed",
-        &["fd_install"],
-        Kind::Kprobe,
-        &[(Accepts, Some(Kprobe))],
-        "accept calls that have a connection",
-    ),
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "k_refused",
+            &["security_socket_accept"],
+            Kind::Kretprobe,
+            &[(Accepts, Some(Kprobe))],
+            "accept calls that a security module refuses",
+        )
+    },
+    Probe {
+        when: When::WhereThere,
+        ..probe(
+            "k_grafted",
+            &["security_sock_graft"],
+            Kind::Kprobe,
+            &[(Accepts, Some(Kprobe))],
+            "connections taken from an accept queue, by whomever",
+        )
+    },
+    Probe {
+        when: When::Without("k_grafted"),
+        ..probe(
+            "k_installed",
+            &["fd_install"],
+            Kind::Kprobe,
+            &[(Accepts, Some(Kprobe))],
+            "connections that system calls accept",
+        )
+    },
     probe(
         "k_queue_enter",
         &["inet_csk_accept"],
@@ -228,19 +251,20 @@ pub(super) const PROBES: &[Probe] = &[
             "accept requests of io_uring that fail, and why",
         )
     },
-    probe(
-        "sys_accept_exit",
-        &["__sys_accept4"],
-        Kind::Fexit,
-        &[(Accepts, Some(Fentry))],
-        "accept calls that fail, and why",
-    ),
+    // Before the next: what the end of a system call finds not counted was skipped.
     probe(
         "accept_exit",
         &["inet_csk_accept"],
         Kind::Fexit,
         &[(Accepts, Some(Fentry))],
         "connections taken from an accept queue, by whomever",
+    ),
+    probe(
+        "sys_accept_exit",
+        &["__sys_accept4"],
+        Kind::Fexit,
+        &[(Accepts, Some(Fentry))],
+        "accept calls that fail, and why",
     ),
     Probe {
         when: When::InFlight,
@@ -256,7 +280,7 @@ pub(super) const PROBES: &[Probe] = &[
         when: When::IfThere,
         ..probe(
             "ring_submitted",
-            &["io_uring_submit_req"],
+            &["io_uring_submit_req", "io_uring_submit_sqe"],
             Kind::BtfTracepoint,
             &[(Accepts, Some(Tracepoint))],
             "accept requests of io_uring for many connections, whose they are",
