@@ -13,11 +13,13 @@ use super::sources::{Source, for_suite, from_deb822, from_lines};
 use crate::process;
 
 /// What our apt does otherwise than the machine's: it fetches package lists and nothing else, and
-/// runs none of the hooks that the machine has for its own state.
+/// runs none of the hooks that the machine has for its own state. The machine's own release is not the one
+/// to prefer.
 const CONFIG: &str = "\
 #clear APT::Update::Pre-Invoke;
 #clear APT::Update::Post-Invoke;
 #clear APT::Update::Post-Invoke-Success;
+#clear APT::Default-Release;
 Acquire::Languages \"none\";
 Acquire::IndexTargets::deb::DEP-11::DefaultEnabled \"false\";
 Acquire::IndexTargets::deb::DEP-11-icons::DefaultEnabled \"false\";
