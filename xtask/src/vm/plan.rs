@@ -70,7 +70,6 @@ pub(crate) const SERIES: [Series; 7] = [
     Series {
         name: "6.12-smp",
         cpus: 4,
-        promised: false,
         ..Series::plain("6.12", &["trixie", "trixie-security"], &[Provider::Fentry])
     },
     Series::plain("6.18", &["trixie-backports", "forky", "sid"], &EVERY),
