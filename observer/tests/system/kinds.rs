@@ -7,6 +7,7 @@ mod fast_open;
 mod file_table;
 mod handed;
 mod i386;
+mod in_kernel;
 mod late;
 mod mptcp;
 mod refused;
@@ -31,6 +32,7 @@ pub fn tests() -> Vec<Test> {
         fast_open::tests(),
         file_table::tests(),
         handed::tests(),
+        in_kernel::tests(),
         late::tests(),
         mptcp::tests(),
         refused::tests(),

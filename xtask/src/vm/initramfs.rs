@@ -126,6 +126,10 @@ pub(crate) fn write(path: &Path, kernel: &Kernel, programs: &Programs, job: &Job
             archive.file(&inside, 0o644, &read(module)?)?;
             job.modules.push(inside);
         }
+        for module in &kernel.carried {
+            let name = module.file_name().context("a module without a name")?.to_string_lossy();
+            archive.file(&format!("modules/{name}"), 0o644, &read(module)?)?;
+        }
         let others = &programs.others;
         let mut programs = vec![
             ("init", &programs.init),

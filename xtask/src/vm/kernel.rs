@@ -13,6 +13,10 @@ use super::{archive::Suite, plan::Series};
 /// observer asks for queues and cookies, and veth, which tests flood listeners over, as modules.
 const MODULES: [&str; 4] = ["inet_diag.ko", "tcp_diag.ko", "mptcp_diag.ko", "veth.ko"];
 
+/// Modules that a test loads by itself and takes out again: RDS over TCP listens in every network namespace, and
+/// the kernel accepts its connections.
+const FOR_A_TEST: [&str; 2] = ["rds.ko", "rds_tcp.ko"];
+
 /// Lists what was looked for in a kernel's packages: not every kernel has every module.
 const LOOKED_FOR: &str = "looked-for";
 
@@ -25,6 +29,8 @@ pub(crate) struct Kernel {
     pub(crate) image: PathBuf,
     /// Modules, in the order to load them.
     pub(crate) modules: Vec<PathBuf>,
+    /// Modules that are only carried.
+    pub(crate) carried: Vec<PathBuf>,
 }
 
 /// The newest kernel of a series that is kept here, or else the one that the archive has.
@@ -60,7 +66,7 @@ fn read(kernels: &Path, release: &str) -> Option<Kernel> {
     let dir = kernels.join(release);
     let image = dir.join("vmlinuz");
     // One that was kept when fewer modules were wanted is fetched again.
-    if fs::read_to_string(dir.join(LOOKED_FOR)).ok()? != MODULES.join("\n") {
+    if fs::read_to_string(dir.join(LOOKED_FOR)).ok()? != looked_for() {
         return None;
     }
     let module = |name: &&str| {
@@ -70,7 +76,13 @@ fn read(kernels: &Path, release: &str) -> Option<Kernel> {
         release: release.to_owned(),
         image,
         modules: MODULES.iter().filter_map(module).collect(),
+        carried: FOR_A_TEST.iter().filter_map(module).collect(),
     })
+}
+
+/// What is looked for in a kernel's packages.
+fn looked_for() -> String {
+    [&MODULES[..], &FOR_A_TEST].concat().join("\n")
 }
 
 fn fetch(vm: &Path, kernels: &Path, series: &Series, suite: &str) -> Result<Kernel> {
@@ -101,7 +113,7 @@ fn fetch(vm: &Path, kernels: &Path, series: &Series, suite: &str) -> Result<Kern
     for (path, name) in found {
         fs::copy(&path, partial.join(name)).context("a kernel cannot be copied")?;
     }
-    fs::write(partial.join(LOOKED_FOR), MODULES.join("\n")).context("a kernel cannot be kept")?;
+    fs::write(partial.join(LOOKED_FOR), looked_for()).context("a kernel cannot be kept")?;
     remove(&unpacked)?;
     remove(&kernels.join(&release))?;
     fs::rename(&partial, kernels.join(&release)).context("a kernel cannot be kept")?;
@@ -129,7 +141,10 @@ fn wanted(dir: &Path, found: &mut Vec<(PathBuf, String)>) -> Result<()> {
         let name = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into());
         if name == "vmlinuz" || name.starts_with("vmlinuz-") {
             found.push((path, "vmlinuz".to_owned()));
-        } else if MODULES.contains(&name.strip_suffix(".xz").unwrap_or(&name)) {
+        } else if [&MODULES[..], &FOR_A_TEST]
+            .concat()
+            .contains(&name.strip_suffix(".xz").unwrap_or(&name))
+        {
             found.push((path, name));
         }
     }
