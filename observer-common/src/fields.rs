@@ -152,6 +152,10 @@ pub const OPTIONAL_FIELDS: &[Field] = &[
     Field { global: "TASK_DELAYED", container: "task_struct", path: "se.sched_delayed" },
     // Whether a task's system calls are numbered as those of 32-bit programs.
     Field { global: "TASK_COMPAT", container: "task_struct", path: TASK_COMPAT_PATH },
+    // Only a real-time kernel makes mutexes of these (PREEMPT_RT): that it is there is what is asked.
+    Field { global: "PREEMPT_RT", container: "mutex", path: "rtmutex" },
+    // What a task is blocked on that waits for a lock of that kind.
+    Field { global: "TASK_BLOCKED_ON", container: "task_struct", path: "pi_blocked_on" },
     // Whose epoll instance is locked: a task, in the upper bits; and the list of what becomes ready
     // while its ready list is being gone through. A real-time kernel keeps the first elsewhere.
     Field { global: "EPOLL_OWNER", container: "eventpoll", path: "mtx.owner.counter" },

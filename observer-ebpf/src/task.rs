@@ -9,11 +9,11 @@ use aya_ebpf::helpers::{
 use observer_common::calls::{SOCKETCALL_ACCEPTS, kind};
 
 use crate::kernel::{
-    Address, COMPAT_WAIT_CALLS, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, Object,
+    Address, COMPAT_WAIT_CALLS, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, Object, PREEMPT_RT,
     REGS_ARGUMENT, REGS_COMPAT_ARGUMENT, REGS_PLACE, REGS_SYSCALL, SYSCALL_EXIT,
-    SYSCALL_EXIT_GROUP, TABLE_FILES, TABLE_SIZE, TASK_COMM, TASK_COMPAT, TASK_COMPAT_MASK,
-    TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, TASK_PID, TASK_TID, Typed, WAIT_CALLS, field,
-    kind_of, read, read_at,
+    SYSCALL_EXIT_GROUP, TABLE_FILES, TABLE_SIZE, TASK_BLOCKED_ON, TASK_COMM, TASK_COMPAT,
+    TASK_COMPAT_MASK, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, TASK_PID, TASK_TID, Typed,
+    WAIT_CALLS, field, kind_of, read, read_at,
 };
 
 /// The current task's process id and thread id, as userspace calls them.
@@ -124,6 +124,13 @@ pub(crate) unsafe fn may_wait(task: Address) -> Option<u8> {
     unsafe {
         if HAS_TASK_REGISTERS.load() == 0 {
             return (field::<u64>(task, &TASK_MM) != 0).then_some(0);
+        }
+        // Within a notification a real-time kernel also wakes who waits for a lock, in whatever call.
+        if PREEMPT_RT.load() != u32::MAX
+            && TASK_BLOCKED_ON.load() != u32::MAX
+            && field::<u64>(task, &TASK_BLOCKED_ON) != 0
+        {
+            return None;
         }
         let kind = waits(task).kind;
         (kind != 0).then_some(kind)

@@ -23,8 +23,8 @@ use observer_common::counters::{
 use crate::{
     chain,
     kernel::{
-        Address, Object, SOCK_STATE, STATE_LISTEN, TASK_PID, TASK_SLEPT, TASK_TID, Typed, field,
-        read,
+        Address, Object, PREEMPT_RT, SOCK_STATE, STATE_LISTEN, TASK_PID, TASK_SLEPT, TASK_TID,
+        Typed, field, read,
     },
     listener::Listener,
     maps::{
@@ -40,7 +40,25 @@ pub(crate) fn open_bracket(listener: ListenerId, ends: bool) {
         cpu.listener = listener;
         cpu.task = task::current() as u64;
         cpu.ends = u64::from(ends);
+        leave_doubt(cpu);
+    }
+}
+
+/// Whether the bracket of this CPU is that of another task, which was preempted within it. Only a real-time
+/// kernel does that: elsewhere another task is current only once the bracket is over.
+#[inline(always)]
+fn is_preempted(cpu: &Bracket) -> bool {
+    PREEMPT_RT.load() != u32::MAX && cpu.task != task::current() as u64
+}
+
+/// Gives a wakeup in doubt up that nobody settled, if there is one: a scan has gone on elsewhere since, or
+/// was interrupted.
+#[inline(always)]
+fn leave_doubt(cpu: &mut Bracket) {
+    if cpu.doubt.task != 0 {
         cpu.doubt.task = 0;
+        // SAFETY: only takes the address of a field of a live map value.
+        misc(|misc| unsafe { &raw mut (*misc).in_doubt });
     }
 }
 
@@ -66,6 +84,7 @@ pub(crate) fn doubt(listener: u64, woken: Address) {
         // SAFETY: `woken` is the program's argument.
         let slept = unsafe { field::<u64>(woken, &TASK_SLEPT) };
         let waker = task::current() as u64;
+        leave_doubt(cpu);
         cpu.doubt = Doubt { task: woken as u64, slept, listener, waker };
     }
 }
@@ -84,11 +103,14 @@ pub(crate) fn settle_doubt<C: EbpfContext>(ctx: &C, cpu: &Bracket) {
 fn settle(ctx: *mut c_void) -> i32 {
     let Some(cpu) = this_cpu() else { return 0 };
     let Doubt { task, slept, listener, waker } = cpu.doubt;
+    // A scan may have gone on elsewhere, and left its doubt here.
+    if waker != task::current() as u64 {
+        leave_doubt(cpu);
+        return 0;
+    }
     cpu.doubt.task = 0;
     let woken = task as Address;
-    // A scan may have gone on elsewhere, and left its doubt here.
-    if waker == task::current() as u64
-        && read::<u64>(woken, &TASK_SLEPT).is_some_and(|now| now != slept)
+    if read::<u64>(woken, &TASK_SLEPT).is_some_and(|now| now != slept)
         && let Some(pid) = read(woken, &TASK_PID)
         && let Some(tid) = read(woken, &TASK_TID)
     {
@@ -103,6 +125,7 @@ pub(crate) fn close_bracket() {
     // The comparison keeps the cache line clean when nothing is open.
     if let Some(cpu) = this_cpu()
         && cpu.listener != 0
+        && !is_preempted(cpu)
     {
         cpu.listener = 0;
     }
@@ -152,6 +175,7 @@ fn notified<C: EbpfContext>(ctx: &C) {
     if !idle()
         && let Some(cpu) = this_cpu()
         && cpu.listener != 0
+        && !is_preempted(cpu)
     {
         settle_doubt(ctx, cpu);
         cpu.listener = 0;
@@ -205,7 +229,9 @@ fn waking(ctx: BtfTracePointContext) -> i32 {
 #[inline(never)]
 fn in_notification(ctx: *mut c_void, cpu: &mut Bracket) -> u64 {
     if cpu.task != task::current() as u64 {
-        cpu.listener = 0;
+        if !is_preempted(cpu) {
+            cpu.listener = 0;
+        }
         return chained(ctx);
     }
     let ctx = BtfTracePointContext::new(ctx);
