@@ -23,28 +23,17 @@ pub struct Control {
     pub ready: u32,
     /// 1 when somebody reads each drop by itself: a flood of them is dear to tell.
     pub tell_drops: u32,
-    /// 1 when a SYN queue that holds as many requests as the backlog is taken to be full, until
-    /// this kernel shows which it is: 5.10 says so, later ones let in one more, and the change was
-    /// carried into some stable series (`inet_csk_reqsk_queue_is_full`).
-    pub full_at_limit: u32,
     /// 1 when accept calls were under way as the window opened.
     pub in_flight: u32,
     /// 1 when the end of a scan of an epoll instance's ready list will be seen.
     pub scan_ends: u32,
 }
-crate::assert_layout!(Control, 28);
+crate::assert_layout!(Control, 24);
 
 impl Control {
     /// Before every program is attached.
-    pub const CLOSED: Self = Self {
-        open: 0,
-        interval: 0,
-        ready: 0,
-        tell_drops: 0,
-        full_at_limit: 0,
-        in_flight: 0,
-        scan_ends: 0,
-    };
+    pub const CLOSED: Self =
+        Self { open: 0, interval: 0, ready: 0, tell_drops: 0, in_flight: 0, scan_ends: 0 };
 }
 
 /// `sk_data_ready` counts connections queued.

@@ -40,7 +40,10 @@ pub struct ListenerInfo {
     pub born: u64,
     /// `bpf_ktime_get_ns` when it stopped listening; 0 while it listens.
     pub closed: u64,
-    /// Inode number of the network namespace (`net->ns.inum`).
+    /// Cookie of the network namespace (`net->net_cookie`), which no other ever has; 0 where the kernel gave
+    /// it none.
+    pub netns_cookie: u64,
+    /// Inode number of the network namespace (`net->ns.inum`), which is another's as soon as it is gone.
     pub netns: u32,
     /// Thread group id of the task that called `listen()`; 0 when that was before the window.
     pub creator: u32,
@@ -59,7 +62,7 @@ pub struct ListenerInfo {
     /// Name of the task that called `listen()`.
     pub comm: [u8; 16],
 }
-assert_layout!(ListenerInfo, 88);
+assert_layout!(ListenerInfo, 96);
 
 /// A listener's queues, per CPU.
 #[repr(C)]

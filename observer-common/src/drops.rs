@@ -69,11 +69,50 @@ pub mod stage {
     pub const HANDLED: u64 = 8;
     /// The request has no listener, because a cookie stands for it.
     pub const COOKIE: u64 = 16;
+    /// `tcp_peer_is_proven` did not know the client. It is asked in the last quarter of
+    /// `tcp_max_syn_backlog` only, while cookies are off.
+    pub const UNPROVEN: u64 = 32;
+}
+
+/// Why `tcp_conn_request` refused a SYN with which it came as far as `stage`: `queue_full` where it counted
+/// the SYN queue as full without cookies (`TCPReqQFullDrop`). What it called and counted cannot change
+/// under another CPU's hands, as the queues do.
+#[must_use]
+#[inline(always)]
+pub fn refused_syn(stage: u64, queue_full: bool) -> DropReason {
+    if stage & stage::UNPROVEN != 0 {
+        DropReason::SynQueueLastQuarter
+    } else if stage & stage::ALLOCATED != 0 {
+        DropReason::PolicyOrRoute
+    } else if stage & stage::NO_MEMORY != 0 {
+        DropReason::NoMemory
+    } else if queue_full {
+        DropReason::SynQueueFull
+    } else {
+        DropReason::AcceptQueueFullSyn
+    }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{DROP_REASONS, DropReason};
+    use super::{
+        DROP_REASONS, DropReason, refused_syn,
+        stage::{ALLOCATED, COOKIE, ENTERED, NO_MEMORY, UNPROVEN},
+    };
+
+    #[test]
+    fn a_refused_syn_came_no_further_than_what_refused_it() {
+        for (stage, queue_full, reason) in [
+            (ENTERED, true, DropReason::SynQueueFull),
+            (ENTERED, false, DropReason::AcceptQueueFullSyn),
+            (ENTERED | NO_MEMORY, false, DropReason::NoMemory),
+            (ENTERED | ALLOCATED, false, DropReason::PolicyOrRoute),
+            (ENTERED | ALLOCATED | COOKIE, false, DropReason::PolicyOrRoute),
+            (ENTERED | ALLOCATED | UNPROVEN, false, DropReason::SynQueueLastQuarter),
+        ] {
+            assert_eq!(refused_syn(stage, queue_full), reason, "{stage}");
+        }
+    }
 
     #[test]
     fn reasons_are_numbered_as_they_are_listed() {

@@ -14,9 +14,7 @@ macro_rules! kernel_fields {
             SOCK_PORT: "sock", "__sk_common.skc_num";
             SOCK_SOURCE_PORT: "inet_sock", "inet_sport";
             SOCK_ADDRESS4: "sock", "__sk_common.skc_rcv_saddr";
-            SOCK_ADDRESS6: "sock", "__sk_common.skc_v6_rcv_saddr";
             SOCK_PEER4: "sock", "__sk_common.skc_daddr";
-            SOCK_PEER6: "sock", "__sk_common.skc_v6_daddr";
             SOCK_PEER_PORT: "sock", "__sk_common.skc_dport";
             SOCK_NET: "sock", "__sk_common.skc_net.net";
             SOCK_COOKIE: "sock", "__sk_common.skc_cookie.counter";
@@ -36,9 +34,11 @@ macro_rules! kernel_fields {
             // From the start of the socket, which is the first member (checked at start).
             SOCKET_INODE: "socket_alloc", "vfs_inode.i_ino";
             NET_INODE: "net", "ns.inum";
-            // A byte since 5.12 and an int before, of which this is the low byte.
-            NET_SYNCOOKIES: "net", "ipv4.sysctl_tcp_syncookies";
-            NET_MAX_SYN_BACKLOG: "net", "ipv4.sysctl_max_syn_backlog";
+            // What stands for the TcpExt counters of all CPUs, and where they are in those of one.
+            NET_COUNTERS: "net", "mib.net_statistics";
+            MIB_COUNTERS: "linux_mib", "mibs";
+            // What stands for the values of all CPUs of a per-CPU array.
+            ARRAY_COPIES: "bpf_array", "pptrs";
             TASK_TID: "task_struct", "pid";
             TASK_PID: "task_struct", "tgid";
             TASK_MM: "task_struct", "mm";
@@ -148,6 +148,11 @@ kernel_fields!(table);
 
 /// Fields that only some kernels have: the global stays at its greatest value elsewhere.
 pub const OPTIONAL_FIELDS: &[Field] = &[
+    // Not in a kernel that is built without IPv6.
+    Field { global: "SOCK_ADDRESS6", container: "sock", path: "__sk_common.skc_v6_rcv_saddr" },
+    Field { global: "SOCK_PEER6", container: "sock", path: "__sk_common.skc_v6_daddr" },
+    // Linux 5.7; before 5.12 it stays 0 until a program asks for it.
+    Field { global: "NET_COOKIE", container: "net", path: "net_cookie" },
     // Linux 6.12: a task that sleeps may stay on the run queue for a while.
     Field { global: "TASK_DELAYED", container: "task_struct", path: "se.sched_delayed" },
     // Whether a task's system calls are numbered as those of 32-bit programs.
@@ -188,18 +193,22 @@ pub const ARGUMENT_COUNTS: &[(&str, &str)] = &[
     ("ARGS_REQUEST_ALLOC", "inet_reqsk_alloc"),
     ("ARGS_CREATE_CHILD", "tcp_create_openreq_child"),
     ("ARGS_ROUTE_V6", "inet6_csk_route_req"),
+    ("ARGS_PEER_PROVEN", "tcp_peer_is_proven"),
     ("ARGS_LISTEN_START", "inet_csk_listen_start"),
     ("ARGS_RING_COMPLETE", "btf_trace_io_uring_complete"),
 ];
 
 /// The enumerators that are compared with, by the global that takes the value.
 ///
-/// They are in an anonymous enum of the kernel (include/net/tcp_states.h), found by enumerator.
+/// They are in anonymous enums of the kernel (include/net/tcp_states.h, include/uapi/linux/snmp.h), found by
+/// enumerator.
 pub const ENUMERATORS: &[(&str, &str)] = &[
     ("STATE_LISTEN", "TCP_LISTEN"),
     ("STATE_CLOSE", "TCP_CLOSE"),
     ("STATE_SYN_RECV", "TCP_SYN_RECV"),
     ("STATE_ESTABLISHED", "TCP_ESTABLISHED"),
+    ("MIB_FULL_COOKIES", "LINUX_MIB_TCPREQQFULLDOCOOKIES"),
+    ("MIB_FULL_DROPS", "LINUX_MIB_TCPREQQFULLDROP"),
 ];
 
 /// Enumerators that only some kernels have: the global stays at its greatest value elsewhere, which

@@ -10,8 +10,8 @@ use observer_common::{
 
 use crate::{
     kernel::{
-        AF_INET6, Address, PACKET_HEAD, PACKET_NETWORK, PACKET_TRANSPORT, SOCK_FAMILY,
-        SOCK_PEER_PORT, SOCK_PEER4, SOCK_PEER6, read, read_at,
+        Address, PACKET_HEAD, PACKET_NETWORK, PACKET_TRANSPORT, SOCK_FAMILY, SOCK_PEER_PORT,
+        SOCK_PEER4, SOCK_PEER6, has_address6, read, read_at,
     },
     lifecycle::emit,
     listener::Listener,
@@ -106,7 +106,7 @@ fn of_request(request: Address, event: &mut DropEvent) -> Option<()> {
     let DropEvent { client, server, .. } = event;
     client.port = u16::from_be(read(request, &SOCK_PEER_PORT)?);
     server.version = 0;
-    if read::<u16>(request, &SOCK_FAMILY)? == AF_INET6 {
+    if has_address6(read(request, &SOCK_FAMILY)?) {
         long(client, request, SOCK_PEER6.load() as usize)?;
         client.version = 6;
     } else {

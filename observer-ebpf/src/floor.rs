@@ -25,17 +25,17 @@ macro_rules! empty {
 
 #[cfg(target_arch = "bpf")]
 empty!(btf_tracepoint BtfTracePointContext:
-    data_ready napi_done packet_dropped process_fork ring_completed ring_submitted ring_woken set_state
+    answered_again data_ready napi_done packet_dropped process_fork ring_completed ring_submitted ring_woken set_state
     signal_delivered syscall_exit task_exit waking
 );
 #[cfg(target_arch = "bpf")]
 empty!(fentry FEntryContext:
     child_forgotten hashdance_enter installed listen_enter listen_stop queue_add readable_enter request_enter request_error
-    request_rwin scan_enter sock_destroyed syn_recv_v6_enter
+    request_rwin scan_enter sock_destroyed syn_recv_v4_enter syn_recv_v6_enter
 );
 #[cfg(target_arch = "bpf")]
 empty!(fexit FExitContext:
-    accept_exit child_made listen_start readable_exit request_alloc request_exit ring_exit
+    accept_exit child_made listen_start peer_proven readable_exit request_alloc request_exit ring_exit
     route_v6 scan_exit syn_recv_v4 syn_recv_v6 sys_accept_exit
 );
 #[cfg(target_arch = "bpf")]
@@ -46,7 +46,7 @@ empty!(kprobe ProbeContext:
 );
 #[cfg(target_arch = "bpf")]
 empty!(kretprobe RetProbeContext:
-    k_child_made k_no_descriptor k_no_descriptor_below k_readable_exit k_refused
+    k_child_made k_no_descriptor k_no_descriptor_below k_peer_proven k_readable_exit k_refused
     k_request_alloc k_request_exit k_ring_exit k_route_v6 k_scan_exit k_syn_recv_v4
     k_syn_recv_v6
 );

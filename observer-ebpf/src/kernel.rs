@@ -35,9 +35,24 @@ pub(crate) static STATE_SYN_RECV: Global<u32> = Global::new(u32::MAX);
 /// `TCP_ESTABLISHED`, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static STATE_ESTABLISHED: Global<u32> = Global::new(u32::MAX);
+/// `LINUX_MIB_TCPREQQFULLDOCOOKIES`, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static MIB_FULL_COOKIES: Global<u32> = Global::new(u32::MAX);
+/// `LINUX_MIB_TCPREQQFULLDROP`, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static MIB_FULL_DROPS: Global<u32> = Global::new(u32::MAX);
 /// `SKB_DROP_REASON_TCP_LISTEN_OVERFLOW`, set at load; its greatest value where there is none.
 #[unsafe(no_mangle)]
 pub(crate) static DROP_LISTEN_OVERFLOW: Global<u32> = Global::new(u32::MAX);
+/// Offset of `sock.__sk_common.skc_v6_rcv_saddr`, set at load; its greatest value where there is none.
+#[unsafe(no_mangle)]
+pub(crate) static SOCK_ADDRESS6: Global<u32> = Global::new(u32::MAX);
+/// Offset of `sock.__sk_common.skc_v6_daddr`, set at load; its greatest value where there is none.
+#[unsafe(no_mangle)]
+pub(crate) static SOCK_PEER6: Global<u32> = Global::new(u32::MAX);
+/// Offset of `net.net_cookie`, set at load; its greatest value where there is none.
+#[unsafe(no_mangle)]
+pub(crate) static NET_COOKIE: Global<u32> = Global::new(u32::MAX);
 /// Offset of what says that a task's system calls are numbered as those of 32-bit programs, set at load; its
 /// greatest value where there is none.
 #[unsafe(no_mangle)]
@@ -71,7 +86,7 @@ macro_rules! argument_counts {
 }
 argument_counts!(
     ARGS_INET_CSK_ACCEPT ARGS_SYS_ACCEPT4 ARGS_IO_ACCEPT ARGS_SYN_RECV_V4 ARGS_SYN_RECV_V6 ARGS_REQUEST_ALLOC
-    ARGS_CREATE_CHILD ARGS_ROUTE_V6 ARGS_LISTEN_START ARGS_RING_COMPLETE
+    ARGS_CREATE_CHILD ARGS_ROUTE_V6 ARGS_LISTEN_START ARGS_RING_COMPLETE ARGS_PEER_PROVEN
 );
 
 /// 1 when the kernel has the helper `bpf_task_pt_regs` (Linux 5.15), set at load.
@@ -117,6 +132,13 @@ pub(crate) static PORTS: Global<PortSet> = Global::new(PortSet::EMPTY);
 pub(crate) const AF_INET: u16 = 2;
 /// AF_INET6 (uapi, the same on every architecture).
 pub(crate) const AF_INET6: u16 = 10;
+/// Whether a socket of this family has IPv6 addresses. Without IPv6 in the kernel there are none, and the
+/// verifier does not let an offset pass that no field has.
+#[inline(always)]
+pub(crate) fn has_address6(family: u16) -> bool {
+    SOCK_ADDRESS6.load() != u32::MAX && SOCK_PEER6.load() != u32::MAX && family == AF_INET6
+}
+
 /// IPPROTO_TCP (uapi).
 pub(crate) const IPPROTO_TCP: u16 = 6;
 /// IPPROTO_MPTCP (uapi).

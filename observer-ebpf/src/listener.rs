@@ -14,11 +14,11 @@ use observer_common::{
 
 use crate::{
     kernel::{
-        AF_INET, AF_INET6, Address, IPPROTO_MPTCP, IPPROTO_TCP, NET_INODE, Object, PORTS_GIVEN,
-        REUSEPORT_BYTE, REUSEPORT_MASK, SOCK_ADDRESS4, SOCK_ADDRESS6, SOCK_BACKLOG_LIMIT,
-        SOCK_COOKIE, SOCK_FAMILY, SOCK_NET, SOCK_PORT, SOCK_PROTOCOL, SOCK_SOCKET,
-        SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE, STATE_LISTEN, lower_half, opaque, read,
-        wants_port,
+        AF_INET, AF_INET6, Address, IPPROTO_MPTCP, IPPROTO_TCP, NET_COOKIE, NET_INODE, Object,
+        PORTS_GIVEN, REUSEPORT_BYTE, REUSEPORT_MASK, SOCK_ADDRESS4, SOCK_ADDRESS6,
+        SOCK_BACKLOG_LIMIT, SOCK_COOKIE, SOCK_FAMILY, SOCK_NET, SOCK_PORT, SOCK_PROTOCOL,
+        SOCK_SOCKET, SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE, STATE_LISTEN, has_address6,
+        lower_half, opaque, read, wants_port,
     },
     maps::{LISTENERS, QUEUES, SOCK_CACHE, SOCKS, TREE, WORKERS, count_map_full, misc},
 };
@@ -263,7 +263,7 @@ impl Listener {
         let sock = self.sock;
         let family: u16 = read(sock, &SOCK_FAMILY)?;
         let mut address = [0; 16];
-        if family == AF_INET6 {
+        if has_address6(family) {
             address = read(sock, &SOCK_ADDRESS6)?;
         } else {
             let short: [u8; 4] = read(sock, &SOCK_ADDRESS4)?;
@@ -273,12 +273,15 @@ impl Listener {
             address[3] = short[3];
         }
         let reuse: u8 = read(sock, &REUSEPORT_BYTE)?;
+        let net: Address = read(sock, &SOCK_NET)?;
+        let netns_cookie = if NET_COOKIE.load() == u32::MAX { 0 } else { read(net, &NET_COOKIE)? };
         Some(ListenerInfo {
             sock: sock as u64,
             cookie: read(sock, &SOCK_COOKIE)?,
             born: 0,
             closed: 0,
-            netns: read(read(sock, &SOCK_NET)?, &NET_INODE)?,
+            netns_cookie,
+            netns: read(net, &NET_INODE)?,
             creator: 0,
             limit: read(sock, &SOCK_BACKLOG_LIMIT)?,
             drops: 0,

@@ -27,6 +27,8 @@ mod chain;
 #[cfg(target_arch = "bpf")]
 mod drops;
 #[cfg(target_arch = "bpf")]
+mod full_queues;
+#[cfg(target_arch = "bpf")]
 mod handshake;
 #[cfg(target_arch = "bpf")]
 mod kernel;

@@ -112,10 +112,6 @@ static STAMPS_HELD: Learnt = Learnt(UnsafeCell::new(0));
 #[unsafe(no_mangle)]
 static TASKS_KNOWN: Learnt = Learnt(UnsafeCell::new(0));
 
-/// Whether a SYN queue that holds as many requests as the backlog is full: [`AT_LIMIT`] or
-/// [`ABOVE_LIMIT`], as this kernel showed it; 0 before.
-static SYN_QUEUE_FULL: Learnt = Learnt(UnsafeCell::new(0));
-
 /// How deep the SYN queue of listeners was seen to be, see [`SynSeen`].
 static SYN_SEEN: SynSeen = SynSeen(UnsafeCell::new([0; SYN_PLACES]));
 
@@ -154,27 +150,6 @@ struct Learnt(UnsafeCell<u64>);
 
 // SAFETY: read by volatile loads of one aligned word, and written by volatile stores or atomic adds.
 unsafe impl Sync for Learnt {}
-
-/// It is full when it holds as many as the backlog.
-pub(crate) const AT_LIMIT: u64 = 1;
-/// It is full when it holds one more.
-pub(crate) const ABOVE_LIMIT: u64 = 2;
-
-/// What this kernel showed so far.
-#[inline(always)]
-pub(crate) fn syn_queue_full() -> u64 {
-    // SAFETY: the static's own address.
-    unsafe { SYN_QUEUE_FULL.0.get().read_volatile() }
-}
-
-/// Notes what this kernel showed.
-#[inline(always)]
-pub(crate) fn learn_syn_queue_full(at: u64) {
-    if syn_queue_full() != at {
-        // SAFETY: the static's own address; every CPU writes the same.
-        unsafe { SYN_QUEUE_FULL.0.get().write_volatile(at) };
-    }
-}
 
 /// Whether nothing is there that anybody asked for: ports were given, and no listener has been seen on
 /// one of them. Refusals and cookies are counted all the same, because the kernel's counters are about
@@ -306,11 +281,6 @@ impl Open {
     #[inline(always)]
     pub(crate) fn tells_drops(&self) -> bool {
         said(offset_of!(Control, tell_drops)) != 0
-    }
-
-    #[inline(always)]
-    pub(crate) fn full_at_limit(&self) -> bool {
-        said(offset_of!(Control, full_at_limit)) != 0
     }
 
     #[inline(always)]

@@ -26,7 +26,9 @@ use crate::{
         Address, Object, SOCK_BACKLOG, SOCK_STATE, STATE_LISTEN, STATE_SYN_RECV, Typed, field, read,
     },
     listener::Listener,
-    maps::{QUEUES, add, control, count_map_full, idle, increment, listens, this_cpu},
+    maps::{
+        QUEUES, add, control, count_map_full, idle, increment, listens, syn_depth_is_known, this_cpu,
+    },
     waits, wakeup,
 };
 
@@ -84,6 +86,23 @@ pub(crate) fn roll(queue: &mut QueueStats, interval: u32) {
         queue.interval = interval;
         queue.interval_depth_max = 0;
         queue.interval_syn_max = 0;
+    }
+}
+
+/// Counts a depth of a listener's SYN queue.
+#[inline(always)]
+pub(crate) fn count_requests(listener: u64, interval: u32, depth: u32) {
+    if syn_depth_is_known(listener, interval, depth) {
+        return;
+    }
+    let Some(queue) = row(listener) else { return };
+    roll(queue, interval);
+    let depth = u64::from(depth);
+    if depth > queue.syn_max {
+        queue.syn_max = depth;
+    }
+    if depth > queue.interval_syn_max {
+        queue.interval_syn_max = depth;
     }
 }
 

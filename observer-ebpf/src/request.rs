@@ -9,34 +9,41 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use observer_common::{
-    counters::Call,
+    counters::{Bracket, Call},
     drops::{
-        DropReason,
-        stage::{ALLOCATED, COOKIE, ENTERED, HANDLED, NO_MEMORY},
+        DropReason, refused_syn,
+        stage::{ALLOCATED, COOKIE, ENTERED, HANDLED, NO_MEMORY, UNPROVEN},
     },
 };
 
 use crate::{
     drops::{self, Source},
+    full_queues,
     kernel::{
-        ARGS_REQUEST_ALLOC, Address, CSK_SYN_QUEUE, DROP_LISTEN_OVERFLOW, NET_MAX_SYN_BACKLOG,
-        NET_SYNCOOKIES, Object, REQUEST_LISTENER, REQUEST_SEQUENCE, SOCK_BACKLOG,
-        SOCK_BACKLOG_LIMIT, SOCK_NET, SOCK_STATE, STATE_LISTEN, Typed, read, returned,
+        ARGS_PEER_PROVEN, ARGS_REQUEST_ALLOC, Address, CSK_SYN_QUEUE, DROP_LISTEN_OVERFLOW, Object,
+        REQUEST_LISTENER, REQUEST_SEQUENCE, SOCK_STATE, STATE_LISTEN, Typed, read, returned,
     },
     listener::Listener,
-    maps::{
-        ABOVE_LIMIT, AT_LIMIT, control, idle, increment, learn_syn_queue_full, listens,
-        syn_depth_is_known, syn_queue_full, this_cpu,
-    },
+    maps::{control, idle, increment, listens, this_cpu},
     queue,
 };
 
 /// `tcp_conn_request(rsk_ops, af_ops, sk, skb)` begins. Cookies are checked by way of
 /// `inet_reqsk_alloc` too, so that what that leaves behind is wiped here.
-#[fentry(function = "tcp_conn_request")]
-fn request_enter(_ctx: FEntryContext) -> i32 {
-    if let Some(cpu) = this_cpu() {
+#[inline(always)]
+fn begins(cpu: &mut Bracket, sock: impl Object) {
+    cpu.stage = 0;
+    if let Some(before) = full_queues::counted(cpu, sock) {
+        cpu.full_before = before;
         cpu.stage = ENTERED;
+    }
+}
+
+#[fentry(function = "tcp_conn_request")]
+fn request_enter(ctx: FEntryContext) -> i32 {
+    if let Some(cpu) = this_cpu() {
+        // SAFETY: the program's argument.
+        begins(cpu, unsafe { Typed::new(ctx.arg(2)) });
     }
     0
 }
@@ -44,9 +51,9 @@ fn request_enter(_ctx: FEntryContext) -> i32 {
 #[kprobe]
 fn k_request_enter(ctx: ProbeContext) -> i32 {
     if let Some(cpu) = this_cpu() {
-        cpu.stage = ENTERED;
         let (sock, packet) = (ctx.arg(2).unwrap_or(0), ctx.arg(3).unwrap_or(0));
         cpu.request = Call { sock, packet, request: 0 };
+        begins(cpu, sock as Address);
     }
     0
 }
@@ -102,13 +109,37 @@ fn k_request_rwin(ctx: ProbeContext) -> i32 {
     0
 }
 
+/// `tcp_peer_is_proven(req, dst)`: whether a client may have a place in the last quarter of
+/// `tcp_max_syn_backlog`.
+#[inline(always)]
+fn judged(proven: u64) {
+    // A bool: the rest of the register is not part of it.
+    if proven as u8 == 0
+        && let Some(cpu) = this_cpu()
+    {
+        cpu.stage |= UNPROVEN;
+    }
+}
+
+#[fexit(function = "tcp_peer_is_proven")]
+fn peer_proven(ctx: FExitContext) -> i32 {
+    if let Some(proven) = returned(&ctx, &ARGS_PEER_PROVEN) {
+        judged(proven);
+    }
+    0
+}
+
+#[kretprobe]
+fn k_peer_proven(ctx: RetProbeContext) -> i32 {
+    judged(ctx.ret());
+    0
+}
+
 #[fexit(function = "tcp_conn_request")]
 fn request_exit(ctx: FExitContext) -> i32 {
     if let Some(cpu) = this_cpu() {
-        let stage = cpu.stage;
-        cpu.stage = 0;
         // SAFETY: the program's argument.
-        over(&ctx, stage, unsafe { Typed::new(ctx.arg(2)) }, ctx.arg(3));
+        over(&ctx, cpu, unsafe { Typed::new(ctx.arg(2)) }, ctx.arg(3));
     }
     0
 }
@@ -116,63 +147,17 @@ fn request_exit(ctx: FExitContext) -> i32 {
 #[kretprobe]
 fn k_request_exit(ctx: RetProbeContext) -> i32 {
     if let Some(cpu) = this_cpu() {
-        let stage = cpu.stage;
-        cpu.stage = 0;
-        over(&ctx, stage, cpu.request.sock as Address, cpu.request.packet as Address);
+        let Call { sock, packet, .. } = cpu.request;
+        over(&ctx, cpu, sock as Address, packet as Address);
     }
     0
 }
 
-/// What decides about a SYN, as it is at the end of `tcp_conn_request`.
-struct Queues {
-    /// `tcp_syncookies`.
-    cookies: u8,
-    /// Requests in the SYN queue.
-    requests: u32,
-    /// Connections in the accept queue.
-    connections: u32,
-    /// The limit of both.
-    limit: u32,
-    /// `tcp_max_syn_backlog`.
-    max_syn_backlog: u32,
-}
-
-impl Queues {
-    #[inline(always)]
-    fn of(sock: Address) -> Option<Self> {
-        let net: Address = read(sock, &SOCK_NET)?;
-        Some(Self {
-            cookies: read(net, &NET_SYNCOOKIES)?,
-            requests: read(sock, &CSK_SYN_QUEUE)?,
-            connections: read(sock, &SOCK_BACKLOG)?,
-            limit: read(sock, &SOCK_BACKLOG_LIMIT)?,
-            max_syn_backlog: read(net, &NET_MAX_SYN_BACKLOG)?,
-        })
-    }
-
-    /// `sk_acceptq_is_full`.
-    #[inline(always)]
-    fn no_room_to_accept(&self) -> bool {
-        self.connections > self.limit
-    }
-
-    /// `inet_csk_reqsk_queue_is_full`.
-    #[inline(always)]
-    fn no_room_for_syn(&self, at_limit: bool) -> bool {
-        self.requests > self.limit || (at_limit && self.requests == self.limit)
-    }
-
-    /// The last quarter of the SYN queue is for clients that are known to be real.
-    #[inline(always)]
-    fn last_quarter(&self) -> bool {
-        let left = i64::from(self.max_syn_backlog) - i64::from(self.requests);
-        self.cookies == 0 && left < i64::from(self.max_syn_backlog >> 2)
-    }
-}
-
 /// `tcp_conn_request` is over.
 #[inline(always)]
-fn over<C: EbpfContext>(ctx: &C, stage: u64, sock: impl Object, packet: Address) {
+fn over<C: EbpfContext>(ctx: &C, cpu: &mut Bracket, sock: impl Object, packet: Address) {
+    let stage = cpu.stage;
+    cpu.stage = 0;
     // Attached while it was under way.
     if stage & ENTERED == 0 {
         return;
@@ -182,38 +167,13 @@ fn over<C: EbpfContext>(ctx: &C, stage: u64, sock: impl Object, packet: Address)
         answered(sock, stage & COOKIE != 0, control.interval());
         return;
     }
+    let [cookies, drops] = cpu.full_before;
+    let Some([cookies_now, drops_now]) = full_queues::counted(cpu, sock) else { return };
     let sock = sock.address();
-    let Some(queues) = Queues::of(sock) else { return };
-    let at_limit = match syn_queue_full() {
-        0 => control.full_at_limit(),
-        learnt => learnt == AT_LIMIT,
-    };
-    let full = queues.no_room_for_syn(at_limit);
-    if queues.cookies == 2 || (queues.cookies == 1 && full) {
+    if cookies_now != cookies {
         count_cookie(sock, false);
     }
-    let reason = if stage & ALLOCATED != 0 {
-        if queues.last_quarter() {
-            DropReason::SynQueueLastQuarter
-        } else {
-            DropReason::PolicyOrRoute
-        }
-    } else if stage & NO_MEMORY != 0 {
-        DropReason::NoMemory
-    } else if queues.cookies != 0 {
-        // With cookies a full SYN queue refuses nobody.
-        DropReason::AcceptQueueFullSyn
-    } else if !queues.no_room_to_accept() {
-        if queues.requests == queues.limit {
-            learn_syn_queue_full(AT_LIMIT);
-        }
-        DropReason::SynQueueFull
-    } else if full {
-        // The SYN queue is asked first.
-        DropReason::SynQueueFull
-    } else {
-        DropReason::AcceptQueueFullSyn
-    };
+    let reason = refused_syn(stage, drops_now != drops);
     drops::count(ctx, sock, Source::Packet(packet), reason);
 }
 
@@ -221,35 +181,14 @@ fn over<C: EbpfContext>(ctx: &C, stage: u64, sock: impl Object, packet: Address)
 #[inline(always)]
 fn answered(sock: impl Object, cookie: bool, interval: u32) {
     if cookie {
-        count_cookie(sock.address(), true);
-        if let Some(queues) = Queues::of(sock.address())
-            && queues.cookies == 1
-            && queues.requests == queues.limit
-        {
-            learn_syn_queue_full(AT_LIMIT);
-        }
-        return;
+        return count_cookie(sock.address(), true);
     }
     if idle() {
         return;
     }
     let Some(listener) = Listener::observed(sock) else { return };
     let Some(depth) = read::<u32>(sock.address(), &CSK_SYN_QUEUE) else { return };
-    if syn_depth_is_known(listener.id, interval, depth) {
-        return;
-    }
-    let Some(queue) = queue::row(listener.id) else { return };
-    queue::roll(queue, interval);
-    if syn_queue_full() == 0 && depth > sock.get::<u32>(&SOCK_BACKLOG_LIMIT).unwrap_or(u32::MAX) {
-        learn_syn_queue_full(ABOVE_LIMIT);
-    }
-    let depth = u64::from(depth);
-    if depth > queue.syn_max {
-        queue.syn_max = depth;
-    }
-    if depth > queue.interval_syn_max {
-        queue.interval_syn_max = depth;
-    }
+    queue::count_requests(listener.id, interval, depth);
 }
 
 /// Counts a SYN for which the kernel decided on a cookie.
@@ -305,6 +244,22 @@ fn packet_dropped(ctx: BtfTracePointContext) -> i32 {
     let (packet, sock): (Address, Address) = (ctx.arg(0), ctx.arg(3));
     if read::<u8>(sock, &SOCK_STATE).map(u32::from) == Some(STATE_LISTEN.load()) {
         drops::count(&ctx, sock, Source::Packet(packet), DropReason::AcceptQueueFullAck);
+    }
+    0
+}
+
+/// `tcp_retransmit_synack(sk, req)`: with tracepoints only, a moment at which the SYN queue's length is seen.
+#[btf_tracepoint(function = "tcp_retransmit_synack")]
+fn answered_again(ctx: BtfTracePointContext) -> i32 {
+    if idle() {
+        return 0;
+    }
+    if let Some(control) = control()
+        // SAFETY: the program's argument; that of a child which Fast Open made does not listen.
+        && let Some(listener) = Listener::observed(unsafe { Typed::new(ctx.arg(0)) })
+        && let Some(depth) = read::<u32>(listener.sock, &CSK_SYN_QUEUE)
+    {
+        queue::count_requests(listener.id, control.interval(), depth);
     }
     0
 }

@@ -51,6 +51,8 @@ pub struct Session {
     control: Control,
     maps: Maps,
     host: Host,
+    /// Whether there was IPv6 when the window opened.
+    ipv6: bool,
     /// Whether this kernel says why it drops a final ACK.
     sees_refused_acks: bool,
     /// Whether a task that scans an epoll instance's ready list is known by what it holds.

@@ -30,10 +30,18 @@ pub struct Bracket {
     pub stage: u64,
     /// What it was called with, where a return probe ends it.
     pub request: Call,
+    /// What the kernel had counted on this CPU before it, of the SYN queues of its network namespace that were
+    /// full: `TCPReqQFullDoCookies` and `TCPReqQFullDrop`.
+    pub full_before: [u64; 2],
+    /// How far this CPU's copy of per-CPU memory is from the address that stands for all copies; 0 before it
+    /// is known.
+    pub copy: u64,
+    /// A pointer that is read back as a number.
+    pub pointer: u64,
     /// A wakeup of which it is not known yet whether its task slept.
     pub doubt: Doubt,
 }
-assert_layout!(Bracket, 8 * 8 + 2 * 24 + 32);
+assert_layout!(Bracket, 12 * 8 + 2 * 24 + 32);
 
 /// A task that was being woken while it still was on the run queue: it may have been on its way to
 /// sleep, past the point of return.

@@ -112,6 +112,18 @@ impl Attached {
             .any(|probe| self.links.contains_key(probe.program))
     }
 
+    /// Whether every drop is seen, with its reason. Without the functions of IPv6, which are not in the
+    /// kernel's own types where it is a module, the drops of its final ACKs are not.
+    #[must_use]
+    pub fn sees_refusals(&self, ipv6: bool) -> bool {
+        let final_acks = match self.provider(Signal::Drops) {
+            Some(Provider::Fentry) => "syn_recv_v6",
+            Some(Provider::Kprobe) => "k_syn_recv_v6",
+            Some(Provider::Tracepoint) | None => return false,
+        };
+        !ipv6 || self.links.contains_key(final_acks)
+    }
+
     /// Which provider a signal comes from.
     #[must_use]
     pub fn provider(&self, signal: Signal) -> Option<Provider> {
@@ -305,3 +317,6 @@ fn refused(signal: Signal, trials: &[Trial]) -> anyhow::Error {
         reasons.join("; ")
     )))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,6 @@
 //! What this host is and has: gathered here, decided on elsewhere.
 
-use std::{collections::BTreeSet, io};
+use std::{collections::BTreeSet, io, path::Path};
 
 use nix::sys::utsname::uname;
 
@@ -21,7 +21,13 @@ pub struct Facts {
     pub tracepoints: BTreeSet<&'static str>,
     /// Functions with type information, of those that observer knows.
     pub functions: BTreeSet<&'static str>,
+    /// Whether there is IPv6 now: in a kernel without it, and in one whose module of it is not loaded,
+    /// nobody can come by it.
+    pub ipv6: bool,
 }
+
+/// What IPv6 shows while it is there (`if6_proc_net_init`).
+const IPV6: &str = "/proc/net/if_inet6";
 
 /// Bit numbers of capabilities (include/uapi/linux/capability.h).
 const CAP_SYS_ADMIN: u32 = 21;
@@ -46,20 +52,9 @@ impl Facts {
             missing_capabilities: missing_capabilities(effective_capabilities()),
             tracepoints: of_those(&types, tracepoints, Types::has_tracepoint),
             functions: of_those(&types, functions, Types::has_function),
+            ipv6: Path::new(IPV6).exists(),
             layout: types.and_then(|types| types.layout().map_err(|error| format!("{error:#}"))),
         }
-    }
-}
-
-impl Facts {
-    /// Whether a SYN queue is likely to be full with as many requests as the backlog
-    /// (`inet_csk_reqsk_queue_is_full`). Nothing but the version tells, and stable series differ: a
-    /// first guess, until the kernel programs have seen which it is.
-    #[must_use]
-    pub fn syn_queue_full_at_limit(&self) -> bool {
-        let mut parts = self.kernel.split(|c: char| !c.is_ascii_digit());
-        let mut next = || parts.next().and_then(|part| part.parse::<u32>().ok());
-        next().zip(next()).is_some_and(|version| version < (5, 11))
     }
 }
 
@@ -105,25 +100,7 @@ pub fn online_cpus() -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use super::{CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, Facts, missing_capabilities};
-
-    #[test]
-    fn only_old_kernels_are_taken_to_have_the_smaller_syn_queue() {
-        let facts = |kernel: &str| Facts {
-            kernel: kernel.into(),
-            arch: String::new(),
-            missing_capabilities: Vec::new(),
-            layout: Err(String::new()),
-            tracepoints: BTreeSet::new(),
-            functions: BTreeSet::new(),
-        };
-        assert!(facts("5.10.0-32-cloud-amd64").syn_queue_full_at_limit());
-        for other in ["5.15.0", "6.1.0-56-cloud-amd64", "7.2.12+deb13", "strange"] {
-            assert!(!facts(other).syn_queue_full_at_limit(), "{other}");
-        }
-    }
+    use super::{CAP_BPF, CAP_PERFMON, CAP_SYS_ADMIN, missing_capabilities};
 
     #[test]
     fn each_missing_capability_is_named() {

@@ -18,6 +18,7 @@ fn facts() -> Facts {
         layout: Ok(Layout::default()),
         tracepoints: tracepoints().into_iter().collect::<BTreeSet<_>>(),
         functions: functions().into_iter().collect::<BTreeSet<_>>(),
+        ipv6: true,
     }
 }
 
@@ -83,6 +84,24 @@ fn a_missing_function_leaves_the_tracepoints_of_its_signal() {
             assert_eq!(first == Provider::Tracepoint, served, "{function} {}", signal.name());
         }
     }
+}
+
+#[test]
+fn a_kernel_without_ipv6_has_all_the_rest() {
+    let v6 = ["tcp_v6_syn_recv_sock", "inet6_csk_route_req"];
+    let mut facts = facts();
+    facts.functions.retain(|name| !v6.contains(name));
+    let plan = plan(&facts, REQUEST).expect("a plan");
+    for signal in Signal::ALL {
+        assert_eq!(providers(&plan, signal), Provider::ALL, "{}", signal.name());
+    }
+    let hooks = plan.signals.iter().flat_map(|(_, all)| all).flat_map(|one| &one.probes);
+    assert!(hooks.clone().any(|(_, hook)| *hook == "tcp_v4_syn_recv_sock"));
+    assert!(!hooks.map(|(_, hook)| hook).any(|hook| v6.contains(hook)));
+    // Where it is there, it is not left out.
+    let whole = super::plan(&self::facts(), REQUEST).expect("a plan");
+    let hooks = whole.signals.iter().flat_map(|(_, all)| all).flat_map(|one| &one.probes);
+    assert!(v6.iter().all(|v6| hooks.clone().any(|(_, hook)| hook == v6)));
 }
 
 #[test]
@@ -161,8 +180,9 @@ fn the_ends_of_all_socks_are_probed_only_where_those_of_children_cannot_be() {
 #[test]
 fn each_tracepoint_that_is_taken_away_is_named_with_what_is_lost() {
     let forced = Request { provider: ProviderArg::Tracepoint, ..REQUEST };
-    // Without that one the accept queue's refusals are inferred, and a kernel may be without io_uring.
-    let needed = |hook: &&str| *hook != "kfree_skb" && !hook.starts_with("io_uring_");
+    // Without these drops are inferred, the SYN queue is looked at less often, and a kernel may be without io_uring.
+    let optional = ["kfree_skb", "tcp_retransmit_synack"];
+    let needed = |hook: &&str| !optional.contains(hook) && !hook.starts_with("io_uring_");
     for hook in tracepoints().into_iter().filter(needed) {
         let sentence = refusal(&without(hook), forced);
         assert!(sentence.contains(hook), "{sentence}");

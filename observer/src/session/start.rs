@@ -81,7 +81,6 @@ impl Session {
                 maps.add_to_tree(pid)?;
             }
         }
-        let full_at_limit = u32::from(facts.syn_queue_full_at_limit());
         let host = Host { kernel: facts.kernel, arch: facts.arch, cpus: online_cpus() };
         places.find();
         let namespaces = namespaces::look_at_all(&mut places);
@@ -101,7 +100,6 @@ impl Session {
             interval: FIRST_INTERVAL,
             ready: ready_roles(&attached),
             tell_drops: u32::from(args.verbose > 0),
-            full_at_limit,
             in_flight: u32::from(maps.any_in_flight()),
             scan_ends: u32::from(plan.scan_ends.is_empty() && attached.sees_scans()),
         };
@@ -117,6 +115,7 @@ impl Session {
             loaded,
             attached,
             control,
+            ipv6: facts.ipv6,
             sees_refused_acks: plan.layout.names_refused_acks(),
             knows_scans: plan.layout.knows_scans(),
             scan_ends: plan.scan_ends,

@@ -28,11 +28,13 @@ impl Session {
             },
             misses_unnoticed: !self.kprobes_tell && self.attached.has_kprobes(signal),
         };
+        let drops = of(Signal::Drops);
+        let misses_unnoticed = drops.misses_unnoticed || !self.attached.sees_refusals(self.ipv6);
         exact::providers(&Hooks {
             wakeups: of(Signal::Wakeups),
             accepts: of(Signal::Accepts),
             handshakes: of(Signal::Handshakes),
-            drops: of(Signal::Drops),
+            drops: Hook { misses_unnoticed, ..drops },
             sees_chains: self.sees_chains(),
         })
     }

@@ -27,6 +27,7 @@ struct Verdict {
 /// `verifier::every_program_has_its_test`.
 const PROGRAMS: &[&str] = &[
     "accept_exit",
+    "answered_again",
     "child_forgotten",
     "child_made",
     "data_ready",
@@ -40,6 +41,7 @@ const PROGRAMS: &[&str] = &[
     "k_listen_enter",
     "k_no_descriptor",
     "k_no_descriptor_below",
+    "k_peer_proven",
     "k_put_unused",
     "k_queue_add",
     "k_queue_enter",
@@ -65,6 +67,7 @@ const PROGRAMS: &[&str] = &[
     "listen_stop",
     "napi_done",
     "packet_dropped",
+    "peer_proven",
     "process_fork",
     "queue_add",
     "readable_enter",
@@ -85,6 +88,7 @@ const PROGRAMS: &[&str] = &[
     "signal_delivered",
     "sock_destroyed",
     "syn_recv_v4",
+    "syn_recv_v4_enter",
     "syn_recv_v6",
     "syn_recv_v6_enter",
     "sys_accept_exit",

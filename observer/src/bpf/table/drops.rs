@@ -9,13 +9,16 @@ use super::{
 
 /// In the order of attaching: what tells how far a call came is there before what begins one.
 pub(super) const PROBES: &[Probe] = &[
-    probe(
-        "route_v6",
-        &["inet6_csk_route_req"],
-        Kind::Fexit,
-        &[(Drops, Some(Fentry))],
-        "final ACKs without a way back, IPv6",
-    ),
+    Probe {
+        when: When::WhereThere,
+        ..probe(
+            "route_v6",
+            &["inet6_csk_route_req"],
+            Kind::Fexit,
+            &[(Drops, Some(Fentry))],
+            "final ACKs without a way back, IPv6",
+        )
+    },
     probe(
         "child_made",
         &["tcp_create_openreq_child"],
@@ -38,6 +41,13 @@ pub(super) const PROBES: &[Probe] = &[
         "SYNs that are answered",
     ),
     probe(
+        "peer_proven",
+        &["tcp_peer_is_proven"],
+        Kind::Fexit,
+        &[(Drops, Some(Fentry))],
+        "SYNs of unknown clients in the last quarter of tcp_max_syn_backlog",
+    ),
+    probe(
         "request_exit",
         &["tcp_conn_request"],
         Kind::Fexit,
@@ -58,13 +68,16 @@ pub(super) const PROBES: &[Probe] = &[
         &[(Drops, Some(Fentry))],
         "clients that the network cannot reach",
     ),
-    probe(
-        "k_route_v6",
-        &["inet6_csk_route_req"],
-        Kind::Kretprobe,
-        &[(Drops, Some(Kprobe))],
-        "final ACKs without a way back, IPv6",
-    ),
+    Probe {
+        when: When::WhereThere,
+        ..probe(
+            "k_route_v6",
+            &["inet6_csk_route_req"],
+            Kind::Kretprobe,
+            &[(Drops, Some(Kprobe))],
+            "final ACKs without a way back, IPv6",
+        )
+    },
     probe(
         "k_child_made",
         &["tcp_create_openreq_child"],
@@ -85,6 +98,13 @@ pub(super) const PROBES: &[Probe] = &[
         Kind::Kprobe,
         &[(Drops, Some(Kprobe))],
         "SYNs that are answered",
+    ),
+    probe(
+        "k_peer_proven",
+        &["tcp_peer_is_proven"],
+        Kind::Kretprobe,
+        &[(Drops, Some(Kprobe))],
+        "SYNs of unknown clients in the last quarter of tcp_max_syn_backlog",
     ),
     probe(
         "k_request_exit",
@@ -115,6 +135,16 @@ pub(super) const PROBES: &[Probe] = &[
             Kind::BtfTracepoint,
             &[(Drops, Some(Tracepoint))],
             "final ACKs that found the accept queue full",
+        )
+    },
+    Probe {
+        when: When::IfThere,
+        ..probe(
+            "answered_again",
+            &["tcp_retransmit_synack"],
+            Kind::BtfTracepoint,
+            &[(Drops, Some(Tracepoint))],
+            "the SYN queue, now and then",
         )
     },
     Probe {

@@ -69,20 +69,26 @@ pub(super) const PROBES: &[Probe] = &[
             "the same by the ends of all socks",
         )
     },
-    probe(
-        "syn_recv_v6_enter",
-        &["tcp_v6_syn_recv_sock"],
-        Kind::Fentry,
-        &[(Handshakes, Some(Fentry)), (Drops, Some(Fentry))],
-        "tells the IPv6 handshake from the IPv4 one within it",
-    ),
-    probe(
-        "syn_recv_v6",
-        &["tcp_v6_syn_recv_sock"],
-        Kind::Fexit,
-        &[(Handshakes, Some(Fentry)), (Drops, Some(Fentry))],
-        "handshakes that fail at the final ACK, IPv6",
-    ),
+    Probe {
+        when: When::WhereThere,
+        ..probe(
+            "syn_recv_v6_enter",
+            &["tcp_v6_syn_recv_sock"],
+            Kind::Fentry,
+            &[(Handshakes, Some(Fentry)), (Drops, Some(Fentry))],
+            "tells the IPv6 handshake from the IPv4 one within it",
+        )
+    },
+    Probe {
+        when: When::WhereThere,
+        ..probe(
+            "syn_recv_v6",
+            &["tcp_v6_syn_recv_sock"],
+            Kind::Fexit,
+            &[(Handshakes, Some(Fentry)), (Drops, Some(Fentry))],
+            "handshakes that fail at the final ACK, IPv6",
+        )
+    },
     probe(
         "syn_recv_v4",
         &["tcp_v4_syn_recv_sock"],
@@ -90,6 +96,16 @@ pub(super) const PROBES: &[Probe] = &[
         &[(Handshakes, Some(Fentry)), (Drops, Some(Fentry))],
         "handshakes that fail at the final ACK, IPv4",
     ),
+    Probe {
+        when: When::Without("syn_recv_v6"),
+        ..probe(
+            "syn_recv_v4_enter",
+            &["tcp_v4_syn_recv_sock"],
+            Kind::Fentry,
+            &[(Handshakes, Some(Fentry)), (Drops, Some(Fentry))],
+            "begins a handshake, where no program sees how those of IPv6 end",
+        )
+    },
     probe(
         "queue_add",
         &["inet_csk_reqsk_queue_add"],
@@ -104,20 +120,26 @@ pub(super) const PROBES: &[Probe] = &[
         &[(Handshakes, Some(Fentry))],
         "a connection enters an accept queue",
     ),
-    probe(
-        "k_syn_recv_v6_enter",
-        &["tcp_v6_syn_recv_sock"],
-        Kind::Kprobe,
-        &[(Handshakes, Some(Kprobe)), (Drops, Some(Kprobe))],
-        "tells the IPv6 handshake from the IPv4 one within it",
-    ),
-    probe(
-        "k_syn_recv_v6",
-        &["tcp_v6_syn_recv_sock"],
-        Kind::Kretprobe,
-        &[(Handshakes, Some(Kprobe)), (Drops, Some(Kprobe))],
-        "handshakes that fail at the final ACK, IPv6",
-    ),
+    Probe {
+        when: When::WhereThere,
+        ..probe(
+            "k_syn_recv_v6_enter",
+            &["tcp_v6_syn_recv_sock"],
+            Kind::Kprobe,
+            &[(Handshakes, Some(Kprobe)), (Drops, Some(Kprobe))],
+            "tells the IPv6 handshake from the IPv4 one within it",
+        )
+    },
+    Probe {
+        when: When::WhereThere,
+        ..probe(
+            "k_syn_recv_v6",
+            &["tcp_v6_syn_recv_sock"],
+            Kind::Kretprobe,
+            &[(Handshakes, Some(Kprobe)), (Drops, Some(Kprobe))],
+            "handshakes that fail at the final ACK, IPv6",
+        )
+    },
     probe(
         "k_syn_recv_v4_enter",
         &["tcp_v4_syn_recv_sock"],

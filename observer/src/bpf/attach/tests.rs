@@ -1,0 +1,26 @@
+use super::{Attached, Link, Trial, Verdict};
+use crate::bpf::table::{Provider, Signal};
+
+fn attached(provider: Provider, programs: &[&'static str]) -> Attached {
+    let link = |program: &&'static str| (*program, Box::new(()) as Link);
+    Attached {
+        links: programs.iter().map(link).collect(),
+        trials: vec![Trial { signal: Signal::Drops, provider, verdict: Verdict::Attached }],
+    }
+}
+
+#[test]
+fn drops_of_ipv6_are_seen_only_by_its_own_functions() {
+    let fentry = attached(Provider::Fentry, &["syn_recv_v4", "syn_recv_v6"]);
+    assert!(fentry.sees_refusals(true) && fentry.sees_refusals(false));
+    let kprobe = attached(Provider::Kprobe, &["k_syn_recv_v4", "k_syn_recv_v6"]);
+    assert!(kprobe.sees_refusals(true) && kprobe.sees_refusals(false));
+    for (provider, program) in
+        [(Provider::Fentry, "syn_recv_v4"), (Provider::Kprobe, "k_syn_recv_v4")]
+    {
+        let without = attached(provider, &[program]);
+        assert!(!without.sees_refusals(true), "{}", provider.name());
+        assert!(without.sees_refusals(false), "{}", provider.name());
+    }
+    assert!(!attached(Provider::Tracepoint, &[]).sees_refusals(false));
+}
