@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
+    os::{fd::AsRawFd as _, unix::net::UnixDatagram},
 };
 
 use crate::listener::{
@@ -15,9 +16,30 @@ use anyhow::Result;
 pub const COUNTERS: &[&str] =
     &["ListenDrops", "ListenOverflows", "TCPReqQFullDrop", "TCPReqQFullDoCookies"];
 
+/// What tells a network namespace from every other one. The kernel gives out the lowest inode number that is
+/// free, so that of one that is gone is the next one's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NetnsId {
+    /// Its inode number.
+    pub inode: u64,
+    /// Its cookie (SO_NETNS_COOKIE, Linux 5.14); `None` where the kernel tells none.
+    pub cookie: Option<u64>,
+}
+
+/// The counters of one network namespace at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NetnsCounters {
+    /// The namespace's cookie.
+    pub cookie: Option<u64>,
+    /// TcpExt counters by the kernel's name.
+    pub values: BTreeMap<String, u64>,
+}
+
 /// One network namespace, as it looked at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Namespace {
+    /// Its cookie; see [`NetnsId`].
+    pub cookie: Option<u64>,
     /// TCP sockets that listen.
     pub sockets: Vec<Socket>,
     /// Requests in their SYN queues; `None` where nobody asked or the kernel does not tell.
@@ -32,6 +54,14 @@ pub struct Namespace {
     pub syncookies: Option<u64>,
     /// `net.ipv4.tcp_abort_on_overflow`.
     pub abort_on_overflow: Option<u64>,
+}
+
+impl Namespace {
+    /// What was the same namespace, among those of another moment.
+    #[must_use]
+    pub fn among<'a>(&self, inode: u64, then: &'a BTreeMap<u64, Self>) -> Option<&'a Self> {
+        then.get(&inode).filter(|then| then.cookie == self.cookie)
+    }
 }
 
 /// Every network namespace that a process is in or that has a name, by inode number. Those that
@@ -62,11 +92,8 @@ pub fn look_with_requests() -> Looks {
 /// The TcpExt counters of these network namespaces, read anew; those that cannot be entered any more
 /// are left out.
 #[must_use]
-pub fn counters_of(
-    places: &Places,
-    wanted: &BTreeSet<u64>,
-) -> BTreeMap<u64, BTreeMap<String, u64>> {
-    places.of_each(wanted, || Ok(tcp_ext()?))
+pub fn counters_of(places: &Places, wanted: &BTreeSet<u64>) -> BTreeMap<u64, NetnsCounters> {
+    places.of_each(wanted, || Ok(NetnsCounters { cookie: cookie(), values: tcp_ext()? }))
 }
 
 /// The requests in the SYN queues of these network namespaces; those that cannot be entered any more,
@@ -95,12 +122,31 @@ fn settings() -> Namespace {
             .and_then(|text| text.trim().parse().ok())
     };
     Namespace {
+        cookie: cookie(),
         somaxconn: setting("core/somaxconn"),
         tcp_max_syn_backlog: setting("ipv4/tcp_max_syn_backlog"),
         syncookies: setting("ipv4/tcp_syncookies"),
         abort_on_overflow: setting("ipv4/tcp_abort_on_overflow"),
         ..Namespace::default()
     }
+}
+
+/// The cookie of the network namespace that this thread is in.
+fn cookie() -> Option<u64> {
+    let socket = UnixDatagram::unbound().ok()?;
+    let mut cookie = 0_u64;
+    let mut size = libc::socklen_t::try_from(size_of_val(&cookie)).ok()?;
+    // SAFETY: the kernel writes at most `size` bytes, which `cookie` has.
+    let result = unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_NETNS_COOKIE,
+            (&raw mut cookie).cast(),
+            &raw mut size,
+        )
+    };
+    (result == 0).then_some(cookie)
 }
 
 fn tcp_ext() -> io::Result<BTreeMap<String, u64>> {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use observer_common::{counters::QueueStats, drops::DropReason as Reason};
 
 use crate::{
-    listener::namespaces::COUNTERS,
+    listener::namespaces::{COUNTERS, NetnsCounters, NetnsId},
     report::model::{Audit, AuditCounter, NetnsAudit},
 };
 
@@ -13,14 +13,54 @@ use crate::{
 /// read between the two, so that nothing more exact is known of that moment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reading {
+    /// The namespace's cookie.
+    pub cookie: Option<u64>,
     /// Before.
     pub before: BTreeMap<String, u64>,
     /// After.
     pub after: BTreeMap<String, u64>,
 }
 
+impl Reading {
+    /// Of two looks at what has one inode number. A namespace that was not there before had counted nothing.
+    #[must_use]
+    pub fn new(before: Option<&NetnsCounters>, after: &NetnsCounters) -> Self {
+        let NetnsCounters { cookie, values } = after;
+        let same =
+            before.filter(|before| are_of_one((before.cookie, &before.values), (*cookie, values)));
+        let nothing = || values.keys().map(|name| (name.clone(), 0)).collect();
+        let before = same.map_or_else(nothing, |before| before.values.clone());
+        Self { cookie: *cookie, before, after: values.clone() }
+    }
+}
+
+/// Counters at two moments, with the cookie of their namespace.
+type Values<'a> = (Option<u64>, &'a BTreeMap<String, u64>);
+
+/// Whether counters at two moments can be those of one namespace. Where the kernel tells no cookie, only
+/// counters that went back tell that they are not.
+fn are_of_one((cookie, then): Values<'_>, (cookie_now, now): Values<'_>) -> bool {
+    let went_on = |(name, then): (&String, &u64)| now.get(name).is_none_or(|now| now >= then);
+    cookie == cookie_now && (cookie.is_some() || then.iter().all(went_on))
+}
+
 /// Readings of all namespaces, by inode number.
 pub type Readings = HashMap<u64, Reading>;
+
+/// The readings of a namespace where a window begins, if it was there, and where it ends; `None` of one that
+/// is gone, or that may be two.
+#[must_use]
+pub fn ends<'a>(
+    netns: NetnsId,
+    start: &'a Readings,
+    end: &'a Readings,
+) -> Option<(Option<&'a Reading>, &'a Reading)> {
+    let end = end.get(&netns.inode).filter(|end| end.cookie == netns.cookie)?;
+    let start = start.get(&netns.inode).filter(|start| start.cookie == netns.cookie);
+    let is_one =
+        |start: &Reading| are_of_one((start.cookie, &start.before), (end.cookie, &end.after));
+    start.is_none_or(is_one).then_some((start, end))
+}
 
 /// What observer saw in one namespace, over all listeners, chosen or not.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,15 +108,17 @@ impl Seen {
 /// Everything that an audit is made from.
 pub struct Input<'a> {
     /// The namespaces of the listeners that are shown.
-    pub shown: BTreeSet<u64>,
+    pub shown: BTreeSet<NetnsId>,
     /// The counters where the window begins.
     pub start: &'a Readings,
     /// And where it ends.
     pub end: &'a Readings,
     /// What was seen, by namespace; one that is not there had no listener that anything happened on.
-    pub seen: &'a HashMap<u64, Seen>,
+    pub seen: &'a HashMap<NetnsId, Seen>,
     /// What stands for a namespace without any.
     pub nothing: Seen,
+    /// Drops of which it cannot be told whose they are, by namespace; only where they are inferred.
+    pub unattributed: &'a HashMap<NetnsId, u64>,
     /// Perf events that were lost.
     pub events_lost: u64,
     /// Counts that found a map full.
@@ -98,7 +140,11 @@ pub fn audit(input: &Input<'_>) -> Audit {
                 let kernel = kernel(input, *netns, name, observed);
                 ((*name).to_owned(), AuditCounter { kernel, observed })
             });
-            NetnsAudit { netns: *netns, counters: counters.collect() }
+            NetnsAudit {
+                netns: netns.inode,
+                counters: counters.collect(),
+                unattributed: input.unattributed.get(netns).copied(),
+            }
         })
         .collect();
     // What is not known of one side is no difference.
@@ -116,10 +162,10 @@ pub fn audit(input: &Input<'_>) -> Audit {
 
 /// By how much the kernel's counter grew in the window. Where it grew while an end of the window was
 /// read too, that much is not known, and what agrees with `observed` is taken if it is possible.
-fn kernel(input: &Input<'_>, netns: u64, name: &str, observed: Option<u64>) -> Option<u64> {
-    let end = input.end.get(&netns)?;
+fn kernel(input: &Input<'_>, netns: NetnsId, name: &str, observed: Option<u64>) -> Option<u64> {
+    let (start, end) = ends(netns, input.start, input.end)?;
     // A namespace that was not there when the window began had counted nothing.
-    let (first, last) = match input.start.get(&netns) {
+    let (first, last) = match start {
         Some(start) => (*start.before.get(name)?, *start.after.get(name)?),
         None => (0, 0),
     };
@@ -132,9 +178,14 @@ fn kernel(input: &Input<'_>, netns: u64, name: &str, observed: Option<u64>) -> O
 mod tests {
     use super::*;
 
+    const NETNS: NetnsId = NetnsId { inode: 1, cookie: None };
+
+    fn all(value: u64) -> BTreeMap<String, u64> {
+        COUNTERS.iter().map(|name| ((*name).to_owned(), value)).collect()
+    }
+
     fn reading(before: u64, after: u64) -> Readings {
-        let all = |value| COUNTERS.iter().map(|name| ((*name).to_owned(), value)).collect();
-        HashMap::from([(1, Reading { before: all(before), after: all(after) })])
+        HashMap::from([(1, Reading { cookie: None, before: all(before), after: all(after) })])
     }
 
     fn drops(
@@ -149,11 +200,12 @@ mod tests {
             cookies: observed,
         };
         let audit = audit(&Input {
-            shown: BTreeSet::from([1]),
+            shown: BTreeSet::from([NETNS]),
             start,
             end,
-            seen: &HashMap::from([(1, seen)]),
+            seen: &HashMap::from([(NETNS, seen)]),
             nothing: Seen::default(),
+            unattributed: &HashMap::new(),
             events_lost: 0,
             map_full: 0,
             missed_runs: 0,
@@ -183,6 +235,30 @@ mod tests {
     #[test]
     fn a_namespace_of_the_window_begins_at_nothing() {
         assert_eq!(drops(&HashMap::new(), &reading(3, 3), Some(3)), (Some(3), Some(true)));
+    }
+
+    #[test]
+    fn another_namespace_of_the_same_number_begins_at_nothing() {
+        let of = |cookie, mut readings: Readings| {
+            readings.get_mut(&1).expect("a reading").cookie = Some(cookie);
+            readings
+        };
+        let (start, end) = (of(7, reading(2, 2)), of(8, reading(3, 3)));
+        let netns = |cookie| NetnsId { inode: 1, cookie: Some(cookie) };
+        let grown = |cookie| {
+            let (start, end) = ends(netns(cookie), &start, &end)?;
+            Some((start.is_some(), end.after["ListenDrops"]))
+        };
+        assert_eq!(grown(8), Some((false, 3)));
+        assert_eq!(grown(7), None, "it is gone");
+        // Where there are no cookies, counters that went back tell, and whose the other counts were is not known.
+        assert_eq!(drops(&reading(10, 10), &reading(3, 3), Some(3)), (None, None));
+        let look = |cookie, value| NetnsCounters { cookie, values: all(value) };
+        let first = |before, after| Reading::new(Some(&before), &after).before["ListenDrops"];
+        assert_eq!(first(look(Some(7), 2), look(Some(7), 3)), 2);
+        assert_eq!(first(look(Some(7), 2), look(Some(8), 3)), 0);
+        assert_eq!(first(look(None, 2), look(None, 3)), 2);
+        assert_eq!(first(look(None, 4), look(None, 3)), 0);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use crate::{
     bpf::snapshot::Snapshot,
     listener::{
         holders::{Holding, Holdings},
-        namespaces::Namespace,
+        namespaces::{Namespace, NetnsId},
         requests::Waiting,
         select::Selection,
         waiters::Waiter,
@@ -67,6 +67,13 @@ pub struct Input<'a> {
     pub sees_refused_acks: bool,
     /// Program runs that the kernel skipped.
     pub missed_runs: u64,
+}
+
+impl Input<'_> {
+    /// A network namespace as it is now; `None` of one that is gone.
+    pub(super) fn namespace(&self, netns: NetnsId) -> Option<&Namespace> {
+        self.now.get(&netns.inode).filter(|now| now.cookie == netns.cookie)
+    }
 }
 
 /// Makes the report. What was told of listeners on which nothing happened is told again by `memo`.
@@ -162,8 +169,8 @@ fn quiet(
         info: info.copied().map(Box::new),
         reuseport,
         asked: counted.asked.get(&id).copied(),
-        requests: input.requests.at(netns, id),
-        reasons: refusals.inferred(id),
+        requests: input.requests.at(netns.inode, id),
+        share: refusals.inferred(id),
     })
 }
 
@@ -197,8 +204,9 @@ fn listener(
         holdings.is_some_and(|all| all.iter().any(|holding| holding.holder.pid == pid))
     };
     let elsewhere = |pid| group.iter().any(|other| *other != id && holds(pid, *other));
+    let namespace = input.namespace(netns);
     Some(Listener {
-        netns,
+        netns: netns.inode,
         cookie: socket
             .or(earlier)
             .and_then(|socket| socket.cookie)
@@ -219,15 +227,15 @@ fn listener(
         accept_queue: queues::accept_queue(&queue, socket, limit),
         syn_queue: queues::syn_queue(
             &queue,
-            input.requests.at(netns, id),
+            input.requests.at(netns.inode, id),
             limit,
             input.providers.drops.via.sees_functions(),
         ),
         backlog: queues::backlog(
             limit,
             input.counted.asked.get(&id).copied().map(u64::from),
-            input.now.get(&netns),
-            input.before.get(&netns),
+            namespace,
+            namespace.and_then(|now| now.among(netns.inode, input.before)),
         ),
         accept_wait: accept_wait(
             &Histogram::of(&input.counted.waits, id),

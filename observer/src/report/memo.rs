@@ -5,9 +5,13 @@ use std::{collections::BTreeMap, iter::Peekable, vec::IntoIter};
 use observer_common::counters::{ListenerInfo, QueueStats};
 
 use crate::{
-    listener::{diag::Socket, namespaces::Namespace, waiters::Waiter},
+    listener::{
+        diag::Socket,
+        namespaces::{Namespace, NetnsId},
+        waiters::Waiter,
+    },
     report::{
-        drops::Reasons,
+        attribute::Share,
         model::{Holder, Listener},
         told::Told,
     },
@@ -17,14 +21,14 @@ use crate::{
 /// who waits for it, which is compared with what was told.
 #[derive(Debug, PartialEq)]
 pub(super) struct Quiet {
-    pub(super) netns: u64,
+    pub(super) netns: NetnsId,
     pub(super) socket: Socket,
     pub(super) info: Option<Box<ListenerInfo>>,
     pub(super) reuseport: Option<bool>,
     pub(super) asked: Option<u32>,
     pub(super) requests: Option<u64>,
-    /// Refusals that were inferred.
-    pub(super) reasons: Option<Reasons>,
+    /// Drops that were inferred.
+    pub(super) share: Option<Share>,
 }
 
 /// What was last told of quiet listeners, and what it was told of all then.
@@ -42,7 +46,7 @@ pub struct Memo {
 type Limits = [Option<u64>; 5];
 
 /// Namespace, port and inode number: what listeners are ordered by.
-type Key = (u64, u16, u64);
+type Key = (NetnsId, u16, u64);
 
 #[derive(Debug)]
 struct Row {
@@ -67,7 +71,8 @@ impl Memo {
         before: &BTreeMap<u64, Namespace>,
         holders: u64,
     ) -> Recall<'_> {
-        let of = |(netns, one): (&u64, &Namespace)| (*netns, limits(one, before.get(netns)));
+        let of =
+            |(netns, one): (&u64, &Namespace)| (*netns, limits(one, one.among(*netns, before)));
         let limits: BTreeMap<_, _> = now.iter().map(of).collect();
         if limits != self.limits {
             self.rows.clear();

@@ -1,5 +1,6 @@
 //! From what was counted to a report.
 
+pub mod attribute;
 pub mod audit;
 pub mod build;
 pub mod counts;

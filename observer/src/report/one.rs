@@ -6,13 +6,16 @@ use observer_common::counters::ListenerInfo;
 
 use crate::{
     bpf::snapshot::Snapshot,
-    listener::{diag::Socket, namespaces::Namespace},
+    listener::{
+        diag::Socket,
+        namespaces::{Namespace, NetnsId},
+    },
 };
 
 /// All that is known of one listener's identity.
 #[derive(Clone, Copy)]
 pub(super) struct One<'a> {
-    pub(super) netns: u64,
+    pub(super) netns: NetnsId,
     pub(super) port: u16,
     pub(super) id: u64,
     /// What it is now; `None` where it does not listen any more.
@@ -24,7 +27,7 @@ pub(super) struct One<'a> {
 
 impl One<'_> {
     /// Their order; no other listener has the same.
-    pub(super) fn key(&self) -> (u64, u16, u64) {
+    pub(super) fn key(&self) -> (NetnsId, u16, u64) {
         (self.netns, self.port, self.id)
     }
 }
@@ -51,7 +54,7 @@ pub(super) fn all<'a>(
                 open.insert(socket.inode);
             }
             all.push(One {
-                netns: *netns,
+                netns: NetnsId { inode: *netns, cookie: namespace.cookie },
                 port: socket.port,
                 id: socket.inode,
                 socket: Some(socket),
@@ -63,7 +66,7 @@ pub(super) fn all<'a>(
     let closed = counted.listeners.iter().filter(|(id, _)| !open.contains(*id));
     for (id, info) in closed {
         all.push(One {
-            netns: u64::from(info.netns),
+            netns: of_closed(info, now),
             port: info.port,
             id: *id,
             socket: None,
@@ -75,6 +78,18 @@ pub(super) fn all<'a>(
     // A dump that takes several calls can tell one twice.
     all.dedup_by_key(|one| one.key());
     all
+}
+
+/// The namespace of a listener that closed: it may be gone, and another one have its inode number.
+fn of_closed(info: &ListenerInfo, now: &BTreeMap<u64, Namespace>) -> NetnsId {
+    let inode = u64::from(info.netns);
+    let own = Some(info.netns_cookie).filter(|cookie| *cookie != 0);
+    let cookie = match now.get(&inode) {
+        // What is not known of one is not known of the other.
+        Some(now) => now.cookie.and_then(|now| own.or(Some(now))),
+        None => own,
+    };
+    NetnsId { inode, cookie }
 }
 
 fn ordered<'a>(all: &[One<'a>], order: &mut Vec<u32>) -> Vec<One<'a>> {
@@ -190,5 +205,21 @@ mod tests {
         assert_eq!(ids(&[2, 3, 1, 9, 4]), [1, 2, 3, 4, 9]);
         assert_eq!(ids(&[2, 1]), [1, 2]);
         assert!(ids(&[]).is_empty());
+    }
+
+    #[test]
+    fn one_that_closed_is_not_of_the_namespace_that_has_its_number_since() {
+        let of = |cookie| Namespace { cookie, ..Namespace::default() };
+        let netns = |own, now: Option<Option<u64>>| {
+            let info = ListenerInfo { netns: 5, netns_cookie: own, ..ListenerInfo::default() };
+            let now = now.map(|cookie| (5, of(cookie))).into_iter().collect();
+            super::of_closed(&info, &now).cookie
+        };
+        assert_eq!(netns(7, Some(Some(7))), Some(7));
+        assert_eq!(netns(7, Some(Some(8))), Some(7));
+        assert_eq!(netns(7, None), Some(7));
+        assert_eq!(netns(7, Some(None)), None);
+        assert_eq!(netns(0, Some(Some(8))), Some(8));
+        assert_eq!(netns(0, None), None);
     }
 }

@@ -7,7 +7,10 @@ use std::{
 
 use observer_common::counters::ListenerInfo;
 
-use crate::{listener::diag::Socket, report::one::One};
+use crate::{
+    listener::{diag::Socket, namespaces::NetnsId},
+    report::one::One,
+};
 
 pub(super) fn address(info: &ListenerInfo) -> IpAddr {
     let [a, b, c, d, ..] = info.address;
@@ -23,7 +26,7 @@ pub(super) fn address(info: &ListenerInfo) -> IpAddr {
 /// listeners.
 pub(super) struct Groups(HashMap<Place, Vec<u64>>);
 
-type Place = (u64, IpAddr, u16, Option<u32>);
+type Place = (NetnsId, IpAddr, u16, Option<u32>);
 
 impl Groups {
     /// Of listeners in their order: those of one port come one after the other.
@@ -46,7 +49,7 @@ impl Groups {
     }
 
     /// The listeners at the place of one, where there are several.
-    pub(super) fn at(&self, netns: u64, socket: &Socket) -> Option<&[u64]> {
+    pub(super) fn at(&self, netns: NetnsId, socket: &Socket) -> Option<&[u64]> {
         if self.0.is_empty() {
             return None;
         }
@@ -54,6 +57,6 @@ impl Groups {
     }
 }
 
-fn place(netns: u64, socket: &Socket) -> Place {
+fn place(netns: NetnsId, socket: &Socket) -> Place {
     (netns, socket.address, socket.port, socket.interface)
 }

@@ -24,11 +24,15 @@ pub(super) fn syn_queue(
     limit: Option<u64>,
     sees_syns: bool,
 ) -> SynQueue {
-    let max = sees_syns.then(|| queue.syn_max.max(now.unwrap_or(0)));
+    // Where no hook sees SYNs, the queue's length is seen when an answer is sent again, and when the report is
+    // made.
+    let seen = (queue.syn_max != 0).then_some(queue.syn_max);
+    let max = if sees_syns { Some(queue.syn_max.max(now.unwrap_or(0))) } else { seen.max(now) };
     SynQueue {
         now,
         max,
-        used_percent: max.or(now).and_then(|most| used(most, limit)),
+        sampled: max.is_some() && !sees_syns,
+        used_percent: max.and_then(|most| used(most, limit)),
         cookies_sent: sees_syns.then_some(queue.cookies_sent),
     }
 }
@@ -150,10 +154,16 @@ mod tests {
         assert_eq!(used(accept_queue(&queue, None, Some(5))), Some(50.0));
         assert_eq!(used(accept_queue(&queue, None, None)), None);
         assert_eq!(syn_queue(&queue, None, Some(2), true).used_percent, Some(33.3));
-        assert_eq!(syn_queue(&queue, None, Some(2), false), SynQueue::default());
-        // What waits now is the most that is known of where no hook sees SYNs.
-        let now = syn_queue(&queue, Some(3), Some(5), false);
-        assert_eq!((now.now, now.max, now.used_percent), (Some(3), None, Some(50.0)));
         assert_eq!(syn_queue(&queue, Some(3), Some(5), true).max, Some(3));
+        // Where no hook sees SYNs, the most is one of samples.
+        let nothing = syn_queue(&QueueStats::ZERO, None, Some(2), false);
+        assert_eq!(nothing, SynQueue::default());
+        let now = syn_queue(&queue, Some(3), Some(5), false);
+        assert_eq!((now.now, now.max, now.used_percent), (Some(3), Some(3), Some(50.0)));
+        assert!(now.sampled && now.cookies_sent.is_none());
+        assert_eq!(syn_queue(&queue, Some(0), Some(5), false).max, Some(1));
+        assert_eq!(syn_queue(&queue, None, Some(5), false).max, Some(1));
+        assert_eq!(syn_queue(&QueueStats::ZERO, Some(0), Some(5), false).max, Some(0));
+        assert!(!syn_queue(&queue, Some(3), Some(5), true).sampled);
     }
 }

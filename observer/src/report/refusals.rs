@@ -1,40 +1,42 @@
 //! What was refused, as it was counted or as it is inferred.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use observer_common::counters::QueueStats;
 
-use crate::report::{
-    audit::{self, Seen},
-    build::Input,
-    drops::{self, Counters, Reasons, Traces},
-    model::{Audit, Drops, Via},
-    one::One,
+use crate::{
+    listener::namespaces::NetnsId,
+    report::{
+        attribute::{self, Counters, Share, Traces},
+        audit::{self, Seen},
+        build::Input,
+        drops,
+        model::{Audit, Drops, Via},
+        one::One,
+    },
 };
 
 /// What was refused, by whom and why.
 pub(super) enum Refusals {
     /// The kernel programs counted it.
-    Counted(HashMap<u64, Seen>),
+    Counted(HashMap<NetnsId, Seen>),
     /// It was inferred, with the help of the kernel's counters, which it is no witness for.
     Inferred(Inferred),
 }
 
-/// What was inferred, by listener.
+/// What was inferred.
 #[derive(Default)]
 pub(super) struct Inferred {
-    /// Of those that refused anything.
-    some: HashMap<u64, Reasons>,
-    /// Listeners whose own counter is not known.
-    unknown: HashSet<u64>,
+    /// By listener, of those that dropped anything or can have done so.
+    shares: HashMap<u64, Share>,
+    /// By namespace: how many drops cannot be told whose they are.
+    unattributed: HashMap<NetnsId, u64>,
 }
 
 impl Inferred {
-    fn of(&self, id: u64) -> Option<Reasons> {
-        if self.unknown.contains(&id) {
-            return None;
-        }
-        Some(self.some.get(&id).copied().unwrap_or_default())
+    fn of(&self, id: u64) -> Share {
+        let nothing = Share { reasons: Some(attribute::Reasons::default()), ..Share::default() };
+        self.shares.get(&id).copied().unwrap_or(nothing)
     }
 }
 
@@ -49,25 +51,22 @@ impl Refusals {
             });
             return Self::Counted(seen.collect());
         }
-        let sees_acks = input.providers.drops.via == Via::Tracepoint && input.sees_refused_acks;
         let mut inferred = Inferred::default();
         for ones in by_namespace {
-            let mut known = Vec::new();
-            for one in ones {
-                let Some(counter) = counter(one) else {
-                    inferred.unknown.insert(one.id);
-                    continue;
-                };
-                let queue = input.counted.queues.get(&one.id);
-                let acks = sees_acks.then(|| queue.map_or(0, |queue| queue.drops.iter().sum()));
-                // Nothing can be given to one that refused nothing, and most are such.
-                if counter != 0 || acks.is_some_and(|acks| acks != 0) {
-                    known.push((one.id, Traces { counter, acks }));
-                }
-            }
+            let netns = ones[0].netns;
+            let known: Vec<_> =
+                ones.iter().filter_map(|one| Some((one.id, traces(input, one)?))).collect();
             let traces: Vec<_> = known.iter().map(|(_, traces)| *traces).collect();
-            let reasons = drops::infer(&traces, namespace_counters(input, ones[0].netns));
-            inferred.some.extend(known.iter().map(|(id, _)| *id).zip(reasons));
+            let shares = match namespace_counters(input, netns) {
+                Some((low, high)) => {
+                    let shares = attribute::attribute_between(&traces, low, high);
+                    let told = shares.iter().fold(0_u64, |sum, one| sum.saturating_add(one.least));
+                    inferred.unattributed.insert(netns, low.drops.saturating_sub(told));
+                    shares
+                }
+                None => traces.iter().map(attribute::alone).collect(),
+            };
+            inferred.shares.extend(known.iter().map(|(id, _)| *id).zip(shares));
         }
         Self::Inferred(inferred)
     }
@@ -75,25 +74,23 @@ impl Refusals {
     pub(super) fn of_listener(&self, queue: &QueueStats, id: u64) -> Drops {
         match self {
             Self::Counted(_) => drops::counted(queue),
-            Self::Inferred(inferred) => {
-                inferred.of(id).as_ref().map(drops::inferred).unwrap_or_default()
-            }
+            Self::Inferred(inferred) => drops::inferred(&inferred.of(id)),
         }
     }
 
     /// Those of a listener that were inferred.
-    pub(super) fn inferred(&self, id: u64) -> Option<Reasons> {
+    pub(super) fn inferred(&self, id: u64) -> Option<Share> {
         match self {
             Self::Counted(_) => None,
-            Self::Inferred(inferred) => inferred.of(id),
+            Self::Inferred(inferred) => Some(inferred.of(id)),
         }
     }
 
-    pub(super) fn audit(&self, input: &Input<'_>, shown: BTreeSet<u64>) -> Audit {
-        let none = HashMap::new();
-        let (seen, nothing) = match self {
-            Self::Counted(seen) => (seen, Seen::counted([].into_iter())),
-            Self::Inferred(_) => (&none, Seen::default()),
+    pub(super) fn audit(&self, input: &Input<'_>, shown: BTreeSet<NetnsId>) -> Audit {
+        let (none, nobody) = (HashMap::new(), HashMap::new());
+        let (seen, nothing, unattributed) = match self {
+            Self::Counted(seen) => (seen, Seen::counted([].into_iter()), &nobody),
+            Self::Inferred(inferred) => (&none, Seen::default(), &inferred.unattributed),
         };
         audit::audit(&audit::Input {
             shown,
@@ -101,11 +98,55 @@ impl Refusals {
             end: input.end,
             seen,
             nothing,
+            unattributed,
             events_lost: input.counted.misc.events_lost,
             map_full: input.counted.misc.map_full,
             missed_runs: input.missed_runs,
         })
     }
+}
+
+/// What is known of a listener; `None` of one that can have dropped nothing, as most.
+fn traces(input: &Input<'_>, one: &One<'_>) -> Option<Traces> {
+    let queue = input.counted.queues.get(&one.id);
+    let sees_acks = input.providers.drops.via == Via::Tracepoint && input.sees_refused_acks;
+    let acks = sees_acks.then(|| queue.map_or(0, |queue| queue.drops.iter().sum()));
+    let counter = counter(one);
+    let can_have = counter != Some(0) || acks.is_some_and(|acks| acks != 0);
+    can_have.then(|| Traces {
+        counter,
+        acks,
+        overflowed: may_have_overflowed(input, one, queue),
+        last_quarter: came_into_last_quarter(input, one, queue),
+    })
+}
+
+/// Whether a listener's accept queue was full at any time: when the window began, when it was looked at, or
+/// after a connection was added. Where connections may have been missed, it may have been.
+fn may_have_overflowed(input: &Input<'_>, one: &One<'_>, queue: Option<&QueueStats>) -> bool {
+    if !input.providers.handshakes.exact
+        || input.missed_runs != 0
+        || input.counted.misc.map_full != 0
+    {
+        return true;
+    }
+    let looks = [one.earlier, one.socket];
+    let limits = looks.iter().flatten().filter_map(|socket| socket.limit);
+    let Some(limit) = limits.chain(one.info.map(|info| info.limit)).min() else { return true };
+    let most = looks.iter().flatten().map(|socket| u64::from(socket.queue)).max().unwrap_or(0);
+    queue.map_or(0, |queue| queue.depth_max).max(most) > u64::from(limit)
+}
+
+/// Whether the last quarter of `tcp_max_syn_backlog` began within a listener's SYN queue, as far as its length
+/// was seen: there, without cookies, unknown clients are refused (`tcp_conn_request`).
+fn came_into_last_quarter(input: &Input<'_>, one: &One<'_>, queue: Option<&QueueStats>) -> bool {
+    let Some(namespace) = input.namespace(one.netns) else { return false };
+    let (Some(0), Some(most)) = (namespace.syncookies, namespace.tcp_max_syn_backlog) else {
+        return false;
+    };
+    let seen = queue.map_or(0, |queue| queue.syn_max);
+    let now = input.requests.at(one.netns.inode, one.id).unwrap_or(0);
+    seen.max(now) > most - most / 4
 }
 
 /// By how much a socket's own counter of refusals grew in the window.
@@ -121,16 +162,29 @@ fn counter(one: &One<'_>) -> Option<u64> {
     Some(u64::from(now.wrapping_sub(before)))
 }
 
-/// By how much a namespace's counters grew in the window.
-fn namespace_counters(input: &Input<'_>, netns: u64) -> Counters {
-    let grown = |name: &str| {
-        let now = input.end.get(&netns).and_then(|one| one.after.get(name)).copied().unwrap_or(0);
-        let start = input.start.get(&netns).and_then(|one| one.before.get(name)).copied();
-        now.saturating_sub(start.unwrap_or(0))
+/// By how much a namespace's counters grew in the window, at least and at most: they may have grown while its
+/// ends were read. `None` of one that is gone, or whose counters could not be read.
+fn namespace_counters(input: &Input<'_>, netns: NetnsId) -> Option<(Counters, Counters)> {
+    let (start, end) = audit::ends(netns, input.start, input.end)?;
+    let of = |values: &BTreeMap<String, u64>, name: &str| values.get(name).copied();
+    let syncookies = input.namespace(netns).and_then(|namespace| namespace.syncookies);
+    let counters = |grown: &dyn Fn(&str) -> Option<u64>| {
+        Some(Counters {
+            drops: grown("ListenDrops")?,
+            overflows: grown("ListenOverflows").unwrap_or(0),
+            syn_queue_full: grown("TCPReqQFullDrop").unwrap_or(0),
+            cookies: grown("TCPReqQFullDoCookies") != Some(0) || syncookies == Some(2),
+        })
     };
-    Counters {
-        drops: grown("ListenDrops"),
-        overflows: grown("ListenOverflows"),
-        syn_queue_full: grown("TCPReqQFullDrop"),
-    }
+    let most = |name: &str| {
+        let then = start.and_then(|start| of(&start.before, name)).unwrap_or(0);
+        Some(of(&end.after, name)?.saturating_sub(then))
+    };
+    let least = |name: &str| {
+        let then = start.and_then(|start| of(&start.after, name)).unwrap_or(0);
+        Some(of(&end.before, name)?.saturating_sub(then).min(most(name)?))
+    };
+    let high = counters(&most)?;
+    let low = counters(&least)?;
+    Some((Counters { cookies: high.cookies, ..low }, high))
 }

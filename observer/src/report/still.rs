@@ -92,7 +92,8 @@ pub struct StillListener {
     /// The limits on its queues.
     pub backlog: Backlog,
     /// Refusals since its birth, by the socket's own counter (`sk_drops`): an estimate, since that
-    /// counts a full accept queue at the final ACK twice, and also what was no refusal.
+    /// counts a full accept queue at the final ACK twice, and also what was no refusal: where `defer_accept` is
+    /// not 0, each bare ACK that is set aside until data comes.
     pub drops: Drops,
 }
 

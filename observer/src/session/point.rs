@@ -10,7 +10,7 @@ use nix::time::{ClockId, clock_gettime};
 use crate::{
     bpf::snapshot::Snapshot,
     listener::{
-        namespaces::{self, Namespace},
+        namespaces::{self, Namespace, NetnsCounters},
         places::Places,
     },
     report::audit::{Reading, Readings},
@@ -31,7 +31,7 @@ pub(super) struct Point {
 }
 
 /// Namespaces' counters, by the inode numbers of the namespaces.
-pub(super) type Counters = BTreeMap<u64, BTreeMap<String, u64>>;
+pub(super) type Counters = BTreeMap<u64, NetnsCounters>;
 
 impl Point {
     /// What was counted, between two looks at the namespaces' counters.
@@ -56,7 +56,8 @@ impl Point {
 
 /// The counters that were read with the namespaces.
 pub(super) fn counters(namespaces: &BTreeMap<u64, Namespace>) -> Counters {
-    namespaces.iter().map(|(netns, one)| (*netns, one.counters.clone())).collect()
+    let of = |one: &Namespace| NetnsCounters { cookie: one.cookie, values: one.counters.clone() };
+    namespaces.iter().map(|(netns, one)| (*netns, of(one))).collect()
 }
 
 /// The same namespaces' counters, read anew.
@@ -65,14 +66,10 @@ pub(super) fn read_again(places: &Places, namespaces: &BTreeMap<u64, Namespace>)
     namespaces::counters_of(places, &wanted)
 }
 
-/// A namespace that was not there before had counted nothing.
 pub(super) fn readings(before: &Counters, after: &Counters) -> Readings {
-    let reading = |netns: &u64, after: &BTreeMap<String, u64>| {
-        let nothing = || after.keys().map(|name| (name.clone(), 0)).collect();
-        let before = before.get(netns).cloned().unwrap_or_else(nothing);
-        Reading { before, after: after.clone() }
-    };
-    after.iter().map(|(netns, after)| (*netns, reading(netns, after))).collect()
+    let reading =
+        |(netns, after): (&u64, &NetnsCounters)| (*netns, Reading::new(before.get(netns), after));
+    after.iter().map(reading).collect()
 }
 
 pub(super) fn monotonic() -> u64 {

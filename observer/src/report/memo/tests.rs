@@ -240,7 +240,7 @@ fn refusals_that_are_inferred_are_told() {
     let first = world.report(&mut memo);
     world.first().drops = Some(4);
     let counter = |count| BTreeMap::from([("ListenDrops".to_owned(), count)]);
-    let reading = Reading { before: counter(0), after: counter(4) };
+    let reading = Reading { cookie: None, before: counter(0), after: counter(4) };
     world.refused = Readings::from([(NETNS, reading)]);
     let changed = world.report(&mut memo);
     assert_eq!(changed, world.report(&mut Memo::default()));

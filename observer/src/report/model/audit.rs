@@ -24,10 +24,13 @@ pub struct Audit {
 /// One network namespace's counters over the window.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NetnsAudit {
-    /// Inode number of the network namespace.
+    /// Inode number of the network namespace. One that is gone and one that has its number since are two.
     pub netns: u64,
     /// By the kernel's name of the counter (TcpExt).
     pub counters: BTreeMap<String, AuditCounter>,
+    /// How many of its drops cannot be told whose they are, where no hook sees them; `null` elsewhere.
+    #[serde(default)]
+    pub unattributed: Option<u64>,
 }
 
 /// One counter, as the kernel and as observer counted it over the same window.

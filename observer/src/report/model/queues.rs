@@ -35,10 +35,12 @@ pub struct SynQueue {
     /// Requests in it when the report was made; `null` for a closed listener, and where the kernel
     /// does not tell, or not of which listener of a reuseport group.
     pub now: Option<u64>,
-    /// The most requests in it after any SYN, that one included; `null` where no hook sees SYNs.
+    /// The most requests in it after any SYN, that one included; `null` where nobody looked.
     pub max: Option<u64>,
-    /// `max`, or `now` where that is not known, as a percentage of what it holds at most, which is
-    /// one more than the listener's limit.
+    /// Whether `max` is the most of samples, because no hook sees SYNs: it may have been more in between.
+    #[serde(default)]
+    pub sampled: bool,
+    /// `max` as a percentage of what it holds at most, which is one more than the listener's limit.
     #[serde(default)]
     pub used_percent: Option<f64>,
     /// SYNs that were answered with a cookie instead of a place in it: no drops. `null` where no
@@ -109,9 +111,13 @@ pub type ByReason = BTreeMap<Cow<'static, str>, u64>;
 /// Connection attempts refused because of a listener.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drops {
-    /// All of them; `null` when the listener closed before its counter was read.
+    /// All of them; where `at_most` is there, the least that they were; `null` where nothing is known of them.
     pub total: Option<u64>,
-    /// By reason; `null` where nothing tells reasons apart.
+    /// The most that they can have been, where hooks do not see them and the kernel's counters leave a
+    /// choice between listeners.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u64>,
+    /// By reason, adding up to `total`; `null` where nothing tells reasons apart.
     pub by_reason: Option<Arc<ByReason>>,
     /// Distinct clients among them, by address and port: a client that retries is one. `null` where
     /// no hook sees them all.

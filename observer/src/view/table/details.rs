@@ -28,7 +28,10 @@ pub(super) fn lines(listener: &Listener, seen: &Seen, width: usize) -> Vec<Line>
 
 /// `12 dropped: 8 accept queue full at the SYN, 4 at the final ACK; 5 clients`.
 fn dropped(drops: &Drops, mark: &str) -> Option<String> {
-    let total = drops.total.filter(|total| *total > 0)?;
+    let total = drops
+        .total
+        .or(drops.at_most.map(|_| 0))
+        .filter(|total| *total > 0 || drops.at_most.is_some())?;
     let count =
         |name: &str| drops.by_reason.as_ref()?.get(name).copied().filter(|count| *count > 0);
     let mut parts = Vec::new();
@@ -52,6 +55,9 @@ fn dropped(drops: &Drops, mark: &str) -> Option<String> {
         }
     }
     let mut told = format!("{mark}{} dropped", human::count(total));
+    if let Some(most) = drops.at_most {
+        told = format!("{} to {} dropped", human::count(total), human::count(most));
+    }
     if !parts.is_empty() {
         let _ = write!(told, ": {}", parts.join(", "));
     }
@@ -60,8 +66,11 @@ fn dropped(drops: &Drops, mark: &str) -> Option<String> {
         let noun = if clients == 1 { "client" } else { "clients" };
         let _ = write!(told, "; {least}{clients} {noun}");
     }
-    // Without reasons and clients, the column has said it.
-    (!parts.is_empty() || drops.clients.is_some_and(|clients| clients > 0)).then_some(told)
+    // Without reasons, clients and a choice, the column has said it.
+    (!parts.is_empty()
+        || drops.at_most.is_some()
+        || drops.clients.is_some_and(|clients| clients > 0))
+    .then_some(told)
 }
 
 /// `3 discarded: they were in the accept queue when it closed`.
@@ -92,10 +101,9 @@ fn queues(listener: &Listener, mark: &str) -> Option<String> {
     let now = syn.now.filter(|now| *now > 0);
     match (syn.max, now) {
         (Some(max), _) if max > 1 || now.is_some() => {
-            parts.push(format!("SYN queue {}", queue(max, now)));
+            let least = if syn.sampled { "at least " } else { "" };
+            parts.push(format!("SYN queue {least}{}", queue(max, now)));
         }
-        // Where no hook sees SYNs, what is there now is the most that is known of.
-        (None, Some(now)) => parts.push(format!("SYN queue {now} now")),
         _ => {}
     }
     if let Some(sent @ 1..) = syn.cookies_sent {

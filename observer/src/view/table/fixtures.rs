@@ -180,6 +180,7 @@ pub(crate) fn incident() -> Report {
     let counter = |kernel, observed| AuditCounter { kernel: Some(kernel), observed };
     report.audit.netns.push(NetnsAudit {
         netns: NETNS,
+        unattributed: None,
         counters: [
             ("ListenDrops".to_owned(), counter(5_311, Some(5_300))),
             ("ListenOverflows".to_owned(), counter(5_311, None)),
@@ -203,6 +204,7 @@ pub(crate) fn many(listeners: u16) -> Report {
     for netns in [0, 441, 442] {
         report.audit.netns.push(NetnsAudit {
             netns: NETNS + netns,
+            unattributed: None,
             counters: [(
                 "ListenDrops".to_owned(),
                 AuditCounter { kernel: Some(netns), observed: None },

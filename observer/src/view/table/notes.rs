@@ -191,6 +191,9 @@ fn kernel_counters(report: &Report) -> Vec<(String, Style)> {
 
 /// That refusals were those of other listeners too, which are not shown.
 fn elsewhere(report: &Report, audit: &NetnsAudit) -> String {
+    if let Some(unattributed @ 1..) = audit.unattributed {
+        return format!(": of {unattributed} drops it cannot be told at which listener");
+    }
     let here = report.listeners.iter().filter(|one| one.netns == audit.netns);
     let shown = here.map(|one| one.drops.total).try_fold(0_u64, |sum, one| sum.checked_add(one?));
     let all = audit.counters.get("ListenDrops").and_then(|one| one.observed.or(one.kernel));

@@ -85,6 +85,7 @@ pub(super) fn idle(listener: &Listener) -> bool {
         && listener.wakeups.total == 0
         && listener.accept_errors.values().all(|count| *count == 0)
         && listener.drops.total.unwrap_or(0) == 0
+        && listener.drops.at_most.is_none()
         && listener.accept_queue.max == 0
         && listener.accept_queue.now.unwrap_or(0) == 0
         // A flood may never come further than this.

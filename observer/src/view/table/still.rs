@@ -179,7 +179,8 @@ impl Column {
             Self::Queue => queue(one),
             Self::Syn => one.syn_queue.now.map_or_else(unknown, Cell::count),
             Self::Drops => match one.drops.total {
-                Some(drops @ 1..) => Cell::count(drops).styled(BAD),
+                // Most of them may be what is set aside.
+                Some(drops @ 1..) if !defers(one) => Cell::count(drops).styled(BAD),
                 Some(drops) => Cell::count(drops),
                 None => unknown(),
             },
@@ -269,6 +270,15 @@ fn beneath(still: &Still, width: usize) -> Vec<Line> {
     }
     let limits = still.listeners.iter().map(|one| &one.backlog);
     told.extend(backlog::doubts(limits).map(|note| (note, Style::new())));
+    let deferring = count(&|one| defers(one) && one.drops.total.is_some_and(|drops| drops > 0));
+    if deferring > 0 {
+        let noun = counted(deferring, "listener defers", "listeners defer");
+        let note = format!(
+            "{noun} accept until data comes (TCP_DEFER_ACCEPT): ~DROPS also counts each bare ACK that is \
+             set aside there, which is no loss"
+        );
+        told.push((note, Style::new()));
+    }
     if !still.listeners.is_empty() && count(&|one| one.accept_queue.limit.is_some()) == 0 {
         let note = "this kernel has no inet_diag (modprobe tcp_diag): limits, SYN queues and \
                     drops cannot be seen";
@@ -276,6 +286,11 @@ fn beneath(still: &Still, width: usize) -> Vec<Line> {
     }
     told.extend(left_out(still).map(|note| (note, Style::new())));
     told.iter().flat_map(|(note, style)| notes::styled(note, *style, width)).collect()
+}
+
+/// Whether a listener has TCP_DEFER_ACCEPT.
+fn defers(one: &StillListener) -> bool {
+    one.defer_accept.is_some_and(|seconds| seconds > 0)
 }
 
 /// One line on what could not be looked at.

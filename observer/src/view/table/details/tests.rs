@@ -11,6 +11,7 @@ fn refused(reasons: &[(&str, u64)], clients: Option<u64>) -> Drops {
         reasons.iter().map(|(name, count)| ((*name).to_owned().into(), *count)).collect();
     Drops {
         total: Some(by_reason.values().sum()),
+        at_most: None,
         by_reason: Some(by_reason.into()),
         clients,
         clients_overflowed: false,
@@ -70,6 +71,20 @@ fn what_a_closed_listener_threw_away_is_told() {
 }
 
 #[test]
+fn bounds_are_told_where_no_number_is_known() {
+    let least = Drops { at_most: Some(9), ..refused(&[("accept_queue_full_syn", 4)], None) };
+    assert_eq!(
+        dropped(&least, "~").as_deref(),
+        Some("4 to 9 dropped: ~4 accept queue full at the SYN")
+    );
+    let nothing = Drops { at_most: Some(9), ..Drops::default() };
+    assert_eq!(dropped(&nothing, "~").as_deref(), Some("0 to 9 dropped"));
+    let mut listener = fixtures::listener("0.0.0.0", 80);
+    listener.drops = nothing;
+    assert!(!idle(&listener));
+}
+
+#[test]
 fn queues_are_told_where_the_table_has_not_said_it() {
     let mut listener = fixtures::listener("0.0.0.0", 80);
     let mut told = |max, now, syn| {
@@ -77,7 +92,7 @@ fn queues_are_told_where_the_table_has_not_said_it() {
         listener.syn_queue = syn;
         queues(&listener, "")
     };
-    let syn = |max, now, cookies_sent| SynQueue { max, now, cookies_sent, used_percent: None };
+    let syn = |max, now, cookies_sent| SynQueue { max, now, cookies_sent, ..SynQueue::default() };
     assert_eq!(told(1, Some(0), syn(Some(1), Some(0), Some(0))), None);
     assert_eq!(told(0, None, SynQueue::default()), None);
     assert_eq!(
@@ -85,8 +100,8 @@ fn queues_are_told_where_the_table_has_not_said_it() {
         Some("accept queue 129/128, 129 now; SYN queue 7/128, 2 now; 12 cookies sent")
     );
     assert_eq!(
-        told(3, Some(0), syn(None, Some(1), None)).as_deref(),
-        Some("accept queue 3/128; SYN queue 1 now")
+        told(3, Some(0), SynQueue { sampled: true, ..syn(Some(5), Some(1), None) }).as_deref(),
+        Some("accept queue 3/128; SYN queue at least 5/128, 1 now")
     );
     assert_eq!(
         told(1, Some(1), syn(Some(1), Some(1), Some(1))).as_deref(),

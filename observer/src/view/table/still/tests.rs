@@ -90,6 +90,8 @@ LISTENER                     NETNS      HELD BY                 QUEUE SYN ~DROPS
 1 accept queue is full: new connections are refused there
 1 limit is at net.core.somaxconn: whether the program asked listen() for more
   cannot be seen; to raise it, raise somaxconn and restart the program
+1 listener defers accept until data comes (TCP_DEFER_ACCEPT): ~DROPS also counts
+  each bare ACK that is set aside there, which is no loss
 12 processes and 1 network namespace could not be looked into, so that who holds
   1 listener is not known; it takes root
 

@@ -83,6 +83,7 @@ fn losses_and_kernel_counters_are_told() {
     let counter = |kernel, observed| AuditCounter { kernel, observed };
     report.audit.netns.push(NetnsAudit {
         netns: NETNS,
+        unattributed: None,
         counters: [
             ("ListenOverflows".to_owned(), counter(Some(4), Some(4))),
             ("ListenDrops".to_owned(), counter(Some(0), Some(1))),
@@ -112,7 +113,7 @@ fn refusals_of_listeners_that_are_not_shown_are_told_apart() {
         report.listeners[0].drops.total = shown;
         let drops = AuditCounter { kernel: Some(40), observed };
         let counters = [("ListenDrops".to_owned(), drops)].into();
-        report.audit.netns.push(NetnsAudit { netns: NETNS, counters });
+        report.audit.netns.push(NetnsAudit { netns: NETNS, counters, unattributed: None });
         table(&report, &options(200))
     };
     let all = "40 ListenDrops (attempts refused, for whatever reason): all at other listeners";
