@@ -42,6 +42,9 @@ pub fn play() -> Option<ExitCode> {
         "nap" => nap(),
         "without-btf" => without_btf(),
         other if other.starts_with("fair-") => crate::fairness::serve(other),
+        other if other.starts_with("overflow-") => {
+            crate::overflow::play_other(other).unwrap_or_else(|| bail!("no such role"))
+        }
         other if other.starts_with("load-") => crate::load::play(other),
         other => crate::kinds::play(other),
     };

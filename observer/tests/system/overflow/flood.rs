@@ -113,9 +113,24 @@ pub fn here(reached: bool) -> anyhow::Result<Source> {
 }
 
 impl Source {
-    /// Sends so many SYNs to this port, each from another address.
-    pub fn flood(&self, port: u16, count: u32) -> Outcome {
-        ensure!(count <= 500, "{count} SYNs are too many");
+    /// Sends so many SYNs to this port, each from another address, by so many threads at once.
+    pub fn flood(&self, port: u16, count: u32, senders: u32) -> Outcome {
+        ensure!(count <= 500 && senders > 0, "{count} SYNs are too many");
+        let part = |sender: u32| (sender * count / senders)..((sender + 1) * count / senders);
+        thread::scope(|scope| {
+            let threads: Vec<_> = (0..senders)
+                .map(|sender| scope.spawn(move || self.send(port, part(sender))))
+                .collect();
+            let ended = |one: thread::ScopedJoinHandle<'_, Outcome>| one.join();
+            threads
+                .into_iter()
+                .map(ended)
+                .try_for_each(|one| one.map_err(|_| anyhow!("a sender ended early"))?)
+        })
+    }
+
+    /// Sends the SYNs of these numbers.
+    fn send(&self, port: u16, numbers: std::ops::Range<u32>) -> Outcome {
         let to = match self {
             Self::Far(_) => NEAR.1,
             Self::Here => Ipv4Addr::LOCALHOST,
@@ -124,7 +139,7 @@ impl Source {
             let socket = Socket::new(Domain::IPV4, Type::RAW, Some(Protocol::TCP))?;
             socket.set_header_included_v4(true)?;
             let target = SocketAddr::from((to, 0)).into();
-            for number in 0..u16::try_from(count)? {
+            for number in u16::try_from(numbers.start)?..u16::try_from(numbers.end)? {
                 let [high, low] = number.to_be_bytes();
                 let from = Ipv4Addr::new(10, 66, 1 + high, low);
                 socket.send_to(&syn(from, to, 1024 + number, port), &target)?;

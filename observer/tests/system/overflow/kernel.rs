@@ -53,15 +53,18 @@ pub fn set<T>(socket: &Socket, level: i32, option: i32, value: &T) -> Outcome {
     Ok(Errno::result(result).map(drop)?)
 }
 
-/// What the kernel says now; `listener` is told of itself, unless it is one of MPTCP.
-pub fn told(listener: &Socket, case: &Case) -> anyhow::Result<Told> {
-    let text = fs::read_to_string("/proc/self/net/netstat")?;
+/// A TcpExt counter of the network namespace that this thread is in.
+pub fn tcp_ext(wanted: &str) -> anyhow::Result<u64> {
+    let text = fs::read_to_string("/proc/thread-self/net/netstat")?;
     let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt:"));
     let (names, values) = (lines.next().context("names")?, lines.next().context("values")?);
-    let counter = |wanted: &str| -> anyhow::Result<u64> {
-        let mut both = names.split_whitespace().zip(values.split_whitespace());
-        Ok(both.find(|(name, _)| *name == wanted).context("counter")?.1.parse()?)
-    };
+    let mut both = names.split_whitespace().zip(values.split_whitespace());
+    Ok(both.find(|(name, _)| *name == wanted).context("counter")?.1.parse()?)
+}
+
+/// What the kernel says now; `listener` is told of itself, unless it is one of MPTCP.
+pub fn told(listener: &Socket, case: &Case) -> anyhow::Result<Told> {
+    let counter = tcp_ext;
     Ok(Told {
         netns: std::os::unix::fs::MetadataExt::ino(&fs::metadata("/proc/self/ns/net")?),
         drops: counter("ListenDrops")?,
@@ -152,7 +155,12 @@ fn sockets(state: &str) -> anyhow::Result<Vec<String>> {
     Ok(found)
 }
 
-fn get<const N: usize>(socket: &Socket, level: i32, option: i32, values: &mut [u32; N]) -> Outcome {
+pub fn get<const N: usize>(
+    socket: &Socket,
+    level: i32,
+    option: i32,
+    values: &mut [u32; N],
+) -> Outcome {
     let mut size = libc::socklen_t::try_from(size_of_val(values))?;
     // SAFETY: the kernel writes at most `size` bytes, which `values` has.
     let result = unsafe {

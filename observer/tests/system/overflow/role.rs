@@ -17,7 +17,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::{
     CASE, flood,
-    kernel::{Told, depth, retransmitted, segments, set, socket_drops, told, unwanted, waiting},
+    kernel::{
+        Told, depth, retransmitted, segments, set, socket_drops, tcp_ext, told, unwanted, waiting,
+    },
 };
 use crate::{
     Outcome,
@@ -69,6 +71,10 @@ pub struct Case {
     pub held_back: u32,
     /// Clients that come then.
     pub ordinary: u32,
+    /// Threads that send a flood at once.
+    pub senders: u32,
+    /// Clients that connect while the flood comes, once the SYN queue was full.
+    pub amid: u32,
     /// Whether those that are held back stay so until the report is made.
     pub stay: bool,
 }
@@ -109,7 +115,25 @@ pub fn play() -> Outcome {
     wait_for_line()?;
     if let Some(source) = source {
         let before = segments()?;
-        source.flood(port, case.ordinary)?;
+        let amid = thread::scope(|scope| {
+            let clients = scope.spawn(|| {
+                if case.amid > 0 {
+                    wait_until("the SYN queue was never full", || {
+                        Ok(tcp_ext("TCPReqQFullDoCookies")? + tcp_ext("TCPReqQFullDrop")? > 0)
+                    })?;
+                }
+                (0..case.amid)
+                    .map(|_| client(&case, address, false))
+                    .collect::<anyhow::Result<Vec<_>>>()
+            });
+            source.flood(port, case.ordinary, case.senders)?;
+            clients.join().map_err(|_| anyhow::anyhow!("the clients ended early"))?
+        })?;
+        // Closed with a reset: nobody tries again from here on.
+        for socket in &amid {
+            socket.set_linger(Some(Duration::ZERO))?;
+        }
+        drop(amid);
         wait_until("SYNs were lost", || Ok(segments()? - before >= u64::from(case.ordinary)))?;
         // The kernel gives up some requests of a queue that is more than half full after two tries
         // (`reqsk_timer_handler`), which may be before an emulated machine has come to rest.
