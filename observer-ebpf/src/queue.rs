@@ -27,7 +27,8 @@ use crate::{
     },
     listener::Listener,
     maps::{
-        QUEUES, add, control, count_map_full, idle, increment, listens, syn_depth_is_known, this_cpu,
+        QUEUES, add, control, count_map_full, idle, increment, listens, syn_depth_is_known,
+        this_cpu,
     },
     waits, wakeup,
 };
