@@ -46,6 +46,8 @@ macro_rules! kernel_fields {
             TASK_FILES: "task_struct", "files";
             TASK_ON_QUEUE: "task_struct", "on_rq";
             TASK_SLEPT: "task_struct", "nvcsw";
+            TASK_SIGNAL: "task_struct", "signal";
+            SIGNAL_LIVE: "signal_struct", "live.counter";
             FILES_TABLE: "files_struct", "fdt";
             TABLE_SIZE: "fdtable", "max_fds";
             TABLE_FILES: "fdtable", "fd";
@@ -55,7 +57,6 @@ macro_rules! kernel_fields {
             SIGNAL_FLAGS: "k_sigaction", "sa.sa_flags";
             TASK_PENDING: "task_struct", "pending.signal.sig[0]";
             TASK_BLOCKED: "task_struct", "blocked.sig[0]";
-            TASK_SIGNAL: "task_struct", "signal";
             TASK_STOPS: "task_struct", "jobctl";
             PROCESS_PENDING: "signal_struct", "shared_pending.signal.sig[0]";
             SOCK_RECEIVE_TIMEOUT: "sock", "sk_rcvtimeo";

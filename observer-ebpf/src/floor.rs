@@ -25,7 +25,7 @@ macro_rules! empty {
 
 #[cfg(target_arch = "bpf")]
 empty!(btf_tracepoint BtfTracePointContext:
-    answered_again data_ready napi_done packet_dropped process_fork ring_completed ring_submitted ring_woken set_state
+    answered_again data_ready napi_done packet_dropped process_exec process_fork ring_completed ring_submitted ring_woken set_state
     signal_delivered syscall_exit task_exit waking
 );
 #[cfg(target_arch = "bpf")]

@@ -18,8 +18,7 @@ use crate::{
     accept_signal,
     kernel::{
         ARGS_LISTEN_START, Address, Object, PORTS_GIVEN, SOCK_BACKLOG, SOCK_DROPS, SOCK_PORT,
-        SOCK_SHUTDOWN, STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV, TASK_PID,
-        TASK_TID, Typed, field, read, returned, wants_port,
+        SOCK_SHUTDOWN, STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV, Typed, read, returned, wants_port,
     },
     listener::{Listener, port_of},
     maps::{
@@ -224,14 +223,29 @@ fn send<C: EbpfContext>(
 #[btf_tracepoint(function = "sched_process_exit")]
 fn task_exit(ctx: BtfTracePointContext) -> i32 {
     let gone: Address = ctx.arg(0);
-    // SAFETY: `gone` is the program's argument, and the id is 32 bits wide.
-    let tid = unsafe { field::<u32>(gone, &TASK_TID) };
-    // A process ends with its first thread, for what a family of processes is about.
-    let _not_of_it = TREE.remove(tid);
+    // SAFETY: `gone` is the program's argument.
+    let ((pid, tid), last) = unsafe { (task::ids(gone), task::ends_last(gone)) };
+    // The main thread may end before others, which go on as the same process.
+    if last {
+        let _not_of_it = TREE.remove(pid);
+    }
     // Nor does an accept call outlive its task.
     let _not_in_one = IN_FLIGHT.remove(tid);
     accept_signal::task_ends(&ctx, gone, tid);
     worker::ends(tid);
+    0
+}
+
+/// `sched_process_exec(task, old_pid, bprm)`: where it was not the main thread that called execve, the
+/// task goes on under the main thread's id (`de_thread`), and its own has ended without an exit.
+#[btf_tracepoint(function = "sched_process_exec")]
+fn process_exec(ctx: BtfTracePointContext) -> i32 {
+    let before: u32 = ctx.arg(1);
+    // SAFETY: the program's argument.
+    let (_, tid) = unsafe { task::ids(ctx.arg(0)) };
+    if before != tid {
+        worker::ends(before);
+    }
     0
 }
 
@@ -241,9 +255,8 @@ fn task_exit(ctx: BtfTracePointContext) -> i32 {
 fn process_fork(ctx: BtfTracePointContext) -> i32 {
     let parent: Address = ctx.arg(0);
     let child: Address = ctx.arg(1);
-    // SAFETY: both are the program's arguments, and the ids are 32 bits wide.
-    let (parent, child) =
-        unsafe { (field::<u32>(parent, &TASK_PID), field::<u32>(child, &TASK_PID)) };
+    // SAFETY: both are the program's arguments.
+    let ((parent, _), (child, _)) = unsafe { (task::ids(parent), task::ids(child)) };
     if parent != child
         && TREE.get_ptr(parent).is_some()
         && TREE.insert(child, 1, u64::from(BPF_ANY)).is_err()

@@ -10,9 +10,10 @@ use observer_common::calls::{SOCKETCALL_ACCEPTS, kind};
 
 use crate::kernel::{
     Address, COMPAT_WAIT_CALLS, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, Object, PREEMPT_RT,
-    REGS_ARGUMENT, REGS_COMPAT_ARGUMENT, REGS_PLACE, REGS_SYSCALL, SYSCALL_EXIT,
+    REGS_ARGUMENT, REGS_COMPAT_ARGUMENT, REGS_PLACE, REGS_SYSCALL, SIGNAL_LIVE, SYSCALL_EXIT,
     SYSCALL_EXIT_GROUP, TABLE_FILES, TABLE_SIZE, TASK_BLOCKED_ON, TASK_COMM, TASK_COMPAT,
-    TASK_COMPAT_MASK, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, TASK_PID, TASK_TID, Typed,
+    TASK_COMPAT_MASK, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, TASK_PID, TASK_SIGNAL,
+    TASK_TID, Typed,
     WAIT_CALLS, field, kind_of, read, read_at,
 };
 
@@ -164,6 +165,18 @@ pub(crate) unsafe fn is_still_awake(task: Address) -> bool {
 pub(crate) unsafe fn ids(task: Address) -> (u32, u32) {
     // SAFETY: the caller's promise about `task`, and both ids are 32 bits wide.
     unsafe { (field::<u32>(task, &TASK_PID), field::<u32>(task, &TASK_TID)) }
+}
+
+/// Whether no thread of an ending task's process is left. Each has taken itself off before
+/// `sched_process_exit` (`do_exit`); of two that end at once both may be told so.
+///
+/// # Safety
+///
+/// `task` must come unchanged from the program's context.
+#[inline(always)]
+pub(crate) unsafe fn ends_last(task: Address) -> bool {
+    // SAFETY: the caller's promise, and the counter is an int.
+    unsafe { field::<i32>(field(task, &TASK_SIGNAL), &SIGNAL_LIVE) == 0 }
 }
 
 /// `private_data` of the file that `task` has open as `descriptor`: the `socket` of a socket, the

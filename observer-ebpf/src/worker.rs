@@ -101,6 +101,13 @@ fn begins(listener: ListenerId, ids: u64, who: Address) -> Option<*mut TaskState
             return Some(&raw mut (*place).state);
         }
     }
+    // Another CPU is about to fill the place for this task: a wakeup that was in doubt is counted when
+    // its task runs already. An entry elsewhere would be a second one. What is counted meanwhile has a
+    // row apart.
+    // SAFETY: a copy of an integer in a live map value.
+    if TAKEN.get_ptr(index(tid)).is_some_and(|taken| unsafe { *taken } == tid) {
+        return None;
+    }
     let mut new = TaskState::NONE;
     fill(&mut new, listener, pid, who);
     // By reference, as below: the stack of a program is 512 bytes in all.

@@ -41,19 +41,46 @@ pub fn processes() -> io::Result<Vec<(u32, u64)>> {
 }
 
 /// Tells each descriptor of a process with what it leads to; those that are closed meanwhile are left
-/// out.
+/// out. Returns the thread that /proc shows them of: the main thread or, where that has ended before the
+/// others, another one, because an ended thread has no descriptors (`exit_files`).
 ///
 /// # Errors
 ///
 /// When the process is gone, or may not be looked into.
-pub fn of(pid: u32, mut tell: impl FnMut(i32, Target)) -> io::Result<()> {
-    for_each(&format!("/proc/{pid}/fd"), |directory, name, _| {
+pub fn of(pid: u32, mut tell: impl FnMut(i32, Target)) -> io::Result<u32> {
+    if of_thread(&format!("/proc/{pid}/fd"), &mut tell)? {
+        return Ok(pid);
+    }
+    let others = threads(pid).into_iter().filter(|tid| *tid != pid);
+    let mut has_any = |tid: &u32| {
+        of_thread(&format!("/proc/{pid}/task/{tid}/fd"), &mut tell).is_ok_and(|any| any)
+    };
+    Ok(others.into_iter().find(|tid| has_any(tid)).unwrap_or(pid))
+}
+
+/// Tells each descriptor in a directory of them, and whether there were any.
+fn of_thread(path: &str, tell: &mut impl FnMut(i32, Target)) -> io::Result<bool> {
+    let mut any = false;
+    for_each(path, |directory, name, _| {
         let Some(fd) = number(name).and_then(|fd| i32::try_from(fd).ok()) else { return };
+        any = true;
         let mut buffer = [MaybeUninit::<u8>::uninit(); TARGET];
         if let Ok((target, _)) = readlinkat_raw(directory, name, &mut buffer) {
             tell(fd, parse(target));
         }
-    })
+    })?;
+    Ok(any)
+}
+
+/// Thread ids of a process; none where it is gone.
+#[must_use]
+pub fn threads(pid: u32) -> Vec<u32> {
+    let mut found = Vec::new();
+    // What was found before an error is there.
+    let _gone = for_each(&format!("/proc/{pid}/task"), |_, name, _| {
+        found.extend(number(name).and_then(|tid| u32::try_from(tid).ok()));
+    });
+    found
 }
 
 /// Reads a directory: its descriptor, and name and inode number of each entry.

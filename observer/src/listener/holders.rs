@@ -89,7 +89,7 @@ pub fn is_kernel_thread(pid: u32) -> bool {
 
 fn scan_process(pid: u32, listeners: &HashSet<u64>, holdings: &mut Holdings) -> io::Result<()> {
     let (mut held, mut epolls) = (Vec::new(), Vec::new());
-    descriptors::of(pid, |fd, target| match target {
+    let thread = descriptors::of(pid, |fd, target| match target {
         Target::Socket(inode) if listeners.contains(&inode) => held.push((fd, inode)),
         Target::Epoll => epolls.push(fd),
         Target::Socket(_) | Target::Other => {}
@@ -101,7 +101,7 @@ fn scan_process(pid: u32, listeners: &HashSet<u64>, holdings: &mut Holdings) -> 
     let parent = parent(pid).unwrap_or(0);
     let mut watched = BTreeMap::<u64, Vec<(i32, bool)>>::new();
     for epoll in epolls {
-        let path = format!("/proc/{pid}/fdinfo/{epoll}");
+        let path = format!("/proc/{pid}/task/{thread}/fdinfo/{epoll}");
         for (inode, exclusive) in parse_epoll(&fs::read_to_string(path).unwrap_or_default()) {
             watched.entry(inode).or_default().push((epoll, exclusive));
         }

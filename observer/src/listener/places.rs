@@ -35,8 +35,8 @@ struct Known {
     identity: u64,
     /// How long it had run, before that.
     ran: Option<u64>,
-    /// Where it was.
-    netns: Option<u64>,
+    /// Where it was, and its thread that /proc tells this of.
+    netns: Option<(u64, u32)>,
 }
 
 impl Places {
@@ -65,14 +65,13 @@ impl Places {
     fn ask(&mut self, will_do: impl Fn(&Known) -> bool) {
         let mut before = std::mem::take(&mut self.known);
         for (pid, identity) in descriptors::processes().unwrap_or_default() {
-            let path = || PathBuf::from(format!("/proc/{pid}/ns/net"));
             let same = before.remove(&pid).filter(|known| known.identity == identity);
             let known = same.filter(&will_do).unwrap_or_else(|| {
                 let ran = rest::has_run(pid);
-                Known { pid, identity, ran, netns: inode_of(path()) }
+                Known { pid, identity, ran, netns: of_process(pid) }
             });
-            if let Some(netns) = known.netns {
-                self.paths.entry(netns).or_insert_with(path);
+            if let Some((netns, tid)) = known.netns {
+                self.paths.entry(netns).or_insert_with(|| of_thread(pid, tid));
             }
             self.known.insert(pid, known);
         }
@@ -151,6 +150,18 @@ impl Places {
 
 fn own() -> Option<u64> {
     inode_of("/proc/thread-self/ns/net")
+}
+
+/// The network namespace of a process, and the thread that has it: an ended one has none
+/// (`exit_task_namespaces`), and the main thread may end before the others.
+fn of_process(pid: u32) -> Option<(u64, u32)> {
+    let of = |tid| Some((inode_of(of_thread(pid, tid))?, tid));
+    of(pid).or_else(|| descriptors::threads(pid).into_iter().find_map(of))
+}
+
+/// The path of a thread's network namespace.
+fn of_thread(pid: u32, tid: u32) -> PathBuf {
+    PathBuf::from(format!("/proc/{pid}/task/{tid}/ns/net"))
 }
 
 fn inode_of(path: impl AsRef<Path>) -> Option<u64> {

@@ -10,6 +10,7 @@ use observer_common::calls::kind;
 use crate::{
     kernel::calls::Numbers,
     listener::{
+        descriptors::threads,
         holders::{self, Holding},
         rest, user_memory,
         ways::Way,
@@ -157,15 +158,6 @@ pub fn in_accept<'a>(
         waiters.retain(|waiter| waiter.way == Way::Accept);
     }
     waiters
-}
-
-fn threads(pid: u32) -> Vec<u32> {
-    fs::read_dir(format!("/proc/{pid}/task"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
-        .collect()
 }
 
 /// Reads `proc_pid_syscall`: the number and the arguments of a blocked task's call, `running` for

@@ -28,6 +28,7 @@ mod overflow;
 mod places;
 mod queues;
 mod role;
+mod threads;
 mod together;
 mod truth;
 mod verifier;
@@ -162,6 +163,7 @@ fn main() -> ExitCode {
         fairness::tests(),
         lifecycle::tests(),
         filters::tests(),
+        threads::tests(),
         output::tests(),
         places::tests(),
         faults::tests(),

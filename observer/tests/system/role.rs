@@ -45,6 +45,7 @@ pub fn play() -> Option<ExitCode> {
         other if other.starts_with("overflow-") => {
             crate::overflow::play_other(other).unwrap_or_else(|| bail!("no such role"))
         }
+        other if other.starts_with("threads-") => crate::threads::play(other),
         other if other.starts_with("load-") => crate::load::play(other),
         other => crate::kinds::play(other),
     };

@@ -68,6 +68,7 @@ const PROGRAMS: &[&str] = &[
     "napi_done",
     "packet_dropped",
     "peer_proven",
+    "process_exec",
     "process_fork",
     "queue_add",
     "readable_enter",

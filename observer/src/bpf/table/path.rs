@@ -343,6 +343,13 @@ pub(super) const PROBES: &[Probe] = &[
         "settles the wakeup of a task that ends",
     ),
     probe(
+        "process_exec",
+        &["sched_process_exec"],
+        Kind::BtfTracepoint,
+        &[(Wakeups, None)],
+        "settles the wakeup of a thread that goes on as the main thread",
+    ),
+    probe(
         "napi_done",
         &["napi_poll"],
         Kind::BtfTracepoint,
