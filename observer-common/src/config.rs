@@ -1,5 +1,15 @@
 //! The knobs that userspace turns before and after loading, by name.
 
+/// Bit of the process and thread ids of tasks that have none in the PID namespace that /proc shows: the
+/// rest is their number in the initial one. No number is as great (`PID_MAX_LIMIT`).
+pub const OUTSIDE: u32 = 1 << 31;
+
+/// Whether this is the id of such a task, or of its process.
+#[must_use]
+pub const fn is_outside(id: u32) -> bool {
+    id & OUTSIDE != 0
+}
+
 /// Places for tasks that are found by their thread id without hashing; a power of two, so that a
 /// thread id is reduced by a mask.
 pub const TASK_PLACES: u32 = 4096;

@@ -48,6 +48,13 @@ macro_rules! kernel_fields {
             TASK_SLEPT: "task_struct", "nvcsw";
             TASK_SIGNAL: "task_struct", "signal";
             SIGNAL_LIVE: "signal_struct", "live.counter";
+            TASK_LEADER: "task_struct", "group_leader";
+            TASK_NUMBERS: "task_struct", "thread_pid";
+            NUMBERS_LEVEL: "pid", "level";
+            NUMBERS_FIRST: "pid", "numbers";
+            NUMBER_VALUE: "upid", "nr";
+            NUMBER_NAMESPACE: "upid", "ns";
+            PID_NAMESPACE_INODE: "pid_namespace", "ns.inum";
             FILES_TABLE: "files_struct", "fdt";
             TABLE_SIZE: "fdtable", "max_fds";
             TABLE_FILES: "fdtable", "fd";

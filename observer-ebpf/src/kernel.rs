@@ -93,6 +93,13 @@ argument_counts!(
 #[unsafe(no_mangle)]
 pub(crate) static HAS_TASK_REGISTERS: Global<u8> = Global::new(0);
 
+/// Inode number of the PID namespace whose numbers /proc shows, set at load; 0 for the initial one.
+#[unsafe(no_mangle)]
+pub(crate) static PID_NAMESPACE: Global<u32> = Global::new(0);
+/// Size of `struct upid`, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static NUMBER_SIZE: Global<u32> = Global::new(0);
+
 /// Byte of `sock_common` that `skc_reuseport` is a bit of, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static REUSEPORT_BYTE: Global<u32> = Global::new(u32::MAX);

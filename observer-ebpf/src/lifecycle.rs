@@ -17,8 +17,9 @@ use observer_common::{
 use crate::{
     accept_signal,
     kernel::{
-        ARGS_LISTEN_START, Address, Object, PORTS_GIVEN, SOCK_BACKLOG, SOCK_DROPS, SOCK_PORT,
-        SOCK_SHUTDOWN, STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV, Typed, read, returned, wants_port,
+        ARGS_LISTEN_START, Address, Object, PID_NAMESPACE, PORTS_GIVEN, SOCK_BACKLOG, SOCK_DROPS,
+        SOCK_PORT, SOCK_SHUTDOWN, STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV,
+        TASK_TID, Typed, field, read, returned, wants_port,
     },
     listener::{Listener, port_of},
     maps::{
@@ -241,9 +242,11 @@ fn task_exit(ctx: BtfTracePointContext) -> i32 {
 #[btf_tracepoint(function = "sched_process_exec")]
 fn process_exec(ctx: BtfTracePointContext) -> i32 {
     let before: u32 = ctx.arg(1);
-    // SAFETY: the program's argument.
-    let (_, tid) = unsafe { task::ids(ctx.arg(0)) };
-    if before != tid {
+    // SAFETY: the program's argument, and the id is 32 bits wide.
+    let tid = unsafe { field::<u32>(ctx.arg(0), &TASK_TID) };
+    // What it was called in another namespace than the initial one nothing tells any more: there the
+    // entry is left, until another task gets its id, and costs a place.
+    if before != tid && PID_NAMESPACE.load() == 0 {
         worker::ends(before);
     }
     0

@@ -39,6 +39,8 @@ mod listener;
 #[cfg(target_arch = "bpf")]
 mod maps;
 #[cfg(target_arch = "bpf")]
+mod numbers;
+#[cfg(target_arch = "bpf")]
 mod queue;
 #[cfg(target_arch = "bpf")]
 mod request;

@@ -8,19 +8,29 @@ use aya_ebpf::helpers::{
 };
 use observer_common::calls::{SOCKETCALL_ACCEPTS, kind};
 
-use crate::kernel::{
-    Address, COMPAT_WAIT_CALLS, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, Object, PREEMPT_RT,
-    REGS_ARGUMENT, REGS_COMPAT_ARGUMENT, REGS_PLACE, REGS_SYSCALL, SIGNAL_LIVE, SYSCALL_EXIT,
-    SYSCALL_EXIT_GROUP, TABLE_FILES, TABLE_SIZE, TASK_BLOCKED_ON, TASK_COMM, TASK_COMPAT,
-    TASK_COMPAT_MASK, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, TASK_PID, TASK_SIGNAL,
-    TASK_TID, Typed,
-    WAIT_CALLS, field, kind_of, read, read_at,
+use crate::{
+    kernel::{
+        Address, COMPAT_WAIT_CALLS, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, Object,
+        PID_NAMESPACE, PREEMPT_RT, REGS_ARGUMENT, REGS_COMPAT_ARGUMENT, REGS_PLACE, REGS_SYSCALL,
+        SIGNAL_LIVE, SYSCALL_EXIT, SYSCALL_EXIT_GROUP, TABLE_FILES, TABLE_SIZE, TASK_BLOCKED_ON,
+        TASK_COMM, TASK_COMPAT, TASK_COMPAT_MASK, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE,
+        TASK_PID, TASK_SIGNAL, TASK_TID, Typed, WAIT_CALLS, field, kind_of, read, read_at,
+    },
+    numbers,
 };
 
 /// The current task's process id and thread id, as userspace calls them.
 #[inline(always)]
 pub(crate) fn current_ids() -> (u32, u32) {
-    let both = bpf_get_current_pid_tgid();
+    if PID_NAMESPACE.load() != 0 {
+        return apart(numbers::ids(current()));
+    }
+    apart(bpf_get_current_pid_tgid())
+}
+
+/// The two ids that are in one word.
+#[inline(always)]
+fn apart(both: u64) -> (u32, u32) {
     ((both >> 32) as u32, both as u32)
 }
 
@@ -156,13 +166,16 @@ pub(crate) unsafe fn is_still_awake(task: Address) -> bool {
     }
 }
 
-/// A task's process id and thread id.
+/// A task's process id and thread id, as userspace calls them.
 ///
 /// # Safety
 ///
 /// `task` must come unchanged from the program's context.
 #[inline(always)]
 pub(crate) unsafe fn ids(task: Address) -> (u32, u32) {
+    if PID_NAMESPACE.load() != 0 {
+        return apart(numbers::ids(task));
+    }
     // SAFETY: the caller's promise about `task`, and both ids are 32 bits wide.
     unsafe { (field::<u32>(task, &TASK_PID), field::<u32>(task, &TASK_TID)) }
 }
@@ -177,6 +190,15 @@ pub(crate) unsafe fn ids(task: Address) -> (u32, u32) {
 pub(crate) unsafe fn ends_last(task: Address) -> bool {
     // SAFETY: the caller's promise, and the counter is an int.
     unsafe { field::<i32>(field(task, &TASK_SIGNAL), &SIGNAL_LIVE) == 0 }
+}
+
+/// The same of a task of which only the address is known; `None` where it cannot be read.
+#[inline(always)]
+pub(crate) fn ids_by_address(task: Address) -> Option<(u32, u32)> {
+    if PID_NAMESPACE.load() != 0 {
+        return Some(apart(numbers::ids(task)));
+    }
+    Some((read(task, &TASK_PID)?, read(task, &TASK_TID)?))
 }
 
 /// `private_data` of the file that `task` has open as `descriptor`: the `socket` of a socket, the

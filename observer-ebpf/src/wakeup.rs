@@ -23,8 +23,7 @@ use observer_common::counters::{
 use crate::{
     chain,
     kernel::{
-        Address, Object, PREEMPT_RT, SOCK_STATE, STATE_LISTEN, TASK_PID, TASK_SLEPT, TASK_TID,
-        Typed, field, read,
+        Address, Object, PREEMPT_RT, SOCK_STATE, STATE_LISTEN, TASK_SLEPT, Typed, field, read,
     },
     listener::Listener,
     maps::{
@@ -111,8 +110,7 @@ fn settle(ctx: *mut c_void) -> i32 {
     cpu.doubt.task = 0;
     let woken = task as Address;
     if read::<u64>(woken, &TASK_SLEPT).is_some_and(|now| now != slept)
-        && let Some(pid) = read(woken, &TASK_PID)
-        && let Some(tid) = read(woken, &TASK_TID)
+        && let Some((pid, tid)) = task::ids_by_address(woken)
     {
         return count(ctx, listener, woken, worker::both(pid, tid));
     }
@@ -242,7 +240,7 @@ fn in_notification(ctx: *mut c_void, cpu: &mut Bracket) -> u64 {
         let awake = task::is_still_awake(woken);
         let Some(kind) = task::may_wait(woken) else {
             if !awake {
-                let _counted = is_unrecognised(cpu.listener, field::<u32>(woken, &TASK_PID), woken);
+                let _counted = is_unrecognised(cpu.listener, task::ids(woken).0, woken);
             }
             return 0;
         };

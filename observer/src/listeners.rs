@@ -13,7 +13,7 @@ use nix::sys::utsname::uname;
 use crate::{
     cli::{Format, ListenersArgs},
     fail::Failure,
-    kernel::facts::online_cpus,
+    kernel::{facts::online_cpus, pid_namespace},
     listener::{
         descendants,
         holders::{self, Holdings},
@@ -83,11 +83,13 @@ fn look(args: &ListenersArgs) -> Result<Still> {
     selection.update(&holdings, &tree);
     holdings.retain(|inode, _| selection.contains_held(*inode));
     tell_ways(&mut holdings);
+    let pid_namespace = pid_namespace::of_proc();
     let left_out = LeftOut {
         netns: looks.left_out.clone(),
-        processes: refused,
+        processes: refused.len(),
         // The first process is there for everybody, unless others' processes are hidden.
-        hidden_processes: !Path::new("/proc/1").exists(),
+        hidden_processes: pid_namespace.is_some() || !Path::new("/proc/1").exists(),
+        pid_namespace,
     };
     let options: HashMap<u64, Options> =
         holdings.iter().map(|(inode, held)| (*inode, options::ask(*inode, held))).collect();

@@ -57,6 +57,9 @@ pub struct Plan {
     pub signals: Vec<(Signal, Vec<Candidate>)>,
     /// Where the kernel's fields lie.
     pub layout: Layout,
+    /// Inode number of the PID namespace whose numbers the kernel programs are to tell; `None` for the
+    /// initial one.
+    pub pid_namespace: Option<u32>,
     /// Sizes of the kernel maps.
     pub sizes: Sizes,
     /// Ports of the listeners that are asked for; empty for all.
@@ -105,7 +108,8 @@ pub fn plan(facts: &Facts, request: Request<'_>) -> Result<Plan, Failure> {
         false => Vec::new(),
     };
     let (layout, ports) = (layout.clone(), request.ports.to_vec());
-    Ok(Plan { signals, layout, sizes: sizes(request), ports, scan_ends })
+    let pid_namespace = facts.pid_namespace;
+    Ok(Plan { signals, layout, pid_namespace, sizes: sizes(request), ports, scan_ends })
 }
 
 /// Programs that tell the end of a scan of an epoll instance's ready list.

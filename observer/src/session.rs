@@ -59,6 +59,7 @@ pub struct Session {
     knows_scans: bool,
     /// Exits to attach once one waiter of a shared epoll instance has woken the next.
     scan_ends: Vec<(&'static Probe, &'static str)>,
+    pid_namespace: Option<u32>,
     lookout: Lookout,
     places: Places,
     searches: Paced,
@@ -75,6 +76,13 @@ impl Session {
     /// The object, for the debug lines of the kernel programs.
     pub fn loaded(&mut self) -> &mut Loaded {
         &mut self.loaded
+    }
+
+    /// Inode number of the PID namespace that this is observed from, where it is not the initial one:
+    /// tasks outside of it are counted, and have no number here.
+    #[must_use]
+    pub fn pid_namespace(&self) -> Option<u32> {
+        self.pid_namespace
     }
 
     /// How many listeners are chosen now.

@@ -131,6 +131,14 @@ fn announce(session: &Session, args: &WatchArgs) {
     let hooks = heading::hooks(&session.providers()).0;
     // Nobody listening on standard error is no reason to stop.
     let _closed = writeln!(stderr, "observing {listeners}: {hooks}");
+    if let Some(inode) = session.pid_namespace() {
+        let _closed = writeln!(
+            stderr,
+            "observer: this is PID namespace {inode} and not the host's: tasks outside of it are counted \
+             without process ids, and who holds a listener there is not known; run it in the host's \
+             (--pid=host, or hostPID: true in Kubernetes)"
+        );
+    }
     if session.chosen() == 0 {
         for path in args.filters.cgroup.iter().filter(|path| !select::is_cgroup(path)) {
             let path = text::clean(&path.display().to_string());

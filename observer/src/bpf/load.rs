@@ -35,6 +35,7 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
     let listen = libc::SYS_listen.cast_unsigned();
     let (exit, exit_group) = (libc::SYS_exit.cast_unsigned(), libc::SYS_exit_group.cast_unsigned());
     let task_registers = u8::from(plan.layout.task_registers);
+    let pid_namespace = plan.pid_namespace.unwrap_or(0);
     let ports = PortSet::of(&plan.ports);
     let ports_given = u8::from(!plan.ports.is_empty());
     let level: u8 = if log { aya_log::Level::Debug as u8 } else { 0 };
@@ -48,6 +49,7 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
         .override_global("REUSEPORT_BYTE", byte, true)
         .override_global("HAS_TASK_REGISTERS", &task_registers, true)
         .override_global("REUSEPORT_MASK", mask, true)
+        .override_global("PID_NAMESPACE", &pid_namespace, true)
         .override_global("PORTS", &ports, true)
         .override_global("PORTS_GIVEN", &ports_given, true)
         .override_global("SYSCALL_ACCEPT", &accept, true)

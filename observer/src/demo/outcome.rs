@@ -76,7 +76,7 @@ impl Outcome {
                 *outcome.accept_errors.entry(name.clone()).or_default() += count;
             }
             for worker in &listener.workers {
-                if let Some(accepted) = accepted_by.get_mut(&worker.tid) {
+                if let Some(accepted) = worker.tid.and_then(|tid| accepted_by.get_mut(&tid)) {
                     *accepted += worker.accepted;
                 }
             }

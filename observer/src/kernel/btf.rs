@@ -154,6 +154,7 @@ impl Types {
             let offset = self.byte_offset(field.container, field.path);
             globals.insert(field.global, offset.unwrap_or(u32::MAX));
         }
+        globals.insert("NUMBER_SIZE", self.size("upid")?);
         if self.byte_offset("socket_alloc", "socket")? != 0 {
             bail!("struct socket is not at the start of struct socket_alloc on this kernel");
         }
@@ -245,6 +246,18 @@ impl Types {
             }
         }
         found.ok_or_else(|| anyhow!("this kernel's struct {container} has no field {path}"))
+    }
+
+    /// The size of a struct that has one name with one meaning.
+    fn size(&self, name: &str) -> Result<u32> {
+        let ids = self.structs.get(name).map(Vec::as_slice).unwrap_or_default();
+        let [id] = ids else {
+            bail!("this kernel's BTF has {} structs {name}, not one", ids.len())
+        };
+        let size = self.information.size_of(*id);
+        let size =
+            size.map_err(|error| anyhow!("the size of struct {name} is not known: {error:?}"))?;
+        Ok(u32::try_from(size)?)
     }
 
     /// The value of an enumerator, whatever enum it belongs to.

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, io, path::Path};
 
 use nix::sys::utsname::uname;
 
-use crate::kernel::btf::{BTF_PATH, Layout, Types};
+use crate::kernel::{
+    btf::{BTF_PATH, Layout, Types},
+    pid_namespace,
+};
 
 /// What this host allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +27,8 @@ pub struct Facts {
     /// Whether there is IPv6 now: in a kernel without it, and in one whose module of it is not loaded,
     /// nobody can come by it.
     pub ipv6: bool,
+    /// Inode number of the PID namespace whose numbers /proc shows, where it is not the initial one.
+    pub pid_namespace: Option<u32>,
 }
 
 /// What IPv6 shows while it is there (`if6_proc_net_init`).
@@ -53,6 +58,7 @@ impl Facts {
             tracepoints: of_those(&types, tracepoints, Types::has_tracepoint),
             functions: of_those(&types, functions, Types::has_function),
             ipv6: Path::new(IPV6).exists(),
+            pid_namespace: pid_namespace::of_proc(),
             layout: types.and_then(|types| types.layout().map_err(|error| format!("{error:#}"))),
         }
     }

@@ -3,3 +3,4 @@
 pub mod btf;
 pub mod calls;
 pub mod facts;
+pub mod pid_namespace;

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::listener::{
     descriptors,
-    holders::{self, Holding, Holdings},
+    holders::{self, Holding, Holdings, Scan},
     rest,
 };
 
@@ -23,6 +23,10 @@ pub struct Census {
     newborn: bool,
     /// The processes that may be in `holdings`.
     holders: BTreeSet<u32>,
+    /// The processes that did not let this one look.
+    refused: HashSet<u32>,
+    /// Whether there were any at the last look.
+    told_refused: bool,
     version: u64,
 }
 
@@ -54,6 +58,12 @@ impl Census {
         self.version
     }
 
+    /// Whether there are processes that did not let this one look, and may hold any listener.
+    #[must_use]
+    pub fn was_refused(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
     /// Whether a process was there at the last look.
     #[must_use]
     pub fn knows(&self, pid: u32) -> bool {
@@ -75,7 +85,9 @@ impl Census {
             processes.insert(pid, process);
         }
         let others = processes.keys().copied().filter(|pid| !rested.contains(pid));
-        let found = holders::scan_these(others, &self.listening).holdings;
+        let Scan { holdings: found, refused } = holders::scan_these(others, &self.listening);
+        self.refused.retain(|pid| rested.contains(pid));
+        self.refuse(refused);
         self.newborn = false;
         self.processes = processes;
         let has_rested = |pid: &u32| rested.contains(pid);
@@ -145,7 +157,10 @@ impl Census {
             self.version += u64::from(holdings.len() != before);
         }
         self.holders.retain(|pid| same(*pid));
-        let mut found = holders::scan_these(new.iter().copied(), &self.listening).holdings;
+        let Scan { holdings: mut found, refused } =
+            holders::scan_these(new.iter().copied(), &self.listening);
+        self.refused.retain(|pid| now.contains_key(pid) && !new.contains(pid));
+        self.refuse(refused);
         let creators = newborn.iter().filter_map(|listener| creator(*listener));
         let creators: HashSet<u32> = creators.filter(|pid| same(*pid)).collect();
         for (listener, holdings) in holders::scan_these(creators.into_iter(), &newborn).holdings {
@@ -153,6 +168,14 @@ impl Census {
         }
         self.processes = now;
         self.take(found)
+    }
+
+    /// Takes note of processes that did not let this one look: that nobody holds a listener is not known
+    /// then.
+    fn refuse(&mut self, refused: Vec<u32>) {
+        self.refused.extend(refused);
+        self.version += u64::from(self.told_refused != self.was_refused());
+        self.told_refused = self.was_refused();
     }
 
     /// Adds holders to those that are known.

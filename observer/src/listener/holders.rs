@@ -42,8 +42,8 @@ pub fn scan(listeners: &HashSet<u64>) -> Holdings {
 pub struct Scan {
     /// The holders that were found.
     pub holdings: Holdings,
-    /// How many processes did not let this one look.
-    pub refused: usize,
+    /// The processes that did not let this one look.
+    pub refused: Vec<u32>,
 }
 
 /// The same, telling what could not be looked into.
@@ -65,7 +65,7 @@ pub fn scan_these(processes: impl Iterator<Item = u32>, listeners: &HashSet<u64>
             Err(error)
                 if error.kind() == io::ErrorKind::PermissionDenied && !is_kernel_thread(pid) =>
             {
-                scan.refused += 1;
+                scan.refused.push(pid);
             }
             // It may have ended meanwhile.
             Ok(()) | Err(_) => {}

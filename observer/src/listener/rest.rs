@@ -6,6 +6,8 @@
 
 use nix::time::ClockId;
 
+use crate::kernel::pid_namespace;
+
 /// The clock of a process that counts what its threads ran (`CPUCLOCK_SCHED`), beside its id.
 const RAN: i32 = 2;
 
@@ -17,6 +19,10 @@ const RAN: i32 = 2;
 /// time grows within the tick.
 #[must_use]
 pub fn has_run(pid: u32) -> Option<u64> {
+    // Clocks are asked for by other numbers than those of this /proc.
+    if !pid_namespace::is_own() {
+        return None;
+    }
     let pid = i32::try_from(pid).ok()?;
     // What clock_getcpuclockid(3) makes of it, which asks the kernel first whether the process is there.
     let time = ClockId::from_raw(!pid << 3 | RAN).now().ok()?;

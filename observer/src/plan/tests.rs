@@ -19,6 +19,7 @@ fn facts() -> Facts {
         tracepoints: tracepoints().into_iter().collect::<BTreeSet<_>>(),
         functions: functions().into_iter().collect::<BTreeSet<_>>(),
         ipv6: true,
+        pid_namespace: None,
     }
 }
 

@@ -55,6 +55,8 @@ pub struct Input<'a> {
     pub holdings: &'a Holdings,
     /// Another number for other holders ([`crate::listener::census::Census::version`]).
     pub holders: u64,
+    /// Whether there are processes that could not be looked into.
+    pub hidden_holders: bool,
     /// Tasks that wait for each listener now.
     pub waiters: &'a HashMap<u64, Vec<Waiter>>,
     /// How processes wait for listeners.
@@ -170,6 +172,7 @@ fn quiet(
         reuseport,
         asked: counted.asked.get(&id).copied(),
         requests: input.requests.at(netns.inode, id),
+        hidden_holders: input.hidden_holders,
         share: refusals.inferred(id),
     })
 }
@@ -253,10 +256,12 @@ fn listener(
     })
 }
 
-/// Who holds a listener, and how they wait for it.
-fn holders(input: &Input<'_>, id: u64) -> Vec<Holder> {
-    let holdings = input.holdings.get(&id).into_iter().flatten();
-    holdings.map(|holding| input.ways.holder(id, holding)).collect()
+/// Who holds a listener, and how they wait for it; nobody knows where none was found and some could not be
+/// looked into.
+fn holders(input: &Input<'_>, id: u64) -> Option<Vec<Holder>> {
+    let holdings = input.holdings.get(&id).map(Vec::as_slice).unwrap_or_default();
+    let all = || holdings.iter().map(|holding| input.ways.holder(id, holding)).collect();
+    (!holdings.is_empty() || !input.hidden_holders).then(all)
 }
 
 /// `wakeups / accepted`, unknown when nothing was accepted.

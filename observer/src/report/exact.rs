@@ -15,6 +15,8 @@ pub struct Hooks {
     pub drops: Hook,
     /// Whether the wakeups are seen that one waiter of a shared epoll instance passes on.
     pub sees_chains: bool,
+    /// Whether /proc shows every task, and not those of a PID namespace alone.
+    pub knows_tasks: bool,
 }
 
 /// How one signal is had.
@@ -54,9 +56,14 @@ pub fn providers(hooks: &Hooks) -> Providers {
     Providers {
         // With tracepoints nothing marks the end of a notification: an interrupt within it can wake
         // somebody else, and who was past the point of return to sleep is taken for awake.
-        wakeups: of(hooks.wakeups, hooks.sees_chains && has_functions(hooks.wakeups)),
+        // Who cannot be looked at may be somebody whom an interrupt woke.
+        wakeups: of(
+            hooks.wakeups,
+            hooks.sees_chains && hooks.knows_tasks && has_functions(hooks.wakeups),
+        ),
         // Tracepoints see no accept of a 32-bit program or of the kernel itself, and not all of io_uring.
-        accepts: of(hooks.accepts, has_functions(hooks.accepts)),
+        // Functions see the end of a call that was under way before only where /proc shows its task.
+        accepts: of(hooks.accepts, hooks.knows_tasks && has_functions(hooks.accepts)),
         handshakes: of(hooks.handshakes, true),
         drops: of(hooks.drops, has_functions(hooks.drops)),
     }
@@ -93,7 +100,14 @@ mod tests {
 
     fn hooks(via: Via, misses_unnoticed: bool) -> Hooks {
         let hook = Hook { via, misses_unnoticed };
-        Hooks { wakeups: hook, accepts: hook, handshakes: hook, drops: hook, sees_chains: true }
+        Hooks {
+            wakeups: hook,
+            accepts: hook,
+            handshakes: hook,
+            drops: hook,
+            sees_chains: true,
+            knows_tasks: true,
+        }
     }
 
     /// Of wakeups, accepts, handshakes and drops.
@@ -128,6 +142,12 @@ mod tests {
     fn wakeups_are_not_exact_without_those_that_are_passed_on() {
         let unseen = Hooks { sees_chains: false, ..hooks(Via::Fentry, false) };
         assert_eq!(exact(&providers(&unseen)), [false, true, true, true]);
+    }
+
+    #[test]
+    fn what_tasks_do_is_not_exact_where_some_cannot_be_looked_at() {
+        let within = Hooks { knows_tasks: false, ..hooks(Via::Fentry, false) };
+        assert_eq!(exact(&providers(&within)), [false, false, true, true]);
     }
 
     #[test]

@@ -8,7 +8,8 @@ use crate::{
 };
 
 /// Jain's index over what each worker of a listener accepted; `None` where that is not known: below two
-/// workers, where nothing was accepted, and where what some of them did is in the row of the others.
+/// workers, where nothing was accepted, where what some of them did is in the row of the others, and where
+/// some are outside of the PID namespace: who else holds the listener there cannot be seen.
 ///
 /// A worker is a task that was woken by the listener, called accept on it, or waits for it. A process
 /// that holds the listener and has no such task is one more, which accepted nothing: a worker of nginx
@@ -23,16 +24,16 @@ pub(super) fn fairness(
     holdings: &[Holding],
     elsewhere: impl Fn(u32) -> bool,
 ) -> Option<f64> {
-    if workers.iter().any(|worker| worker.tid == 0) {
+    if workers.iter().any(|worker| worker.tid.is_none_or(|tid| tid == 0)) {
         return None;
     }
     let mut taken: Vec<u64> = workers.iter().map(|worker| worker.accepted).collect();
     if taken.iter().all(|accepted| *accepted == 0) {
         return None;
     }
-    let active: BTreeSet<u32> = workers.iter().map(|worker| worker.pid).collect();
+    let active: BTreeSet<u32> = workers.iter().filter_map(|worker| worker.pid).collect();
     let accepting: BTreeSet<u32> =
-        workers.iter().filter(|worker| worker.accepted > 0).map(|worker| worker.pid).collect();
+        workers.iter().filter(|one| one.accepted > 0).filter_map(|one| one.pid).collect();
     let parents: BTreeSet<u32> = holdings.iter().map(|holding| holding.parent).collect();
     let silent: BTreeSet<u32> = holdings
         .iter()
@@ -56,8 +57,8 @@ mod tests {
 
     fn worker(pid: u32, tid: u32, accepted: u64) -> Worker {
         Worker {
-            pid,
-            tid,
+            pid: Some(pid),
+            tid: Some(tid),
             comm: String::new(),
             wakeups: Wakeups::default(),
             accepted,
@@ -124,6 +125,12 @@ mod tests {
     fn it_is_not_known_where_workers_were_folded() {
         assert_eq!(of(&[worker(0, 0, 700), worker(12, 12, 100)], &master_and_workers()), None);
         assert_eq!(of(&[worker(0, 0, 0), worker(12, 12, 100)], &master_and_workers()), None);
+    }
+
+    #[test]
+    fn it_is_not_known_where_workers_are_outside_of_the_pid_namespace() {
+        let outside = Worker { pid: None, tid: None, ..worker(0, 0, 100) };
+        assert_eq!(of(&[outside, worker(12, 12, 100)], &[]), None);
     }
 
     #[test]

@@ -27,6 +27,7 @@ pub(super) struct Quiet {
     pub(super) reuseport: Option<bool>,
     pub(super) asked: Option<u32>,
     pub(super) requests: Option<u64>,
+    pub(super) hidden_holders: bool,
     /// Drops that were inferred.
     pub(super) share: Option<Share>,
 }
@@ -99,7 +100,7 @@ impl Recall<'_> {
         &mut self,
         key: Key,
         quiet: &Quiet,
-        holders: impl FnOnce() -> Vec<Holder>,
+        holders: impl FnOnce() -> Option<Vec<Holder>>,
         waiters: &[Waiter],
     ) -> Option<Told> {
         while self.then.next_if(|row| row.key < key).is_some() {}
@@ -130,7 +131,7 @@ fn are_waiting(listener: &Listener, waiters: &[Waiter]) -> bool {
         .workers
         .iter()
         .map(|worker| (worker.pid, worker.tid, &worker.comm))
-        .eq(waiters.iter().map(|waiter| (waiter.pid, waiter.tid, &waiter.comm)))
+        .eq(waiters.iter().map(|waiter| (Some(waiter.pid), Some(waiter.tid), &waiter.comm)))
 }
 
 /// What is told of a listener's limits follows from these.

@@ -102,8 +102,9 @@ pub struct Listener {
     pub reuseport: Option<bool>,
     /// Whether it stopped listening before the window closed.
     pub closed: bool,
-    /// Which processes hold a descriptor to it, and how they wait.
-    pub holders: Vec<Holder>,
+    /// Which processes hold a descriptor to it, and how they wait; `null` where none was found and some
+    /// could not be looked into.
+    pub holders: Option<Vec<Holder>>,
     /// Connections that completed their handshake and entered its accept queue.
     pub queued: u64,
     /// Connections that an accept call returned to a program.
@@ -201,10 +202,10 @@ pub struct Wakeups {
 /// One task that a listener woke, that called accept on it, or that waits for it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Worker {
-    /// Process id.
-    pub pid: u32,
-    /// Thread id.
-    pub tid: u32,
+    /// Process id; `null` for a task outside of the PID namespace that this is observed from.
+    pub pid: Option<u32>,
+    /// Thread id; `null` as above.
+    pub tid: Option<u32>,
     /// The task's name.
     pub comm: String,
     /// Its wakeups by this listener.

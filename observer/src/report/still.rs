@@ -42,8 +42,11 @@ pub struct LeftOut {
     pub netns: Vec<u64>,
     /// Processes whose descriptors could not be seen.
     pub processes: usize,
-    /// Whether there are processes that could not be seen at all (`hidepid`).
+    /// Whether there are processes that could not be seen at all: of other users (`hidepid`), or outside
+    /// of a PID namespace.
     pub hidden_processes: bool,
+    /// Inode number of that namespace.
+    pub pid_namespace: Option<u32>,
 }
 
 impl LeftOut {

@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 
 use nix::errno::Errno;
-use observer_common::counters::{ErrorKey, WorkerKey, WorkerStats};
+use observer_common::{
+    config::is_outside,
+    counters::{ErrorKey, WorkerKey, WorkerStats},
+};
 
 use crate::report::{build::Input, counts, model::Worker};
 
@@ -62,9 +65,10 @@ fn first_worker(listener: u64) -> WorkerKey {
 }
 
 fn worker(pid: u32, tid: u32, comm: &str) -> Worker {
+    let number = |id: u32| (!is_outside(id)).then_some(id);
     Worker {
-        pid,
-        tid,
+        pid: number(pid),
+        tid: number(tid),
         comm: comm.to_owned(),
         wakeups: counts::sum([]),
         accepted: 0,

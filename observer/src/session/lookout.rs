@@ -5,7 +5,10 @@ use std::{
     time::Instant,
 };
 
-use observer_common::counters::{FLAG_OF_TREE, UnrecognisedKey, WorkerKey};
+use observer_common::{
+    config::is_outside,
+    counters::{FLAG_OF_TREE, UnrecognisedKey, WorkerKey},
+};
 
 use crate::{
     bpf::snapshot::{Maps, Snapshot},
@@ -93,7 +96,8 @@ impl Lookout {
             // Of a listener that no process holds, the kernel's threads are the ones that wait for it.
             let holdings = self.census.holdings().get(&listener);
             let of_kernel = holdings.is_none_or(Vec::is_empty) && holders::is_kernel_thread(pid);
-            !of_kernel && self.is_stranger(pid, listener, comm)
+            // The kernel's threads are outside of a PID namespace, as most that an interrupt wakes.
+            is_outside(pid) || !of_kernel && self.is_stranger(pid, listener, comm)
         });
         let accepts = counted.workers.iter().filter(|(_, row)| row.accepted != 0);
         counted.of_kernel = accepts
@@ -103,6 +107,8 @@ impl Lookout {
             .collect();
         let waiting: HashSet<u32> = counted
             .pending()
+            // Of one that cannot be looked at it stays open.
+            .filter(|(pid, _)| !is_outside(*pid))
             // A task that is gone will not accept any more.
             .filter(|(pid, tid)| waiters::waits(*pid, *tid).unwrap_or(true))
             .map(|(_, tid)| tid)
@@ -121,6 +127,10 @@ impl Lookout {
     fn is_stranger(&mut self, pid: u32, listener: u64, comm: &[u8; 16]) -> bool {
         if let Some(holds) = self.holds(pid, listener) {
             return !holds;
+        }
+        if is_outside(pid) {
+            // Nobody can tell, and who is left out would vanish.
+            return false;
         }
         let name = text(comm);
         let holdings = self.census.holdings().get(&listener);
@@ -152,7 +162,10 @@ impl Lookout {
         self.known = made;
         let began = Instant::now();
         for key in keys() {
-            if key.pid != 0 && !self.held.contains_key(&(key.pid, key.listener)) {
+            if key.pid != 0
+                && !is_outside(key.pid)
+                && !self.held.contains_key(&(key.pid, key.listener))
+            {
                 self.holds(key.pid, key.listener);
             }
         }

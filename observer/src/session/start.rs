@@ -119,6 +119,7 @@ impl Session {
             sees_refused_acks: plan.layout.names_refused_acks(),
             knows_scans: plan.layout.knows_scans(),
             scan_ends: plan.scan_ends,
+            pid_namespace: plan.pid_namespace,
             maps,
             host,
             lookout: Lookout::new(args.filters.clone()),

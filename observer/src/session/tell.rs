@@ -36,6 +36,7 @@ impl Session {
             handshakes: of(Signal::Handshakes),
             drops: Hook { misses_unnoticed, ..drops },
             sees_chains: self.sees_chains(),
+            knows_tasks: self.pid_namespace.is_none(),
         })
     }
 
@@ -76,6 +77,7 @@ impl Session {
             now: &to.namespaces,
             holdings: self.lookout.census.holdings(),
             holders: self.lookout.holders_version(),
+            hidden_holders: self.pid_namespace.is_some() || self.lookout.census.was_refused(),
             waiters: &self.lookout.waiters,
             ways: &self.lookout.ways,
             requests,

@@ -25,6 +25,7 @@ mod nginx;
 mod observer;
 mod output;
 mod overflow;
+mod pid_namespace;
 mod places;
 mod queues;
 mod role;
@@ -164,6 +165,7 @@ fn main() -> ExitCode {
         lifecycle::tests(),
         filters::tests(),
         threads::tests(),
+        pid_namespace::tests(),
         output::tests(),
         places::tests(),
         faults::tests(),

@@ -22,7 +22,7 @@ use nix::{
 
 use crate::observer::program;
 
-const ROLE: &str = "OBSERVER_TEST_ROLE";
+pub const ROLE: &str = "OBSERVER_TEST_ROLE";
 
 /// Plays the role that the environment names; `None` where there is none.
 pub fn play() -> Option<ExitCode> {
@@ -45,6 +45,7 @@ pub fn play() -> Option<ExitCode> {
         other if other.starts_with("overflow-") => {
             crate::overflow::play_other(other).unwrap_or_else(|| bail!("no such role"))
         }
+        "pid-namespace" => crate::pid_namespace::play(),
         other if other.starts_with("threads-") => crate::threads::play(other),
         other if other.starts_with("load-") => crate::load::play(other),
         other => crate::kinds::play(other),

@@ -75,9 +75,14 @@ impl WorkerTally {
 impl Workload {
     /// Starts one; it is ready when this returns.
     pub fn start(arguments: &[&str]) -> anyhow::Result<Self> {
-        let mut child = Command::new(program())
-            .arg("workload")
-            .args(arguments)
+        let mut command = Command::new(program());
+        command.arg("workload").args(arguments);
+        Self::spawn(command)
+    }
+
+    /// Starts one as `command` says.
+    pub fn spawn(mut command: Command) -> anyhow::Result<Self> {
+        let mut child = command
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -86,6 +91,11 @@ impl Workload {
         let mut output = BufReader::new(child.stdout.take().context("no standard output")?);
         let ready = serde_json::from_str(&line(&mut output)?)?;
         Ok(Self { child, input, output, ready })
+    }
+
+    /// Process id of what was started.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Begins a round.

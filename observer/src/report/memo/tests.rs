@@ -43,6 +43,7 @@ struct World {
     requests: Waiting,
     drops: Via,
     refused: Readings,
+    hidden_holders: bool,
     clock: u64,
 }
 
@@ -69,6 +70,7 @@ impl World {
             requests,
             drops: Via::Fentry,
             refused: Readings::new(),
+            hidden_holders: false,
             clock: 1000,
         }
     }
@@ -95,6 +97,7 @@ impl World {
                 now: &self.now,
                 holdings: &self.holdings,
                 holders: self.holders(),
+                hidden_holders: self.hidden_holders,
                 waiters: &self.waiters,
                 ways: &self.ways,
                 requests: &self.requests,
@@ -249,6 +252,19 @@ fn refusals_that_are_inferred_are_told() {
     world.before = world.now.clone();
     world.refused = Readings::new();
     assert_eq!(world.report(&mut memo), world.report(&mut Memo::default()));
+}
+
+#[test]
+fn that_nobody_holds_a_listener_is_told_while_all_were_looked_at() {
+    let mut world = World::new();
+    world.holdings.clear();
+    let mut memo = Memo::default();
+    let holders = |report: Report| report.listeners[0].holders.as_ref().map(Vec::len);
+    assert_eq!(holders(world.report(&mut memo)), Some(0));
+    world.hidden_holders = true;
+    assert_eq!(holders(world.report(&mut memo)), None);
+    world.holdings = World::new().holdings;
+    assert_eq!(holders(world.report(&mut memo)), Some(1));
 }
 
 #[test]

@@ -52,7 +52,7 @@ pub(crate) fn listener(address: &str, port: u16) -> Listener {
         port,
         reuseport: Some(false),
         closed: false,
-        holders: Vec::new(),
+        holders: Some(Vec::new()),
         queued: 0,
         accepted: 0,
         discarded: 0,
@@ -73,8 +73,8 @@ pub(crate) fn listener(address: &str, port: u16) -> Listener {
 /// A worker that did nothing.
 pub(crate) fn worker(comm: &str, pid: u32) -> Worker {
     Worker {
-        pid,
-        tid: pid,
+        pid: Some(pid),
+        tid: Some(pid),
         comm: comm.into(),
         wakeups: Wakeups::default(),
         accepted: 0,
@@ -107,7 +107,12 @@ pub(crate) fn traffic(
         listener.wakeups.won += worker.accepted;
         listener.wakeups.lost += lost;
         listener.wakeups.silent += silent;
-        listener.holders.push(Holder { pid: worker.pid, comm: comm.into(), fd: 6, wait });
+        listener.holders.get_or_insert_default().push(Holder {
+            pid: worker.pid.unwrap_or(0),
+            comm: comm.into(),
+            fd: 6,
+            wait,
+        });
         listener.workers.push(worker);
     }
     listener.accept_errors.insert("EAGAIN".into(), listener.wakeups.lost);
@@ -160,16 +165,21 @@ pub(crate) fn incident() -> Report {
     gone.closed = true;
     gone.accept_queue.now = None;
     gone.drops.total = None;
-    gone.holders.clear();
+    gone.holders = Some(Vec::new());
     let mut hangs = listener("0.0.0.0", 5432);
     hangs.queued = 12;
     hangs.accept_queue.now = Some(12);
     hangs.accept_queue.max = 12;
-    hangs.holders.push(Holder { pid: 77, comm: "postgres".into(), fd: 3, wait: None });
+    hangs.holders.get_or_insert_default().push(Holder {
+        pid: 77,
+        comm: "postgres".into(),
+        fd: 3,
+        wait: None,
+    });
     report.listeners.extend([full, six, gone, hangs].map(Into::into));
     report.listeners.extend((22..27).map(|port| {
         let mut rests = listener("0.0.0.0", port);
-        rests.holders.push(Holder {
+        rests.holders.get_or_insert_default().push(Holder {
             pid: 1,
             comm: "systemd".into(),
             fd: 9,
@@ -232,7 +242,12 @@ pub(crate) fn hostile() -> Report {
         worker.wakeups.total = u64::MAX;
         worker.accepted = u64::MAX;
         worker.accept_errors.insert("E\u{1b}[1mX".into(), u64::MAX);
-        listener.holders.push(Holder { pid: 1, comm: comm.into(), fd: 1, wait: None });
+        listener.holders.get_or_insert_default().push(Holder {
+            pid: 1,
+            comm: comm.into(),
+            fd: 1,
+            wait: None,
+        });
     }
     listener.wakeups = Wakeups {
         total: u64::MAX,

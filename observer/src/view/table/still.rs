@@ -297,7 +297,11 @@ fn defers(one: &StillListener) -> bool {
 fn left_out(still: &Still) -> Option<String> {
     let left = &still.left_out;
     let mut parts = Vec::new();
-    if left.hidden_processes {
+    let mut cure = "it takes root";
+    if let Some(inode) = left.pid_namespace {
+        parts.push(format!("the processes outside of PID namespace {inode}"));
+        cure = "it takes the host's PID namespace (--pid=host, or hostPID: true in Kubernetes)";
+    } else if left.hidden_processes {
         parts.push("the processes of other users".to_owned());
     } else if left.processes > 0 {
         parts.push(counted(left.processes, "process", "processes"));
@@ -314,7 +318,7 @@ fn left_out(still: &Still) -> Option<String> {
         1 => ", so that who holds 1 listener is not known".to_owned(),
         _ => format!(", so that who holds {unknown} listeners is not known"),
     };
-    Some(format!("{} could not be looked into{so}; it takes root", parts.join(" and ")))
+    Some(format!("{} could not be looked into{so}; {cure}", parts.join(" and ")))
 }
 
 #[cfg(test)]

@@ -60,7 +60,10 @@ pub(super) fn plain_address(listener: &Listener) -> String {
 /// Who holds a listener and how they wait for it: `nginx ×8 epoll`, shorter where there is less
 /// room. How they wait is what the reader needs to explain a herd, so the names give way to it.
 pub(super) fn held_by(listener: &Listener) -> Cell {
-    held_by_these(&listener.holders, listener.reuseport == Some(true))
+    match &listener.holders {
+        Some(holders) => held_by_these(holders, listener.reuseport == Some(true)),
+        None => Cell::text("?"),
+    }
 }
 
 /// The same of its parts.
@@ -121,7 +124,11 @@ pub(super) fn wait(wait: Option<Wait>) -> &'static str {
 /// A worker: name and process, and the thread where it is not the first.
 pub(super) fn worker(worker: &Worker) -> Cell {
     let Worker { pid, tid, comm, .. } = worker;
-    let id = if pid == tid { format!(" {pid}") } else { format!(" {pid}/{tid}") };
+    let id = match (pid, tid) {
+        (Some(pid), Some(tid)) if pid == tid => format!(" {pid}"),
+        (Some(pid), Some(tid)) => format!(" {pid}/{tid}"),
+        _ => String::new(),
+    };
     Cell::blank().or(&format!("  {comm}"), &id)
 }
 
@@ -166,13 +173,16 @@ mod tests {
     fn holders_give_way_to_how_they_wait() {
         let mut listener = fixtures::listener("0.0.0.0", 80);
         assert_eq!(shown(&held_by(&listener), 20), "-");
+        listener.holders = None;
+        assert_eq!(shown(&held_by(&listener), 20), "?");
         let holder = |pid, comm: &str, wait| Holder { pid, comm: comm.into(), fd: 6, wait };
         listener.holders = (1..=8)
             .flat_map(|pid| {
                 [holder(pid, "nginx", Some(Wait::EpollExclusive)), holder(pid, "nginx", None)]
             })
             .chain([holder(9, "systemd", None)])
-            .collect();
+            .collect::<Vec<_>>()
+            .into();
         listener.reuseport = Some(true);
         let cell = held_by(&listener);
         assert_eq!(shown(&cell, 99), "nginx ×8, systemd epoll-exclusive, reuseport");
@@ -181,7 +191,7 @@ mod tests {
         assert_eq!(shown(&cell, 22), "nginx ×8 +1 exclusive");
         assert_eq!(shown(&cell, 15), "nginx exclusive");
         assert_eq!(shown(&cell, 12), "n… exclusive");
-        listener.holders.push(holder(10, "nginx", Some(Wait::Epoll)));
+        listener.holders.get_or_insert_default().push(holder(10, "nginx", Some(Wait::Epoll)));
         assert_eq!(shown(&held_by(&listener), 11), "nginx mixed");
     }
 
@@ -189,9 +199,11 @@ mod tests {
     fn workers_keep_their_ids() {
         let mut one = fixtures::worker("a-long-name-of-it", 4242);
         assert_eq!(shown(&worker(&one), 12), "  a-lo… 4242");
-        one.tid = 4250;
+        one.tid = Some(4250);
         assert_eq!(shown(&worker(&one), 40), "  a-long-name-of-it 4242/4250");
         one.comm = "a\nb".into();
         assert_eq!(shown(&worker(&one), 40), "  a?b 4242/4250");
+        (one.pid, one.tid) = (None, None);
+        assert_eq!(shown(&worker(&one), 40), "  a?b");
     }
 }
