@@ -1,6 +1,7 @@
 //! Keys and values of the kernel maps that counts live in.
 
 mod brackets;
+mod room;
 mod socks;
 mod tasks;
 
@@ -11,6 +12,7 @@ pub use self::{
         Bracket, CHILD_NONE, Call, Doubt, IN_FLIGHT_FLAGS, REACHED_QUEUE, RING_SLOTS, RingKey,
         UNTIL_EXIT, VIA_RING,
     },
+    room::{INCOMPLETE_PLACES, NoRoom, incomplete_place},
     socks::{ClientKey, KnownSock, SockPlace, Stamp, WaitKey},
     tasks::{TAKEN, TaskPlace, TaskState},
 };
@@ -230,7 +232,7 @@ assert_layout!(Unrecognised, 24);
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Misc {
     /// Counts that found a map full.
-    pub map_full: u64,
+    pub no_room: NoRoom,
     /// Perf events that found their buffer full.
     pub events_lost: u64,
     /// Rows of workers that were made.
@@ -251,4 +253,4 @@ pub struct Misc {
     /// whether they had passed the point of return to sleep.
     pub in_doubt: u64,
 }
-assert_layout!(Misc, 80);
+assert_layout!(Misc, 72 + 72);

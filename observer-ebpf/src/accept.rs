@@ -26,7 +26,10 @@ use crate::{
     },
     lifecycle::emit,
     listener::Listener,
-    maps::{ERRORS, IN_FLIGHT, control, count_map_full, idle, increment, misc, window_open},
+    maps::{
+        ERRORS, IN_FLIGHT, control, count_no_room, idle, increment, is_incomplete, misc,
+        window_open,
+    },
     task, waits, worker,
 };
 
@@ -295,6 +298,10 @@ fn count_error(worker: WorkerKey, errno: u32) {
     match count {
         // SAFETY: `count` is this CPU's map value.
         Some(count) => unsafe { increment(count) },
-        None => count_map_full(),
+        None => {
+            // SAFETY: only takes the address of a field of a live map value.
+            count_no_room(|full| unsafe { &raw mut (*full).errors });
+            is_incomplete(worker.listener);
+        }
     }
 }

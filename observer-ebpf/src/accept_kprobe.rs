@@ -25,7 +25,7 @@ use crate::{
         SOCKET_FILE, STATE_LISTEN, TASK_BLOCKED, TASK_PENDING, TASK_SIGNAL, TASK_STOPS, read,
     },
     listener::Listener,
-    maps::{IN_FLIGHT, LISTENERS, count_map_full, idle, window_open},
+    maps::{IN_FLIGHT, LISTENERS, count_no_room, idle, is_incomplete, window_open},
     task,
 };
 
@@ -41,7 +41,9 @@ const O_NONBLOCK: u32 = 0o4000;
 #[inline(always)]
 fn note(tid: u32, listener: u64) {
     if IN_FLIGHT.insert(tid, listener, u64::from(BPF_ANY)).is_err() {
-        count_map_full();
+        // SAFETY: only takes the address of a field of a live map value.
+        count_no_room(|full| unsafe { &raw mut (*full).calls });
+        is_incomplete(listener & !IN_FLIGHT_FLAGS);
     }
 }
 

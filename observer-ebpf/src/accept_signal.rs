@@ -17,7 +17,7 @@ use observer_common::{
 use crate::{
     accept::{EINTR, tell_error},
     kernel::{Address, SIGNAL_FLAGS, SIGNAL_HANDLER, field},
-    maps::{INTERRUPTED, count_map_full, idle, window_open},
+    maps::{INTERRUPTED, count_no_room, idle, is_incomplete, window_open},
     task, worker,
 };
 
@@ -27,7 +27,9 @@ use crate::{
 pub(crate) fn interrupts(key: WorkerKey, how: u32) -> bool {
     let Some(state) = worker::task(key, null()) else { return false };
     if INTERRUPTED.insert(key.tid, key.listener, u64::from(BPF_ANY)).is_err() {
-        count_map_full();
+        // SAFETY: only takes the address of a field of a live map value.
+        count_no_room(|full| unsafe { &raw mut (*full).calls });
+        is_incomplete(key.listener);
         return false;
     }
     state.interrupted = how;

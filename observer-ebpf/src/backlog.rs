@@ -9,7 +9,7 @@ use aya_ebpf::{
 
 use crate::{
     kernel::{Address, SOCKET_INODE, read},
-    maps::{ASKED, count_map_full, window_open},
+    maps::{ASKED, count_no_room, window_open},
     task,
 };
 
@@ -25,7 +25,8 @@ pub(crate) fn asked(descriptor: u64, backlog: u64) {
     if let Some(id) = socket.and_then(|socket| read::<u64>(socket, &SOCKET_INODE))
         && ASKED.insert(id, backlog as u32, u64::from(BPF_ANY)).is_err()
     {
-        count_map_full();
+        // SAFETY: only takes the address of a field of a live map value.
+        count_no_room(|full| unsafe { &raw mut (*full).backlogs });
     }
 }
 

@@ -23,7 +23,7 @@ use crate::{
     },
     listener::{Listener, port_of},
     maps::{
-        EVENTS, IN_FLIGHT, LISTENERS, TREE, control, count_map_full, idle, listens, misc,
+        EVENTS, IN_FLIGHT, LISTENERS, TREE, control, count_no_room, idle, listens, misc,
         window_open,
     },
     queue, task, waits, wakeup, worker,
@@ -264,7 +264,8 @@ fn process_fork(ctx: BtfTracePointContext) -> i32 {
         && TREE.get_ptr(parent).is_some()
         && TREE.insert(child, 1, u64::from(BPF_ANY)).is_err()
     {
-        count_map_full();
+        // SAFETY: only takes the address of a field of a live map value.
+        count_no_room(|full| unsafe { &raw mut (*full).processes });
     }
     0
 }

@@ -20,7 +20,7 @@ use crate::{
         SOCK_SOCKET, SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE, STATE_LISTEN, has_address6,
         lower_half, opaque, read, wants_port,
     },
-    maps::{LISTENERS, QUEUES, SOCK_CACHE, SOCKS, TREE, WORKERS, count_map_full, misc},
+    maps::{LISTENERS, QUEUES, SOCK_CACHE, SOCKS, TREE, WORKERS, misc, without_rows},
 };
 
 /// What new rows start from. Statics, because the stack of a program is 512 bytes in all.
@@ -233,7 +233,7 @@ impl Listener {
         if QUEUES.insert(self.id, ZERO_QUEUE, u64::from(BPF_NOEXIST)).is_err()
             && QUEUES.get_ptr(self.id).is_none()
         {
-            count_map_full();
+            without_rows(self.id);
             return false;
         }
         let rest = WorkerKey { listener: self.id, pid: 0, tid: 0 };
@@ -251,7 +251,7 @@ impl Listener {
         if LISTENERS.get_ptr(self.id).is_none() {
             // Userspace frees what has a row here, and only that.
             let _only_made_here = QUEUES.remove(self.id);
-            count_map_full();
+            without_rows(self.id);
             return false;
         }
         true

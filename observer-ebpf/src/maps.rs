@@ -9,9 +9,9 @@ use aya_ebpf::{
 use observer_common::{
     config::{Control, SOCK_PLACES, TASK_PLACES},
     counters::{
-        Bracket, ClientKey, ErrorKey, KnownSock, ListenerId, ListenerInfo, Misc, QueueStats,
-        RingKey, SockPlace, Stamp, TaskPlace, TaskState, Unrecognised, UnrecognisedKey, WaitKey,
-        WorkerKey, WorkerStats,
+        Bracket, ClientKey, ErrorKey, INCOMPLETE_PLACES, KnownSock, ListenerId, ListenerInfo, Misc,
+        NoRoom, QueueStats, RingKey, SockPlace, Stamp, TaskPlace, TaskState, Unrecognised,
+        UnrecognisedKey, WaitKey, WorkerKey, WorkerStats, incomplete_place,
     },
     event::{Event, Refusal},
 };
@@ -340,9 +340,37 @@ pub(crate) fn misc(counter: impl Fn(*mut Misc) -> *mut u64) {
     }
 }
 
+/// Listeners of which something was not counted, each in the place of its identity. In a section of its
+/// own, because userspace reads it.
+#[unsafe(link_section = ".data.incomplete")]
+#[unsafe(no_mangle)]
+static INCOMPLETE: Incomplete = Incomplete(UnsafeCell::new([0; INCOMPLETE_PLACES]));
+
+struct Incomplete(UnsafeCell<[u8; INCOMPLETE_PLACES]>);
+
+// SAFETY: bytes, each of which is only ever written as 1.
+unsafe impl Sync for Incomplete {}
+
 /// Counts something that found a map full.
 #[inline(always)]
-pub(crate) fn count_map_full() {
+pub(crate) fn count_no_room(of: impl Fn(*mut NoRoom) -> *mut u64) {
     // SAFETY: only takes the address of a field of a live map value.
-    misc(|misc| unsafe { &raw mut (*misc).map_full });
+    misc(|misc| of(unsafe { &raw mut (*misc).no_room }));
+}
+
+/// Notes that something of a listener was not counted, for want of room in a map.
+#[inline(always)]
+pub(crate) fn is_incomplete(listener: ListenerId) {
+    // SAFETY: the place is within the static.
+    unsafe {
+        INCOMPLETE.0.get().cast::<u8>().add(incomplete_place(listener)).write_volatile(1);
+    }
+}
+
+/// Counts something of a listener that has no rows: it is not counted at all.
+#[inline(always)]
+pub(crate) fn without_rows(listener: ListenerId) {
+    // SAFETY: only takes the address of a field of a live map value.
+    count_no_room(|full| unsafe { &raw mut (*full).listeners });
+    is_incomplete(listener);
 }

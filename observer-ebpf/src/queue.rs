@@ -27,8 +27,7 @@ use crate::{
     },
     listener::Listener,
     maps::{
-        QUEUES, add, control, count_map_full, idle, increment, listens, syn_depth_is_known,
-        this_cpu,
+        QUEUES, add, control, idle, increment, listens, syn_depth_is_known, this_cpu, without_rows,
     },
     waits, wakeup,
 };
@@ -71,7 +70,7 @@ fn data_ready(ctx: BtfTracePointContext) -> i32 {
 pub(crate) fn row(listener: u64) -> Option<&'static mut QueueStats> {
     let row = QUEUES.get_ptr_mut(listener);
     if row.is_none() {
-        count_map_full();
+        without_rows(listener);
     }
     // SAFETY: this CPU's map value.
     row.map(|row| unsafe { &mut *row })

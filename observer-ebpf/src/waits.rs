@@ -15,7 +15,7 @@ use observer_common::{
 
 use crate::{
     maps::{
-        STAMPS, WAITS, change_stamps, control, count_map_full, increment, misc, stamps, this_cpu,
+        STAMPS, WAITS, change_stamps, control, count_no_room, increment, misc, stamps, this_cpu,
     },
     queue,
 };
@@ -37,7 +37,8 @@ pub(crate) fn enters(child: u64, listener: ListenerId) {
     } else if STAMPS.insert(child, Stamp { time, listener }, u64::from(BPF_NOEXIST)).is_ok() {
         change_stamps(1);
     } else {
-        count_map_full();
+        // SAFETY: only takes the address of a field of a live map value.
+        count_no_room(|full| unsafe { &raw mut (*full).waits });
     }
 }
 
@@ -128,6 +129,7 @@ pub(crate) fn accepted(child: u64, listener: ListenerId) {
     match count {
         // SAFETY: `count` is this CPU's map value.
         Some(count) => unsafe { increment(count) },
-        None => count_map_full(),
+        // SAFETY: only takes the address of a field of a live map value.
+        None => count_no_room(|full| unsafe { &raw mut (*full).waits }),
     }
 }

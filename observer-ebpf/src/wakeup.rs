@@ -27,7 +27,8 @@ use crate::{
     },
     listener::Listener,
     maps::{
-        UNRECOGNISED, count_map_full, idle, increment, misc, tasks_known, this_cpu, window_open,
+        UNRECOGNISED, count_no_room, idle, increment, is_incomplete, misc, tasks_known, this_cpu,
+        window_open,
     },
     task, worker,
 };
@@ -272,7 +273,11 @@ fn is_unrecognised(listener: ListenerId, pid: u32, woken: Address) -> i32 {
     match found {
         // SAFETY: a live map value.
         Some(found) => unsafe { increment(&raw mut (*found).wakeups) },
-        None => count_map_full(),
+        None => {
+            // SAFETY: only takes the address of a field of a live map value.
+            count_no_room(|full| unsafe { &raw mut (*full).wakeups });
+            is_incomplete(listener);
+        }
     }
     0
 }

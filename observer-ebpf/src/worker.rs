@@ -18,8 +18,8 @@ use observer_common::{
 use crate::{
     kernel::Address,
     maps::{
-        PLACES, TAKEN, TASKS, WORKERS, add, change_tasks, count_map_full, increment, misc,
-        window_open,
+        PLACES, TAKEN, TASKS, WORKERS, add, change_tasks, count_no_room, increment, is_incomplete,
+        misc, window_open, without_rows,
     },
     task,
 };
@@ -120,7 +120,9 @@ fn begins(listener: ListenerId, ids: u64, who: Address) -> Option<*mut TaskState
     }
     let state = TASKS.get_ptr_mut(tid);
     if state.is_none() {
-        count_map_full();
+        // SAFETY: only takes the address of a field of a live map value.
+        count_no_room(|full| unsafe { &raw mut (*full).tasks });
+        is_incomplete(listener);
     }
     state
 }
@@ -203,14 +205,17 @@ fn count_apart(listener: ListenerId, ids: u64, who: Address, counter: usize) -> 
         if WORKERS.insert(at, stats, u64::from(BPF_NOEXIST)).is_ok() {
             is_new();
         } else if WORKERS.get_ptr(key).is_none() {
-            count_map_full();
+            // SAFETY: only takes the address of a field of a live map value.
+            count_no_room(|full| unsafe { &raw mut (*full).workers });
         }
         row = WORKERS.get_ptr_mut(key).or_else(|| rest(key));
     }
     match row {
         // SAFETY: `row` is this CPU's map value.
         Some(row) if counter <= EAGAIN.0 => unsafe { Counter(counter).increment(row) },
-        _ => count_map_full(),
+        _ => {
+            without_rows(listener);
+        }
     }
     0
 }
@@ -237,12 +242,16 @@ fn moves(state: &mut TaskState, tid: u32) -> i32 {
     let stats = &state.stats;
     if WORKERS.insert(key, stats, u64::from(BPF_NOEXIST)).is_err() {
         let row = WORKERS.get_ptr_mut(key).or_else(|| {
-            count_map_full();
+            // SAFETY: only takes the address of a field of a live map value.
+            count_no_room(|full| unsafe { &raw mut (*full).workers });
             rest(key)
         });
-        if let Some(row) = row {
+        match row {
             // SAFETY: `row` is a live map value of eight-byte counters.
-            unsafe { add_all(&mut *row, &state.stats) };
+            Some(row) => unsafe { add_all(&mut *row, &state.stats) },
+            None => {
+                without_rows(key.listener);
+            }
         }
     }
     0

@@ -1,13 +1,14 @@
 //! Tasks that ended, of listeners that stay: what was counted of them when their rows were taken out of the
 //! kernel maps.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use observer_common::counters::{ErrorKey, ListenerId, WorkerKey, WorkerStats};
 
 use super::{merge::merge_worker, retired::Retired, snapshot::Snapshot};
 
-/// So many are told one by one; what older ones did is added to the listener's row for the others.
+/// So many are told one by one. What there is beyond that is added to the row for the others of the
+/// listener that has most, the oldest first: who has few keeps them whatever another has.
 const NAMED: usize = 4_096;
 
 /// What tasks did that are gone.
@@ -15,8 +16,12 @@ const NAMED: usize = 4_096;
 pub(super) struct Ended {
     workers: BTreeMap<WorkerKey, WorkerStats>,
     errors: BTreeMap<ErrorKey, u64>,
-    /// The same tasks, the first that was taken first.
-    by_age: VecDeque<WorkerKey>,
+    /// The same tasks by their listeners, the first that was taken first.
+    by_age: HashMap<ListenerId, VecDeque<WorkerKey>>,
+    /// How many tasks each listener has.
+    by_count: BTreeSet<(usize, ListenerId)>,
+    /// How many there are in all.
+    named: usize,
     folded: u64,
 }
 
@@ -24,7 +29,11 @@ impl Ended {
     /// Takes in what a task did with a listener.
     pub(super) fn add_worker(&mut self, key: WorkerKey, stats: &WorkerStats) {
         if !self.workers.contains_key(&key) {
-            self.by_age.push_back(key);
+            let of_it = self.by_age.entry(key.listener).or_default();
+            self.by_count.remove(&(of_it.len(), key.listener));
+            of_it.push_back(key);
+            self.by_count.insert((of_it.len(), key.listener));
+            self.named += 1;
         }
         self.sum(key, stats);
     }
@@ -47,8 +56,8 @@ impl Ended {
     }
 
     fn fold_down_to(&mut self, named: usize) {
-        while self.by_age.len() > named {
-            let Some(key) = self.by_age.pop_front() else { return };
+        while self.named > named {
+            let Some(key) = self.take_oldest_of_most() else { return };
             self.folded += 1;
             if let Some(stats) = self.workers.remove(&key) {
                 self.sum(rest(key), &WorkerStats { comm: [0; 16], ..stats });
@@ -57,6 +66,20 @@ impl Ended {
                 *self.errors.entry(ErrorKey { worker: rest(key), ..errno }).or_insert(0) += count;
             }
         }
+    }
+
+    /// The oldest task of the listener that has most of them.
+    fn take_oldest_of_most(&mut self) -> Option<WorkerKey> {
+        let (count, listener) = self.by_count.pop_last()?;
+        let of_it = self.by_age.get_mut(&listener)?;
+        let oldest = of_it.pop_front()?;
+        self.named -= 1;
+        if count > 1 {
+            self.by_count.insert((count - 1, listener));
+        } else {
+            self.by_age.remove(&listener);
+        }
+        Some(oldest)
     }
 
     /// Hands over what is here of a listener that closed.
@@ -74,7 +97,10 @@ impl Ended {
                 retired.add_errors(key, count);
             }
         }
-        self.by_age.retain(|key| key.listener != listener);
+        if let Some(of_it) = self.by_age.remove(&listener) {
+            self.by_count.remove(&(of_it.len(), listener));
+            self.named -= of_it.len();
+        }
     }
 
     /// Adds all to what the kernel has.
@@ -175,6 +201,30 @@ mod tests {
         let since = read(&ended).since(&before);
         assert_eq!(since.workers[&rest_of(7)].accepted, 6);
         assert_eq!(since.errors.values().sum::<u64>(), 0);
+    }
+
+    #[test]
+    fn only_the_listener_that_has_most_is_folded() {
+        let mut ended = Ended::default();
+        let of_another = |tid| WorkerKey { listener: 8, ..key(tid) };
+        // These are older than all of the other listener's.
+        (1..=2).for_each(|tid| ended.add_worker(of_another(tid), &accepted(10)));
+        (1..=100).for_each(|tid| ended.add_worker(key(tid), &accepted(1)));
+        ended.fold_down_to(5);
+        let rows: Vec<_> =
+            read(&ended).workers.iter().map(|(key, row)| (*key, row.accepted)).collect();
+        let left = [98, 99, 100].map(|tid| (key(tid), 1));
+        let others = [(rest_of(7), 97)];
+        let another = [1, 2].map(|tid| (of_another(tid), 10));
+        assert_eq!(rows, [&others[..], &left[..], &another[..]].concat());
+        assert_eq!(ended.folded(), 97);
+        // Down to as many as the other has, and then it is the turn of both.
+        ended.fold_down_to(2);
+        let count = |listener| {
+            let snapshot = read(&ended);
+            snapshot.workers.keys().filter(|key| key.listener == listener && key.tid != 0).count()
+        };
+        assert_eq!((count(7), count(8)), (1, 1));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Adding up rows of the same key.
 
 use observer_common::{
-    counters::{Misc, QueueStats, WorkerStats},
+    counters::{Misc, NoRoom, QueueStats, WorkerStats},
     drops::DROP_REASONS,
     hist::DEPTH_BUCKETS,
 };
@@ -64,7 +64,15 @@ pub(super) fn merge_worker(mut sum: WorkerStats, cpu: &WorkerStats) -> WorkerSta
 
 /// The same of what could not be counted.
 pub(super) fn merge_misc(mut sum: Misc, cpu: &Misc) -> Misc {
-    add!(sum, cpu: map_full, events_lost, workers, recovered, chained, listeners, waits, in_doubt);
+    add!(sum, cpu: events_lost, workers, recovered, chained, listeners, waits, in_doubt);
     add!(sum, cpu: moves_begun, moves_done);
+    let (full, of_cpu) = (&mut sum.no_room, &cpu.no_room);
+    add!(full, of_cpu: listeners, tasks, workers, wakeups, errors, waits, calls, backlogs, processes);
     sum
+}
+
+/// What found no room since an earlier reading.
+pub(crate) fn no_room_since(mut full: NoRoom, before: &NoRoom) -> NoRoom {
+    take_off!(full, before: listeners, tasks, workers, wakeups, errors, waits, calls, backlogs, processes);
+    full
 }

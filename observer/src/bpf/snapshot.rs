@@ -12,8 +12,9 @@ use foldhash::HashMap;
 use observer_common::{
     config::{CONTROL_INDEX, Control},
     counters::{
-        ErrorKey, ListenerId, ListenerInfo, Misc, QueueStats, Stamp, TAKEN, TaskPlace, TaskState,
-        Unrecognised, UnrecognisedKey, WaitKey, WorkerKey, WorkerStats,
+        ErrorKey, INCOMPLETE_PLACES, ListenerId, ListenerInfo, Misc, QueueStats, Stamp, TAKEN,
+        TaskPlace, TaskState, Unrecognised, UnrecognisedKey, WaitKey, WorkerKey, WorkerStats,
+        incomplete_place,
     },
     signals::ERROR_GIVEN,
 };
@@ -53,6 +54,13 @@ pub struct Snapshot {
     /// Listeners from which the kernel accepts itself: some of these replace `sk_data_ready`, and wake their
     /// threads from a function of their own.
     pub of_kernel: BTreeSet<ListenerId>,
+    /// Listeners of which something was not counted.
+    pub incomplete: Incomplete,
+    /// Listeners that closed and had to be forgotten.
+    pub forgotten: u64,
+    /// Tasks whose counts moved while they were read, where they did so in each try: these may be missing,
+    /// or there twice, until the next reading.
+    pub unsettled: u64,
     /// Rows of tasks that ended, and were added to the row for the others of their listeners.
     pub folded: u64,
 }
@@ -78,6 +86,27 @@ const NO_EXIST: u64 = 1;
 /// EINTR (uapi).
 const EINTR: u32 = 4;
 
+/// Listeners of which something found no room in a map.
+#[derive(Clone, Debug, Default)]
+pub struct Incomplete(Option<Box<[u8; INCOMPLETE_PLACES]>>);
+
+impl Incomplete {
+    /// Whether a listener may be one of them.
+    #[must_use]
+    pub fn contains(&self, id: ListenerId) -> bool {
+        let place = incomplete_place(id);
+        self.0.as_ref().is_some_and(|places| places.get(place).is_some_and(|place| *place != 0))
+    }
+
+    /// These listeners.
+    #[cfg(test)]
+    pub fn of(ids: &[ListenerId]) -> Self {
+        let mut places = Box::new([0; INCOMPLETE_PLACES]);
+        ids.iter().for_each(|id| places[incomplete_place(*id)] = 1);
+        Self(Some(places))
+    }
+}
+
 type Workers = BTreeMap<WorkerKey, WorkerStats>;
 type Tasks = HashMap<u32, TaskState>;
 
@@ -101,6 +130,7 @@ pub struct Maps {
     tasks: BpfHashMap<MapData, u32, TaskState>,
     unrecognised: BpfHashMap<MapData, UnrecognisedKey, Unrecognised>,
     misc: PerCpuArray<MapData, Misc>,
+    incomplete: Array<MapData, [u8; INCOMPLETE_PLACES]>,
     /// CPUs that there may be: maps per CPU have a value for each.
     cpus: usize,
     tree: BpfHashMap<MapData, u32, u32>,
@@ -137,6 +167,7 @@ impl Maps {
             tasks: take("TASKS")?.try_into()?,
             unrecognised: take("UNRECOGNISED")?.try_into()?,
             misc: take("MISC")?.try_into()?,
+            incomplete: take(".data.incomplete")?.try_into()?,
             tree: take("TREE")?.try_into()?,
             in_flight: take("IN_FLIGHT")?.try_into()?,
             interrupted: take("INTERRUPTED")?.try_into()?,
@@ -232,7 +263,7 @@ impl Maps {
     /// When a map cannot be read.
     pub fn read(&self, in_batches: bool) -> Result<Snapshot> {
         let reader = Reader { in_batches, cpus: self.cpus };
-        let (workers, tasks) = self.workers_and_tasks(&reader)?;
+        let (workers, tasks, unsettled) = self.workers_and_tasks(&reader)?;
         let sum = |counts: &[u64]| counts.iter().sum::<u64>();
         let mut snapshot = Snapshot {
             listeners: reader.rows(&self.listeners),
@@ -245,10 +276,14 @@ impl Maps {
             asked: reader.rows(&self.asked),
             tasks,
             unrecognised: reader.rows(&self.unrecognised),
-            of_kernel: BTreeSet::new(),
-            misc: self.misc()?,
+            forgotten: self.retired.dropped(),
+            unsettled,
             folded: self.ended.folded(),
+            ..Snapshot::default()
         };
+        // What was not counted in time for the reading may be in it, and not the other way round.
+        snapshot.misc = self.misc()?;
+        snapshot.incomplete = self.incomplete(&snapshot.misc)?;
         self.retired.add_to(&mut snapshot);
         self.ended.add_to(&mut snapshot);
         snapshot.count_interrupted(&reader.rows::<_, _, Vec<_>>(&self.interrupted));
@@ -270,8 +305,8 @@ impl Maps {
     }
 
     /// What each task did, wherever it is kept. What a task did moves from its own entry to a row when
-    /// it ends: a reading that met such a move is made again.
-    fn workers_and_tasks(&self, reader: &Reader) -> Result<(Workers, Tasks)> {
+    /// it ends: a reading that met such a move is made again, and how many the last one met is told.
+    fn workers_and_tasks(&self, reader: &Reader) -> Result<(Workers, Tasks, u64)> {
         let mut tries = 0;
         loop {
             let done = self.misc()?.moves_done;
@@ -280,22 +315,32 @@ impl Maps {
             });
             let entries = self.all_tasks(reader);
             tries += 1;
-            if self.misc()?.moves_begun != done && tries < TRIES {
+            let moved = self.misc()?.moves_begun.saturating_sub(done);
+            if moved != 0 && tries < TRIES {
                 continue;
             }
-            return Ok((workers_with(workers, &entries), tasks_of(entries)));
+            return Ok((workers_with(workers, &entries), tasks_of(entries), moved));
         }
     }
 
-    /// What could not be counted or was let go of, and how many rows were made.
+    /// What could not be counted, and how many rows were made.
     ///
     /// # Errors
     ///
     /// When the map cannot be read.
     pub fn misc(&self) -> Result<Misc> {
         let cpus = self.misc.get(&0, 0).context("cannot read the map MISC")?;
-        let start = Misc { map_full: self.retired.dropped(), ..Misc::default() };
-        Ok(cpus.iter().fold(start, merge_misc))
+        Ok(cpus.iter().fold(Misc::default(), merge_misc))
+    }
+
+    /// Nothing is looked at while there was room for everything.
+    fn incomplete(&self, misc: &Misc) -> Result<Incomplete> {
+        if misc.no_room.total() == 0 {
+            return Ok(Incomplete::default());
+        }
+        let places =
+            self.incomplete.get(&0, 0).context("cannot read which listeners had no room")?;
+        Ok(Incomplete(Some(Box::new(places))))
     }
 }
 

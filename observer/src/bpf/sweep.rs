@@ -111,7 +111,7 @@ impl Maps {
     /// As it is, what can be lost are its row, when it listens again between the second look at it and
     /// its removal, a few microseconds (its counts stay, and its death makes it anew), and a count of a
     /// task that was held up since before the listener closed, between the reading of a row and its
-    /// removal. What such a task counts of the queues later finds no row, and is in `map_full`.
+    /// removal. What such a task counts of the queues later finds no row, and is counted in `NoRoom`.
     fn retire(&mut self, id: ListenerId, info: ListenerInfo) -> bool {
         if self.listeners.get(&id, 0).map_or(0, |row| row.closed) != info.closed {
             return false;
@@ -168,7 +168,7 @@ impl Maps {
     /// many are left of workers and of waits.
     ///
     /// A listener that is not known was let go of, or is being born: its own row is the last that is made.
-    /// What is not known twice in a row goes, and belongs to what was counted in `map_full`.
+    /// What is not known twice in a row goes, and belongs to what was counted in `NoRoom`.
     fn take_rows(&mut self, there: &HashSet<ListenerId>) -> (Vec<WorkerKey>, usize) {
         let Self { listeners, workers, errors, waits, retired, gauges, .. } = self;
         let before = std::mem::take(&mut gauges.strangers);

@@ -6,7 +6,7 @@ use observer_common::{counters::QueueStats, drops::DropReason as Reason};
 
 use crate::{
     listener::namespaces::{COUNTERS, NetnsCounters, NetnsId},
-    report::model::{Audit, AuditCounter, NetnsAudit},
+    report::model::{Audit, AuditCounter, NetnsAudit, NoRoom},
 };
 
 /// A namespace's counters at one end of a window, by the kernel's names. What observer counted was
@@ -122,7 +122,11 @@ pub struct Input<'a> {
     /// Perf events that were lost.
     pub events_lost: u64,
     /// Counts that found a map full.
-    pub map_full: u64,
+    pub no_room: NoRoom,
+    /// Shown listeners of which something found one full.
+    pub incomplete: u64,
+    /// Tasks whose counts moved while they were read.
+    pub unsettled: u64,
     /// Program runs that the kernel skipped.
     pub missed_runs: u64,
 }
@@ -152,12 +156,34 @@ pub fn audit(input: &Input<'_>) -> Audit {
     let compared = |one: &AuditCounter| one.kernel.is_some() && one.observed.is_some();
     let all = || netns.iter().flat_map(|one| one.counters.values());
     Audit {
-        closes: all().any(compared).then(|| !all().any(differs) && input.map_full == 0),
+        closes: all().any(compared).then(|| !all().any(differs) && input.incomplete == 0),
         events_lost: input.events_lost,
-        map_full: input.map_full,
+        map_full: total(&input.no_room),
+        no_room: input.no_room,
+        incomplete: input.incomplete,
+        unsettled: input.unsettled,
         missed_runs: input.missed_runs,
         netns,
     }
+}
+
+/// How many found no room, whatever had none.
+fn total(full: &NoRoom) -> u64 {
+    let NoRoom {
+        listeners,
+        tasks,
+        workers,
+        wakeups,
+        errors,
+        waits,
+        calls,
+        backlogs,
+        processes,
+        closed,
+    } = *full;
+    let all =
+        [listeners, tasks, workers, wakeups, errors, waits, calls, backlogs, processes, closed];
+    all.into_iter().sum()
 }
 
 /// By how much the kernel's counter grew in the window. Where it grew while an end of the window was
@@ -193,13 +219,24 @@ mod tests {
         end: &Readings,
         observed: Option<u64>,
     ) -> (Option<u64>, Option<bool>) {
+        let audit = without_room(start, end, observed, 0, NoRoom::default());
+        (audit.netns[0].counters["ListenDrops"].kernel, audit.closes)
+    }
+
+    fn without_room(
+        start: &Readings,
+        end: &Readings,
+        observed: Option<u64>,
+        incomplete: u64,
+        no_room: NoRoom,
+    ) -> Audit {
         let seen = Seen {
             drops: observed,
             overflows: observed,
             syn_queue_full: observed,
             cookies: observed,
         };
-        let audit = audit(&Input {
+        audit(&Input {
             shown: BTreeSet::from([NETNS]),
             start,
             end,
@@ -207,10 +244,20 @@ mod tests {
             nothing: Seen::default(),
             unattributed: &HashMap::new(),
             events_lost: 0,
-            map_full: 0,
+            no_room,
+            incomplete,
+            unsettled: 0,
             missed_runs: 0,
-        });
-        (audit.netns[0].counters["ListenDrops"].kernel, audit.closes)
+        })
+    }
+
+    #[test]
+    fn what_others_had_no_room_for_is_told_and_closes() {
+        let (start, end) = (reading(10, 10), reading(15, 15));
+        let no_room = NoRoom { listeners: 3, waits: 4, closed: 5, ..NoRoom::default() };
+        let audit = |incomplete| without_room(&start, &end, Some(5), incomplete, no_room);
+        assert_eq!((audit(0).map_full, audit(0).no_room), (12, no_room));
+        assert_eq!((audit(0).closes, audit(1).closes), (Some(true), Some(false)));
     }
 
     #[test]

@@ -104,10 +104,12 @@ pub fn build(input: Input<'_>, memo: &mut Memo) -> Report {
             by_address.then(one.inode.cmp(&other.inode))
         });
     }
-    let listeners = listeners.into_iter().map(|(.., told)| told).collect();
-    let audit = refusals.audit(&input, shown);
-    let (missed_runs, map_full) = (input.missed_runs, input.counted.misc.map_full);
-    let counted = exact::Counted { inferred, uncounted, of_kernel, missed_runs, map_full };
+    let listeners: Vec<Told> = listeners.into_iter().map(|(.., told)| told).collect();
+    let incomplete = listeners.iter().filter(|told| told.incomplete).count() as u64;
+    let audit = refusals.audit(&input, shown, incomplete);
+    let (missed_runs, unsettled) = (input.missed_runs, input.counted.unsettled);
+    let counted =
+        exact::Counted { inferred, uncounted, of_kernel, missed_runs, incomplete, unsettled };
     let providers = exact::in_window(input.providers, counted);
     Report {
         schema_version: SCHEMA_VERSION,
@@ -173,6 +175,7 @@ fn quiet(
         asked: counted.asked.get(&id).copied(),
         requests: input.requests.at(netns.inode, id),
         hidden_holders: input.hidden_holders,
+        incomplete: counted.incomplete.contains(id),
         share: refusals.inferred(id),
     })
 }
@@ -220,6 +223,7 @@ fn listener(
         port,
         reuseport,
         closed,
+        incomplete: input.counted.incomplete.contains(id),
         holders: holders(input, id),
         queued: queue.queued,
         accepted,

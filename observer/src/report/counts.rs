@@ -12,7 +12,10 @@ use observer_common::{
 };
 
 use crate::{
-    bpf::{merge::take_off, snapshot::Snapshot},
+    bpf::{
+        merge::{no_room_since, take_off},
+        snapshot::{Incomplete, Snapshot},
+    },
     report::model::Wakeups,
 };
 
@@ -104,7 +107,8 @@ impl Snapshot {
             leave_out_folded(self, base, &mut workers, &mut errors);
         }
         let (mut misc, misc_before) = (self.misc, base.misc);
-        take_off!(misc, misc_before: map_full, events_lost, workers, recovered, in_doubt);
+        take_off!(misc, misc_before: events_lost, workers, recovered, in_doubt);
+        misc.no_room = no_room_since(misc.no_room, &misc_before.no_room);
         Self {
             // A listener that had closed before is no part of this window.
             listeners: self
@@ -136,7 +140,15 @@ impl Snapshot {
                 .collect(),
             of_kernel: self.of_kernel.clone(),
             folded: self.folded,
+            // Since when it is one of them is not known: it may be one of this interval.
+            incomplete: match misc.no_room.total() {
+                0 => Incomplete::default(),
+                _ => self.incomplete.clone(),
+            },
+            forgotten: self.forgotten.saturating_sub(base.forgotten),
             misc,
+            // What one reading missed, the other has.
+            unsettled: self.unsettled + base.unsettled,
         }
     }
 }

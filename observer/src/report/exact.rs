@@ -39,8 +39,10 @@ pub struct Counted {
     pub of_kernel: bool,
     /// Runs of programs that the kernel skipped.
     pub missed_runs: u64,
-    /// Counts that found a map full.
-    pub map_full: u64,
+    /// Shown listeners of which something found a map full.
+    pub incomplete: u64,
+    /// Tasks whose counts moved while they were read, in each try.
+    pub unsettled: u64,
 }
 
 /// What each signal comes from, and whether its hooks see every event.
@@ -84,7 +86,12 @@ pub fn in_window(mut providers: Providers, counted: Counted) -> Providers {
     if counted.of_kernel {
         wakeups.exact = false;
     }
-    if counted.missed_runs != 0 || counted.map_full != 0 {
+    if counted.unsettled != 0 {
+        // What these tasks did may have been read twice, or not at all.
+        wakeups.exact = false;
+        accepts.exact = false;
+    }
+    if counted.missed_runs != 0 || counted.incomplete != 0 {
         // What a program did not see, or found no room for, nobody counted.
         for provider in [wakeups, accepts, handshakes, drops] {
             provider.exact = false;
@@ -157,7 +164,7 @@ mod tests {
         assert_eq!(exact(&in_window(Counted::default())), [true; 4]);
         for counted in [
             Counted { missed_runs: 1, ..Counted::default() },
-            Counted { map_full: 1, ..Counted::default() },
+            Counted { incomplete: 1, ..Counted::default() },
         ] {
             assert_eq!(exact(&in_window(counted)), [false; 4]);
         }
@@ -167,6 +174,8 @@ mod tests {
         let uncounted = in_window(Counted { uncounted: 2, ..Counted::default() });
         assert_eq!(exact(&uncounted), [false, true, true, true]);
         assert_eq!(uncounted.wakeups.uncounted, Some(2));
+        let unsettled = in_window(Counted { unsettled: 1, ..Counted::default() });
+        assert_eq!(exact(&unsettled), [false, false, true, true]);
         let of_kernel = in_window(Counted { of_kernel: true, ..Counted::default() });
         assert_eq!(exact(&of_kernel), [false, true, true, true]);
     }

@@ -27,6 +27,7 @@ pub(super) struct Quiet {
     pub(super) reuseport: Option<bool>,
     pub(super) asked: Option<u32>,
     pub(super) requests: Option<u64>,
+    pub(super) incomplete: bool,
     pub(super) hidden_holders: bool,
     /// Drops that were inferred.
     pub(super) share: Option<Share>,

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::report::told::Told;
 
 pub use self::{
-    audit::{Audit, AuditCounter, NetnsAudit},
+    audit::{Audit, AuditCounter, NetnsAudit, NoRoom},
     providers::{Provider, Providers, Via, Worth},
     queues::{AcceptQueue, AcceptWait, Backlog, Bucket, ByReason, Drops, SynQueue},
 };
@@ -102,6 +102,9 @@ pub struct Listener {
     pub reuseport: Option<bool>,
     /// Whether it stopped listening before the window closed.
     pub closed: bool,
+    /// Whether something of it had no room in a kernel map, so that its numbers are too low.
+    #[serde(default)]
+    pub incomplete: bool,
     /// Which processes hold a descriptor to it, and how they wait; `null` where none was found and some
     /// could not be looked into.
     pub holders: Option<Vec<Holder>>,

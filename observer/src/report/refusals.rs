@@ -5,13 +5,14 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use observer_common::counters::QueueStats;
 
 use crate::{
+    bpf::snapshot::Snapshot,
     listener::namespaces::NetnsId,
     report::{
         attribute::{self, Counters, Share, Traces},
         audit::{self, Seen},
         build::Input,
         drops,
-        model::{Audit, Drops, Via},
+        model::{Audit, Drops, NoRoom, Via},
         one::One,
     },
 };
@@ -86,7 +87,13 @@ impl Refusals {
         }
     }
 
-    pub(super) fn audit(&self, input: &Input<'_>, shown: BTreeSet<NetnsId>) -> Audit {
+    /// `incomplete` shown listeners in the `shown` namespaces have numbers that are too low.
+    pub(super) fn audit(
+        &self,
+        input: &Input<'_>,
+        shown: BTreeSet<NetnsId>,
+        incomplete: u64,
+    ) -> Audit {
         let (none, nobody) = (HashMap::new(), HashMap::new());
         let (seen, nothing, unattributed) = match self {
             Self::Counted(seen) => (seen, Seen::counted([].into_iter()), &nobody),
@@ -100,7 +107,9 @@ impl Refusals {
             nothing,
             unattributed,
             events_lost: input.counted.misc.events_lost,
-            map_full: input.counted.misc.map_full,
+            no_room: no_room(input.counted),
+            incomplete,
+            unsettled: input.counted.unsettled,
             missed_runs: input.missed_runs,
         })
     }
@@ -126,7 +135,7 @@ fn traces(input: &Input<'_>, one: &One<'_>) -> Option<Traces> {
 fn may_have_overflowed(input: &Input<'_>, one: &One<'_>, queue: Option<&QueueStats>) -> bool {
     if !input.providers.handshakes.exact
         || input.missed_runs != 0
-        || input.counted.misc.map_full != 0
+        || input.counted.incomplete.contains(one.id)
     {
         return true;
     }
@@ -147,6 +156,23 @@ fn came_into_last_quarter(input: &Input<'_>, one: &One<'_>, queue: Option<&Queue
     let seen = queue.map_or(0, |queue| queue.syn_max);
     let now = input.requests.at(one.netns.inode, one.id).unwrap_or(0);
     seen.max(now) > most - most / 4
+}
+
+/// What found no room in the window.
+fn no_room(counted: &Snapshot) -> NoRoom {
+    let full = counted.misc.no_room;
+    NoRoom {
+        listeners: full.listeners,
+        tasks: full.tasks,
+        workers: full.workers,
+        wakeups: full.wakeups,
+        errors: full.errors,
+        waits: full.waits,
+        calls: full.calls,
+        backlogs: full.backlogs,
+        processes: full.processes,
+        closed: counted.forgotten,
+    }
 }
 
 /// By how much a socket's own counter of refusals grew in the window.

@@ -4,6 +4,7 @@
 //! In an emulated machine it would take hours: the scopes of the virtual machines leave it out.
 
 mod many;
+mod neighbours;
 mod role;
 mod watching;
 
@@ -51,6 +52,9 @@ pub fn tests() -> Vec<Test> {
         test("load::workers_that_come_and_go", short_lives),
         test("load::listeners_that_come_and_go", many::come_and_go),
         test("load::listeners_without_room_are_said", many::without_room),
+        test("load::threads_of_another_server_fold_nobody_else", neighbours::threads),
+        test("load::listeners_of_another_process_touch_nobody_else", neighbours::listeners),
+        test("load::readings_that_met_ends_of_threads_are_marked", neighbours::readings),
     ]
 }
 

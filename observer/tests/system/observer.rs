@@ -276,6 +276,16 @@ pub fn check_report(report: &Value) -> anyhow::Result<()> {
     missed::look_at(report)?;
     ensure!(report["schema_version"] == 1, "schema_version");
     let listeners = report["listeners"].as_array().context("listeners")?;
+    let audit = &report["audit"];
+    let incomplete = listeners.iter().filter(|one| one["incomplete"] == true).count();
+    ensure!(audit["incomplete"] == incomplete, "{incomplete} listeners are incomplete: {audit}");
+    let exact = |name: &str| report["providers"][name]["exact"] == true;
+    if incomplete > 0 || audit["unsettled"] != 0 {
+        ensure!(!exact("accepts") && !exact("wakeups"), "{}: {audit}", report["providers"]);
+    }
+    let kinds = audit["no_room"].as_object().context("no_room")?;
+    let sum = kinds.values().map(number).sum::<anyhow::Result<u64>>()?;
+    ensure!(audit["map_full"] == sum, "what had no room does not add up: {audit}");
     for listener in listeners {
         let workers = listener["workers"].as_array().context("workers")?;
         for row in workers.iter().chain([listener]) {

@@ -11,7 +11,7 @@ use observer_common::counters::{
 
 use super::Memo;
 use crate::{
-    bpf::snapshot::Snapshot,
+    bpf::snapshot::{Incomplete, Snapshot},
     cli::FilterArgs,
     listener::{
         diag::{Request, Socket},
@@ -171,6 +171,9 @@ const CHANGES: &[Change] = &[
     }),
     ("requests that are not known", |world| {
         world.requests = Waiting::default();
+    }),
+    ("something had no room", |world| {
+        world.counted.incomplete = Incomplete::of(&[1]);
     }),
     ("what was asked for", |world| {
         world.counted.asked.insert(1, 9000);

@@ -15,7 +15,9 @@ use crate::view::human;
 /// All that is said of a listener, from the gravest to the ordinary.
 pub(super) fn lines(listener: &Listener, seen: &Seen, width: usize) -> Vec<Line> {
     let mark = |column| if seen.estimated(column) { "~" } else { "" };
+    let lacking = "its numbers are too low: the kernel maps had no room for all of it";
     let told = [
+        listener.incomplete.then(|| (lacking.to_owned(), CAUTION)),
         dropped(&listener.drops, mark(Column::Drops)).map(|told| (told, BAD)),
         discarded(listener).map(|told| (told, BAD)),
         backlog::clamped(&listener.backlog).map(|told| (told, CAUTION)),

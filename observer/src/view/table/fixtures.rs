@@ -52,6 +52,7 @@ pub(crate) fn listener(address: &str, port: u16) -> Listener {
         port,
         reuseport: Some(false),
         closed: false,
+        incomplete: false,
         holders: Some(Vec::new()),
         queued: 0,
         accepted: 0,

@@ -13,7 +13,9 @@ use super::backlog;
 use super::cell::{BAD, CAUTION, DIM, Line};
 use super::rows::{self, Tally};
 use super::words;
-use crate::report::model::{Finding, Listener, NetnsAudit, Report, Severity, Via, Worth};
+use crate::report::model::{
+    Audit, Finding, Listener, NetnsAudit, NoRoom, Report, Severity, Via, Worth,
+};
 use crate::view::text;
 
 /// Below this, lines are cut and not wrapped: a column of single words is harder to read.
@@ -46,6 +48,7 @@ pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
     add(&mut notes, accept_errors(&listeners), "listeners on which accept failed");
     let busy = listeners.iter().filter(|listener| !rows::idle(listener));
     notes.extend(backlog::doubts(busy.map(|listener| &listener.backlog)).map(plain));
+    notes.extend(no_room(&report.audit));
     notes.extend(losses(report));
     add(&mut notes, kernel_counters(report), "network namespaces with such counts");
     add(&mut notes, differences(report), "network namespaces in which counts differ");
@@ -149,6 +152,37 @@ fn accept_errors(listeners: &[&Listener]) -> Vec<(String, Style)> {
     told.collect()
 }
 
+/// What had no room in the kernel maps, and whether that touches anything here.
+fn no_room(audit: &Audit) -> Option<(String, Style)> {
+    let NoRoom { workers, waits, backlogs, processes, closed, .. } = audit.no_room;
+    let of_listeners = match audit.incomplete {
+        0 => "of listeners that are not shown here".to_owned(),
+        1 => "of listeners, of which 1 is shown here and its numbers are too low".to_owned(),
+        shown => {
+            format!("of listeners, of which {shown} are shown here and their numbers are too low")
+        }
+    };
+    let parts: Vec<String> = [
+        (audit.no_room.of_listeners(), of_listeners.as_str()),
+        (workers, "of workers, which are in a row (others)"),
+        (waits, "of accept waits"),
+        (backlogs, "of backlogs that were requested"),
+        (processes, "of processes below --pid"),
+        (closed, "of listeners that closed"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    let count = match audit.map_full {
+        0 => return None,
+        1 => "1 count".to_owned(),
+        several => format!("{several} counts"),
+    };
+    let which = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
+    Some((format!("{count} found no room in a kernel map{which}"), CAUTION))
+}
+
 fn losses(report: &Report) -> Vec<(String, Style)> {
     let audit = &report.audit;
     let told = [
@@ -158,9 +192,10 @@ fn losses(report: &Report) -> Vec<(String, Style)> {
             "events were lost because the buffer was full: what they told is missing here",
         ),
         (
-            audit.map_full,
-            "count found no room in a kernel map: numbers here are too low",
-            "counts found no room in a kernel map: numbers here are too low",
+            audit.unsettled,
+            "task ended while it was read, each time: what it did may be missing here or there twice",
+            "tasks ended while they were read, each time: what they did may be missing here or there \
+             twice",
         ),
         (
             audit.missed_runs,

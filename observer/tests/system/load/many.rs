@@ -68,6 +68,7 @@ pub fn without_room() -> Outcome {
         let (accepted, queued) = (number(&one["accepted"])?, number(&one["queued"])?);
         ensure!(accepted == queued, "{one}");
         ensure!(accepted == expected || accepted == 0, "made {expected}: {one}");
+        ensure!(one["incomplete"] == (accepted == 0), "made {expected}: {one}");
         seen += u64::from(accepted != 0);
     }
     let full = number(&report["audit"]["map_full"])?;

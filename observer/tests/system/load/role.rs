@@ -4,6 +4,8 @@
 use std::{
     io::{ErrorKind, Read as _},
     net::{Ipv4Addr, Shutdown, SocketAddr, TcpListener, TcpStream},
+    sync::Arc,
+    thread,
     time::Duration,
 };
 
@@ -29,7 +31,9 @@ pub fn play(role: &str) -> Outcome {
         "load-listeners" => listeners(),
         "load-come-and-go" => come_and_go(),
         "load-forks" => forks(),
-        "load-short-lives" => short_lives(),
+        "load-short-lives" => short_lives(LIVES_AT_ONCE),
+        "load-rush" => short_lives(u64::MAX),
+        "load-shift" => shift(),
         other => bail!("no role {other}"),
     }
 }
@@ -99,7 +103,7 @@ fn come_and_go() -> Outcome {
         drop(listener);
         made += 1;
         if made % PACE_EVERY == 0 {
-            std::thread::sleep(PACE);
+            thread::sleep(PACE);
         }
     }
     SockRef::from(&again).listen(1)?;
@@ -113,20 +117,20 @@ fn come_and_go() -> Outcome {
 }
 
 /// Threads that begin and end, one after the other, each for one connection and for one accept call that
-/// finds nothing.
-fn short_lives() -> Outcome {
+/// finds nothing; with a pause after so many.
+fn short_lives(at_once: u64) -> Outcome {
     own_netns()?;
     say(netns()?)?;
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
     listener.set_nonblocking(true)?;
     let count = wait_for_count()?;
     for life in 0..count {
-        if life % LIVES_AT_ONCE == 0 {
-            std::thread::sleep(Duration::from_millis(10));
+        if life % at_once == 0 {
+            thread::sleep(Duration::from_millis(10));
         }
         let mut client = TcpStream::connect(listener.local_addr()?)?;
         SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let life = || -> Outcome {
                 drop(listener.accept()?);
                 let error = listener.accept().err().context("somebody else connected")?;
@@ -138,6 +142,33 @@ fn short_lives() -> Outcome {
         ensure!(client.read(&mut [0])? == 0, "something else answers");
     }
     say(count)?;
+    wait_for_count()?;
+    Ok(())
+}
+
+/// Four threads that accept 8, 10, 12 and 14 connections and end, and three that come after them and wait.
+fn shift() -> Outcome {
+    own_netns()?;
+    say(netns()?)?;
+    let listener = Arc::new(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
+    let address = listener.local_addr()?;
+    wait_for_count()?;
+    for count in [8, 10, 12, 14] {
+        let own = Arc::clone(&listener);
+        let worker = thread::spawn(move || (0..count).try_for_each(|_| own.accept().map(drop)));
+        for _ in 0..count {
+            let mut client = TcpStream::connect(address)?;
+            SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
+            ensure!(client.read(&mut [0])? == 0, "something else answers");
+        }
+        worker.join().map_err(|_panic| anyhow!("it ended in a panic"))??;
+    }
+    for _ in 0..3 {
+        let own = Arc::clone(&listener);
+        thread::spawn(move || own.accept().map(drop));
+    }
+    say(address.port())?;
+    // They wait until the report is made.
     wait_for_count()?;
     Ok(())
 }

@@ -39,6 +39,8 @@ pub struct Watching {
     lines: Receiver<String>,
     total: Option<Value>,
     sums: Sums,
+    /// How many intervals were told by readings that were not of one moment.
+    pub unsettled: u64,
     /// What it had resident before anything happened, in pages.
     pub pages_before: u64,
     /// And when everything had happened, with its last reports.
@@ -72,6 +74,7 @@ impl Watching {
             lines,
             total: None,
             sums,
+            unsettled: 0,
             pages_before: 0,
             pages_after: 0,
         };
@@ -139,6 +142,7 @@ impl Watching {
             self.total = Some(report);
             return Ok(start);
         }
+        self.unsettled += u64::from(report["audit"]["unsettled"] != 0);
         for (path, so_far) in &mut self.sums {
             *so_far += sum(&report, path)?;
         }

@@ -2,7 +2,7 @@
 
 use super::super::fixtures::{self, NETNS, options};
 use super::*;
-use crate::report::model::{AuditCounter, NetnsAudit, Severity, Via, Wakeups};
+use crate::report::model::{AuditCounter, NetnsAudit, NoRoom, Severity, Via, Wakeups};
 
 #[test]
 fn a_quiet_window_is_told_in_words() {
@@ -104,6 +104,36 @@ fn losses_and_kernel_counters_are_told() {
         ),
         "{text}"
     );
+}
+
+#[test]
+fn what_had_no_room_is_told_with_whose_it_was() {
+    let mut report = fixtures::herd(8);
+    report.audit.no_room = NoRoom { listeners: 3_800, errors: 6, ..NoRoom::default() };
+    report.audit.map_full = 3_806;
+    let told = |report: &Report| table(report, &options(200));
+    let text = told(&report);
+    let of_others = "\n3806 counts found no room in a kernel map: 3806 of listeners that are not \
+                     shown here\n";
+    assert!(text.contains(of_others), "{text}");
+    assert!(!text.contains("too low"), "{text}");
+    report.listeners[0].incomplete = true;
+    report.audit.incomplete = 1;
+    report.audit.no_room.workers = 2;
+    report.audit.map_full = 3_808;
+    let text = told(&report);
+    let of_ours = "3806 of listeners, of which 1 is shown here and its numbers are too low, 2 of \
+                   workers, which are in a row (others)\n";
+    assert!(text.contains(of_ours), "{text}");
+    assert!(text.contains("\n  its numbers are too low: the kernel maps had no room"), "{text}");
+}
+
+#[test]
+fn a_reading_that_is_not_of_one_moment_says_so() {
+    let mut report = fixtures::herd(8);
+    report.audit.unsettled = 12;
+    let text = table(&report, &options(200));
+    assert!(text.contains("\n12 tasks ended while they were read, each time"), "{text}");
 }
 
 #[test]

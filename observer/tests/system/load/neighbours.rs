@@ -1,0 +1,130 @@
+//! Noise beside a listener: another server's threads, and another process's listeners. What is counted of
+//! one is its own, whatever the others need.
+
+use anyhow::{Context as _, ensure};
+use serde_json::Value;
+
+use super::{
+    figure,
+    many::in_namespace,
+    role::room,
+    watching::{Often, Watching},
+};
+use crate::{Outcome, Skip, observer::number, role::Actor};
+
+/// Short-lived threads of the other server: more than are told by their names (`bpf/ended.rs`).
+const LIVES: u64 = 10_000;
+
+/// Listeners of the other process: more than there is room for beside those that were there before
+/// (`plan::sizes`).
+const LISTENERS: u64 = 2_000;
+
+/// Workers that ended are told by their names, although another server's end by the thousand; those are in
+/// the row of the others of their own listener.
+pub fn threads() -> Outcome {
+    let mut shift = Actor::start("load-shift")?;
+    let netns: u64 = shift.line()?.trim().parse()?;
+    let mut rush = Actor::start("load-rush")?;
+    let noisy: u64 = rush.line()?.trim().parse()?;
+    let pids = [shift.pid().to_string(), rush.pid().to_string()];
+    let mut watched = Watching::start(&["--pid", &pids[0], "--pid", &pids[1]], Often::InTheEnd)?;
+    shift.ask(0)?;
+    shift.line()?;
+    rush.ask(LIVES)?;
+    let made: u64 = rush.line()?.trim().parse()?;
+    ensure!(made == LIVES, "{made} were made");
+    watched.end()?;
+    let one = only(&watched, netns)?;
+    figure("short-lived threads of a neighbour", LIVES, number(&one["accepted"])?, &watched)?;
+    let accepted = accepted_by(one)?;
+    let own: Vec<_> = accepted.iter().map(|(pid, count)| (*pid == shift.pid(), *count)).collect();
+    let expected = [14, 12, 10, 8, 0, 0, 0].map(|count| (true, count));
+    ensure!(own == expected, "fairness {}, workers {accepted:?}", one["fairness"]);
+    // (8 + 10 + 12 + 14)² / (7 · (8² + 10² + 12² + 14²))
+    let fairness = one["fairness"].as_f64().context("fairness is not known")?;
+    ensure!((fairness - 1936.0 / 3528.0).abs() < 1e-9, "fairness {fairness}");
+    let other = only(&watched, noisy)?;
+    ensure!(other["accepted"] == LIVES && other["fairness"].is_null(), "{}", other["fairness"]);
+    ensure!(accepted_by(other)?.iter().any(|(pid, _)| *pid == 0), "nobody was folded");
+    Ok(())
+}
+
+/// A listener that had its room is told as it is, and one that had none is said to be told too low.
+pub fn listeners() -> Outcome {
+    if room(LISTENERS)? < LISTENERS {
+        return Err(Skip(format!("the limit on open files is too low for {LISTENERS}")).into());
+    }
+    let listening = |count| -> anyhow::Result<(Actor, u64)> {
+        let mut actor = Actor::start("load-listeners")?;
+        actor.ask(count)?;
+        let netns = actor.line()?.trim().parse()?;
+        Ok((actor, netns))
+    };
+    let (mut first, netns_of_first) = listening(1)?;
+    let (mut last, netns_of_last) = listening(1)?;
+    let watch =
+        |actor: &Actor| Watching::start(&["--pid", &actor.pid().to_string()], Often::InTheEnd);
+    let (mut of_first, mut of_last) = (watch(&first)?, watch(&last)?);
+    let go_on = |actor: &mut Actor| -> Outcome {
+        actor.ask(0)?;
+        actor.line()?;
+        Ok(())
+    };
+    go_on(&mut first)?;
+    let (mut others, _) = listening(LISTENERS)?;
+    go_on(&mut others)?;
+    go_on(&mut last)?;
+    of_first.end()?;
+    of_last.end()?;
+    let one = only(&of_first, netns_of_first)?;
+    figure("connections beside 2,000 listeners", 1, number(&one["accepted"])?, &of_first)?;
+    // Which is exact by every hook that this machine has.
+    let exact = |watched: &Watching| -> anyhow::Result<bool> {
+        Ok(watched.report()?["providers"]["handshakes"]["exact"] == true)
+    };
+    let audit = &of_first.report()?["audit"];
+    ensure!(number(&audit["map_full"])? > 0, "there was room for all: {audit}");
+    ensure!(one["accepted"] == 1 && one["queued"] == 1 && one["incomplete"] == false, "{one}");
+    ensure!(audit["incomplete"] == 0 && audit["closes"] != false, "{audit}");
+    ensure!(audit["no_room"]["listeners"] == audit["map_full"], "{audit}");
+    ensure!(exact(&of_first)?, "{}", of_first.report()?["providers"]);
+
+    let one = only(&of_last, netns_of_last)?;
+    let audit = &of_last.report()?["audit"];
+    ensure!(one["accepted"] == 0 && one["incomplete"] == true, "it found room: {one}");
+    ensure!(audit["incomplete"] == 1 && audit["closes"] != true, "{audit}");
+    ensure!(!exact(&of_last)?, "{}", of_last.report()?["providers"]);
+    Ok(())
+}
+
+/// Reports that met ends of threads in each of their readings say so, and the total is of one moment.
+pub fn readings() -> Outcome {
+    let mut rush = Actor::start("load-rush")?;
+    let netns: u64 = rush.line()?.trim().parse()?;
+    let pid = rush.pid().to_string();
+    let mut watched = Watching::start(&["--pid", &pid], Often::TwiceASecond)?;
+    rush.ask(LIVES)?;
+    let made: u64 = rush.line()?.trim().parse()?;
+    watched.end()?;
+    let one = only(&watched, netns)?;
+    figure("ends of threads while they are read", made, watched.unsettled, &watched)?;
+    ensure!(watched.unsettled > 0, "each reading was of one moment");
+    let audit = &watched.report()?["audit"];
+    ensure!(one["accepted"] == made && audit["unsettled"] == 0, "{audit}");
+    Ok(())
+}
+
+fn only(watched: &Watching, netns: u64) -> anyhow::Result<&Value> {
+    let found = in_namespace(watched.report()?, netns)?;
+    ensure!(found.len() == 1, "{} listeners in {netns}", found.len());
+    Ok(found[0])
+}
+
+/// Whose connections they were.
+fn accepted_by(listener: &Value) -> anyhow::Result<Vec<(u32, u64)>> {
+    let workers = listener["workers"].as_array().context("workers")?;
+    workers
+        .iter()
+        .map(|one| Ok((u32::try_from(number(&one["pid"])?)?, number(&one["accepted"])?)))
+        .collect()
+}
