@@ -181,7 +181,7 @@ fn fails(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
         return 0;
     }
     if settles {
-        worker::count(state.as_deref_mut(), key, null(), worker::FAILED);
+        worker::count(state, key, null(), worker::FAILED);
     }
     if errno == EINTR && accept_signal::interrupts(key, ERROR_GIVEN) {
         return 0;

@@ -139,8 +139,11 @@ fn completes(ctx: *mut c_void) -> i32 {
         && let Some(result) = read::<i32>(request, &RING_RESULT)
     {
         if result >= 0 {
-            let file =
-                if has_slots(request) { None } else { task::own_file_private(result as u64) };
+            let file = if has_slots(request) {
+                None
+            } else {
+                task::own_file_private(u64::from(result.cast_unsigned()))
+            };
             let child = file.and_then(|socket| child_of_socket(socket, listener.id));
             return counts(ctx, listener.id, child.unwrap_or(0));
         }
