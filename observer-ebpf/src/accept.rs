@@ -168,7 +168,7 @@ fn fails(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
         if let Some(state) = state {
             after_interruption(ctx, state, key.tid);
             state.counted = 0;
-            let _noted = accept_signal::interrupts(key, MAY_RESTART);
+            let _noted = accept_signal::interrupts(listener, key.tid, MAY_RESTART);
         }
         return 0;
     }
@@ -183,7 +183,7 @@ fn fails(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
     if settles {
         worker::count(state, key, null(), worker::FAILED);
     }
-    if errno == EINTR && accept_signal::interrupts(key, ERROR_GIVEN) {
+    if errno == EINTR && accept_signal::interrupts(listener, key.tid, ERROR_GIVEN) != 0 {
         return 0;
     }
     tell_error(ctx.as_ptr(), listener, ids, errno)

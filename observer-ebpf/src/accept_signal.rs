@@ -10,7 +10,7 @@ use aya_ebpf::{
     EbpfContext, bindings::BPF_ANY, macros::btf_tracepoint, programs::BtfTracePointContext,
 };
 use observer_common::{
-    counters::WorkerKey,
+    counters::ListenerId,
     signals::{ERROR_GIVEN, Ending, MAY_RESTART, ending},
 };
 
@@ -21,19 +21,21 @@ use crate::{
     task, worker,
 };
 
-/// Notes that a signal ended an accept call of the current task, in one of the two ways; `false` where there
-/// is no room, which is counted.
-#[inline(always)]
-pub(crate) fn interrupts(key: WorkerKey, how: u32) -> bool {
-    let Some(state) = worker::task(key, null()) else { return false };
-    if INTERRUPTED.insert(key.tid, key.listener, u64::from(BPF_ANY)).is_err() {
+/// Notes that a signal ended an accept call of the current task, in one of the two ways; 0 where the task is
+/// not known, or where there is no room, which is counted. A function of its own, because it is rare: the
+/// verifier would otherwise follow it within all ways to it.
+#[inline(never)]
+pub(crate) fn interrupts(listener: ListenerId, tid: u32, how: u32) -> u32 {
+    let Some(state) = worker::known_task(tid) else { return 0 };
+    if INTERRUPTED.insert(tid, listener, u64::from(BPF_ANY)).is_err() {
         // SAFETY: only takes the address of a field of a live map value.
         count_no_room(|full| unsafe { &raw mut (*full).calls });
-        is_incomplete(key.listener);
-        return false;
+        is_incomplete(listener);
+        return 0;
     }
-    state.interrupted = how;
-    true
+    // SAFETY: a live map value, whose task is running here.
+    unsafe { (*state).interrupted = how };
+    1
 }
 
 /// `signal_deliver(sig, info, action)`: the current task gets a signal.

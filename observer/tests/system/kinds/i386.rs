@@ -83,6 +83,9 @@ fn executable() -> Vec<u8> {
 pub fn become_server(socket: &impl AsRawFd, arguments: usize) -> Outcome {
     // SAFETY: descriptor 3 is nobody's here who would use it again: the process becomes another.
     nix::Error::result(unsafe { libc::dup2(socket.as_raw_fd(), 3) })?;
+    // Where the listener had that number already, it is still to be closed when a program is run.
+    // SAFETY: as above.
+    nix::Error::result(unsafe { libc::fcntl(3, libc::F_SETFD, 0) })?;
     let file = memfd_create(c"i386", MFdFlags::MFD_CLOEXEC)?;
     let mut file = std::fs::File::from(file);
     file.write_all(&executable())?;

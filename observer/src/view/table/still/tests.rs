@@ -136,8 +136,14 @@ fn no_line_is_wider_than_the_screen_and_numbers_are_whole() {
 
 #[test]
 fn colour_marks_what_is_wrong_and_nothing_without_it() {
-    let text = render(&several(), &StillOptions { colour: true, ..options(100) });
+    let colour = StillOptions { colour: true, ..options(100) };
+    let mut still = several();
+    let text = render(&still, &colour);
     assert!(text.contains("\u{1b}[31m129/128\u{1b}[0m"), "{text}");
+    // Where accepts are deferred, each good connection is among them.
+    assert!(text.contains(" 5311 ") && !text.contains("\u{1b}[31m5311"), "{text}");
+    still.listeners.iter_mut().for_each(|one| one.defer_accept = Some(0));
+    let text = render(&still, &colour);
     assert!(text.contains("\u{1b}[31m5311\u{1b}[0m"), "{text}");
     assert!(!render(&several(), &options(100)).contains('\u{1b}'));
 }
