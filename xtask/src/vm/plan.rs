@@ -129,6 +129,8 @@ impl Scope {
         // tests starts an observer or several: the native run has them. So is it with the ways to begin to
         // listen, once it is known that a beginning is seen.
         let neither = [
+            "backlog::",
+            "fairness::",
             "faults::",
             "filters::",
             "kinds::late_ipv6",
@@ -141,8 +143,8 @@ impl Scope {
             "output::",
             "truth::rounds_add_up",
         ];
-        // The verifier, the kernel's types, and which hooks it gives.
-        let kernel = ["doctor::", "verifier::"];
+        // The verifier, the kernel's types, which hooks it gives, and how it numbers tasks.
+        let kernel = ["doctor::", "pid_namespace::", "threads::", "verifier::"];
         let provider = ["kinds::", "lifecycle::", "places::", "truth::passers_by", "truth::two_"];
         let mut names = neither.to_vec();
         if self >= Self::Provider {
