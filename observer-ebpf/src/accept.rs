@@ -11,7 +11,7 @@ use aya_ebpf::{
 };
 use aya_log_ebpf::debug;
 use observer_common::{
-    counters::{ErrorKey, ListenerId, REACHED_QUEUE, TaskState, WorkerKey},
+    counters::{ErrorKey, ListenerId, REACHED_QUEUE, WorkerKey},
     event::{Event, EventKind},
     signals::{ERROR_GIVEN, MAY_RESTART},
 };
@@ -116,77 +116,57 @@ pub(crate) fn succeeds(ctx: *mut c_void, listener: ListenerId, ids: u64, child: 
 /// of the system call is to find, where a program sees it too.
 #[inline(always)]
 pub(crate) fn succeeded<C: EbpfContext>(ctx: &C, key: WorkerKey, child: u64, counted: u32) {
-    waits::accepted(child, key.listener);
-    let mut state = worker::task(key, null());
-    let settles = settle(ctx, state.as_deref_mut(), key, counted);
-    worker::count(state.as_deref_mut(), key, null(), worker::ACCEPTED);
-    if settles {
-        worker::count(state, key, null(), worker::WON);
-    }
-}
-
-/// Settles the open wakeup of a task by a listener, and says whether there was one. `counted` is noted of
-/// the task, see [`TaskState::counted`].
-#[inline(always)]
-fn settle<C: EbpfContext>(
-    ctx: &C,
-    state: Option<&mut TaskState>,
-    key: WorkerKey,
-    counted: u32,
-) -> bool {
-    let Some(state) = state else { return false };
-    after_interruption(ctx, state, key.tid);
-    let settles = state.pending != 0 && state.listener == key.listener;
-    if settles {
-        state.pending = 0;
-    }
-    state.counted = counted;
-    settles
-}
-
-/// An accept call of the current task ends, after one that a signal may have ended.
-#[inline(always)]
-fn after_interruption<C: EbpfContext>(ctx: &C, state: &TaskState, tid: u32) {
-    if state.interrupted != 0 {
-        let _settled = accept_signal::went_on(ctx.as_ptr(), tid);
-    }
+    let WorkerKey { listener, pid, tid } = key;
+    waits::accepted(child, listener);
+    let _counted = ended(ctx.as_ptr(), listener, worker::both(pid, tid), 0, counted);
 }
 
 /// Counts an accept call of the current task that failed.
 #[inline(always)]
 pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
     let WorkerKey { listener, pid, tid } = key;
-    let _counted = fails(ctx.as_ptr(), listener, worker::both(pid, tid), errno);
+    let _counted = ended(ctx.as_ptr(), listener, worker::both(pid, tid), errno, 0);
 }
 
+/// Counts an accept call of the current task that ended, with an error or with 0, and what became of the
+/// wakeup before it. A function of its own with each step in one place: the verifier follows every place
+/// that a function is called from anew. `counted` is noted of the task, see [`TaskState::counted`].
 #[inline(never)]
-fn fails(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
-    let (ctx, key) = (&BtfTracePointContext::new(ctx), worker::key(listener, ids));
+fn ended(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32, counted: u32) -> i32 {
+    let key = worker::key(listener, ids);
+    let mut settles = false;
     let mut state = worker::task(key, null());
-    if errno >= ERESTARTSYS {
+    if let Some(state) = &mut state {
+        // An accept call of the task ends after one that a signal may have ended.
+        if state.interrupted != 0 {
+            let _settled = accept_signal::went_on(ctx, key.tid);
+        }
+        state.counted = counted;
         // A call that is made again settles nothing.
-        if let Some(state) = state {
-            after_interruption(ctx, state, key.tid);
-            state.counted = 0;
-            let _noted = accept_signal::interrupts(listener, key.tid, MAY_RESTART);
-        }
-        return 0;
-    }
-    let settles = settle(ctx, state.as_deref_mut(), key, 0);
-    if errno == EAGAIN {
-        worker::count(state.as_deref_mut(), key, null(), worker::EAGAIN);
+        settles = errno < ERESTARTSYS && state.pending != 0 && state.listener == listener;
         if settles {
-            worker::count(state, key, null(), worker::LOST);
+            state.pending = 0;
         }
-        return 0;
     }
+    let (mut call, wakeup) = match errno {
+        0 => (worker::ACCEPTED, worker::WON),
+        EAGAIN => (worker::EAGAIN, worker::LOST),
+        _ => (worker::NOTHING, worker::FAILED),
+    };
     if settles {
-        worker::count(state, key, null(), worker::FAILED);
+        call = call.and(wakeup);
     }
-    if errno == EINTR && accept_signal::interrupts(listener, key.tid, ERROR_GIVEN) != 0 {
+    worker::count(state, key, null(), call);
+    if errno == 0 || errno == EAGAIN {
         return 0;
     }
-    tell_error(ctx.as_ptr(), listener, ids, errno)
+    if errno == EINTR || errno >= ERESTARTSYS {
+        let how = if errno == EINTR { ERROR_GIVEN } else { MAY_RESTART };
+        if accept_signal::interrupts(listener, key.tid, how) != 0 || how == MAY_RESTART {
+            return 0;
+        }
+    }
+    tell_error(ctx, listener, ids, errno)
 }
 
 /// Counts an errno that is not EAGAIN, and tells it. A function of its own, because it is rare.

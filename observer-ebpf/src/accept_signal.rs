@@ -10,7 +10,7 @@ use aya_ebpf::{
     EbpfContext, bindings::BPF_ANY, macros::btf_tracepoint, programs::BtfTracePointContext,
 };
 use observer_common::{
-    counters::ListenerId,
+    counters::{ListenerId, WorkerKey},
     signals::{ERROR_GIVEN, Ending, MAY_RESTART, ending},
 };
 
@@ -68,7 +68,7 @@ fn signal_delivered(ctx: BtfTracePointContext) -> i32 {
 pub(crate) fn went_on(ctx: *mut c_void, tid: u32) -> i32 {
     let Some(state) = worker::known_task(tid) else { return 0 };
     // SAFETY: a copy of an integer in a live map value, whose task is running here.
-    if unsafe { (*state).interrupted } == ERROR_GIVEN { is_error(ctx, tid) } else { is_none(tid) }
+    if unsafe { (*state).interrupted } == ERROR_GIVEN { tells(ctx, tid) } else { is_none(tid) }
 }
 
 /// The current task ends.
@@ -89,25 +89,33 @@ pub(crate) fn task_ends<C: EbpfContext>(ctx: &C, gone: Address, tid: u32) {
 }
 
 /// Its program got EINTR.
-#[inline(never)]
+#[inline(always)]
 fn is_error(ctx: *mut c_void, tid: u32) -> i32 {
+    // A call that would have been made again has not settled the wakeup before it.
+    if let Some(state) = worker::known_task(tid)
+        && let Some(listener) = INTERRUPTED.get_ptr(tid)
+        && window_open()
+    {
+        // SAFETY: live map values; the task is running here.
+        let (state, listener) = unsafe { (&mut *state, *listener) };
+        if state.interrupted == MAY_RESTART && state.pending != 0 && state.listener == listener {
+            state.pending = 0;
+            let key = WorkerKey { listener, pid: state.pid, tid };
+            worker::count(Some(state), key, null(), worker::FAILED);
+        }
+    }
+    tells(ctx, tid)
+}
+
+/// Counts and tells its EINTR, where the window is open.
+#[inline(never)]
+fn tells(ctx: *mut c_void, tid: u32) -> i32 {
     let Some(state) = worker::known_task(tid) else { return 0 };
     let Some(listener) = INTERRUPTED.get_ptr(tid) else { return 0 };
     // SAFETY: live map values; the task is running here.
-    let (state, listener) = unsafe { (&mut *state, *listener) };
-    let _was_there = INTERRUPTED.remove(tid);
-    let may_restart = state.interrupted == MAY_RESTART;
-    state.interrupted = 0;
-    if !window_open() {
-        return 0;
-    }
-    let ids = worker::both(state.pid, tid);
-    // A call that would have been made again has not settled the wakeup before it.
-    if may_restart && state.pending != 0 && state.listener == listener {
-        state.pending = 0;
-        worker::count(Some(state), worker::key(listener, ids), null(), worker::FAILED);
-    }
-    tell_error(ctx, listener, ids, EINTR)
+    let (pid, listener) = unsafe { ((*state).pid, *listener) };
+    let _settled = is_none(tid);
+    if window_open() { tell_error(ctx, listener, worker::both(pid, tid), EINTR) } else { 0 }
 }
 
 /// Its program got nothing.

@@ -163,8 +163,6 @@ fn closes(sock: Typed) {
 fn born<C: EbpfContext>(ctx: &C, sock: Address) {
     // The tracepoint comes before the state is stored (`inet_sk_state_store`), so it is not asked for.
     let Some((listener, socket)) = Listener::recognise(sock) else { return };
-    let (pid, tid) = task::current_ids();
-    let comm = task::current_comm();
     // An earlier user of the same memory may have left its own, whatever this one is.
     listener.forget();
     // By the tracepoint a port that the kernel chooses is not known yet.
@@ -172,9 +170,9 @@ fn born<C: EbpfContext>(ctx: &C, sock: Address) {
     if PORTS_GIVEN.load() != 0 && port != 0 && !wants_port(port) {
         return;
     }
-    if listener.has_queue && listener.insert_rows(pid, comm, true) {
+    if listener.has_queue && listener.insert_rows(true) {
         listener.remember(socket);
-        send(ctx, EventKind::Birth, listener.id, (pid, tid), comm);
+        send(ctx, EventKind::Birth, listener.id, task::current_ids(), task::current_comm());
     }
 }
 

@@ -1,5 +1,7 @@
 //! Listeners: recognising one, its identity, and its row in the maps.
 
+use core::mem::transmute;
+
 use aya_ebpf::{
     bindings::{BPF_ANY, BPF_NOEXIST},
     helpers::bpf_ktime_get_ns,
@@ -21,6 +23,7 @@ use crate::{
         lower_half, opaque, read, wants_port,
     },
     maps::{LISTENERS, QUEUES, SOCK_CACHE, SOCKS, TREE, WORKERS, misc, without_rows},
+    task,
 };
 
 /// What new rows start from. Statics, because the stack of a program is 512 bytes in all.
@@ -211,16 +214,18 @@ impl Listener {
         if LISTENERS.get_ptr(self.id).is_some() {
             return true;
         }
-        self.insert_rows(0, [0; 16], false)
+        self.insert_rows(false)
     }
 
-    /// Makes the rows of a listener, over those of an earlier life of the same socket.
+    /// Makes the rows of a listener; of a newborn one, which the current task makes, over those of an
+    /// earlier life of the same socket.
     #[inline(always)]
-    pub(crate) fn insert_rows(&self, creator: u32, comm: [u8; 16], newborn: bool) -> bool {
+    pub(crate) fn insert_rows(&self, newborn: bool) -> bool {
         let Some(mut info) = self.describe() else { return false };
-        info.creator = creator;
-        info.comm = comm;
         if newborn {
+            let (creator, _) = task::current_ids();
+            info.creator = creator;
+            info.comm = task::current_comm();
             // SAFETY: the helper takes nothing and always succeeds.
             info.born = unsafe { bpf_ktime_get_ns() };
             if TREE.get_ptr(creator).is_some() {
@@ -262,24 +267,22 @@ impl Listener {
     fn describe(&self) -> Option<ListenerInfo> {
         let sock = self.sock;
         let family: u16 = read(sock, &SOCK_FAMILY)?;
-        let mut address = [0; 16];
-        if has_address6(family) {
-            address = read(sock, &SOCK_ADDRESS6)?;
+        // Zeros that LLVM knows as such are written by a loop over the bytes, which the verifier follows step
+        // by step.
+        let zero = opaque(0);
+        let address: [u32; 4] = if has_address6(family) {
+            read(sock, &SOCK_ADDRESS6)?
         } else {
-            let short: [u8; 4] = read(sock, &SOCK_ADDRESS4)?;
-            address[0] = short[0];
-            address[1] = short[1];
-            address[2] = short[2];
-            address[3] = short[3];
-        }
+            [read(sock, &SOCK_ADDRESS4)?, zero as u32, zero as u32, zero as u32]
+        };
         let reuse: u8 = read(sock, &REUSEPORT_BYTE)?;
         let net: Address = read(sock, &SOCK_NET)?;
         let netns_cookie = if NET_COOKIE.load() == u32::MAX { 0 } else { read(net, &NET_COOKIE)? };
         Some(ListenerInfo {
             sock: sock as u64,
             cookie: read(sock, &SOCK_COOKIE)?,
-            born: 0,
-            closed: 0,
+            born: zero,
+            closed: zero,
             netns_cookie,
             netns: read(net, &NET_INODE)?,
             creator: 0,
@@ -288,8 +291,10 @@ impl Listener {
             port: read(sock, &SOCK_PORT)?,
             family,
             flags: if u32::from(reuse) & REUSEPORT_MASK.load() != 0 { FLAG_REUSEPORT } else { 0 },
-            address,
-            comm: [0; 16],
+            // SAFETY: as many bytes.
+            address: unsafe { transmute::<[u32; 4], [u8; 16]>(address) },
+            // SAFETY: the same.
+            comm: unsafe { transmute::<[u64; 2], [u8; 16]>([zero; 2]) },
         })
     }
 }

@@ -1,10 +1,13 @@
 //! Tasks: who they are, what they wait in, and the latest wakeup of each.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, mem::MaybeUninit};
 
 use aya_ebpf::helpers::{
-    bpf_get_current_comm, bpf_get_current_pid_tgid,
-    generated::{bpf_get_current_task, bpf_get_current_task_btf, bpf_task_pt_regs},
+    bpf_get_current_pid_tgid,
+    generated::{
+        bpf_get_current_comm, bpf_get_current_task, bpf_get_current_task_btf,
+        bpf_probe_read_kernel, bpf_task_pt_regs,
+    },
 };
 use observer_common::calls::{SOCKETCALL_ACCEPTS, kind};
 
@@ -34,16 +37,34 @@ fn apart(both: u64) -> (u32, u32) {
     ((both >> 32) as u32, both as u32)
 }
 
+/// A task's name where a helper writes it. Helpers write zeros where they fail; to write them before takes
+/// a loop over the bytes, which the verifier follows step by step.
+type Name = MaybeUninit<[u8; 16]>;
+
 /// The current task's name.
 #[inline(always)]
 pub(crate) fn current_comm() -> [u8; 16] {
-    bpf_get_current_comm().unwrap_or_default()
+    let mut name = Name::uninit();
+    // SAFETY: the helper writes all bytes, whatever it returns.
+    unsafe {
+        bpf_get_current_comm(name.as_mut_ptr().cast(), size_of::<Name>() as u32);
+        name.assume_init()
+    }
 }
 
 /// The name of a task; of the current one where none is given.
 #[inline(always)]
 pub(crate) fn name(task: Address) -> [u8; 16] {
-    if task.is_null() { current_comm() } else { read(task, &TASK_COMM).unwrap_or_default() }
+    if task.is_null() {
+        return current_comm();
+    }
+    let mut name = Name::uninit();
+    let from = task.cast::<u8>().wrapping_add(TASK_COMM.load() as usize);
+    // SAFETY: the helper writes all bytes, and fails instead of faulting.
+    unsafe {
+        bpf_probe_read_kernel(name.as_mut_ptr().cast(), size_of::<Name>() as u32, from.cast());
+        name.assume_init()
+    }
 }
 
 /// The current task's address.

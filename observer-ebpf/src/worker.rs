@@ -16,7 +16,7 @@ use observer_common::{
 };
 
 use crate::{
-    kernel::Address,
+    kernel::{Address, opaque},
     maps::{
         PLACES, TAKEN, TASKS, WORKERS, add, change_tasks, count_no_room, increment, is_incomplete,
         misc, window_open, without_rows,
@@ -148,47 +148,88 @@ fn fill(state: &mut TaskState, listener: ListenerId, pid: u32, who: Address) {
     state.scanning = 0;
     state.counted = 0;
     state.interrupted = 0;
-    state.stats = WorkerStats::ZERO;
-    state.stats.comm = task::name(who);
+    state.stats = new_row(who);
 }
 
-/// A counter of [`WorkerStats`]: where it lies there.
+/// A new row of a task, or of the current one where none is given.
+#[inline(always)]
+fn new_row(who: Address) -> WorkerStats {
+    // Zeros that LLVM knows as such are written by a loop over the bytes, which the verifier follows step by
+    // step.
+    let zero = opaque(0);
+    WorkerStats {
+        wakeups: zero,
+        won: zero,
+        lost: zero,
+        failed: zero,
+        silent: zero,
+        accepted: zero,
+        eagain: zero,
+        comm: task::name(who),
+    }
+}
+
+/// One or two counters of [`WorkerStats`]: where they lie there, eight bits for each.
 #[derive(Clone, Copy)]
-pub(crate) struct Counter(usize);
+pub(crate) struct Counters(u32);
 
-pub(crate) const WAKEUPS: Counter = Counter(offset_of!(WorkerStats, wakeups));
-pub(crate) const WON: Counter = Counter(offset_of!(WorkerStats, won));
-pub(crate) const LOST: Counter = Counter(offset_of!(WorkerStats, lost));
-pub(crate) const FAILED: Counter = Counter(offset_of!(WorkerStats, failed));
-pub(crate) const SILENT: Counter = Counter(offset_of!(WorkerStats, silent));
-pub(crate) const ACCEPTED: Counter = Counter(offset_of!(WorkerStats, accepted));
-pub(crate) const EAGAIN: Counter = Counter(offset_of!(WorkerStats, eagain));
+/// No counter.
+pub(crate) const NOTHING: Counters = Counters(0xffff);
+pub(crate) const WAKEUPS: Counters = Counters::one(offset_of!(WorkerStats, wakeups));
+pub(crate) const WON: Counters = Counters::one(offset_of!(WorkerStats, won));
+pub(crate) const LOST: Counters = Counters::one(offset_of!(WorkerStats, lost));
+pub(crate) const FAILED: Counters = Counters::one(offset_of!(WorkerStats, failed));
+pub(crate) const SILENT: Counters = Counters::one(offset_of!(WorkerStats, silent));
+pub(crate) const ACCEPTED: Counters = Counters::one(offset_of!(WorkerStats, accepted));
+pub(crate) const EAGAIN: Counters = Counters::one(LAST);
 
-impl Counter {
-    /// Adds one to it in a row.
+/// Where the last counter lies.
+const LAST: usize = offset_of!(WorkerStats, eagain);
+
+impl Counters {
+    const fn one(offset: usize) -> Self {
+        Self(0xff00 | offset as u32)
+    }
+
+    /// These two, each of which is one.
+    #[inline(always)]
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 & 0xff | other.0 << 8 & 0xff00)
+    }
+
+    /// Adds one to each of them in a row.
     ///
     /// # Safety
     ///
     /// `row` must be alive.
     #[inline(always)]
     unsafe fn increment(self, row: *mut WorkerStats) {
-        // SAFETY: the caller's promise, and the offset is that of a field of eight bytes.
-        unsafe { increment(row.cast::<u8>().add(self.0).cast::<u64>()) };
+        for offset in [self.0 & 0xff, self.0 >> 8 & 0xff] {
+            if offset as usize <= LAST {
+                // SAFETY: the caller's promise, and the offset is that of a field of eight bytes.
+                unsafe { increment(row.cast::<u8>().add(offset as usize).cast::<u64>()) };
+            }
+        }
     }
 }
 
 /// Counts one more of what the task of `key` does with its listener: in the task's entry, where that is
 /// its home.
 #[inline(always)]
-pub(crate) fn count(state: Option<&mut TaskState>, key: WorkerKey, who: Address, counter: Counter) {
+pub(crate) fn count(
+    state: Option<&mut TaskState>,
+    key: WorkerKey,
+    who: Address,
+    counters: Counters,
+) {
     let WorkerKey { listener, pid, tid } = key;
     match state {
         // SAFETY: a live map value.
         Some(state) if state.home == listener => unsafe {
-            counter.increment(&raw mut state.stats);
+            counters.increment(&raw mut state.stats);
         },
         _ => {
-            let _counted = count_apart(listener, both(pid, tid), who, counter.0);
+            let _counted = count_apart(listener, both(pid, tid), who, counters.0);
         }
     }
 }
@@ -196,11 +237,11 @@ pub(crate) fn count(state: Option<&mut TaskState>, key: WorkerKey, who: Address,
 /// The same in the worker's row apart from its task's entry, made where it has none; where there is no
 /// room, which is counted, in the listener's own row, so that the listener's sums stay right.
 #[inline(never)]
-fn count_apart(listener: ListenerId, ids: u64, who: Address, counter: usize) -> i32 {
+fn count_apart(listener: ListenerId, ids: u64, who: Address, counters: u32) -> i32 {
     let key = key(listener, ids);
     let mut row = WORKERS.get_ptr_mut(key);
     if row.is_none() {
-        let new = WorkerStats { comm: task::name(who), ..WorkerStats::ZERO };
+        let new = new_row(who);
         let (at, stats) = (&key, &new);
         if WORKERS.insert(at, stats, u64::from(BPF_NOEXIST)).is_ok() {
             is_new();
@@ -212,8 +253,8 @@ fn count_apart(listener: ListenerId, ids: u64, who: Address, counter: usize) -> 
     }
     match row {
         // SAFETY: `row` is this CPU's map value.
-        Some(row) if counter <= EAGAIN.0 => unsafe { Counter(counter).increment(row) },
-        _ => {
+        Some(row) => unsafe { Counters(counters).increment(row) },
+        None => {
             without_rows(listener);
         }
     }
