@@ -23,7 +23,8 @@ use observer_common::counters::{
 use crate::{
     chain,
     kernel::{
-        Address, Object, PREEMPT_RT, SOCK_STATE, STATE_LISTEN, TASK_SLEPT, Typed, field, read,
+        Address, Object, PREEMPT_RT, SOCK_STATE, STATE_LISTEN, TASK_ON_QUEUE, TASK_SLEPT, Typed,
+        field, read,
     },
     listener::Listener,
     maps::{
@@ -110,12 +111,24 @@ fn settle(ctx: *mut c_void) -> i32 {
     }
     cpu.doubt.task = 0;
     let woken = task as Address;
-    if read::<u64>(woken, &TASK_SLEPT).is_some_and(|now| now != slept)
+    if has_slept(woken, slept)
         && let Some((pid, tid)) = task::ids_by_address(woken)
     {
         return count(ctx, listener, woken, worker::both(pid, tid));
     }
     0
+}
+
+/// Whether a task that was on the run queue when a wakeup began, and had slept so often, went to sleep before
+/// the wakeup took hold.
+///
+/// Off the queue it sleeps, though it may not have counted that yet: a waker that finds it off leaves it to
+/// the task's own CPU, which is still in `__schedule`, without that lock (`ttwu_queue_wakelist`). So the
+/// queue is asked first: by the time that CPU puts the task back, it has counted.
+#[inline(always)]
+fn has_slept(woken: Address, slept: u64) -> bool {
+    read::<u8>(woken, &TASK_ON_QUEUE) == Some(0)
+        || read::<u64>(woken, &TASK_SLEPT).is_some_and(|now| now != slept)
 }
 
 /// Closes this CPU's bracket, if one is open.

@@ -16,6 +16,10 @@ use crate::{lacks, setup::Missing, vm, workspace::Workspace};
 /// Compiling included; the tests take a few minutes.
 const LIMIT: Limit = Limit { run: Duration::from_secs(20 * 60), grace: Duration::from_secs(5) };
 
+/// What a test has that runs once more: its program is compiled.
+const LIMIT_ALONE: Limit =
+    Limit { run: Duration::from_secs(2 * 60), grace: Duration::from_secs(5) };
+
 /// Runs the tests, shows what they print, and ends with `N passed, N failed, N skipped`: those of
 /// this machine and, unless a filter says that somebody wants a few of them now, those of the virtual
 /// machines beside them. `missing` is what set-up could not get for them.
@@ -37,20 +41,21 @@ pub(crate) fn test(
             println!("{line}");
             tally.read(line);
         });
+        let alone = again(workspace, &mut tally);
         drop(here);
-        (end, machines.map(thread::ScopedJoinHandle::join))
+        (end.and_then(|end| Ok((end, alone?))), machines.map(thread::ScopedJoinHandle::join))
     });
-    let mut complaints = complaints(&tally, &end?);
+    let (end, mut flaky) = end?;
+    let mut complaints = complaints(&tally, &end);
     let mut lacks = lacks::of_tests(tally.reasons(), missing);
     let mut skips = tally.skips();
-    let mut flaky = Vec::new();
     match machines {
         None => {}
         Some(Ok(Ok(ended))) => {
             complaints.extend(tally.add(ended.totals));
             lacks.extend(ended.lacks);
             skips.extend(ended.skips);
-            flaky = ended.flaky;
+            flaky.extend(ended.flaky);
         }
         Some(Ok(Err(error))) => {
             tally.failed += 1;
@@ -68,11 +73,34 @@ pub(crate) fn test(
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// Runs the tests that failed once more, each alone, where they are few; those that pass now.
+fn again(workspace: &Workspace, tally: &mut Tally) -> Result<Vec<String>> {
+    let mut flaky = Vec::new();
+    for name in vm::to_run_again(tally.failures()).to_owned() {
+        println!("running once more, alone: {name}");
+        let mut cargo = workspace.cargo();
+        cargo.args(["test", "--no-fail-fast", "--", "--exact", &name]);
+        let mut alone = Tally::default();
+        stream(cargo, LIMIT_ALONE, |line| {
+            println!("{line}");
+            alone.read(line);
+        })?;
+        if alone.passed > 0 && alone.failed == 0 {
+            tally.passes_alone(&name);
+            flaky.push(name);
+        }
+    }
+    Ok(flaky)
+}
+
 /// What keeps this run from being a good one.
 fn complaints(tally: &Tally, end: &End) -> Vec<String> {
     let mut complaints = Vec::new();
     if tally.failed > 0 {
-        complaints.push(format!("{} failed", tests(tally.failed)));
+        let names = tally.failures();
+        let names =
+            if names.is_empty() { String::new() } else { format!(": {}", names.join(", ")) };
+        complaints.push(format!("{} failed{names}", tests(tally.failed)));
     }
     match end {
         End::TimedOut => complaints.push(format!(
@@ -85,7 +113,7 @@ fn complaints(tally: &Tally, end: &End) -> Vec<String> {
                     "{} of the test programs ended without a result",
                     tally.unfinished()
                 ));
-            } else if !status.success() && tally.failed == 0 {
+            } else if !status.success() && tally.failed == 0 && !tally.has_flaky() {
                 complaints
                     .push(format!("no test failed, but cargo test did ({status}): see above"));
             }
@@ -130,6 +158,15 @@ mod tests {
     fn a_failed_test_is_one() {
         let tally = tally(&GOOD.replace("1 passed; 0 failed", "0 passed; 1 failed"));
         assert_eq!(complaints(&tally, &exit(101)), ["1 test failed"]);
+    }
+
+    #[test]
+    fn a_failed_test_is_named_and_is_none_once_it_passed_alone() {
+        let text = GOOD.replace("1 passed; 0 failed", "0 passed; 1 failed");
+        let mut tally = tally(&format!("failures:\n    a::b\n\n{text}"));
+        assert_eq!(complaints(&tally, &exit(101)), ["1 test failed: a::b"]);
+        tally.passes_alone("a::b");
+        assert_eq!(complaints(&tally, &exit(101)), [] as [&str; 0]);
     }
 
     #[test]

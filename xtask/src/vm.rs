@@ -36,7 +36,6 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Args;
 
-pub(crate) use self::report::{Ended, Totals};
 use self::{
     emulator::Emulator,
     kernel::Kernel,
@@ -44,6 +43,10 @@ use self::{
     plan::{Provider, machines},
     qemu::Accel,
     report::Report,
+};
+pub(crate) use self::{
+    plan::to_run_again,
+    report::{Ended, Totals},
 };
 use crate::{lacks, workspace::Workspace};
 

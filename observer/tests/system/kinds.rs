@@ -20,6 +20,7 @@ mod waiting;
 use anyhow::bail;
 
 pub use fast_open::loopback_up;
+pub use in_kernel::tests as last_tests;
 pub use server::{inode, listen};
 
 use crate::{Outcome, Test};
@@ -32,7 +33,6 @@ pub fn tests() -> Vec<Test> {
         fast_open::tests(),
         file_table::tests(),
         handed::tests(),
-        in_kernel::tests(),
         late::tests(),
         mptcp::tests(),
         refused::tests(),

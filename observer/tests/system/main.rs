@@ -175,6 +175,7 @@ fn main() -> ExitCode {
         nginx::tests(),
         listeners::tests(),
         load::tests(),
+        kinds::last_tests(),
     ];
     let lacking = |test: Test| {
         let lacking = host.lacks(test.need);

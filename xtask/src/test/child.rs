@@ -4,7 +4,11 @@ use std::{
     io::{BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
     process::{Child, Command, ExitStatus, Stdio},
-    sync::mpsc::{self, RecvTimeoutError},
+    sync::{
+        Once,
+        atomic::{AtomicI32, Ordering},
+        mpsc::{self, RecvTimeoutError},
+    },
     thread,
     time::{Duration, Instant},
 };
@@ -49,13 +53,12 @@ pub(crate) fn stream(
     command.stdin(Stdio::null()).stdout(Stdio::piped()).process_group(0);
     let mut child = command.spawn().with_context(|| format!("`{shown}` did not start"))?;
     let group = Pid::from_raw(i32::try_from(child.id()).context("a process id out of range")?);
-    // The terminal's Ctrl-C does not reach a process group in the background.
-    ctrlc::set_handler(move || {
-        // Only fails where the group has ended already.
-        let _: nix::Result<()> = killpg(group, Signal::SIGTERM);
-        std::process::exit(130);
-    })
-    .context("signals cannot be handled")?;
+    GROUP.store(group.as_raw(), Ordering::Relaxed);
+    // The terminal's Ctrl-C does not reach a process group in the background. A process has one handler.
+    static HANDLED: Once = Once::new();
+    let mut handled = Ok(());
+    HANDLED.call_once(|| handled = ctrlc::set_handler(end_by_signal));
+    handled.context("signals cannot be handled")?;
 
     let stdout = child.stdout.take().context("a child without its standard output")?;
     let (sender, lines) = mpsc::channel();
@@ -90,6 +93,15 @@ pub(crate) fn stream(
             return Ok(End::TimedOut);
         }
     }
+}
+
+/// The group of the child that runs.
+static GROUP: AtomicI32 = AtomicI32::new(0);
+
+fn end_by_signal() {
+    // Only fails where the group has ended already.
+    let _: nix::Result<()> = killpg(Pid::from_raw(GROUP.load(Ordering::Relaxed)), Signal::SIGTERM);
+    std::process::exit(130);
 }
 
 /// Reads what is there; whether nothing can follow.

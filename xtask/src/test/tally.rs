@@ -15,15 +15,29 @@ pub(crate) struct Tally {
     pub(crate) skipped: u64,
     started: u64,
     ended: u64,
+    flaky: u64,
+    /// What the test programs that ended say has failed.
+    failures: Vec<String>,
+    /// The same of the one that is still running.
+    listed: Vec<String>,
     skips: BTreeMap<String, Option<String>>,
 }
 
 impl Tally {
     /// Takes one line of output.
     pub(crate) fn read(&mut self, line: &str) {
+        // The last list of a program has nothing but names.
+        if line == "failures:" {
+            self.listed.clear();
+        } else if let Some(name) = line.strip_prefix("    ") {
+            self.listed.push(name.to_owned());
+        }
         let line = line.trim();
         if let Some(result) = line.strip_prefix("test result: ") {
             self.ended += 1;
+            let failed = usize::try_from(count(result, "failed")).unwrap_or(usize::MAX);
+            self.listed.truncate(failed);
+            self.failures.append(&mut self.listed);
             self.passed += count(result, "passed");
             self.failed += count(result, "failed");
             self.skipped += count(result, "ignored");
@@ -46,6 +60,26 @@ impl Tally {
         self.skipped += count(totals.skipped);
         (totals.failed != 0)
             .then(|| format!("{} of what ran in virtual machines failed: see above", totals.failed))
+    }
+
+    /// The tests that failed, by their names.
+    pub(crate) fn failures(&self) -> &[String] {
+        &self.failures
+    }
+
+    /// Takes it that a test which failed passes when it runs once more, alone.
+    pub(crate) fn passes_alone(&mut self, name: &str) {
+        let before = self.failures.len();
+        self.failures.retain(|one| one != name);
+        let flaky = u64::try_from(before - self.failures.len()).unwrap_or(0);
+        self.failed -= flaky;
+        self.passed += flaky;
+        self.flaky += flaky;
+    }
+
+    /// Whether a test failed and passed alone.
+    pub(crate) fn has_flaky(&self) -> bool {
+        self.flaky > 0
     }
 
     /// How many test programs began and told no result.
@@ -150,6 +184,32 @@ mod tests {
         let tally = tally(&["running tests of the day", "passed; 3 failed;", "test a ... ok", ""]);
         assert_eq!(tally.to_string(), "0 passed, 0 failed, 0 skipped");
         assert_eq!((tally.unfinished(), tally.skips()), (0, Vec::new()));
+    }
+
+    #[test]
+    fn failures_are_known_by_name_and_may_pass_alone() {
+        let mut tally = tally(&[
+            "running 3 tests",
+            "test a ... FAILED",
+            "failures:",
+            "",
+            "---- a ----",
+            "    an indented word of the failure",
+            "",
+            "failures:",
+            "    a",
+            "    b",
+            "",
+            "test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured",
+            "running 1 test",
+            "    no_failure",
+            "test result: ok. 1 passed; 0 failed; 0 ignored; 0 measured",
+        ]);
+        assert_eq!(tally.failures(), ["a", "b"]);
+        tally.passes_alone("a");
+        tally.passes_alone("no_failure");
+        assert_eq!(tally.failures(), ["b"]);
+        assert_eq!(tally.to_string(), "3 passed, 1 failed, 0 skipped");
     }
 
     #[test]

@@ -3,7 +3,6 @@
 
 use std::{
     env, fs,
-    io::Error,
     net::{Ipv4Addr, TcpStream},
     os::fd::AsRawFd as _,
     thread,
@@ -11,6 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, ensure};
+use nix::errno::Errno;
 
 use crate::{
     Need, Outcome, Test,
@@ -21,9 +21,12 @@ use crate::{
 /// Where RDS listens (`RDS_TCP_PORT`).
 const PORT: u16 = 16_385;
 const CONNECTIONS: u64 = 10;
+/// How long the kernel may take to accept one.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// In the order to load them.
 const MODULES: [&str; 2] = ["rds", "rds_tcp"];
 
+/// Tests that leave the machine otherwise than they found it, and come last.
 pub fn tests() -> Vec<Test> {
     vec![Test::new("kinds::accepted_by_the_kernel_itself", Need::Also(no_modules), accepted)]
 }
@@ -42,35 +45,24 @@ fn no_modules() -> Option<String> {
     Some(format!("this machine does not carry the module {lacking}"))
 }
 
-/// The modules, until it is dropped.
-struct Loaded;
-
-impl Loaded {
-    fn begin() -> anyhow::Result<Self> {
-        let loaded = Self;
-        for name in MODULES {
-            let path = file(name).context("it was there")?;
-            // The kernel unpacks it (`MODULE_INIT_COMPRESSED_FILE`).
-            let flags = if path.ends_with(".xz") { 4 } else { 0 };
-            let module = fs::File::open(&path)?;
-            // SAFETY: a descriptor that is open, and a string that ends.
-            let result = unsafe {
-                libc::syscall(libc::SYS_finit_module, module.as_raw_fd(), c"".as_ptr(), flags)
-            };
-            ensure!(result == 0, "{path} cannot be loaded: {}", Error::last_os_error());
-        }
-        Ok(loaded)
+/// Loads the modules, for as long as the machine lives: to unload one waits for what it has at hand.
+fn load() -> Outcome {
+    for name in MODULES {
+        let path = file(name).context("it was there")?;
+        // The kernel unpacks it (`MODULE_INIT_COMPRESSED_FILE`).
+        let flags = if path.ends_with(".xz") { 4 } else { 0 };
+        let module = fs::File::open(&path)?;
+        // SAFETY: a descriptor that is open, and a string that ends.
+        let result = unsafe {
+            libc::syscall(libc::SYS_finit_module, module.as_raw_fd(), c"".as_ptr(), flags)
+        };
+        ensure!(
+            result == 0 || Errno::last() == Errno::EEXIST,
+            "{path} cannot be loaded: {}",
+            Errno::last()
+        );
     }
-}
-
-impl Drop for Loaded {
-    fn drop(&mut self) {
-        for name in [c"rds_tcp", c"rds"] {
-            // SAFETY: a string that ends.
-            let _machine_of_the_test =
-                unsafe { libc::syscall(libc::SYS_delete_module, name.as_ptr(), 0) };
-        }
-    }
+    Ok(())
 }
 
 /// Connections in the listener's queue, as the kernel tells: behind the local address, the remote one and
@@ -89,14 +81,18 @@ fn waiting() -> anyhow::Result<u64> {
 }
 
 fn accepted() -> Outcome {
-    let modules = Loaded::begin()?;
+    load()?;
     let observer = Observer::json(&["--port", &PORT.to_string(), "--duration", "1h"])?;
-    let clients = (0..CONNECTIONS).map(|_| TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)));
-    let clients = clients.collect::<Result<Vec<_>, _>>()?;
-    let since = Instant::now();
-    while waiting()? > 0 {
-        ensure!(since.elapsed() < Duration::from_secs(30), "the kernel does not accept");
-        thread::sleep(Duration::from_millis(10));
+    let mut clients = Vec::new();
+    for _ in 0..CONNECTIONS {
+        clients.push(TcpStream::connect((Ipv4Addr::LOCALHOST, PORT))?);
+        // One by one: where the module refuses a connection, it leaves those behind it for the next one's
+        // arrival (`rds_tcp_accept_worker`).
+        let since = Instant::now();
+        while waiting()? > 0 {
+            ensure!(since.elapsed() < PATIENCE, "the kernel does not accept");
+            thread::sleep(Duration::from_millis(10));
+        }
     }
     let report = observer.total()?;
     let own = netns()?;
@@ -109,6 +105,6 @@ fn accepted() -> Outcome {
     let seen = if accepts["via"] == "tracepoint" { 0 } else { CONNECTIONS };
     ensure!(shown == (CONNECTIONS, seen), "queued and accepted are {shown:?}: {}", found[0]);
     ensure!(seen != 0 || accepts["exact"] == false, "{accepts}");
-    drop((clients, modules));
+    drop(clients);
     Ok(())
 }
