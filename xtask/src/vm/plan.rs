@@ -42,8 +42,6 @@ pub(crate) struct Series {
     pub(crate) flavour: &'static str,
     /// CPUs of the guest.
     pub(crate) cpus: u8,
-    /// Whether it runs where no kernel is named.
-    pub(crate) promised: bool,
     /// The suites that carry it, the one to prefer first.
     pub(crate) suites: &'static [&'static str],
     /// What must work on it. A provider of this list that a kernel refuses is a failure: this is
@@ -63,7 +61,6 @@ pub(crate) const SERIES: [Series; 7] = [
     Series {
         name: "6.12-rt",
         flavour: "-rt-amd64",
-        promised: false,
         ..Series::plain("6.12", &["trixie", "trixie-security"], &[Provider::Fentry])
     },
     // More CPUs than the two of the others: more that happens between two steps of one of them.
@@ -82,17 +79,12 @@ impl Series {
         suites: &'static [&'static str],
         providers: &'static [Provider],
     ) -> Self {
-        Self { name, release: name, flavour: CLOUD, cpus: 2, promised: true, suites, providers }
+        Self { name, release: name, flavour: CLOUD, cpus: 2, suites, providers }
     }
 
     /// Whether it is a series itself, and no variant of one.
     fn is_plain(&self) -> bool {
         self.name == self.release
-    }
-
-    /// Whether it has more CPUs than the others.
-    fn has_more_cpus(&self) -> bool {
-        self.cpus > 2
     }
 }
 
@@ -118,8 +110,8 @@ pub(crate) enum Scope {
     /// The counts: kprobes on the kernels between them, and tracepoints, which run all there is
     /// natively.
     Counts,
-    /// The counts where CPUs disturb each other: wakeups and overflows.
-    Cpus,
+    /// The counts where CPUs and tasks disturb each other: wakeups and overflows.
+    Variant,
 }
 
 impl Scope {
@@ -161,7 +153,7 @@ impl Scope {
     pub(crate) fn only(self) -> &'static [&'static str] {
         match self {
             Self::Kernel | Self::Provider | Self::Counts => &[],
-            Self::Cpus => &["overflow::", "truth::"],
+            Self::Variant => &["overflow::", "truth::"],
         }
     }
 
@@ -180,7 +172,7 @@ pub(crate) fn to_run_again(failed: &[String]) -> &[String] {
 }
 
 /// The machines for these kernels and providers; for all that must work where none are named.
-/// A provider that is named runs on every kernel that is, promised or not.
+/// A provider that is named runs on every kernel that is.
 ///
 /// # Errors
 ///
@@ -193,7 +185,7 @@ pub(crate) fn machines(kernels: &[String], providers: &[Provider]) -> Result<Vec
     let chosen: Vec<_> = SERIES
         .iter()
         .filter(|series| match kernels {
-            [] => series.promised,
+            [] => true,
             _ => kernels.iter().any(|name| name == series.name),
         })
         .collect();
@@ -209,8 +201,7 @@ pub(crate) fn machines(kernels: &[String], providers: &[Provider]) -> Result<Vec
                 series,
                 provider: *provider,
                 scope: match (index, provider) {
-                    _ if series.has_more_cpus() => Scope::Cpus,
-                    _ if variant => Scope::Provider,
+                    _ if variant => Scope::Variant,
                     (0, _) => Scope::Kernel,
                     (_, Provider::Tracepoint) => Scope::Counts,
                     _ if at_an_end => Scope::Provider,
@@ -240,8 +231,7 @@ mod tests {
     #[test]
     fn without_names_all_that_must_work_runs() {
         let all = names(&[], &[]);
-        let promised = SERIES.iter().filter(|series| series.promised);
-        assert_eq!(all.len(), promised.map(|series| series.providers.len()).sum::<usize>());
+        assert_eq!(all.len(), SERIES.iter().map(|series| series.providers.len()).sum::<usize>());
         assert!(all.contains(&"6.1 auto".to_owned()));
         assert!(!all.contains(&"5.10 tracepoint".to_owned()), "it came with 6.3");
     }
@@ -264,12 +254,12 @@ mod tests {
 
     #[test]
     fn every_machine_counts() {
-        for scope in [Scope::Kernel, Scope::Provider, Scope::Counts, Scope::Cpus] {
+        for scope in [Scope::Kernel, Scope::Provider, Scope::Counts, Scope::Variant] {
             let left_out = scope.leaves_out();
             let only = scope.only();
             for name in ["truth::spaced::epoll::ipv4", "overflow::ack::ipv4", "waits::a"] {
                 let runs = only.is_empty() || only.iter().any(|part| name.starts_with(part));
-                assert_eq!(runs, scope != Scope::Cpus || name != "waits::a", "{scope:?} {name}");
+                assert_eq!(runs, scope != Scope::Variant || name != "waits::a", "{scope:?} {name}");
                 assert!(!left_out.iter().any(|part| name.contains(part)), "{scope:?} {name}");
             }
         }
@@ -291,8 +281,8 @@ mod tests {
     #[test]
     fn variants_run_what_they_are_for() {
         let scope = |name: &str| machines(&[name.to_owned()], &[]).expect("known")[0].scope;
-        assert_eq!(scope("6.12-rt"), Scope::Provider);
-        assert_eq!(scope("6.12-smp"), Scope::Cpus);
+        assert_eq!(scope("6.12-rt"), Scope::Variant);
+        assert_eq!(scope("6.12-smp"), Scope::Variant);
         assert_eq!(scope("6.12"), Scope::Kernel);
         let with = ["6.1", "6.12", "6.12-rt", "6.12-smp"].map(str::to_owned);
         let machines = machines(&with, &[]).expect("known");
