@@ -86,6 +86,9 @@ pub struct WatchArgs {
     /// Report the counts of each interval of this length, and the total at the end
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub interval: Option<Duration>,
+    /// Repeat idle listeners in every interval and redraw instead of counting them
+    #[arg(long)]
+    pub idle: bool,
     /// How to print reports
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,

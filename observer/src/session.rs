@@ -27,7 +27,7 @@ use crate::{
     },
     listener::{namespaces, places::Places, select::Candidate},
     report::{
-        Memo,
+        LastSeen,
         model::{Host, Report, WindowKind},
         workers,
     },
@@ -38,6 +38,7 @@ use self::{
     pace::Paced,
     point::{Point, counters, read_again},
     requests::Requests,
+    tell::Span,
 };
 
 /// The first interval; 0 stands for none in the kernel maps.
@@ -64,7 +65,9 @@ pub struct Session {
     places: Places,
     searches: Paced,
     requests: Requests,
-    memo: Memo,
+    last_seen: LastSeen,
+    /// Whether intervals show idle listeners too.
+    shows_idle: bool,
     start: Point,
     last: Point,
     missed_before: u64,
@@ -128,10 +131,11 @@ impl Session {
         self.lookout.look_at_waiting(&now.counted, &now.namespaces, false);
         let difference = now.counted.since(&self.last.counted);
         let requests = self.requests(&now, false);
-        let mut memo = std::mem::take(&mut self.memo);
-        let (last, kind) = (&self.last, WindowKind::Interval);
-        let report = self.report(last, &now, &difference, &requests, kind, &mut memo);
-        self.memo = memo;
+        let mut last_seen = std::mem::take(&mut self.last_seen);
+        let (counts_idle, kind) = (!self.shows_idle, WindowKind::Interval);
+        let span = Span { from: &self.last, to: &now, counted: &difference, kind, counts_idle };
+        let report = self.report(span, &requests, &mut last_seen);
+        self.last_seen = last_seen;
         self.last = now;
         self.control.interval += 1;
         self.maps.control(self.control)?;
@@ -165,10 +169,11 @@ impl Session {
         self.lookout.refresh(&self.maps, &now.counted, &now.namespaces, last);
         self.lookout.look_at_waiting(&now.counted, &now.namespaces, last);
         let requests = self.requests(&now, last);
-        let mut memo = std::mem::take(&mut self.memo);
-        let (start, kind) = (&self.start, WindowKind::Total);
-        let report = self.report(start, &now, &now.counted, &requests, kind, &mut memo);
-        self.memo = memo;
+        let mut last_seen = std::mem::take(&mut self.last_seen);
+        let (counts_idle, kind) = (!last && !self.shows_idle, WindowKind::Total);
+        let span = Span { from: &self.start, to: &now, counted: &now.counted, kind, counts_idle };
+        let report = self.report(span, &requests, &mut last_seen);
+        self.last_seen = last_seen;
         self.last = now;
         Ok(report)
     }

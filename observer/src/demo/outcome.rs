@@ -10,8 +10,7 @@ use super::{
 };
 use crate::report::{
     counts::sum,
-    model::{Report, Wakeups},
-    told::Told,
+    model::{Listener, Report, Wakeups},
 };
 
 /// One strategy's line of JSON, and row of the table.
@@ -48,7 +47,7 @@ pub(super) struct TallySum {
 impl Outcome {
     /// Puts together what the observer and the server say about one round.
     pub(super) fn new(strategy: Strategy, ready: &Ready, tally: &Tally, report: &Report) -> Self {
-        let own = |listener: &&Told| {
+        let own = |listener: &&Listener| {
             listener.netns == ready.netns
                 && ready.listeners.iter().any(|at| at.inode == listener.inode)
         };

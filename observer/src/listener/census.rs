@@ -25,9 +25,6 @@ pub struct Census {
     holders: BTreeSet<u32>,
     /// The processes that did not let this one look.
     refused: HashSet<u32>,
-    /// Whether there were any at the last look.
-    told_refused: bool,
-    version: u64,
 }
 
 /// A process as it was when its descriptors were looked at.
@@ -50,12 +47,6 @@ impl Census {
     #[must_use]
     pub fn holders(&self) -> &BTreeSet<u32> {
         &self.holders
-    }
-
-    /// Another number for other holders: while it is the same, so are they.
-    #[must_use]
-    pub fn version(&self) -> u64 {
-        self.version
     }
 
     /// Whether there are processes that did not let this one look, and may hold any listener.
@@ -104,7 +95,6 @@ impl Census {
         if then == found.values().map(Vec::len).sum::<usize>() && found.iter().all(same) {
             return pairs(&found);
         }
-        self.version += 1;
         let open = self.holdings.iter_mut().filter(|(id, _)| self.listening.contains(id));
         open.for_each(|(_, all)| all.retain(|holding| !looked_at(&holding)));
         self.holdings.retain(|_, all| !all.is_empty());
@@ -152,9 +142,7 @@ impl Census {
         let listening = &self.listening;
         let open = self.holdings.iter_mut().filter(|(id, _)| ended && listening.contains(id));
         for (_, holdings) in open {
-            let before = holdings.len();
             holdings.retain(|holding| same(holding.holder.pid));
-            self.version += u64::from(holdings.len() != before);
         }
         self.holders.retain(|pid| same(*pid));
         let Scan { holdings: mut found, refused } =
@@ -174,15 +162,12 @@ impl Census {
     /// then.
     fn refuse(&mut self, refused: Vec<u32>) {
         self.refused.extend(refused);
-        self.version += u64::from(self.told_refused != self.was_refused());
-        self.told_refused = self.was_refused();
     }
 
     /// Adds holders to those that are known.
     fn take(&mut self, found: Holdings) -> HashSet<(u32, u64)> {
         let pairs = pairs(&found);
         self.holders.extend(pairs.iter().map(|(pid, _)| *pid));
-        self.version += u64::from(!found.is_empty());
         for (listener, holdings) in found {
             let all = self.holdings.entry(listener).or_default();
             all.extend(holdings);
@@ -298,11 +283,9 @@ mod tests {
         assert!(!seen.contains(&(child.id(), inode)), "it has not run");
         let both = [own.min(child.id()), own.max(child.id())];
         assert_eq!(pids(&census, inode, &both), both);
-        let version = census.version();
         // A descriptor more of who has run.
         let again = first.try_clone().expect("a descriptor");
         census.scan(vec![inode], false);
-        assert!(census.version() > version);
         assert_eq!(pids(&census, inode, &[own]), [own, own]);
         assert_eq!(pids(&census, inode, &[child.id()]), [child.id()]);
         drop(again);

@@ -62,6 +62,13 @@ impl Namespace {
     pub fn among<'a>(&self, inode: u64, then: &'a BTreeMap<u64, Self>) -> Option<&'a Self> {
         then.get(&inode).filter(|then| then.cookie == self.cookie)
     }
+
+    /// What it allows its queues: `somaxconn`, `tcp_max_syn_backlog`, `tcp_syncookies`,
+    /// `tcp_abort_on_overflow`.
+    #[must_use]
+    pub fn limits(&self) -> [Option<u64>; 4] {
+        [self.somaxconn, self.tcp_max_syn_backlog, self.syncookies, self.abort_on_overflow]
+    }
 }
 
 /// Every network namespace that a process is in or that has a name, by inode number. Those that

@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// A task that waits for a listener.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Waiter {
     /// Process id.
     pub pid: u32,

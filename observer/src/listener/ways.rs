@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// How a task waits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Way {
     /// In accept.
     Accept,

@@ -19,15 +19,14 @@ use crate::{
         audit::Readings,
         counts, exact,
         fairness::fairness,
-        memo::{self, Memo, Quiet, Recall},
+        idle::LastSeen,
+        join::{Joined, join},
         model::{Family, Holder, Host, Listener, Providers, Report, SCHEMA_VERSION, Tool, Window},
-        one::{self, One},
         place::{Groups, address},
         queues,
         refusals::Refusals,
-        told::Told,
         waits::{Histogram, accept_wait},
-        workers::{errors, merge_errors, rows, workers},
+        workers::{merge_errors, workers},
     },
 };
 
@@ -53,8 +52,6 @@ pub struct Input<'a> {
     pub now: &'a BTreeMap<u64, Namespace>,
     /// Who holds which listener.
     pub holdings: &'a Holdings,
-    /// Another number for other holders ([`crate::listener::census::Census::version`]).
-    pub holders: u64,
     /// Whether there are processes that could not be looked into.
     pub hidden_holders: bool,
     /// Tasks that wait for each listener now.
@@ -69,6 +66,8 @@ pub struct Input<'a> {
     pub sees_refused_acks: bool,
     /// Program runs that the kernel skipped.
     pub missed_runs: u64,
+    /// Whether idle listeners are only counted.
+    pub counts_idle: bool,
 }
 
 impl Input<'_> {
@@ -78,34 +77,39 @@ impl Input<'_> {
     }
 }
 
-/// Makes the report. What was told of listeners on which nothing happened is told again by `memo`.
+/// Makes the report. `last_seen` is of the report before.
 #[must_use]
-pub fn build(input: Input<'_>, memo: &mut Memo) -> Report {
-    let all = one::all(input.now, input.before, input.counted, &mut memo.order);
+pub fn build(input: Input<'_>, last_seen: &mut LastSeen) -> Report {
+    let mut all = join(input.now, input.before, input.counted);
     let refusals = Refusals::of(&input, &all);
     let groups = Groups::of(&all);
-    let mut recall = memo.recall(input.now, input.before, input.holders);
-    let chosen = all.iter().filter(|one| input.selection.contains(one.id, one.port));
+    all.retain(|one| input.selection.contains(one.id, one.port));
+    let idle = last_seen.idle(&input, &all, &refusals, &groups);
     let mut listeners = Vec::with_capacity(all.len());
     let (mut inferred, mut shown) = (0, BTreeSet::new());
     let (mut uncounted, mut of_kernel) = (input.counted.misc.in_doubt, false);
-    for one in chosen {
-        let Some(told) = told(&input, *one, &refusals, &groups, &mut recall) else { continue };
+    let (mut incomplete, mut idle_listeners) = (0, 0);
+    for (one, idle) in all.iter().zip(idle) {
         inferred += input.counted.queues.get(&one.id).map_or(0, |queue| queue.inferred);
         uncounted += counts::unrecognised(input.counted, one.id);
         of_kernel |= input.counted.of_kernel.contains(&one.id);
+        incomplete += u64::from(input.counted.incomplete.contains(one.id));
         shown.insert(one.netns);
-        listeners.push((one.netns, one.port, told));
+        if idle && input.counts_idle {
+            idle_listeners += 1;
+        } else if let Some(listener) = listener(&input, *one, &refusals, &groups) {
+            listeners.push(listener);
+        }
     }
-    // Those of one port are told by their addresses.
-    for of_port in listeners.chunk_by_mut(|one, next| (one.0, one.1) == (next.0, next.1)) {
-        of_port.sort_by(|(.., one), (.., other)| {
+    // Those of one port are ordered by their addresses.
+    for of_port in
+        listeners.chunk_by_mut(|one, next| (one.netns, one.port) == (next.netns, next.port))
+    {
+        of_port.sort_by(|one, other| {
             let by_address = (one.family, &one.address).cmp(&(other.family, &other.address));
             by_address.then(one.inode.cmp(&other.inode))
         });
     }
-    let listeners: Vec<Told> = listeners.into_iter().map(|(.., told)| told).collect();
-    let incomplete = listeners.iter().filter(|told| told.incomplete).count() as u64;
     let audit = refusals.audit(&input, shown, incomplete);
     let (missed_runs, unsettled) = (input.missed_runs, input.counted.unsettled);
     let counted =
@@ -118,81 +122,26 @@ pub fn build(input: Input<'_>, memo: &mut Memo) -> Report {
         window: input.window,
         providers,
         listeners,
+        idle_listeners,
         audit,
     }
 }
 
-fn told(
-    input: &Input<'_>,
-    one: One<'_>,
-    refusals: &Refusals,
-    groups: &Groups,
-    recall: &mut Recall<'_>,
-) -> Option<Told> {
-    let reuseport = one
-        .info
-        .map(|info| info.flags & FLAG_REUSEPORT != 0)
-        .or_else(|| one.socket.and_then(|socket| groups.at(one.netns, socket)).map(|_| true));
-    let Some(quiet) = quiet(input, one, refusals, reuseport) else {
-        return listener(input, one, refusals, groups, reuseport).map(Told::from);
-    };
-    let holdings = || holders(input, one.id);
-    let waiters = input.waiters.get(&one.id).map(Vec::as_slice).unwrap_or_default();
-    if let Some(told) = recall.told(one.key(), &quiet, holdings, waiters) {
-        return Some(told);
-    }
-    let told = Told::from(listener(input, one, refusals, groups, reuseport)?);
-    recall.keep(one.key(), quiet, &told);
-    Some(told)
-}
-
-/// All that is told of a listener on which nothing happened follows from this; `None` where something
-/// did, or where more than this matters.
-fn quiet(
-    input: &Input<'_>,
-    one: One<'_>,
-    refusals: &Refusals,
-    reuseport: Option<bool>,
-) -> Option<Quiet> {
-    let One { netns, port: _, id, socket, earlier: _, info } = one;
-    let socket = socket?;
-    // Without inet_diag the limit and the cookie are those of an earlier time. How long the oldest
-    // connection has waited changes while it waits.
-    if socket.limit.is_none() || socket.cookie.is_none() || socket.queue != 0 {
-        return None;
-    }
-    let counted = input.counted;
-    let none_queued = counted.queues.get(&id).is_none_or(memo::nothing_counted);
-    let none_active = rows(input, id).next().is_none() && errors(input, id).next().is_none();
-    if !none_queued || !none_active || !Histogram::of(&counted.waits, id).is_empty() {
-        return None;
-    }
-    Some(Quiet {
-        netns,
-        socket: socket.clone(),
-        info: info.copied().map(Box::new),
-        reuseport,
-        asked: counted.asked.get(&id).copied(),
-        requests: input.requests.at(netns.inode, id),
-        hidden_holders: input.hidden_holders,
-        incomplete: counted.incomplete.contains(id),
-        share: refusals.inferred(id),
-    })
-}
-
 fn listener(
     input: &Input<'_>,
-    one: One<'_>,
+    one: Joined<'_>,
     refusals: &Refusals,
     groups: &Groups,
-    reuseport: Option<bool>,
 ) -> Option<Listener> {
-    let One { netns, port, id, socket, earlier, info } = one;
+    let Joined { netns, port, id, socket, earlier, info } = one;
     let address = match (socket, info) {
         (Some(socket), _) => socket.address,
         (None, Some(info)) => address(info),
         (None, None) => return None,
     };
+    let reuseport = info
+        .map(|info| info.flags & FLAG_REUSEPORT != 0)
+        .or_else(|| socket.and_then(|socket| groups.at(netns, socket)).map(|_| true));
     let closed = socket.is_none() && info.is_some_and(|info| info.closed != 0);
     let holdings = input.holdings.get(&id).map(Vec::as_slice).unwrap_or_default();
     let workers = workers(input, id);
@@ -262,7 +211,7 @@ fn listener(
 
 /// Who holds a listener, and how they wait for it; nobody knows where none was found and some could not be
 /// looked into.
-fn holders(input: &Input<'_>, id: u64) -> Option<Vec<Holder>> {
+pub(super) fn holders(input: &Input<'_>, id: u64) -> Option<Vec<Holder>> {
     let holdings = input.holdings.get(&id).map(Vec::as_slice).unwrap_or_default();
     let all = || holdings.iter().map(|holding| input.ways.holder(id, holding)).collect();
     (!holdings.is_empty() || !input.hidden_holders).then(all)

@@ -7,15 +7,14 @@ pub mod counts;
 pub mod drops;
 pub mod exact;
 mod fairness;
-mod memo;
+mod idle;
+mod join;
 pub mod model;
-mod one;
 mod place;
 pub mod queues;
 mod refusals;
 pub mod still;
-pub mod told;
 pub mod waits;
 pub mod workers;
 
-pub use memo::Memo;
+pub use idle::LastSeen;

@@ -12,8 +12,6 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::report::told::Told;
-
 pub use self::{
     audit::{Audit, AuditCounter, NetnsAudit, NoRoom},
     providers::{Provider, Providers, Via, Worth},
@@ -37,7 +35,11 @@ pub struct Report {
     /// Which hooks each signal came from, and whether they see every event.
     pub providers: Providers,
     /// The listeners that the filters chose, or all of them.
-    pub listeners: Vec<Told>,
+    pub listeners: Vec<Listener>,
+    /// Listeners that are not in `listeners`, because nothing happened on them and they are as the report
+    /// before showed them.
+    #[serde(default)]
+    pub idle_listeners: u64,
     /// What observer saw, against the kernel's own counters and against its own limits.
     pub audit: Audit,
 }
@@ -153,7 +155,7 @@ pub enum Family {
 }
 
 /// A process that holds a descriptor to a listener.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct Holder {
     /// Process id.
     pub pid: u32,
@@ -167,7 +169,7 @@ pub struct Holder {
 }
 
 /// How a process waits for a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wait {
     /// Through an epoll instance, without EPOLLEXCLUSIVE.

@@ -9,7 +9,7 @@ use observer_common::counters::ListenerInfo;
 
 use crate::{
     listener::{diag::Socket, namespaces::NetnsId},
-    report::one::One,
+    report::join::Joined,
 };
 
 pub(super) fn address(info: &ListenerInfo) -> IpAddr {
@@ -30,7 +30,7 @@ type Place = (NetnsId, IpAddr, u16, Option<u32>);
 
 impl Groups {
     /// Of listeners in their order: those of one port come one after the other.
-    pub(super) fn of(all: &[One<'_>]) -> Self {
+    pub(super) fn of(all: &[Joined<'_>]) -> Self {
         let mut groups = HashMap::<_, Vec<u64>>::new();
         for of_port in all.chunk_by(|one, next| (one.netns, one.port) == (next.netns, next.port)) {
             if of_port.len() < 2 {

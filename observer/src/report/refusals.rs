@@ -12,8 +12,8 @@ use crate::{
         audit::{self, Seen},
         build::Input,
         drops,
+        join::Joined,
         model::{Audit, Drops, NoRoom, Via},
-        one::One,
     },
 };
 
@@ -43,7 +43,7 @@ impl Inferred {
 
 impl Refusals {
     /// Of all listeners, in their order.
-    pub(super) fn of(input: &Input<'_>, all: &[One<'_>]) -> Self {
+    pub(super) fn of(input: &Input<'_>, all: &[Joined<'_>]) -> Self {
         let by_namespace = all.chunk_by(|one, next| one.netns == next.netns);
         if input.providers.drops.via.sees_functions() {
             let seen = by_namespace.map(|ones| {
@@ -116,7 +116,7 @@ impl Refusals {
 }
 
 /// What is known of a listener; `None` of one that can have dropped nothing, as most.
-fn traces(input: &Input<'_>, one: &One<'_>) -> Option<Traces> {
+fn traces(input: &Input<'_>, one: &Joined<'_>) -> Option<Traces> {
     let queue = input.counted.queues.get(&one.id);
     let sees_acks = input.providers.drops.via == Via::Tracepoint && input.sees_refused_acks;
     let acks = sees_acks.then(|| queue.map_or(0, |queue| queue.drops.iter().sum()));
@@ -132,7 +132,7 @@ fn traces(input: &Input<'_>, one: &One<'_>) -> Option<Traces> {
 
 /// Whether a listener's accept queue was full at any time: when the window began, when it was looked at, or
 /// after a connection was added. Where connections may have been missed, it may have been.
-fn may_have_overflowed(input: &Input<'_>, one: &One<'_>, queue: Option<&QueueStats>) -> bool {
+fn may_have_overflowed(input: &Input<'_>, one: &Joined<'_>, queue: Option<&QueueStats>) -> bool {
     if !input.providers.handshakes.exact
         || input.missed_runs != 0
         || input.counted.incomplete.contains(one.id)
@@ -148,7 +148,7 @@ fn may_have_overflowed(input: &Input<'_>, one: &One<'_>, queue: Option<&QueueSta
 
 /// Whether the last quarter of `tcp_max_syn_backlog` began within a listener's SYN queue, as far as its length
 /// was seen: there, without cookies, unknown clients are refused (`tcp_conn_request`).
-fn came_into_last_quarter(input: &Input<'_>, one: &One<'_>, queue: Option<&QueueStats>) -> bool {
+fn came_into_last_quarter(input: &Input<'_>, one: &Joined<'_>, queue: Option<&QueueStats>) -> bool {
     let Some(namespace) = input.namespace(one.netns) else { return false };
     let (Some(0), Some(most)) = (namespace.syncookies, namespace.tcp_max_syn_backlog) else {
         return false;
@@ -176,7 +176,7 @@ fn no_room(counted: &Snapshot) -> NoRoom {
 }
 
 /// By how much a socket's own counter of refusals grew in the window.
-fn counter(one: &One<'_>) -> Option<u64> {
+fn counter(one: &Joined<'_>) -> Option<u64> {
     let now = match (one.socket, one.info) {
         (Some(socket), _) => socket.drops?,
         (None, Some(info)) if info.closed != 0 => info.drops,

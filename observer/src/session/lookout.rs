@@ -45,8 +45,6 @@ pub(super) struct Lookout {
     asleep: Asleep,
     /// How processes wait for listeners.
     pub(super) ways: Ways,
-    /// Incremented whenever these change.
-    ways_version: u64,
 }
 
 impl Lookout {
@@ -65,13 +63,7 @@ impl Lookout {
             waits: Paced::new(),
             asleep: Asleep::default(),
             ways: Ways::default(),
-            ways_version: 0,
         }
-    }
-
-    /// Another number for other holders, or other ways in which they wait.
-    pub(super) fn holders_version(&self) -> u64 {
-        self.census.version() + self.ways_version
     }
 
     /// Chooses the listeners of the window by who opened them: the events of their births may still
@@ -227,11 +219,7 @@ impl Lookout {
         self.find_waiting(namespaces, must);
         let woken = counted.tasks.values();
         let woken = woken.map(|task| (task.listener, task.pid, task.wait.to_le_bytes()[0]));
-        let ways = Ways::new(woken, &self.waiters);
-        if ways != self.ways {
-            self.ways = ways;
-            self.ways_version += 1;
-        }
+        self.ways = Ways::new(woken, &self.waiters);
     }
 
     fn find_waiting(&mut self, namespaces: &BTreeMap<u64, Namespace>, must: bool) {

@@ -38,7 +38,7 @@ use crate::{
         waiters,
     },
     plan::{Request, plan},
-    report::{Memo, model::Host},
+    report::{LastSeen, model::Host},
 };
 
 impl Session {
@@ -126,7 +126,8 @@ impl Session {
             places,
             searches: Paced::new(),
             requests: Requests::new(),
-            memo: Memo::default(),
+            last_seen: LastSeen::default(),
+            shows_idle: args.idle,
             missed_before: 0,
             kprobes_tell: false,
         };

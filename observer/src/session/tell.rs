@@ -8,12 +8,23 @@ use crate::{
     },
     listener::{diag::Socket, requests::Waiting},
     report::{
-        Memo,
+        LastSeen,
         build::{self, Input},
         exact::{self, Hook, Hooks},
         model::{Providers, Report, Via, Window, WindowKind},
     },
 };
+
+/// What a report is about.
+pub(super) struct Span<'a> {
+    pub(super) from: &'a Point,
+    pub(super) to: &'a Point,
+    /// What was counted between them.
+    pub(super) counted: &'a Snapshot,
+    pub(super) kind: WindowKind,
+    /// Whether idle listeners are only counted.
+    pub(super) counts_idle: bool,
+}
 
 impl Session {
     /// What each signal comes from.
@@ -54,13 +65,11 @@ impl Session {
 
     pub(super) fn report(
         &self,
-        from: &Point,
-        to: &Point,
-        counted: &Snapshot,
+        span: Span<'_>,
         requests: &Waiting,
-        kind: WindowKind,
-        memo: &mut Memo,
+        last_seen: &mut LastSeen,
     ) -> Report {
+        let Span { from, to, counted, kind, counts_idle } = span;
         let input = Input {
             host: &self.host,
             window: Window {
@@ -76,7 +85,6 @@ impl Session {
             before: &from.namespaces,
             now: &to.namespaces,
             holdings: self.lookout.census.holdings(),
-            holders: self.lookout.holders_version(),
             hidden_holders: self.pid_namespace.is_some() || self.lookout.census.was_refused(),
             waiters: &self.lookout.waiters,
             ways: &self.lookout.ways,
@@ -84,7 +92,8 @@ impl Session {
             selection: &self.lookout.selection,
             sees_refused_acks: self.sees_refused_acks,
             missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
+            counts_idle,
         };
-        build::build(input, memo)
+        build::build(input, last_seen)
     }
 }

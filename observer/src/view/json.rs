@@ -1,69 +1,19 @@
 //! The report for programs: one JSON object per line (NDJSON).
 
-use std::io::{self, IoSlice, Write};
+use std::io::{self, BufWriter, Write};
 
-use serde::Serialize;
+use crate::report::model::Report;
 
-use crate::report::model::{Host, Providers, Report, Tool, Window};
-
-/// So many pieces are written at once: the kernel takes no more (`UIO_MAXIOV`).
-const PIECES: usize = 1024;
-
-/// What comes before the listeners.
-#[derive(Serialize)]
-struct Head<'a> {
-    schema_version: u32,
-    tool: &'a Tool,
-    host: &'a Host,
-    window: &'a Window,
-    providers: &'a Providers,
-}
-
-/// Writes the report as one line.
-///
-/// With thousands of listeners the line is megabytes long, so that it is never in memory as a whole: it
-/// is written from where the listeners keep their JSON. All names in it are strings: nothing but writing
-/// it can fail.
+/// Writes the report as one line. All names in it are strings: nothing but writing it can fail.
 ///
 /// # Errors
 ///
 /// Those of `out`; a closed pipe comes back as [`io::ErrorKind::BrokenPipe`].
 pub fn write(out: &mut impl Write, report: &Report) -> io::Result<()> {
-    let Report { schema_version, tool, host, window, providers, listeners, audit } = report;
-    let schema_version = *schema_version;
-    let mut head = serde_json::to_string(&Head { schema_version, tool, host, window, providers })?;
-    // An object that goes on.
-    head.pop();
-    head.push_str(",\"listeners\":[");
-    let tail = format!("],\"audit\":{}}}\n", serde_json::to_string(audit)?);
-    let mut pieces = Vec::with_capacity(PIECES);
-    pieces.push(IoSlice::new(head.as_bytes()));
-    for (index, listener) in listeners.iter().enumerate() {
-        if pieces.len() + 2 > PIECES {
-            write_all(out, &mut pieces)?;
-            pieces.clear();
-        }
-        if index != 0 {
-            pieces.push(IoSlice::new(b","));
-        }
-        pieces.push(IoSlice::new(listener.json()?.as_bytes()));
-    }
-    write_all(out, &mut pieces)?;
-    out.write_all(tail.as_bytes())?;
+    let mut out = BufWriter::with_capacity(64 * 1024, out);
+    serde_json::to_writer(&mut out, report)?;
+    out.write_all(b"\n")?;
     out.flush()
-}
-
-/// Writes all of these.
-fn write_all(out: &mut impl Write, mut pieces: &mut [IoSlice<'_>]) -> io::Result<()> {
-    while !pieces.is_empty() {
-        match out.write_vectored(pieces) {
-            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-            Ok(written) => IoSlice::advance_slices(&mut pieces, written),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -83,32 +33,6 @@ mod tests {
         let text = written(&report);
         assert_eq!(text.find('\n'), Some(text.len() - 1));
         assert_eq!(serde_json::from_str::<Report>(&text).ok(), Some(report));
-    }
-
-    #[test]
-    fn all_of_it_is_there_however_it_is_taken() {
-        /// Takes a few bytes at a time.
-        struct Slow(Vec<u8>);
-        impl Write for Slow {
-            fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-                let taken = bytes.len().min(100);
-                self.0.extend(&bytes[..taken]);
-                Ok(taken)
-            }
-            fn flush(&mut self) -> io::Result<()> {
-                Ok(())
-            }
-        }
-        let mut report = fixtures::herd(2);
-        let one = report.listeners.remove(0);
-        for count in [0, 1, 2, PIECES, 2 * PIECES] {
-            report.listeners = vec![one.clone(); count];
-            let whole = serde_json::to_string(&report).expect("JSON") + "\n";
-            assert!(written(&report) == whole, "{count} listeners");
-            let mut slow = Slow(Vec::new());
-            write(&mut slow, &report).expect("memory takes everything");
-            assert!(slow.0 == whole.as_bytes(), "{count} listeners, slowly");
-        }
     }
 
     #[test]

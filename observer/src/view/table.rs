@@ -92,7 +92,7 @@ struct Page {
 impl Page {
     fn new(report: &Report, options: &TableOptions) -> Self {
         let heading = heading::line(report, options.width);
-        if report.listeners.is_empty() {
+        if report.listeners.is_empty() && report.idle_listeners == 0 {
             let mut notes = notes::styled(&options.empty, anstyle::Style::new(), options.width);
             notes.extend(notes::lines(report, options.width));
             return Self { heading, table: Vec::new(), notes, legend: Vec::new() };

@@ -36,7 +36,8 @@ pub(crate) fn report(listeners: Vec<Listener>) -> Report {
             handshakes: provider(Via::Tracepoint),
             drops: provider(Via::None),
         },
-        listeners: listeners.into_iter().map(Into::into).collect(),
+        listeners,
+        idle_listeners: 0,
         audit: Audit::default(),
     }
 }
@@ -177,7 +178,7 @@ pub(crate) fn incident() -> Report {
         fd: 3,
         wait: None,
     });
-    report.listeners.extend([full, six, gone, hangs].map(Into::into));
+    report.listeners.extend([full, six, gone, hangs]);
     report.listeners.extend((22..27).map(|port| {
         let mut rests = listener("0.0.0.0", port);
         rests.holders.get_or_insert_default().push(Holder {

@@ -4,7 +4,6 @@
 use std::{
     cmp::{Ordering, Reverse},
     fmt::Write,
-    ops::Deref,
 };
 
 use anstyle::Style;
@@ -34,7 +33,7 @@ const COUNTERS: [(&str, &str); 4] = [
 
 /// All notes on a report.
 pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
-    let mut listeners: Vec<&Listener> = report.listeners.iter().map(Deref::deref).collect();
+    let mut listeners: Vec<&Listener> = report.listeners.iter().collect();
     listeners.sort_by(|a, b| rows::by_herd(a, b));
     let plain = |note| (note, Style::new());
 

@@ -1,6 +1,6 @@
 //! The rows: listeners in order, their workers, and one line for those that are left out.
 
-use std::{cmp::Ordering, collections::BTreeMap, ops::Deref};
+use std::{cmp::Ordering, collections::BTreeMap};
 
 use anstyle::Style;
 
@@ -138,7 +138,7 @@ pub(super) fn grid(report: &Report, seen: &Seen, options: &TableOptions) -> Grid
         leading: COLUMNS[..LEADING].iter().filter(|column| seen.shows(**column)).count(),
         rows: Vec::new(),
     };
-    let mut listeners: Vec<&Listener> = report.listeners.iter().map(Deref::deref).collect();
+    let mut listeners: Vec<&Listener> = report.listeners.iter().collect();
     listeners.sort_by(|a, b| by_herd(a, b));
     let (idle, busy): (Vec<&Listener>, Vec<&Listener>) =
         listeners.into_iter().partition(|listener| idle(listener));
@@ -151,7 +151,8 @@ pub(super) fn grid(report: &Report, seen: &Seen, options: &TableOptions) -> Grid
     for listener in &idle[..shown] {
         grid.rows.push(listener_row(listener, seen, options, DIM));
     }
-    if let more @ 1.. = idle.len() - shown {
+    let left_out = u64::try_from(idle.len() - shown).unwrap_or(u64::MAX);
+    if let more @ 1.. = left_out.saturating_add(report.idle_listeners) {
         let of = if shown > 0 { "more idle" } else { "idle" };
         let noun = if more == 1 { "listener" } else { "listeners" };
         let label = Cell::text(&format!("… {more} {of} {noun}")).or(&format!("… {more} {of}"), "");

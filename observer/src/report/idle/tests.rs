@@ -1,15 +1,12 @@
-//! One thing at a time is changed, and what is told must be what is told without remembering.
+//! One thing at a time is changed, and each listener that is shown otherwise must not be idle.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    hash::{DefaultHasher, Hash as _, Hasher as _},
-};
+use std::collections::{BTreeMap, HashMap};
 
 use observer_common::counters::{
     ErrorKey, ListenerInfo, QueueStats, WaitKey, WorkerKey, WorkerStats,
 };
 
-use super::Memo;
+use super::LastSeen;
 use crate::{
     bpf::snapshot::{Incomplete, Snapshot},
     cli::FilterArgs,
@@ -45,6 +42,7 @@ struct World {
     refused: Readings,
     hidden_holders: bool,
     clock: u64,
+    counts_idle: bool,
 }
 
 impl World {
@@ -72,10 +70,11 @@ impl World {
             refused: Readings::new(),
             hidden_holders: false,
             clock: 1000,
+            counts_idle: true,
         }
     }
 
-    fn report(&self, memo: &mut Memo) -> Report {
+    fn report(&self, last_seen: &mut LastSeen) -> Report {
         let provider =
             |via| Provider { via, exact: via == Via::Fentry, inferred: None, uncounted: None };
         let selection = Selection::new(FilterArgs::default());
@@ -96,7 +95,6 @@ impl World {
                 before: &self.before,
                 now: &self.now,
                 holdings: &self.holdings,
-                holders: self.holders(),
                 hidden_holders: self.hidden_holders,
                 waiters: &self.waiters,
                 ways: &self.ways,
@@ -104,16 +102,15 @@ impl World {
                 selection: &selection,
                 sees_refused_acks: false,
                 missed_runs: 0,
+                counts_idle: self.counts_idle,
             },
-            memo,
+            last_seen,
         )
     }
 
-    /// Another number for other holders.
-    fn holders(&self) -> u64 {
-        let mut hasher = DefaultHasher::new();
-        format!("{:?}", self.holdings).hash(&mut hasher);
-        hasher.finish()
+    /// The report with every listener.
+    fn whole(&self) -> Report {
+        Self { counts_idle: false, ..self.clone() }.report(&mut LastSeen::default())
     }
 
     fn first(&mut self) -> &mut Socket {
@@ -224,79 +221,109 @@ const CHANGES: &[Change] = &[
     }),
 ];
 
+/// Checks that the report has every listener that is shown otherwise than before, as it is, and counts the
+/// others.
+fn check(what: &str, before: &Report, report: &Report, whole: &Report) {
+    for one in &whole.listeners {
+        let shown = report.listeners.contains(one);
+        assert!(shown || before.listeners.contains(one), "{what}: {} is not shown", one.port);
+    }
+    let mut counted = whole.listeners.len();
+    counted -= report.listeners.len();
+    assert_eq!(report.idle_listeners, counted as u64, "{what}");
+    let rest = Report { listeners: Vec::new(), idle_listeners: 0, ..whole.clone() };
+    assert_eq!(
+        Report { listeners: Vec::new(), idle_listeners: 0, ..report.clone() },
+        rest,
+        "{what}"
+    );
+}
+
 #[test]
-fn what_changed_is_told() {
+fn what_changed_is_shown() {
     for (what, change) in CHANGES {
         let mut world = World::new();
-        let mut memo = Memo::default();
-        let first = world.report(&mut memo);
+        let mut last_seen = LastSeen::default();
+        let first = world.report(&mut last_seen);
+        assert_eq!(first, world.whole(), "the first report has all");
+        let second = world.report(&mut last_seen);
+        assert_eq!((second.listeners.len(), second.idle_listeners), (1, 1));
+        assert_eq!(second.listeners[0].port, 81, "a connection waits there");
         change(&mut world);
-        let changed = world.report(&mut memo);
-        assert_eq!(changed, world.report(&mut Memo::default()), "{what}");
-        assert_ne!(changed.listeners, first.listeners, "{what} is not told at all");
+        let changed = world.report(&mut last_seen);
+        let whole = world.whole();
+        assert_ne!(whole.listeners, first.listeners, "{what} changes nothing");
+        check(what, &first, &changed, &whole);
         // And back: what was counted in between is of the window no more.
-        assert_eq!(World::new().report(&mut memo), first, "{what}, and back");
+        let back = World::new().report(&mut last_seen);
+        let gone = whole.listeners.iter().all(|one| one.inode != 1 || one.closed);
+        assert!(gone || back.idle_listeners <= 1, "{what}, and back");
+        for one in &back.listeners {
+            assert!(first.listeners.contains(one), "{what}, and back");
+        }
     }
 }
 
 #[test]
-fn refusals_that_are_inferred_are_told() {
+fn drops_that_are_inferred_are_shown() {
     let mut world = World { drops: Via::Tracepoint, ..World::new() };
-    let mut memo = Memo::default();
-    let first = world.report(&mut memo);
+    let mut last_seen = LastSeen::default();
+    let first = world.report(&mut last_seen);
     world.first().drops = Some(4);
     let counter = |count| BTreeMap::from([("ListenDrops".to_owned(), count)]);
     let reading = Reading { cookie: None, before: counter(0), after: counter(4) };
     world.refused = Readings::from([(NETNS, reading)]);
-    let changed = world.report(&mut memo);
-    assert_eq!(changed, world.report(&mut Memo::default()));
-    assert_ne!(changed.listeners, first.listeners);
+    let changed = world.report(&mut last_seen);
+    check("drops", &first, &changed, &world.whole());
+    assert_eq!(changed.listeners[0].port, 80);
     // The next interval begins where this one ended.
     world.before = world.now.clone();
     world.refused = Readings::new();
-    assert_eq!(world.report(&mut memo), world.report(&mut Memo::default()));
+    assert_eq!(world.report(&mut last_seen).idle_listeners, 1);
 }
 
 #[test]
-fn that_nobody_holds_a_listener_is_told_while_all_were_looked_at() {
+fn holders_are_null_where_some_process_could_not_be_looked_into() {
     let mut world = World::new();
     world.holdings.clear();
-    let mut memo = Memo::default();
-    let holders = |report: Report| report.listeners[0].holders.as_ref().map(Vec::len);
-    assert_eq!(holders(world.report(&mut memo)), Some(0));
+    let mut last_seen = LastSeen::default();
+    let holders = |report: Report| {
+        assert_eq!(report.idle_listeners, 0);
+        report.listeners[0].holders.as_ref().map(Vec::len)
+    };
+    assert_eq!(holders(world.report(&mut last_seen)), Some(0));
     world.hidden_holders = true;
-    assert_eq!(holders(world.report(&mut memo)), None);
+    assert_eq!(holders(world.report(&mut last_seen)), None);
     world.holdings = World::new().holdings;
-    assert_eq!(holders(world.report(&mut memo)), Some(1));
+    assert_eq!(holders(world.report(&mut last_seen)), Some(1));
 }
 
 #[test]
-fn only_what_did_not_change_is_remembered() {
+fn a_connection_that_waits_is_shown_with_how_long() {
     let mut world = World::new();
     world.counted.oldest.insert(2, 500);
-    let mut memo = Memo::default();
-    let first = world.report(&mut memo);
+    let mut last_seen = LastSeen::default();
+    let first = world.report(&mut last_seen);
     world.clock += 1000;
     // Maxima of an interval that is over, and their number, are no news.
     let over =
         QueueStats { interval: 3, interval_depth_max: 8, wait_interval: 3, ..QueueStats::ZERO };
     world.counted.queues.insert(1, over);
-    let second = world.report(&mut memo);
-    assert_eq!(second, world.report(&mut Memo::default()));
-    assert!(second.listeners[0].is_shared_with(&first.listeners[0]));
+    let second = world.report(&mut last_seen);
+    assert_eq!(second.idle_listeners, 1);
     assert_eq!(first.listeners[1].accept_wait.oldest, Some(500));
-    assert_eq!(second.listeners[1].accept_wait.oldest, Some(1500));
+    assert_eq!(second.listeners[0].accept_wait.oldest, Some(1500));
 }
 
 #[test]
 fn what_is_gone_is_forgotten() {
     let mut world = World::new();
-    let mut memo = Memo::default();
+    let mut last_seen = LastSeen::default();
     world.first().queue = 0;
     world.now.get_mut(&NETNS).expect("it").sockets[1].queue = 0;
-    drop(world.report(&mut memo));
-    assert_eq!(memo.rows.len(), 2);
+    drop(world.report(&mut last_seen));
+    assert_eq!(last_seen.0.len(), 2);
     world.now.get_mut(&NETNS).expect("it").sockets.pop();
-    drop(world.report(&mut memo));
-    assert_eq!(memo.rows.len(), 1);
+    drop(world.report(&mut last_seen));
+    assert_eq!(last_seen.0.len(), 1);
 }

@@ -1,4 +1,4 @@
-//! Every listener that there is or was in the window, with all that is known of what it is.
+//! Every listener that there is or was in the window, with what inet_diag and the kernel programs know of it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -12,9 +12,12 @@ use crate::{
     },
 };
 
-/// All that is known of one listener's identity.
+/// Network namespace, port and inode number.
+pub(super) type Key = (NetnsId, u16, u64);
+
+/// What inet_diag and the kernel programs know of one listener.
 #[derive(Clone, Copy)]
-pub(super) struct One<'a> {
+pub(super) struct Joined<'a> {
     pub(super) netns: NetnsId,
     pub(super) port: u16,
     pub(super) id: u64,
@@ -25,26 +28,25 @@ pub(super) struct One<'a> {
     pub(super) info: Option<&'a ListenerInfo>,
 }
 
-impl One<'_> {
-    /// Their order; no other listener has the same.
-    pub(super) fn key(&self) -> (NetnsId, u16, u64) {
+impl Joined<'_> {
+    /// What listeners are ordered by; no other listener has the same.
+    pub(super) fn key(&self) -> Key {
         (self.netns, self.port, self.id)
     }
 }
 
-/// All listeners, ordered by network namespace and port. The kernel tells them in an order of its own,
-/// mostly the same each time: `order` is what put the last ones in theirs, and is tried first.
-pub(super) fn all<'a>(
+/// All listeners, ordered by network namespace and port.
+pub(super) fn join<'a>(
     now: &'a BTreeMap<u64, Namespace>,
     before: &'a BTreeMap<u64, Namespace>,
     counted: &'a Snapshot,
-    order: &mut Vec<u32>,
-) -> Vec<One<'a>> {
-    let mut earlier = Earlier { before, by_inode: None };
+) -> Vec<Joined<'a>> {
+    let sockets = before.values().flat_map(|namespace| &namespace.sockets);
+    let earlier: HashMap<_, _> = sockets.map(|socket| (socket.inode, socket)).collect();
     let mut open = HashSet::new();
     let mut all = Vec::with_capacity(now.values().map(|one| one.sockets.len()).sum());
     for (netns, namespace) in now {
-        for (at, socket) in namespace.sockets.iter().enumerate() {
+        for socket in &namespace.sockets {
             // A socket that belongs to no file has no identity.
             if socket.inode == 0 {
                 continue;
@@ -53,28 +55,28 @@ pub(super) fn all<'a>(
             if info.is_some() {
                 open.insert(socket.inode);
             }
-            all.push(One {
+            all.push(Joined {
                 netns: NetnsId { inode: *netns, cookie: namespace.cookie },
                 port: socket.port,
                 id: socket.inode,
                 socket: Some(socket),
-                earlier: earlier.of(*netns, at, socket.inode),
+                earlier: earlier.get(&socket.inode).copied(),
                 info,
             });
         }
     }
     let closed = counted.listeners.iter().filter(|(id, _)| !open.contains(*id));
     for (id, info) in closed {
-        all.push(One {
+        all.push(Joined {
             netns: of_closed(info, now),
             port: info.port,
             id: *id,
             socket: None,
-            earlier: earlier.anywhere(*id),
+            earlier: earlier.get(id).copied(),
             info: Some(info),
         });
     }
-    let mut all = ordered(&all, order);
+    all.sort_unstable_by_key(Joined::key);
     // A dump that takes several calls can tell one twice.
     all.dedup_by_key(|one| one.key());
     all
@@ -92,50 +94,13 @@ fn of_closed(info: &ListenerInfo, now: &BTreeMap<u64, Namespace>) -> NetnsId {
     NetnsId { inode, cookie }
 }
 
-fn ordered<'a>(all: &[One<'a>], order: &mut Vec<u32>) -> Vec<One<'a>> {
-    let by = |order: &[u32]| -> Vec<One<'a>> {
-        order.iter().filter_map(|at| all.get(*at as usize).copied()).collect()
-    };
-    if order.len() == all.len() {
-        let ordered = by(order);
-        if ordered.is_sorted_by_key(One::key) {
-            return ordered;
-        }
-    }
-    order.clear();
-    order.extend((0..).take(all.len()));
-    order.sort_unstable_by_key(|at| all.get(*at as usize).map(One::key));
-    by(order)
-}
-
-/// What listened when the window began. The kernel tells sockets in the same order each time, but for
-/// those that came or went, so that most are found without a search.
-struct Earlier<'a> {
-    before: &'a BTreeMap<u64, Namespace>,
-    by_inode: Option<HashMap<u64, &'a Socket>>,
-}
-
-impl<'a> Earlier<'a> {
-    fn of(&mut self, netns: u64, at: usize, id: u64) -> Option<&'a Socket> {
-        let there = self.before.get(&netns).and_then(|namespace| namespace.sockets.get(at));
-        there.filter(|socket| socket.inode == id).or_else(|| self.anywhere(id))
-    }
-
-    fn anywhere(&mut self, id: u64) -> Option<&'a Socket> {
-        let all = self.before.values().flat_map(|namespace| &namespace.sockets);
-        let by_inode =
-            self.by_inode.get_or_insert_with(|| all.map(|socket| (socket.inode, socket)).collect());
-        by_inode.get(&id).copied()
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
     use observer_common::counters::ListenerInfo;
 
-    use super::all;
+    use super::join;
     use crate::{
         bpf::snapshot::Snapshot,
         listener::{diag::Socket, namespaces::Namespace},
@@ -172,7 +137,7 @@ mod tests {
         let info = ListenerInfo { netns: 5, port: 60, ..ListenerInfo::default() };
         counted.listeners.insert(3, info);
         counted.listeners.insert(1, ListenerInfo { port: 80, ..info });
-        let told: Vec<_> = all(&now, &before, &counted, &mut Vec::new())
+        let told: Vec<_> = join(&now, &before, &counted)
             .into_iter()
             .map(|one| {
                 let earlier = one.earlier.map(|socket| socket.queue);
@@ -191,13 +156,12 @@ mod tests {
     }
 
     #[test]
-    fn they_are_in_order_whatever_the_order_was() {
+    fn they_are_in_order_whatever_the_kernels_order_is() {
         let none = Snapshot::default();
-        let mut order = Vec::new();
-        let mut ids = |ports: &[u16]| -> Vec<u64> {
+        let ids = |ports: &[u16]| -> Vec<u64> {
             let sockets = ports.iter().map(|port| socket(u64::from(*port), *port, 0)).collect();
             let now = world(5, sockets);
-            all(&now, &now, &none, &mut order).iter().map(|one| one.id).collect()
+            join(&now, &now, &none).iter().map(|one| one.id).collect()
         };
         assert_eq!(ids(&[3, 1, 2]), [1, 2, 3]);
         assert_eq!(ids(&[30, 10, 20]), [10, 20, 30]);
