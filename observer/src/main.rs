@@ -1,24 +1,6 @@
-//! observer: a kernel-side observer of the TCP accept path.
-//!
-//! The way of the data: arguments and facts make a plan, the plan is loaded and attached, maps and
-//! events make a report, the report is shown. One module for each step.
+//! The command line `observer`: arguments in, exit status out.
 
-mod bpf;
-mod cli;
-mod demo;
-mod doctor;
-mod fail;
-mod kernel;
-mod listener;
-mod listeners;
-mod logging;
-mod output;
-mod plan;
-mod readiness;
-mod report;
-mod session;
-mod view;
-mod watch;
+mod app;
 
 use std::{
     io::{self, Write as _},
@@ -28,7 +10,12 @@ use std::{
 use anyhow::Result;
 use clap::{CommandFactory as _, Parser as _};
 
-use crate::cli::{Cli, Command};
+use observer::{bpf, error};
+
+use crate::app::{
+    cli::{Cli, Command},
+    demo, doctor, listeners, logging, watch,
+};
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -41,8 +28,8 @@ fn main() -> ExitCode {
     };
     logging::set_up(verbose);
     run(cli).unwrap_or_else(|error| {
-        let _closed = writeln!(io::stderr().lock(), "{}", fail::describe(&error, verbose));
-        fail::exit_code(&error)
+        let _closed = writeln!(io::stderr().lock(), "{}", error::describe(&error, verbose));
+        error::exit_code(&error)
     })
 }
 
@@ -53,7 +40,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Listeners(args)) => listeners::run(&args),
         Some(Command::Workload(args)) => demo::workload::run(args).map(|()| ExitCode::SUCCESS),
-        Some(Command::Floor { provider }) => bpf::floor::run(provider),
+        Some(Command::Floor { provider }) => bpf::floor::run(provider.into()),
         Some(Command::Inventory) => print(&bpf::inventory::all()?),
         Some(Command::Verify) => print(&bpf::verify::all()?),
         Some(Command::Completions { shell }) => {

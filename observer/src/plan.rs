@@ -2,8 +2,7 @@
 
 use crate::{
     bpf::table::{Kind, Probe, Provider, Signal, When, probes},
-    cli::ProviderArg,
-    fail::Failure,
+    error::Failure,
     kernel::{btf::Layout, facts::Facts},
 };
 
@@ -11,7 +10,7 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
     /// Which kind of hooks.
-    pub provider: ProviderArg,
+    pub provider: Option<Provider>,
     /// Whether processes were named with `--pid`.
     pub pid_filter: bool,
     /// Listeners that exist now: the maps are sized by it.
@@ -142,7 +141,7 @@ pub fn candidate(
                 !scans_known
                     && hook(probe, facts).is_some()
                     && (provider == Provider::Kprobe
-                        || request.provider == ProviderArg::Auto
+                        || request.provider.is_none()
                             && other.is_none_or(|other| hook(other, facts).is_none()))
             }
         })
@@ -164,10 +163,15 @@ pub fn hook(probe: &Probe, facts: &Facts) -> Option<&'static str> {
     probe.hooks.iter().copied().find(found)
 }
 
-fn cannot_have(facts: &Facts, asked: ProviderArg, signal: Signal, missing: &[&Probe]) -> Failure {
+fn cannot_have(
+    facts: &Facts,
+    asked: Option<Provider>,
+    signal: Signal,
+    missing: &[&Probe],
+) -> Failure {
     let advice = match asked {
-        ProviderArg::Auto => "",
-        _ => "; leave out --provider, and observer takes what this kernel has",
+        None => "",
+        Some(_) => "; leave out --provider, and observer takes what this kernel has",
     };
     let hooks: Vec<_> = missing
         .iter()

@@ -11,7 +11,7 @@ use crate::{
         load::Loaded,
         table::{Kind, Probe, Provider, Signal, When, probes},
     },
-    fail::Failure,
+    error::Failure,
     plan::{Candidate, Plan},
 };
 

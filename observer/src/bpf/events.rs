@@ -15,7 +15,7 @@ use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
 };
 
-use crate::readiness::readable;
+use crate::async_fd::readable;
 
 /// Pages of each CPU's buffer: 64 KiB, a thousand events and more between two reads.
 const PAGES: usize = 16;

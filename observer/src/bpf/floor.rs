@@ -16,9 +16,8 @@ use crate::{
     bpf::{
         attach::attach_all,
         load::load_floor,
-        table::{Signal, functions, tracepoints},
+        table::{Provider, Signal, functions, tracepoints},
     },
-    cli::ProviderArg,
     kernel::facts::Facts,
     plan::{Request, plan},
 };
@@ -28,7 +27,7 @@ use crate::{
 /// # Errors
 ///
 /// When this host cannot be observed.
-pub fn run(provider: ProviderArg) -> Result<ExitCode> {
+pub fn run(provider: Option<Provider>) -> Result<ExitCode> {
     let facts = Facts::gather(&tracepoints(), &functions());
     let request = Request {
         provider,

@@ -3,8 +3,6 @@
 mod drops;
 mod path;
 
-use crate::cli::ProviderArg;
-
 /// What a probe serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Signal {
@@ -79,15 +77,10 @@ impl Provider {
         }
     }
 
-    /// Whether `--provider` allows it.
+    /// Whether it may be used where only `only` may, or any where that is `None`.
     #[must_use]
-    pub fn is_allowed(self, argument: ProviderArg) -> bool {
-        match argument {
-            ProviderArg::Auto => true,
-            ProviderArg::Fentry => self == Self::Fentry,
-            ProviderArg::Kprobe => self == Self::Kprobe,
-            ProviderArg::Tracepoint => self == Self::Tracepoint,
-        }
+    pub fn is_allowed(self, only: Option<Self>) -> bool {
+        only.is_none_or(|only| only == self)
     }
 }
 

@@ -11,7 +11,6 @@ use crate::{
         load::{Loaded, load},
         table::{Probe, functions, probes, tracepoints},
     },
-    cli::ProviderArg,
     kernel::facts::Facts,
     plan::{Request, hook, plan},
 };
@@ -36,7 +35,7 @@ struct Verdict {
 pub fn all() -> Result<Vec<u8>> {
     let facts = Facts::gather(&tracepoints(), &functions());
     let request = Request {
-        provider: ProviderArg::Auto,
+        provider: None,
         pid_filter: true,
         listeners: 0,
         cpus: 1,

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{cli::FilterArgs, listener::holders::Holdings};
+use crate::{config::Filters, listener::holders::Holdings};
 
 /// A process as the filters see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,21 +22,21 @@ pub struct Candidate<'a> {
 /// the whole window, whoever holds it later.
 #[derive(Debug, Default)]
 pub struct Selection {
-    filters: FilterArgs,
+    filters: Filters,
     chosen: HashSet<u64>,
 }
 
 impl Selection {
     /// The selection by `filters`.
     #[must_use]
-    pub fn new(filters: FilterArgs) -> Self {
+    pub fn new(filters: Filters) -> Self {
         Self { filters, chosen: HashSet::new() }
     }
 
     /// Whether a filter asks who holds a listener.
     #[must_use]
     pub fn asks_for_processes(&self) -> bool {
-        let FilterArgs { pid, comm, cgroup, port: _ } = &self.filters;
+        let Filters { pid, comm, cgroup, port: _ } = &self.filters;
         !(pid.is_empty() && comm.is_empty() && cgroup.is_empty())
     }
 
@@ -99,7 +99,7 @@ impl Selection {
         tree: &HashSet<u32>,
         cgroups: &mut HashMap<u32, Vec<PathBuf>>,
     ) -> bool {
-        let FilterArgs { pid, comm, cgroup, port: _ } = &self.filters;
+        let Filters { pid, comm, cgroup, port: _ } = &self.filters;
         (pid.is_empty() || tree.contains(&candidate.pid))
             && (comm.is_empty() || comm.iter().any(|name| name_matches(name, candidate.comm)))
             && (cgroup.is_empty() || {
@@ -170,7 +170,7 @@ mod tests {
 
     use super::{Selection, is_below, name_matches, parse_cgroups};
     use crate::{
-        cli::FilterArgs,
+        config::Filters,
         listener::holders::{Holding, Holdings},
         report::model::Holder,
     };
@@ -190,17 +190,17 @@ mod tests {
 
     #[test]
     fn without_filters_everything_is_chosen() {
-        let selection = Selection::new(FilterArgs::default());
+        let selection = Selection::new(Filters::default());
         assert!(selection.contains(1, 80));
         assert!(!selection.asks_for_processes());
     }
 
     #[test]
     fn values_of_one_flag_are_alternatives_and_flags_must_all_hold() {
-        let filters = FilterArgs {
+        let filters = Filters {
             port: vec![80, 81],
             comm: vec!["nginx".into(), "envoy".into()],
-            ..FilterArgs::default()
+            ..Filters::default()
         };
         let mut selection = Selection::new(filters);
         let rows = holdings(&[(1, 10, "nginx"), (2, 11, "envoy"), (3, 12, "other")]);
@@ -213,8 +213,7 @@ mod tests {
 
     #[test]
     fn flags_about_processes_must_hold_for_one_process() {
-        let filters =
-            FilterArgs { pid: vec![10], comm: vec!["nginx".into()], ..FilterArgs::default() };
+        let filters = Filters { pid: vec![10], comm: vec!["nginx".into()], ..Filters::default() };
         let mut selection = Selection::new(filters);
         let rows = holdings(&[(1, 10, "envoy"), (1, 11, "nginx"), (2, 10, "nginx")]);
         selection.update(&rows, &HashSet::from([10]));
@@ -224,7 +223,7 @@ mod tests {
 
     #[test]
     fn a_listener_stays_chosen() {
-        let filters = FilterArgs { pid: vec![10], ..FilterArgs::default() };
+        let filters = Filters { pid: vec![10], ..Filters::default() };
         let mut selection = Selection::new(filters);
         selection.update(&holdings(&[(1, 10, "a")]), &HashSet::from([10]));
         selection.update(&holdings(&[]), &HashSet::new());

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use super::{Plan, Request, plan};
 use crate::{
     bpf::table::{Provider, Signal, functions, probes, tracepoints},
-    cli::ProviderArg,
-    fail::{Failure, Status},
+    error::{Failure, Status},
     kernel::{btf::Layout, facts::Facts},
 };
 
@@ -32,7 +31,7 @@ fn without(hook: &str) -> Facts {
 
 const REQUEST: Request<'_> = Request {
     ports: &[],
-    provider: ProviderArg::Auto,
+    provider: None,
     pid_filter: true,
     listeners: 10,
     max_listeners: None,
@@ -123,10 +122,10 @@ fn a_function_without_type_is_probed_by_its_symbol() {
         let of = candidates.iter().find(|one| one.provider == provider).expect("a candidate");
         of.probes.iter().filter(|(probe, _)| probe.program.contains("scan")).count()
     };
-    assert_eq!(scans(ProviderArg::Kprobe, Provider::Kprobe), 2);
-    assert_eq!(scans(ProviderArg::Auto, Provider::Fentry), 2);
+    assert_eq!(scans(Some(Provider::Kprobe), Provider::Kprobe), 2);
+    assert_eq!(scans(None, Provider::Fentry), 2);
     // Who asks for fentry gets nothing else.
-    assert_eq!(scans(ProviderArg::Fentry, Provider::Fentry), 0);
+    assert_eq!(scans(Some(Provider::Fentry), Provider::Fentry), 0);
     facts.functions.insert("ep_done_scan");
     let plan = plan(&facts, REQUEST).expect("a plan");
     let programs = plan.signals[4].1[0].probes.iter().map(|(probe, _)| probe.program);
@@ -180,7 +179,7 @@ fn the_ends_of_all_socks_are_probed_only_where_those_of_children_cannot_be() {
 
 #[test]
 fn each_tracepoint_that_is_taken_away_is_named_with_what_is_lost() {
-    let forced = Request { provider: ProviderArg::Tracepoint, ..REQUEST };
+    let forced = Request { provider: Some(Provider::Tracepoint), ..REQUEST };
     // Without these drops are inferred, the SYN queue is looked at less often, and a kernel may be without io_uring.
     let optional = ["kfree_skb", "tcp_retransmit_synack"];
     let needed = |hook: &&str| !optional.contains(hook) && !hook.starts_with("io_uring_");
@@ -211,9 +210,9 @@ fn a_kernel_without_type_information_is_refused_in_words() {
 #[test]
 fn a_forced_provider_is_the_only_candidate() {
     for (argument, provider) in [
-        (ProviderArg::Fentry, Provider::Fentry),
-        (ProviderArg::Kprobe, Provider::Kprobe),
-        (ProviderArg::Tracepoint, Provider::Tracepoint),
+        (Some(Provider::Fentry), Provider::Fentry),
+        (Some(Provider::Kprobe), Provider::Kprobe),
+        (Some(Provider::Tracepoint), Provider::Tracepoint),
     ] {
         let plan = plan(&facts(), Request { provider: argument, ..REQUEST }).expect("a plan");
         for signal in Signal::ALL {

@@ -12,7 +12,7 @@ use observer_common::{
 
 use crate::{
     bpf::snapshot::{Maps, Snapshot},
-    cli::FilterArgs,
+    config::Filters,
     listener::{
         census::Census,
         holders,
@@ -48,7 +48,7 @@ pub(super) struct Lookout {
 }
 
 impl Lookout {
-    pub(super) fn new(filters: FilterArgs) -> Self {
+    pub(super) fn new(filters: Filters) -> Self {
         Self {
             selection: Selection::new(filters),
             census: Census::default(),

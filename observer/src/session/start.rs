@@ -28,8 +28,8 @@ use crate::{
         status,
         table::{self, Signal},
     },
-    cli::WatchArgs,
-    fail::Failure,
+    config::Config,
+    error::Failure,
     kernel::facts::{Facts, online_cpus},
     listener::{
         descendants, holders,
@@ -47,8 +47,8 @@ impl Session {
     /// # Errors
     ///
     /// A [`Failure`] when a named process is not there or this host cannot observe.
-    pub fn start(args: &WatchArgs) -> Result<(Self, UnboundedReceiver<Record>)> {
-        let pids = &args.filters.pid;
+    pub fn start(config: &Config) -> Result<(Self, UnboundedReceiver<Record>)> {
+        let pids = &config.filters.pid;
         if let Some(pid) = pids.iter().find(|pid| holders::comm(**pid).is_none()) {
             return Err(Failure::failed(format!(
                 "there is no process {pid}; look it up with pgrep or ss -ltnp"
@@ -60,18 +60,18 @@ impl Session {
         let existing =
             namespaces::look_at_all(&mut places).values().map(|one| one.sockets.len()).sum();
         let request = Request {
-            provider: args.provider,
+            provider: config.provider,
             pid_filter: !pids.is_empty(),
             listeners: existing,
-            max_listeners: args.max_listeners,
+            max_listeners: config.max_listeners,
             cpus: aya::util::nr_cpus().unwrap_or(1),
-            ports: &args.filters.port,
+            ports: &config.filters.port,
         };
         let plan = plan(&facts, request)?;
         // Kernels before 5.11 count maps as locked memory. Where the limit cannot be raised, maps
         // that do not fit say so themselves.
         let _unchanged = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-        let mut loaded = load(&plan, args.verbose >= 2)?;
+        let mut loaded = load(&plan, config.debug_lines)?;
         let mut attached = attach_all(&mut loaded, &plan)?;
         let receiver = events::listen(&mut loaded.ebpf)?;
         let mut maps = Maps::take(&mut loaded.ebpf, &plan.sizes)?;
@@ -86,7 +86,7 @@ impl Session {
         let namespaces = namespaces::look_at_all(&mut places);
         // Before the tasks are looked at that are in accept: kprobes note those that come later.
         let sockets = || namespaces.values().flat_map(|namespace| &namespace.sockets);
-        if sockets().any(|socket| args.filters.port.contains(&socket.port)) {
+        if sockets().any(|socket| config.filters.port.contains(&socket.port)) {
             maps.want()?;
         }
         if attached.provider(Signal::Accepts) != Some(table::Provider::Tracepoint) {
@@ -99,7 +99,7 @@ impl Session {
             open: 1,
             interval: FIRST_INTERVAL,
             ready: ready_roles(&attached),
-            tell_drops: u32::from(args.verbose > 0),
+            tell_drops: u32::from(config.drop_events),
             in_flight: u32::from(maps.any_in_flight()),
             scan_ends: u32::from(plan.scan_ends.is_empty() && attached.sees_scans()),
         };
@@ -122,12 +122,12 @@ impl Session {
             pid_namespace: plan.pid_namespace,
             maps,
             host,
-            lookout: Lookout::new(args.filters.clone()),
+            lookout: Lookout::new(config.filters.clone()),
             places,
             searches: Paced::new(),
             requests: Requests::new(),
             last_seen: LastSeen::default(),
-            shows_idle: args.idle,
+            shows_idle: config.idle,
             missed_before: 0,
             kprobes_tell: false,
         };

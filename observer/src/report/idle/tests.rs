@@ -9,7 +9,7 @@ use observer_common::counters::{
 use super::LastSeen;
 use crate::{
     bpf::snapshot::{Incomplete, Snapshot},
-    cli::FilterArgs,
+    config::Filters,
     listener::{
         diag::{Request, Socket},
         holders::{Holding, Holdings},
@@ -77,7 +77,7 @@ impl World {
     fn report(&self, last_seen: &mut LastSeen) -> Report {
         let provider =
             |via| Provider { via, exact: via == Via::Fentry, inferred: None, uncounted: None };
-        let selection = Selection::new(FilterArgs::default());
+        let selection = Selection::new(Filters::default());
         build(
             Input {
                 host: &Host { kernel: String::new(), arch: String::new(), cpus: 1 },

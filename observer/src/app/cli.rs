@@ -1,0 +1,226 @@
+//! The command line: clap's definitions and nothing else.
+
+use std::{path::PathBuf, time::Duration};
+
+use observer::{
+    bpf::table::Provider,
+    config::{Config, Filters},
+};
+
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+
+/// A kernel-side observer of the TCP accept path.
+///
+/// Counts, per listener, how many tasks the kernel wakes for each connection (the thundering
+/// herd), who wins and who wakes for nothing, how full the accept queue gets and against which
+/// limit, and how accept fails.
+#[derive(Debug, Parser)]
+#[command(name = "observer", version, args_conflicts_with_subcommands = true)]
+#[command(after_help = "Without a subcommand it watches: a live table every second until Ctrl-C, \
+                        then the total.")]
+pub struct Cli {
+    /// What to do instead of watching.
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// Options of watching.
+    #[command(flatten)]
+    pub watch: WatchArgs,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what listens now, who holds it and how full its queues are; needs no root
+    Listeners(ListenersArgs),
+    /// Show what this kernel allows and which hooks would be used
+    Doctor(DoctorArgs),
+    /// Run real servers with each waiting strategy and show what each costs
+    Demo(DemoArgs),
+    /// Print a shell's completion script
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page
+    Man,
+    /// Load each kernel program alone, and show what the verifier made of it (what the tests read)
+    #[command(hide = true)]
+    Verify,
+    /// Attach programs that do nothing where observer's would be (what `cargo xtask bench` compares with)
+    #[command(hide = true)]
+    Floor {
+        /// Which kind of hooks
+        #[arg(long, value_enum, default_value_t = ProviderArg::Auto)]
+        provider: ProviderArg,
+    },
+    /// Every kernel program and map that is loaded now, with its size and its runs
+    #[command(hide = true)]
+    Inventory,
+    /// One server and its client, with its own tally (what `demo` and the tests observe)
+    #[command(hide = true)]
+    Workload(crate::app::demo::workload::WorkloadArgs),
+}
+
+/// Which listeners to show: values of one flag are alternatives, different flags must all hold.
+#[derive(Args, Clone, Debug, Default)]
+#[command(next_help_heading = "Filters")]
+pub struct FilterArgs {
+    /// Listeners held by this process or its descendants, now or later (repeatable)
+    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+    pub pid: Vec<u32>,
+    /// Listeners on this port (repeatable)
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Vec<u16>,
+    /// Listeners held by a process of this name (repeatable)
+    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
+    pub comm: Vec<String>,
+    /// Listeners held by a process in this cgroup or below it (repeatable)
+    #[arg(long, value_name = "PATH")]
+    pub cgroup: Vec<PathBuf>,
+}
+
+/// Options of watching.
+#[derive(Args, Clone, Debug)]
+pub struct WatchArgs {
+    /// Which listeners.
+    #[command(flatten)]
+    pub filters: FilterArgs,
+    /// How long to observe, such as 8s or 2min; until Ctrl-C without it
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    pub duration: Option<Duration>,
+    /// Report the counts of each interval of this length, and the total at the end
+    #[arg(long, value_name = "TIME", value_parser = positive_duration)]
+    pub interval: Option<Duration>,
+    /// Repeat idle listeners in every interval and redraw instead of counting them
+    #[arg(long)]
+    pub idle: bool,
+    /// How to print reports
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Worker lines to show for each listener in the table
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub workers: usize,
+    /// Which kind of hooks to use
+    #[arg(long, value_enum, default_value_t = ProviderArg::Auto)]
+    pub provider: ProviderArg,
+    /// Room for so many listeners in the kernel maps, where it is not to be found out
+    #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_listeners: Option<u32>,
+    /// Say more: -v shows causes of errors, -vv the kernel programs' debug lines
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Options of `observer listeners`.
+#[derive(Args, Clone, Debug)]
+pub struct ListenersArgs {
+    /// Which listeners.
+    #[command(flatten)]
+    pub filters: FilterArgs,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Holder lines to show for each listener in the table
+    #[arg(long, value_name = "N", default_value_t = 4)]
+    pub holders: usize,
+    /// Say more: -v shows causes of errors, and what was left out
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Options of `observer doctor`.
+#[derive(Args, Clone, Debug)]
+pub struct DoctorArgs {
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Show the kernel's own words for each refusal
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// Options of `observer demo`.
+#[derive(Args, Clone, Debug)]
+pub struct DemoArgs {
+    /// Only this strategy (repeatable); all of them without it
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub strategy: Vec<crate::app::demo::strategy::Strategy>,
+    /// Workers of each server
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
+    pub workers: u32,
+    /// Connections to make to each server
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub connections: u32,
+    /// How to print
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    pub format: Format,
+    /// Which kind of hooks to observe with
+    #[arg(long, value_enum, default_value_t = ProviderArg::Auto)]
+    pub provider: ProviderArg,
+    /// Say more: -v shows causes of errors
+    #[arg(short, long, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    Table,
+    /// For programs: one object per line
+    Json,
+}
+
+/// Which kind of hooks to use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ProviderArg {
+    /// The best that this kernel gives
+    Auto,
+    /// fentry and fexit programs
+    Fentry,
+    /// kprobes and kretprobes
+    Kprobe,
+    /// Tracepoints only
+    Tracepoint,
+}
+
+impl From<ProviderArg> for Option<Provider> {
+    fn from(argument: ProviderArg) -> Self {
+        match argument {
+            ProviderArg::Auto => None,
+            ProviderArg::Fentry => Some(Provider::Fentry),
+            ProviderArg::Kprobe => Some(Provider::Kprobe),
+            ProviderArg::Tracepoint => Some(Provider::Tracepoint),
+        }
+    }
+}
+
+impl From<FilterArgs> for Filters {
+    fn from(args: FilterArgs) -> Self {
+        let FilterArgs { pid, port, comm, cgroup } = args;
+        Self { pid, port, comm, cgroup }
+    }
+}
+
+impl From<&WatchArgs> for Config {
+    fn from(args: &WatchArgs) -> Self {
+        Self {
+            filters: args.filters.clone().into(),
+            provider: args.provider.into(),
+            max_listeners: args.max_listeners,
+            idle: args.idle,
+            drop_events: args.verbose > 0,
+            debug_lines: args.verbose >= 2,
+        }
+    }
+}
+
+/// Parses a time such as `8s`, `500ms` or `2min 30s`; zero is refused.
+fn positive_duration(text: &str) -> Result<Duration, String> {
+    let duration = humantime::parse_duration(text)
+        .map_err(|error| format!("{error}; write a time such as 8s, 500ms or 2min"))?;
+    if duration.is_zero() {
+        return Err("a time of zero makes no window; write one such as 8s, 500ms or 2min".into());
+    }
+    Ok(duration)
+}

@@ -1,0 +1,105 @@
+//! `observer demo`: a real server for each way of waiting, observed by this very program.
+
+mod asleep;
+mod child;
+mod client;
+mod interrupt;
+mod listeners;
+mod lock;
+mod netns;
+mod outcome;
+mod progress;
+mod protocol;
+mod round;
+mod server;
+mod shared;
+pub mod strategy;
+mod table;
+mod worker;
+pub mod workload;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+
+use self::{
+    child::{Stop, Waiting},
+    interrupt::Interrupts,
+    outcome::Outcome,
+    progress::Progress,
+    strategy::Strategy,
+};
+use crate::{
+    app::cli::{DemoArgs, Format},
+    app::render::terminal::Screen,
+};
+
+/// Runs the demo. The caller must have no other thread.
+///
+/// # Errors
+///
+/// When a child cannot be started or does not do what it should. A child that fails with words
+/// of its own has them passed on, and its exit code returned.
+pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
+    let interrupts = Interrupts::hold()?;
+    let mut progress = Progress::new();
+    let mut outcomes = Vec::new();
+    let strategies = chosen(&args);
+    let mut stop = None;
+    for (index, &strategy) in strategies.iter().enumerate() {
+        progress.say(format!("{}/{} {}", index + 1, strategies.len(), strategy.name()));
+        let mut waiting = Waiting { interrupts: &interrupts, progress: &mut progress };
+        match round::run(strategy, &args, &mut waiting) {
+            Ok(outcome) => {
+                progress.wipe();
+                if args.format == Format::Json && !print_json(&outcome)? {
+                    return Ok(ExitCode::SUCCESS);
+                }
+                outcomes.push(outcome);
+            }
+            Err(reason) => {
+                stop = Some(reason);
+                break;
+            }
+        }
+    }
+    drop(progress);
+    // What was measured before something went wrong is still worth showing.
+    if args.format == Format::Table && !outcomes.is_empty() {
+        print(&table::table(&outcomes, Screen::of_stdout().columns()))?;
+    }
+    match stop {
+        None => Ok(ExitCode::SUCCESS),
+        // As shells report a program that a signal ended.
+        Some(Stop::Signal(number)) => Ok(ExitCode::from(128 + number)),
+        Some(Stop::Child { said, code }) => {
+            // Nothing better can be done about a standard error that cannot be written to.
+            let _ = writeln!(io::stderr().lock(), "{said}");
+            Ok(ExitCode::from(code))
+        }
+        Some(Stop::Error(error)) => Err(error),
+    }
+}
+
+/// The strategies asked for, each once, or all of them.
+fn chosen(args: &DemoArgs) -> Vec<Strategy> {
+    let all = Strategy::all().iter().copied();
+    all.filter(|strategy| args.strategy.is_empty() || args.strategy.contains(strategy)).collect()
+}
+
+fn print_json(outcome: &Outcome) -> anyhow::Result<bool> {
+    print(&(serde_json::to_string(outcome)? + "\n"))
+}
+
+/// Writes to standard output; false when nobody reads it any more.
+fn print(text: &str) -> anyhow::Result<bool> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
+        Err(error) => Err(error).context("writing to standard output failed; is the disk full?"),
+    }
+}

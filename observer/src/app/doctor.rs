@@ -1,0 +1,182 @@
+//! `observer doctor`: what this kernel allows, by trying each way to have each signal.
+
+mod table;
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use serde::Serialize;
+
+use crate::{
+    app::cli::{DoctorArgs, Format},
+    app::render::terminal::Screen,
+};
+use observer::{
+    bpf::{
+        attach::{Attached, Verdict, attach_candidate},
+        load::{Loaded, load},
+        table::{Kind, Provider, Signal, functions, tracepoints},
+    },
+    error::{Failure, Status},
+    kernel::facts::{Facts, online_cpus},
+    plan::{Candidate, Request, candidate, plan},
+};
+
+/// The reason of what nobody tried, because observer cannot run at all.
+const NOT_TRIED: &str = "not tried";
+
+/// What was found out.
+#[derive(Debug, Serialize)]
+struct Diagnosis {
+    kernel: String,
+    arch: String,
+    cpus: usize,
+    /// Why observer cannot run here, where that is so.
+    refusal: Option<String>,
+    signals: Vec<SignalState>,
+}
+
+/// What a signal would come from.
+#[derive(Debug, Serialize)]
+struct SignalState {
+    signal: &'static str,
+    /// The provider that would be used; `none` where there is none.
+    via: &'static str,
+    /// What is not known without the signal.
+    lost: &'static str,
+    candidates: Vec<CandidateState>,
+}
+
+/// One way to have a signal.
+#[derive(Debug, Serialize)]
+struct CandidateState {
+    provider: &'static str,
+    usable: bool,
+    hooks: Vec<&'static str>,
+    /// The hook that the kernel refused or does not have.
+    refused_at: Option<&'static str>,
+    reason: Option<String>,
+    #[serde(skip)]
+    details: Option<String>,
+}
+
+/// Runs `observer doctor`: exits 0 when this host can be observed, 4 when it cannot.
+///
+/// # Errors
+///
+/// When standard output cannot be written.
+pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
+    let diagnosis = examine();
+    let mut text = Vec::new();
+    match args.format {
+        Format::Json => {
+            serde_json::to_writer(&mut text, &diagnosis)?;
+            text.push(b'\n');
+        }
+        Format::Table => {
+            table::write(&mut text, &diagnosis, args.verbose, Screen::of_stdout().columns())?;
+        }
+    }
+    match io::stdout().lock().write_all(&text) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
+        _ => {}
+    }
+    let able = diagnosis.refusal.is_none() && diagnosis.signals.iter().all(|one| one.via != "none");
+    Ok(if able { ExitCode::SUCCESS } else { ExitCode::from(Status::NotPossible as u8) })
+}
+
+/// Tries every candidate of every signal; one that fails does not stop the others. All are let go
+/// again when this returns.
+fn examine() -> Diagnosis {
+    let facts = Facts::gather(&tracepoints(), &functions());
+    let request = Request {
+        provider: None,
+        pid_filter: true,
+        listeners: 0,
+        max_listeners: None,
+        cpus: aya::util::nr_cpus().unwrap_or(1),
+        ports: &[],
+    };
+    let prepared = plan(&facts, request)
+        .and_then(|plan| load(&plan, false).map_err(|error| Failure::failed(format!("{error:#}"))));
+    let refusal = prepared.as_ref().err().map(|failure| failure.sentence.clone());
+    let mut loaded = prepared.ok();
+    let mut states = Signal::ALL.map(|_| Vec::<CandidateState>::new());
+    // All signals by one provider at a time, as observer attaches them: some share a probe, and Linux
+    // 5.10 refuses an fentry program on a function that has just been let go.
+    for provider in Provider::ALL {
+        let mut attached = Attached::default();
+        for (signal, states) in Signal::ALL.into_iter().zip(&mut states) {
+            let state = match candidate(&facts, request, signal, provider) {
+                Ok(candidate) => attempt(loaded.as_mut(), &mut attached, signal, &candidate),
+                Err(probe) => CandidateState {
+                    provider: provider.name(),
+                    usable: false,
+                    hooks: Vec::new(),
+                    refused_at: Some(probe.hook()),
+                    reason: Some(match probe.since {
+                        _ if facts.layout.is_err() => NOT_TRIED.to_owned(),
+                        Some(since) => format!("not in this kernel; {since} and later have it"),
+                        None => "not in this kernel".to_owned(),
+                    }),
+                    details: None,
+                },
+            };
+            // Where nothing but tracepoints is needed there is one way and not two.
+            if states.last().is_none_or(|last| last.provider != state.provider) {
+                states.push(state);
+            }
+        }
+    }
+    let signals = Signal::ALL.into_iter().zip(states).map(|(signal, states)| SignalState {
+        signal: signal.name(),
+        via: states.iter().find(|state| state.usable).map_or("none", |state| state.provider),
+        lost: signal.loss(),
+        candidates: states,
+    });
+    Diagnosis {
+        kernel: facts.kernel,
+        arch: facts.arch,
+        cpus: online_cpus(),
+        refusal,
+        signals: signals.collect(),
+    }
+}
+
+/// Attaches a candidate beside what is attached already.
+fn attempt(
+    loaded: Option<&mut Loaded>,
+    attached: &mut Attached,
+    signal: Signal,
+    candidate: &Candidate,
+) -> CandidateState {
+    let plain = candidate.probes.iter().all(|(probe, _)| probe.kind == Kind::BtfTracepoint);
+    let mut hooks: Vec<_> = candidate.probes.iter().map(|(_, hook)| *hook).collect();
+    hooks.dedup();
+    let mut state = CandidateState {
+        provider: if plain { Provider::Tracepoint.name() } else { candidate.provider.name() },
+        usable: false,
+        hooks,
+        refused_at: None,
+        reason: Some(NOT_TRIED.to_owned()),
+        details: None,
+    };
+    let Some(loaded) = loaded else { return state };
+    attach_candidate(loaded, attached, signal, candidate);
+    match attached.trials.pop().map(|trial| trial.verdict) {
+        Some(Verdict::Refused { probe, reason, details }) => {
+            state.refused_at = Some(probe);
+            state.reason = Some(reason);
+            state.details = Some(details);
+        }
+        Some(Verdict::Attached) => {
+            state.usable = true;
+            state.reason = None;
+        }
+        None => {}
+    }
+    state
+}

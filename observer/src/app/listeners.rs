@@ -1,0 +1,124 @@
+//! `observer listeners`: what listens now, without any kernel program.
+
+use std::{
+    collections::{HashMap, HashSet},
+    io::{self, Write as _},
+    path::Path,
+    process::ExitCode,
+};
+
+use anyhow::Result;
+use nix::sys::utsname::uname;
+
+use crate::{
+    app::cli::{Format, ListenersArgs},
+    app::render::{
+        table::still::{StillOptions, render},
+        terminal::Screen,
+    },
+};
+use observer::{
+    error::Failure,
+    kernel::{facts::online_cpus, pid_namespace},
+    listener::{
+        descendants,
+        holders::{self, Holdings},
+        namespaces,
+        options::{self, Options},
+        select::Selection,
+        waiters,
+        ways::Ways,
+    },
+    report::{
+        model::Host,
+        still::{self, LeftOut, Seen, Still},
+    },
+};
+
+/// Looks once and prints what was seen.
+///
+/// # Errors
+///
+/// When a named process is not there, the own namespace cannot be read, or nothing can be printed.
+pub fn run(args: &ListenersArgs) -> Result<ExitCode> {
+    let pids = &args.filters.pid;
+    if let Some(pid) = pids.iter().find(|pid| holders::comm(**pid).is_none()) {
+        return Err(Failure::failed(format!(
+            "there is no process {pid}; look it up with pgrep or ss -ltnp"
+        ))
+        .into());
+    }
+    let still = look(args)?;
+    let text = match args.format {
+        Format::Json => serde_json::to_string(&still)? + "\n",
+        Format::Table => {
+            let screen = Screen::of_stdout();
+            render(&still, &StillOptions::new(&screen, args.holders, &args.filters))
+        }
+    };
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+fn look(args: &ListenersArgs) -> Result<Still> {
+    let looks = namespaces::look_with_requests();
+    if looks.seen.is_empty() {
+        return Err(Failure::not_possible(
+            "no network namespace could be read, not even the own one; \
+             mount /proc, or see -v for the cause",
+        )
+        .into());
+    }
+    let mut selection = Selection::new(args.filters.clone().into());
+    let sockets = || looks.seen.values().flat_map(|namespace| &namespace.sockets);
+    let wanted = sockets().filter(|one| selection.wants_port(one.port) && one.inode != 0);
+    let inodes: HashSet<u64> = wanted.map(|one| one.inode).collect();
+    let holders::Scan { mut holdings, refused } = holders::scan_and_tell(&inodes);
+    let tree = if args.filters.pid.is_empty() {
+        HashSet::new()
+    } else {
+        descendants::of(&args.filters.pid)
+    };
+    selection.update(&holdings, &tree);
+    holdings.retain(|inode, _| selection.contains_held(*inode));
+    tell_ways(&mut holdings);
+    let pid_namespace = pid_namespace::of_proc();
+    let left_out = LeftOut {
+        netns: looks.left_out.clone(),
+        processes: refused.len(),
+        // The first process is there for everybody, unless others' processes are hidden.
+        hidden_processes: pid_namespace.is_some() || !Path::new("/proc/1").exists(),
+        pid_namespace,
+    };
+    let options: HashMap<u64, Options> =
+        holdings.iter().map(|(inode, held)| (*inode, options::ask(*inode, held))).collect();
+    let seen =
+        Seen { host: host(), looks: &looks, holdings: &holdings, options: &options, left_out };
+    Ok(still::take(seen, |socket| selection.contains(socket.inode, socket.port)))
+}
+
+/// Tells how the holders wait: one look at the threads of each process.
+fn tell_ways(holdings: &mut Holdings) {
+    let held = holdings.iter().map(|(listener, all)| (*listener, all.as_slice()));
+    let pids = holdings.values().flatten().map(|one| one.holder.pid).collect();
+    let waiting = waiters::find(held, &pids, &mut waiters::Asleep::default());
+    let ways = Ways::new(std::iter::empty(), &waiting);
+    for (listener, all) in holdings {
+        for holding in all {
+            holding.holder = ways.holder(*listener, holding);
+        }
+    }
+}
+
+fn host() -> Host {
+    let name = uname();
+    let of = |text: Option<&std::ffi::OsStr>| {
+        text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
+    };
+    let release = of(name.as_ref().ok().map(nix::sys::utsname::UtsName::release));
+    let machine = of(name.as_ref().ok().map(nix::sys::utsname::UtsName::machine));
+    Host { kernel: release, arch: machine, cpus: online_cpus() }
+}

@@ -1,0 +1,147 @@
+//! What is said beneath a listener: refusals, queues, waits and limits, each only where there was
+//! anything.
+
+use std::fmt::Write as _;
+
+use anstyle::Style;
+
+use super::backlog;
+use super::cell::{BAD, CAUTION, DIM, Line};
+use super::columns::{Column, Seen};
+use super::notes;
+use crate::app::render::human;
+use observer::report::model::{Drops, Listener};
+
+/// All that is said of a listener, from the gravest to the ordinary.
+pub(super) fn lines(listener: &Listener, seen: &Seen, width: usize) -> Vec<Line> {
+    let mark = |column| if seen.estimated(column) { "~" } else { "" };
+    let lacking = "its numbers are too low: the kernel maps had no room for all of it";
+    let told = [
+        listener.incomplete.then(|| (lacking.to_owned(), CAUTION)),
+        dropped(&listener.drops, mark(Column::Drops)).map(|told| (told, BAD)),
+        discarded(listener).map(|told| (told, BAD)),
+        backlog::clamped(&listener.backlog).map(|told| (told, CAUTION)),
+        queues(listener, mark(Column::Queue)).map(|told| (told, queue_style(listener))),
+        waits(listener, mark(Column::Wait)).map(|told| (told, DIM)),
+    ];
+    let told = told.into_iter().flatten();
+    told.flat_map(|(told, style)| notes::indented(&told, "  ", style, width)).collect()
+}
+
+/// `12 dropped: 8 accept queue full at the SYN, 4 at the final ACK; 5 clients`.
+fn dropped(drops: &Drops, mark: &str) -> Option<String> {
+    let total = drops
+        .total
+        .or(drops.at_most.map(|_| 0))
+        .filter(|total| *total > 0 || drops.at_most.is_some())?;
+    let count =
+        |name: &str| drops.by_reason.as_ref()?.get(name).copied().filter(|count| *count > 0);
+    let mut parts = Vec::new();
+    let syns = count("accept_queue_full_syn");
+    if let Some(syns) = syns {
+        parts.push(format!("{mark}{syns} accept queue full at the SYN"));
+    }
+    if let Some(acks) = count("accept_queue_full_ack") {
+        let what = if syns.is_some() { "" } else { "accept queue full " };
+        parts.push(format!("{mark}{acks} {what}at the final ACK"));
+    }
+    for (name, meaning) in [
+        ("syn_queue_full", "SYN queue full"),
+        ("syn_queue_last_quarter", "in the last quarter of tcp_max_syn_backlog"),
+        ("no_memory", "no memory"),
+        ("policy_or_route", "no route back, or a policy"),
+        ("other", "another reason"),
+    ] {
+        if let Some(count) = count(name) {
+            parts.push(format!("{mark}{count} {meaning}"));
+        }
+    }
+    let mut told = format!("{mark}{} dropped", human::count(total));
+    if let Some(most) = drops.at_most {
+        told = format!("{} to {} dropped", human::count(total), human::count(most));
+    }
+    if !parts.is_empty() {
+        let _ = write!(told, ": {}", parts.join(", "));
+    }
+    if let Some(clients @ 1..) = drops.clients {
+        let least = if drops.clients_overflowed { "at least " } else { "" };
+        let noun = if clients == 1 { "client" } else { "clients" };
+        let _ = write!(told, "; {least}{clients} {noun}");
+    }
+    // Without reasons, clients and a choice, the column has said it.
+    (!parts.is_empty()
+        || drops.at_most.is_some()
+        || drops.clients.is_some_and(|clients| clients > 0))
+    .then_some(told)
+}
+
+/// `3 discarded: they were in the accept queue when it closed`.
+fn discarded(listener: &Listener) -> Option<String> {
+    let were = if listener.discarded == 1 { "it was" } else { "they were" };
+    let count = human::count(listener.discarded);
+    (listener.discarded != 0)
+        .then(|| format!("{count} discarded: {were} in the accept queue when the listener closed"))
+}
+
+/// The accept queue's most is in the table, so that it is told only where it tells more: where
+/// connections wait now, where it was half full, or beside the SYN queue. A SYN queue that never held
+/// two was none.
+fn queues(listener: &Listener, mark: &str) -> Option<String> {
+    let (accept, syn) = (&listener.accept_queue, &listener.syn_queue);
+    let limit = accept.limit.or(listener.backlog.limit);
+    let queue = |max: u64, now: Option<u64>| {
+        let mut told = human::count(max);
+        if let Some(limit) = limit {
+            let _ = write!(told, "/{limit}");
+        }
+        if let Some(now @ 1..) = now {
+            let _ = write!(told, ", {} now", human::count(now));
+        }
+        told
+    };
+    let mut parts = Vec::new();
+    let now = syn.now.filter(|now| *now > 0);
+    match (syn.max, now) {
+        (Some(max), _) if max > 1 || now.is_some() => {
+            let least = if syn.sampled { "at least " } else { "" };
+            parts.push(format!("SYN queue {least}{}", queue(max, now)));
+        }
+        _ => {}
+    }
+    if let Some(sent @ 1..) = syn.cookies_sent {
+        let noun = if sent == 1 { "cookie" } else { "cookies" };
+        parts.push(format!("{sent} {noun} sent"));
+    }
+    let half_full = limit.is_some_and(|limit| accept.max > limit / 2 && accept.max > 1);
+    if accept.now.unwrap_or(0) > 0 || half_full || (!parts.is_empty() && accept.max > 0) {
+        parts.insert(0, format!("accept queue {mark}{}", queue(accept.max, accept.now)));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+/// Full is more than the limit: the kernel compares with `>` (`sk_acceptq_is_full`).
+fn queue_style(listener: &Listener) -> Style {
+    let limit = listener.accept_queue.limit.or(listener.backlog.limit);
+    let most = listener.accept_queue.max.max(listener.accept_queue.now.unwrap_or(0));
+    if limit.is_some_and(|limit| most > limit) { BAD } else { DIM }
+}
+
+fn waits(listener: &Listener, mark: &str) -> Option<String> {
+    let wait = &listener.accept_wait;
+    let named = [("p50", wait.p50), ("p90", wait.p90), ("p99", wait.p99), ("max", wait.max)];
+    let told: Vec<String> = named
+        .into_iter()
+        .filter_map(|(name, wait)| Some(format!("{name} {mark}{}", human::time(wait?))))
+        .collect();
+    let mut parts = Vec::new();
+    if wait.count > 0 && !told.is_empty() {
+        parts.push(format!("accept wait {}", told.join(", ")));
+    }
+    if let Some(oldest) = wait.oldest {
+        parts.push(format!("the oldest in the queue waits for {}", human::time(oldest)));
+    }
+    (!parts.is_empty()).then(|| parts.join("; "))
+}
+
+#[cfg(test)]
+mod tests;

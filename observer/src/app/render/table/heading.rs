@@ -1,0 +1,120 @@
+//! The first line: who observed what, for how long, and through which hooks.
+
+use super::cell::Line;
+use crate::app::render::{human, text};
+use observer::report::model::{Provider, Providers, Report, Via, WindowKind, Worth};
+
+const SEPARATOR: &str = " · ";
+
+/// The first line, with less in it where there is less room.
+pub(super) fn line(report: &Report, width: usize) -> Line {
+    let tool = format!("{} {}", report.tool.name, report.tool.version);
+    let host = format!("Linux {}", report.host.kernel);
+    let length = human::seconds(report.window.seconds);
+    let window = match report.window.kind {
+        WindowKind::Interval => format!("last {length}"),
+        WindowKind::Total => length,
+    };
+    let start = format!("from {}", report.window.start);
+    let (hooks, brief_hooks) = hooks(&report.providers);
+    let forms: [&[&str]; 7] = [
+        &[&tool, &host, &window, &start, &hooks],
+        &[&tool, &host, &window, &hooks],
+        &[&tool, &host, &window, &brief_hooks],
+        &[&tool, &window, &brief_hooks],
+        &[&window, &brief_hooks],
+        &[&tool, &window],
+        &[&window],
+    ];
+    let forms = forms.map(|parts| text::clean(&parts.join(SEPARATOR)));
+    let fitting = forms.iter().find(|form| text::width(form) <= width);
+    let line = fitting.or(forms.last()).cloned().unwrap_or_default();
+    Line::new(line, anstyle::Style::new())
+}
+
+/// The hooks in full (`wakeups, accepts by fentry, drops by kernel counters`) and in short.
+pub fn hooks(providers: &Providers) -> (String, String) {
+    let signals = providers.signals();
+    let mut groups: Vec<(String, Vec<&str>)> = Vec::new();
+    for (signal, provider, worth) in signals {
+        let way = way(provider, worth);
+        match groups.iter_mut().find(|group| group.0 == way) {
+            Some(group) => group.1.push(signal),
+            None => groups.push((way, vec![signal])),
+        }
+    }
+    let full: Vec<String> =
+        groups.iter().map(|(way, signals)| format!("{} {way}", signals.join(", "))).collect();
+    let brief: Vec<&str> = signals.iter().filter_map(|(_, provider, _)| name(provider.via)).fold(
+        Vec::new(),
+        |mut names, name| {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+            names
+        },
+    );
+    let brief =
+        if brief.is_empty() { "no hooks".into() } else { format!("by {}", brief.join(", ")) };
+    (full.join("; "), brief)
+}
+
+fn way(provider: &Provider, worth: Worth) -> String {
+    match (name(provider.via), worth) {
+        (Some(name), _) => format!("by {name}"),
+        // Nothing was attached: the kernel counts it by itself, or nobody does.
+        (None, Worth::Nothing) => "not observed".to_owned(),
+        (None, _) => "by kernel counters".to_owned(),
+    }
+}
+
+fn name(via: Via) -> Option<&'static str> {
+    match via {
+        Via::Fentry => Some("fentry"),
+        Via::Kprobe => Some("kprobe"),
+        Via::Tracepoint => Some("tracepoint"),
+        Via::None => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::render::table::fixtures;
+
+    #[test]
+    fn says_less_where_there_is_less_room() {
+        let report = fixtures::herd(8);
+        let text = |width| line(&report, width).paint(width, false);
+        assert_eq!(
+            text(200),
+            "observer 0.1.0 · Linux 6.18.44 · 5.0 s · from 2026-01-02T03:04:05Z · \
+             wakeups, accepts, handshakes by tracepoint; drops by kernel counters"
+        );
+        assert_eq!(
+            text(120),
+            "observer 0.1.0 · Linux 6.18.44 · 5.0 s · \
+             wakeups, accepts, handshakes by tracepoint; drops by kernel counters"
+        );
+        assert_eq!(text(80), "observer 0.1.0 · Linux 6.18.44 · 5.0 s · by tracepoint");
+        assert_eq!(text(40), "observer 0.1.0 · 5.0 s · by tracepoint");
+        assert_eq!(text(30), "5.0 s · by tracepoint");
+        assert_eq!(text(4), "5.0…");
+    }
+
+    #[test]
+    fn tells_intervals_and_missing_hooks() {
+        let mut report = fixtures::herd(8);
+        report.window.kind = WindowKind::Interval;
+        report.window.seconds = 1.0;
+        report.providers.wakeups.via = Via::Fentry;
+        report.providers.drops.exact = false;
+        report.host.kernel = "6.1\u{1b}[2J".into();
+        assert_eq!(
+            line(&report, 140).paint(140, false),
+            "observer 0.1.0 · Linux 6.1?[2J · last 1.0 s · wakeups by fentry; \
+             accepts, handshakes by tracepoint; drops by kernel counters"
+        );
+        assert!(line(&report, 80).paint(80, false).ends_with("by fentry, tracepoint"));
+    }
+}

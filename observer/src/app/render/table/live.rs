@@ -1,0 +1,146 @@
+//! The live view: each report in the place of the one before.
+
+use super::cell::{DIM, Line};
+use super::{Page, TableOptions, render};
+use observer::report::model::Report;
+
+/// Takes the last frame away: for what is printed when the live view ends, whole and in its place.
+pub const CLEAR_SCREEN: &str = "\x1b[H\x1b[J";
+
+/// Cursor to the upper left corner.
+const HOME: &str = "\x1b[H";
+/// Clears from the cursor to the end of the line.
+const CLEAR_LINE: &str = "\x1b[K";
+/// Clears from the cursor to the end of the screen.
+const CLEAR_BELOW: &str = "\x1b[J";
+
+/// One frame: on a terminal of so many rows it takes the place of the frame before; without rows
+/// (a pipe, a dumb terminal) it is a block to append, a blank line after it.
+///
+/// A frame leaves the cursor on a free line beneath it, so that whatever is written next does not
+/// run into it. To be written with one call, which keeps a terminal from showing half of it.
+pub fn live_frame(report: &Report, options: &TableOptions, rows: Option<usize>) -> String {
+    let Some(rows) = rows else { return render(report, options) + "\n" };
+    let rows = rows.saturating_sub(1);
+    let mut lines = fit(page(report, options, rows), rows);
+    lines.truncate(rows.max(1));
+    let mut frame = HOME.to_owned();
+    for line in lines {
+        // Cleared before and not after it is written: a line as wide as the screen leaves the
+        // cursor upon its last character, which clearing would take away.
+        frame.push_str(CLEAR_LINE);
+        frame.push_str(&line.paint(options.width, options.colour));
+        frame.push('\n');
+    }
+    frame.push_str(CLEAR_BELOW);
+    frame
+}
+
+/// The page with as many worker lines, and then as many details, as leave room for every listener,
+/// if that can be had.
+fn page(report: &Report, options: &TableOptions, rows: usize) -> Page {
+    let mut options = options.clone();
+    loop {
+        let page = Page::new(report, &options);
+        // The heading, and a blank line above each part.
+        if page.table.len() + page.notes.len() + 3 <= rows {
+            return page;
+        }
+        match (options.workers, options.details) {
+            (0, false) => return page,
+            (0, true) => options.details = false,
+            (workers, _) => options.workers = workers / 2,
+        }
+    }
+}
+
+/// The page in so many rows: notes keep a third of them, the legend comes only into free ones.
+fn fit(mut page: Page, rows: usize) -> Vec<Line> {
+    let room = rows.saturating_sub(1);
+    let table = page.table.len() + usize::from(!page.table.is_empty());
+    let notes = page.notes.len() + usize::from(!page.notes.is_empty());
+    let for_notes = notes.min((room / 3).max(room.saturating_sub(table)));
+    let for_table = table.min(room - for_notes);
+    // One row of each part is the blank line above it.
+    shorten(&mut page.notes, for_notes.saturating_sub(1), "");
+    shorten(&mut page.table, for_table.saturating_sub(1), ": enlarge the window, or filter");
+    if room - for_notes - for_table <= page.legend.len() {
+        page.legend.clear();
+    }
+    page.lines()
+}
+
+/// Keeps the first lines, the last of them saying how many are left out.
+fn shorten(lines: &mut Vec<Line>, most: usize, advice: &str) {
+    if lines.len() <= most {
+        return;
+    }
+    let kept = most.saturating_sub(1);
+    let left_out = lines.len() - kept;
+    lines.truncate(kept);
+    if most > 0 {
+        let noun = if left_out == 1 { "line" } else { "lines" };
+        lines.push(Line::new(format!("… {left_out} more {noun}{advice}"), DIM));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::render::table::fixtures::{self, options};
+
+    #[test]
+    fn a_frame_redraws_in_place_and_never_scrolls() {
+        for report in fixtures::all() {
+            for rows in (0..12).chain([24, 25, 43, 60]) {
+                let frame = live_frame(&report, &options(80), Some(rows));
+                assert!(frame.starts_with(HOME) && frame.ends_with("\n\x1b[J"));
+                let lines = frame.matches('\n').count();
+                assert!(lines < rows.max(2), "{lines} lines on {rows} rows");
+                assert_eq!(frame.matches(CLEAR_LINE).count(), lines);
+            }
+        }
+    }
+
+    #[test]
+    fn a_high_screen_shows_everything() {
+        let report = fixtures::herd(8);
+        let frame = live_frame(&report, &options(80), Some(100));
+        let plain = frame.replace(HOME, "").replace(CLEAR_LINE, "").replace(CLEAR_BELOW, "");
+        assert_eq!(plain, render(&report, &options(80)));
+    }
+
+    #[test]
+    fn a_low_screen_says_what_it_leaves_out_and_keeps_the_notes() {
+        let mut report = fixtures::many(300);
+        report.audit.events_lost = 7;
+        let frame = live_frame(&report, &options(80), Some(24));
+        assert_eq!(frame.matches('\n').count(), 23);
+        assert!(frame.contains("7 events were lost"), "{frame}");
+        assert!(frame.contains("more lines: enlarge the window, or filter"), "{frame}");
+        assert!(!frame.contains("HERD wakeups"), "{frame}");
+    }
+
+    #[test]
+    fn workers_give_way_to_listeners() {
+        let workers = |rows| {
+            let frame = live_frame(&fixtures::incident(), &options(120), Some(rows));
+            assert!(frame.contains("*:26"), "{frame}");
+            frame.lines().filter(|line| line.contains("\x1b[K  envoy ")).count()
+        };
+        assert_eq!([40, 33, 31, 24].map(workers), [4, 2, 1, 0]);
+        // And after them what is said of each listener.
+        let details = |rows| {
+            let frame = live_frame(&fixtures::incident(), &options(120), Some(rows));
+            frame.contains("accept queue 129/128, 129 now")
+        };
+        assert_eq!([40, 24, 23].map(details), [true, true, false]);
+    }
+
+    #[test]
+    fn a_pipe_gets_blocks_without_codes() {
+        let frame = live_frame(&fixtures::herd(8), &options(80), None);
+        assert!(!frame.contains('\x1b'));
+        assert!(frame.ends_with("\n\n"));
+    }
+}

@@ -1,0 +1,317 @@
+//! What is said beneath the table: nothing happened, something is wrong, or a number is not what
+//! it seems.
+
+use std::{
+    cmp::{Ordering, Reverse},
+    fmt::Write,
+};
+
+use anstyle::Style;
+
+use super::backlog;
+use super::cell::{BAD, CAUTION, DIM, Line};
+use super::rows::{self, Tally};
+use super::words;
+use crate::app::render::text;
+use observer::report::model::{
+    Audit, Finding, Listener, NetnsAudit, NoRoom, Report, Severity, Via, Worth,
+};
+
+/// Below this, lines are cut and not wrapped: a column of single words is harder to read.
+const WRAP: usize = 40;
+
+/// The most notes of one kind; the others are counted.
+const MOST: usize = 10;
+
+/// The kernel's counters that tell of lost connections, and what they mean.
+const COUNTERS: [(&str, &str); 4] = [
+    ("ListenOverflows", "accept queue full"),
+    ("ListenDrops", "attempts refused, for whatever reason"),
+    ("TCPReqQFullDrop", "SYN queue full"),
+    ("TCPReqQFullDoCookies", "SYN queue full, answered with cookies"),
+];
+
+/// All notes on a report.
+pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
+    let mut listeners: Vec<&Listener> = report.listeners.iter().collect();
+    listeners.sort_by(|a, b| rows::by_herd(a, b));
+    let plain = |note| (note, Style::new());
+
+    let mut notes = Vec::new();
+    let hanging = hanging(&listeners);
+    if hanging.is_empty() {
+        notes.extend(nothing_accepted(report).map(plain));
+    }
+    add(&mut notes, findings(&listeners), "findings");
+    add(&mut notes, hanging, "listeners at which connections wait");
+    add(&mut notes, accept_errors(&listeners), "listeners on which accept failed");
+    let busy = listeners.iter().filter(|listener| !rows::idle(listener));
+    notes.extend(backlog::doubts(busy.map(|listener| &listener.backlog)).map(plain));
+    notes.extend(no_room(&report.audit));
+    notes.extend(losses(report));
+    add(&mut notes, kernel_counters(report), "network namespaces with such counts");
+    add(&mut notes, differences(report), "network namespaces in which counts differ");
+    notes.extend(estimates(report).map(plain));
+    notes.extend(unobserved(report).map(plain));
+    notes.iter().flat_map(|(note, style)| styled(note, *style, width)).collect()
+}
+
+/// A sentence over as many lines as it needs, in one style.
+pub(super) fn styled(sentence: &str, style: Style, width: usize) -> Vec<Line> {
+    indented(sentence, "", style, width)
+}
+
+/// The same with room before it.
+pub(super) fn indented(sentence: &str, indent: &str, style: Style, width: usize) -> Vec<Line> {
+    let sentence = text::clean(sentence);
+    if width < WRAP {
+        return vec![Line::new(format!("{indent}{sentence}"), style)];
+    }
+    let further = format!("{indent}  ");
+    let options = textwrap::Options::new(width).initial_indent(indent).subsequent_indent(&further);
+    textwrap::wrap(&sentence, options)
+        .into_iter()
+        .map(|line| Line::new(line.into_owned(), style))
+        .collect()
+}
+
+fn nothing_accepted(report: &Report) -> Option<String> {
+    let unobserved = report.providers.accepts.via == Via::None;
+    if report.listeners.is_empty()
+        || unobserved
+        || report.listeners.iter().any(|listener| listener.accepted > 0)
+    {
+        return None;
+    }
+    let mut note = "no connection was accepted in this window".to_owned();
+    let queued =
+        report.listeners.iter().fold(0_u64, |sum, listener| sum.saturating_add(listener.queued));
+    if queued > 0 {
+        let _ = write!(note, ", though {queued} completed the handshake and were queued");
+    }
+    Some(note)
+}
+
+/// Adds the first of these notes, and how many of what are left out.
+fn add(notes: &mut Vec<(String, Style)>, told: Vec<(String, Style)>, what: &str) {
+    let more = told.len().saturating_sub(MOST);
+    notes.extend(told.into_iter().take(MOST));
+    if more > 0 {
+        notes.push((format!("… {more} more {what}"), DIM));
+    }
+}
+
+fn findings(listeners: &[&Listener]) -> Vec<(String, Style)> {
+    let mut findings: Vec<(&Listener, &Finding)> = listeners
+        .iter()
+        .flat_map(|listener| listener.findings.iter().map(|finding| (*listener, finding)))
+        .collect();
+    findings.sort_by_key(|(_, finding)| Reverse(finding.severity));
+    let told = findings.into_iter().map(|(listener, finding)| {
+        let Finding { severity, summary, evidence, fix, .. } = finding;
+        let (word, style) = match severity {
+            Severity::Critical => ("critical", BAD),
+            Severity::Warning => ("warning", CAUTION),
+            Severity::Info => ("info", Style::new()),
+        };
+        let address = words::plain_address(listener);
+        let summary = summary.trim_end_matches('.');
+        (format!("{word}: {address}: {summary} ({evidence}). {fix}"), style)
+    });
+    told.collect()
+}
+
+fn hanging(listeners: &[&Listener]) -> Vec<(String, Style)> {
+    let hanging = listeners.iter().filter(|listener| rows::hangs(listener));
+    let told = hanging.map(|listener| {
+        let address = words::plain_address(listener);
+        let note = match listener.accept_queue.now {
+            Some(1) => format!("1 connection waits at {address} and was not accepted"),
+            now => {
+                format!("{} connections wait at {address} and none was accepted", now.unwrap_or(0))
+            }
+        };
+        (note, CAUTION)
+    });
+    told.collect()
+}
+
+/// Which errors they are: the column may have room for their sum only.
+fn accept_errors(listeners: &[&Listener]) -> Vec<(String, Style)> {
+    let mut failed: Vec<(&Listener, Tally)> = listeners
+        .iter()
+        .map(|listener| (*listener, Tally::of(listener)))
+        .filter(|(_, tally)| tally.other_errors() > 0)
+        .collect();
+    failed.sort_by_key(|(_, tally)| Reverse(tally.other_errors()));
+    let told = failed.into_iter().map(|(listener, tally)| {
+        let address = words::plain_address(listener);
+        (format!("accept failed on {address}: {}", tally.named_errors().join(", ")), BAD)
+    });
+    told.collect()
+}
+
+/// What had no room in the kernel maps, and whether that touches anything here.
+fn no_room(audit: &Audit) -> Option<(String, Style)> {
+    let NoRoom { workers, waits, backlogs, processes, closed, .. } = audit.no_room;
+    let of_listeners = match audit.incomplete {
+        0 => "of listeners that are not shown here".to_owned(),
+        1 => "of listeners, of which 1 is shown here and its numbers are too low".to_owned(),
+        shown => {
+            format!("of listeners, of which {shown} are shown here and their numbers are too low")
+        }
+    };
+    let parts: Vec<String> = [
+        (audit.no_room.of_listeners(), of_listeners.as_str()),
+        (workers, "of workers, which are in a row (others)"),
+        (waits, "of accept waits"),
+        (backlogs, "of backlogs that were requested"),
+        (processes, "of processes below --pid"),
+        (closed, "of listeners that closed"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    let count = match audit.map_full {
+        0 => return None,
+        1 => "1 count".to_owned(),
+        several => format!("{several} counts"),
+    };
+    let which = if parts.is_empty() { String::new() } else { format!(": {}", parts.join(", ")) };
+    Some((format!("{count} found no room in a kernel map{which}"), CAUTION))
+}
+
+fn losses(report: &Report) -> Vec<(String, Style)> {
+    let audit = &report.audit;
+    let told = [
+        (
+            audit.events_lost,
+            "event was lost because the buffer was full: what it told is missing here",
+            "events were lost because the buffer was full: what they told is missing here",
+        ),
+        (
+            audit.unsettled,
+            "task ended while it was read, each time: what it did may be missing here or there twice",
+            "tasks ended while they were read, each time: what they did may be missing here or there \
+             twice",
+        ),
+        (
+            audit.missed_runs,
+            "run of observer's programs was skipped by the kernel: numbers here may be too low",
+            "runs of observer's programs were skipped by the kernel: numbers here may be too low",
+        ),
+    ];
+    told.into_iter()
+        .filter(|(count, ..)| *count > 0)
+        .map(|(count, one, many)| {
+            (format!("{count} {}", if count == 1 { one } else { many }), CAUTION)
+        })
+        .collect()
+}
+
+fn kernel_counters(report: &Report) -> Vec<(String, Style)> {
+    let audited = &report.audit.netns;
+    let told = audited.iter().filter_map(|audit| {
+        let counters = counters(audit)? + &elsewhere(report, audit);
+        let note = match audited.len() {
+            1 => format!("the kernel counted {counters}"),
+            _ => format!("netns {}: the kernel counted {counters}", audit.netns),
+        };
+        Some((note, BAD))
+    });
+    told.collect()
+}
+
+/// That refusals were those of other listeners too, which are not shown.
+fn elsewhere(report: &Report, audit: &NetnsAudit) -> String {
+    if let Some(unattributed @ 1..) = audit.unattributed {
+        return format!(": of {unattributed} drops it cannot be told at which listener");
+    }
+    let here = report.listeners.iter().filter(|one| one.netns == audit.netns);
+    let shown = here.map(|one| one.drops.total).try_fold(0_u64, |sum, one| sum.checked_add(one?));
+    let all = audit.counters.get("ListenDrops").and_then(|one| one.observed.or(one.kernel));
+    let (Some(shown), Some(all)) = (shown, all) else { return String::new() };
+    match (shown, all) {
+        _ if shown >= all => String::new(),
+        (0, _) => ": all at other listeners of the network namespace".to_owned(),
+        _ => format!(": {shown} of them here, the others at other listeners of the namespace"),
+    }
+}
+
+/// The counters that are not zero; `None` when there is none.
+fn counters(audit: &NetnsAudit) -> Option<String> {
+    let told: Vec<String> = COUNTERS
+        .iter()
+        .filter_map(|(name, meaning)| {
+            let kernel = audit.counters.get(*name)?.kernel.filter(|kernel| *kernel > 0)?;
+            Some(format!("{kernel} {name} ({meaning})"))
+        })
+        .collect();
+    (!told.is_empty()).then(|| told.join(", "))
+}
+
+/// Where observer and the kernel counted differently.
+fn differences(report: &Report) -> Vec<(String, Style)> {
+    let told = report.audit.netns.iter().filter_map(|audit| {
+        let told: Vec<String> = COUNTERS
+            .iter()
+            .filter_map(|(name, _)| {
+                let counter = audit.counters.get(*name)?;
+                let (kernel, observed) = counter.kernel.zip(counter.observed)?;
+                let way = match observed.cmp(&kernel) {
+                    Ordering::Less => "fewer",
+                    Ordering::Equal => return None,
+                    Ordering::Greater => "more",
+                };
+                let by = observed.abs_diff(kernel);
+                Some(format!("{by} {way} {name} than the kernel ({observed}, not {kernel})"))
+            })
+            .collect();
+        (!told.is_empty()).then(|| {
+            let note = format!(
+                "the audit does not close: in netns {} observer saw {}",
+                audit.netns,
+                told.join(", ")
+            );
+            (note, CAUTION)
+        })
+    });
+    told.collect()
+}
+
+/// What `~` means, once, if it is used.
+fn estimates(report: &Report) -> Option<String> {
+    if report.listeners.is_empty() {
+        return None;
+    }
+    let told: Vec<String> = report
+        .providers
+        .signals()
+        .into_iter()
+        .filter(|(_, _, worth)| *worth == Worth::Estimate)
+        .map(|(signal, provider, _)| {
+            let many = provider.inferred.map(|count| format!("at most {count} too many"));
+            let few = provider.uncounted.map(|count| format!("{count} that may be missing"));
+            let bounds: Vec<String> = many.into_iter().chain(few).collect();
+            match provider.via {
+                _ if !bounds.is_empty() => format!("{signal}, {}", bounds.join(" and ")),
+                Via::None => format!("{signal}, by the socket's own counter"),
+                _ => signal.to_owned(),
+            }
+        })
+        .collect();
+    let listed = told.join("; ");
+    (!told.is_empty()).then(|| format!("~ is an estimate: no hook sees every event ({listed})"))
+}
+
+fn unobserved(report: &Report) -> Option<String> {
+    let signals = report.providers.signals().into_iter();
+    let told: Vec<&str> = signals
+        .filter(|(_, _, worth)| *worth == Worth::Nothing)
+        .map(|(signal, _, _)| signal)
+        .collect();
+    let listed = told.join(", ");
+    (!told.is_empty())
+        .then(|| format!("not observed: {listed}; `observer doctor` tells what this kernel allows"))
+}

@@ -1,0 +1,157 @@
+//! The still picture at widths that people have.
+
+use super::*;
+use observer::report::model::{Backlog, Drops, Family, Host, Tool, Wait};
+use observer::report::still::{Group, LeftOut, StillQueue, StillSynQueue};
+
+fn options(width: usize) -> StillOptions {
+    StillOptions { width, colour: false, holders: 2, empty: "no TCP listener was found now".into() }
+}
+
+fn holder(pid: u32, comm: &str, wait: Option<Wait>) -> Holder {
+    Holder { pid, comm: comm.into(), fd: 6, wait }
+}
+
+fn listener(address: &str, port: u16) -> StillListener {
+    StillListener {
+        netns: 4_026_531_840,
+        cookie: Some(1),
+        inode: u64::from(port),
+        family: if address.contains(':') { Family::Ipv6 } else { Family::Ipv4 },
+        address: address.into(),
+        port,
+        interface: Some(0),
+        v6only: None,
+        uid: 0,
+        reuseport: Some(false),
+        reuseport_group: None,
+        defer_accept: Some(0),
+        fastopen: Some(0),
+        holders: Some(vec![holder(4242, "nginx", Some(Wait::Epoll))]),
+        accept_queue: StillQueue { now: 0, limit: Some(511) },
+        syn_queue: StillSynQueue { now: Some(0) },
+        backlog: Backlog { limit: Some(511), at_somaxconn: Some(false), ..Backlog::default() },
+        drops: Drops { total: Some(0), ..Drops::default() },
+    }
+}
+
+fn still(listeners: Vec<StillListener>) -> Still {
+    Still {
+        schema_version: 1,
+        tool: Tool { name: "observer".into(), version: "0.1.0".into() },
+        host: Host { kernel: "6.18.44".into(), arch: "x86_64".into(), cpus: 2 },
+        listeners,
+        left_out: LeftOut::default(),
+    }
+}
+
+/// One of each.
+fn several() -> Still {
+    let mut full = listener("0.0.0.0", 443);
+    full.accept_queue = StillQueue { now: 129, limit: Some(128) };
+    full.drops.total = Some(5_311);
+    full.syn_queue.now = Some(12);
+    full.backlog.at_somaxconn = Some(true);
+    full.holders =
+        Some((1..=4).map(|pid| holder(4243 + pid, "nginx", Some(Wait::Accept))).collect());
+    full.reuseport = Some(true);
+    full.reuseport_group = Some(Group { id: 443, size: 4 });
+    full.defer_accept = Some(5);
+    let mut six = listener("2001:db8:85a3:1111:2222:8a2e:370:7334", 8443);
+    six.netns = 4_026_532_281;
+    six.v6only = Some(true);
+    six.holders = None;
+    let mut bare = listener("127.0.0.1", 8080);
+    bare.netns = 4_026_532_281;
+    bare.accept_queue.limit = None;
+    bare.syn_queue.now = None;
+    bare.drops.total = None;
+    bare.holders = Some(Vec::new());
+    let mut still = still(vec![listener("127.0.0.1", 80), full, bare, six]);
+    still.left_out.processes = 12;
+    still.left_out.netns = vec![4_026_532_300];
+    still
+}
+
+#[test]
+fn at_80_columns() {
+    let expected = "\
+observer 0.1.0 · Linux 6.18.44 · 4 listeners in 2 network namespaces
+
+LISTENER                     NETNS      HELD BY                 QUEUE SYN ~DROPS
+127.0.0.1:80                 4026531840 nginx 4242 fd 6 epoll   0/511   0      0
+*:443                        4026531840 nginx ×4 accept       129/128  12   5311
+  nginx 4244 fd 6 accept
+  nginx 4245 fd 6 accept
+  … 2 more
+127.0.0.1:8080               4026532281 none seen                 0/-   -      -
+[2001:db8:85a3:1111:22…:8443 4026532281 -                       0/511   0      0
+
+1 accept queue is full: new connections are refused there
+1 limit is at net.core.somaxconn: whether the program asked listen() for more
+  cannot be seen; to raise it, raise somaxconn and restart the program
+1 listener defers accept until data comes (TCP_DEFER_ACCEPT): ~DROPS also counts
+  each bare ACK that is set aside there, which is no loss
+12 processes and 1 network namespace could not be looked into, so that who holds
+  1 listener is not known; it takes root
+
+QUEUE = connections that wait for accept/limit; SYN = requests that wait for
+  their final ACK; ~DROPS = refused since the socket was opened, an estimate:
+  its counter takes some twice, and what was no refusal
+";
+    assert_eq!(render(&several(), &options(80)), expected);
+}
+
+#[test]
+fn a_wide_screen_shows_options_and_a_narrow_one_the_essential() {
+    let text = render(&several(), &options(200));
+    for words in
+        ["reuseport ×4, defer 5 s", "v6only", "[2001:db8:85a3:1111:2222:8a2e:370:7334]:8443"]
+    {
+        assert!(text.contains(words), "{words}: {text}");
+    }
+    let one = still(vec![several().listeners.swap_remove(1)]);
+    assert!(render(&one, &options(80)).contains("reuseport ×4, defer 5 s"));
+    let narrow = render(&several(), &options(40));
+    assert_eq!(narrow.lines().nth(2), Some("LISTENER                QUEUE SYN ~DROPS"), "{narrow}");
+}
+
+#[test]
+fn no_line_is_wider_than_the_screen_and_numbers_are_whole() {
+    let mut hostile = several();
+    hostile.listeners[0].holders = Some(vec![holder(1, "a\u{1b}[2J\nb", None)]);
+    for still in [several(), hostile, still(Vec::new())] {
+        for width in 0..=220 {
+            let text = render(&still, &options(width));
+            for line in text.lines() {
+                assert!(text::width(line) <= width, "{width}: {line}");
+                assert!(line.chars().all(|c| !c.is_control()) && !line.ends_with(' '), "{line:?}");
+            }
+            if width >= 40 && !still.listeners.is_empty() {
+                assert!(text.contains(" 129/128") && text.contains(" 5311"), "{width}: {text}");
+            }
+        }
+    }
+}
+
+#[test]
+fn colour_marks_what_is_wrong_and_nothing_without_it() {
+    let colour = StillOptions { colour: true, ..options(100) };
+    let mut still = several();
+    let text = render(&still, &colour);
+    assert!(text.contains("\u{1b}[31m129/128\u{1b}[0m"), "{text}");
+    // Where accepts are deferred, each good connection is among them.
+    assert!(text.contains(" 5311 ") && !text.contains("\u{1b}[31m5311"), "{text}");
+    still.listeners.iter_mut().for_each(|one| one.defer_accept = Some(0));
+    let text = render(&still, &colour);
+    assert!(text.contains("\u{1b}[31m5311\u{1b}[0m"), "{text}");
+    assert!(!render(&several(), &options(100)).contains('\u{1b}'));
+}
+
+#[test]
+fn an_empty_picture_says_so() {
+    assert_eq!(
+        render(&still(Vec::new()), &options(80)),
+        "observer 0.1.0 · Linux 6.18.44 · 0 listeners\n\nno TCP listener was found now\n"
+    );
+}
