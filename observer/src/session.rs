@@ -44,6 +44,9 @@ use self::{
 /// The first interval; 0 stands for none in the kernel maps.
 const FIRST_INTERVAL: u32 = 1;
 
+/// So many listeners are all in each redraw, idle ones too.
+const FEW: usize = 10;
+
 /// A window that is open.
 pub struct Session {
     loaded: Loaded,
@@ -170,7 +173,9 @@ impl Session {
         self.lookout.look_at_waiting(&now.counted, &now.namespaces, last);
         let requests = self.requests(&now, last);
         let mut last_seen = std::mem::take(&mut self.last_seen);
-        let (counts_idle, kind) = (!last && !self.shows_idle, WindowKind::Total);
+        // A few are repeated: who waits for a server to be called wants to see that it is there.
+        let counts_idle = !last && !self.shows_idle && self.chosen() > FEW;
+        let kind = WindowKind::Total;
         let span = Span { from: &self.start, to: &now, counted: &now.counted, kind, counts_idle };
         let report = self.report(span, &requests, &mut last_seen);
         self.last_seen = last_seen;

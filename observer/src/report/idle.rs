@@ -66,8 +66,6 @@ fn state(input: &Input<'_>, one: &Joined<'_>, groups: &Groups) -> u64 {
     input.counted.asked.get(&id).hash(&mut hasher);
     input.counted.incomplete.contains(id).hash(&mut hasher);
     input.namespace(one.netns).map(|now| now.limits()).hash(&mut hasher);
-    // Whether this can be told at all is part of what is shown.
-    input.requests.at(one.netns.inode, id).is_some().hash(&mut hasher);
     holders(input, id).hash(&mut hasher);
     input.waiters.get(&id).hash(&mut hasher);
     hasher.finish()

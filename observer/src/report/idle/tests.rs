@@ -166,9 +166,6 @@ const CHANGES: &[Change] = &[
         let sockets = world.now[&NETNS].sockets.clone();
         world.requests.add(NETNS, &sockets, &[request; 4]);
     }),
-    ("requests that are not known", |world| {
-        world.requests = Waiting::default();
-    }),
     ("something had no room", |world| {
         world.counted.incomplete = Incomplete::of(&[1]);
     }),
@@ -313,6 +310,15 @@ fn a_connection_that_waits_is_shown_with_how_long() {
     assert_eq!(second.idle_listeners, 1);
     assert_eq!(first.listeners[1].accept_wait.oldest, Some(500));
     assert_eq!(second.listeners[0].accept_wait.oldest, Some(1500));
+}
+
+#[test]
+fn a_queue_that_was_not_looked_at_has_not_changed() {
+    let mut world = World::new();
+    let mut last_seen = LastSeen::default();
+    drop(world.report(&mut last_seen));
+    world.requests = Waiting::default();
+    assert_eq!(world.report(&mut last_seen).idle_listeners, 1);
 }
 
 #[test]
