@@ -213,8 +213,8 @@ impl Counters {
     }
 }
 
-/// Counts one more of what the task of `key` does with its listener: in the task's entry, where that is
-/// its home.
+/// Adds one to counters of what the task of `key` does with its listener: in the task's entry, where that is
+/// its home. For [`NOTHING`] it does nothing.
 #[inline(always)]
 pub(crate) fn count(
     state: Option<&mut TaskState>,
@@ -222,6 +222,10 @@ pub(crate) fn count(
     who: Address,
     counters: Counters,
 ) {
+    // A row that is made for nothing would be a worker without a deed.
+    if counters.0 == NOTHING.0 {
+        return;
+    }
     let WorkerKey { listener, pid, tid } = key;
     match state {
         // SAFETY: a live map value.
