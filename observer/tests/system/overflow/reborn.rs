@@ -1,6 +1,6 @@
 //! A network namespace that ends, and one that is given its inode number.
 
-use std::{env, thread, time::Duration};
+use std::{env, iter::successors, thread, time::Duration};
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -15,12 +15,12 @@ use crate::{
 /// What is refused: by the first before the window and in it, by the second.
 const REFUSED: [u64; 3] = [7, 4, 3];
 
-/// Namespaces that are made until one has the number: the kernel gives out the lowest that is free, some
-/// time after the last socket is gone.
-const TRIES: u32 = 150;
-
-/// Longest that namespaces which ended may take to be gone.
-const PATIENCE: Duration = Duration::from_secs(8);
+/// Pauses between namespaces that are made until one has the number: the kernel gives out the lowest that is
+/// free, some time after the last socket is gone. An emulated machine takes seconds for each that ends
+/// (`cleanup_net`), and earlier tests leave many.
+fn pauses() -> impl Iterator<Item = Duration> {
+    successors(Some(Duration::from_millis(100)), |pause| Some(*pause * 5 / 4)).take(24)
+}
 
 /// The port of both listeners.
 const PORT: &str = "OBSERVER_TEST_PORT";
@@ -69,16 +69,16 @@ fn refuse(actor: &mut Actor, count: u64) -> Outcome {
 /// give back meanwhile would be given out first, and the number that is waited for to a namespace's entry in
 /// /proc: these have numbers of the same kind (`proc_alloc_inum`).
 fn settle() -> Outcome {
-    let (mut last, mut pause) = (0, Duration::from_millis(100));
-    while pause < PATIENCE {
+    let mut last = 0;
+    for pause in pauses() {
         let (mut actor, netns, _) = start(0)?;
         end(&mut actor)?;
+        drop(actor);
         if netns == last {
             break;
         }
         last = netns;
         thread::sleep(pause);
-        pause *= 2;
     }
     Ok(())
 }
@@ -97,16 +97,18 @@ fn check() -> Outcome {
     refuse(&mut first, REFUSED[1])?;
     end(&mut first)?;
     drop(first);
-    let mut others = Vec::new();
-    let mut second = loop {
+    let (mut others, mut second) = (Vec::new(), None);
+    for pause in pauses() {
         let (actor, its, _) = start(port)?;
         if its == netns {
-            break actor;
+            second = Some(actor);
+            break;
         }
         others.push(actor);
-        ensure!(others.len() < TRIES as usize, "no namespace came to have the number {netns}");
-        thread::sleep(Duration::from_millis(200));
-    };
+        thread::sleep(pause);
+    }
+    let mut second =
+        second.with_context(|| format!("no namespace came to have the number {netns}"))?;
     refuse(&mut second, REFUSED[2])?;
     let report = observer.total()?;
     let of_netns = |all: &Value| -> Vec<Value> {
