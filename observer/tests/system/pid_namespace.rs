@@ -174,6 +174,10 @@ fn without_strangers(mut report: Value) -> anyhow::Result<Value> {
             let all = number(&listener["wakeups"][name])?;
             listener["wakeups"][name] = (all - number(count)?).into();
         }
+        #[expect(clippy::cast_precision_loss, reason = "small counts")]
+        let ratio =
+            number(&listener["wakeups"]["total"])? as f64 / number(&listener["accepted"])? as f64;
+        listener["herd_ratio"] = ratio.into();
     }
     Ok(report)
 }
