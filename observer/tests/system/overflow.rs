@@ -222,8 +222,8 @@ fn can(case: &Case) -> bool {
 /// Everything that happened.
 struct Played {
     report: Value,
-    /// By case; none for those that cannot be played here.
-    told: Vec<Option<Told>>,
+    /// By case, or why one came to nothing; none for those that cannot be played here.
+    told: Vec<Option<Result<Told, String>>>,
 }
 
 /// Plays all cases at once, the first time. The last play decides; where the kernel skipped runs in that too,
@@ -268,13 +268,11 @@ fn play_all() -> anyhow::Result<Played> {
     let flags: Vec<_> = pids.iter().flat_map(|pid| ["--pid", pid]).collect();
     let observer = Observer::json(&flags)?;
     actors.iter_mut().flatten().try_for_each(Actor::next)?;
+    let tell = |actor: &mut Actor| anyhow::Ok(serde_json::from_str(&actor.line()?)?);
     let told = actors
         .iter_mut()
-        .map(|actor| {
-            let Some(actor) = actor else { return Ok(None) };
-            Ok(Some(serde_json::from_str(&actor.line()?)?))
-        })
-        .collect::<anyhow::Result<Vec<Option<Told>>>>()?;
+        .map(|actor| actor.as_mut().map(|actor| tell(actor).map_err(|error| format!("{error:?}"))))
+        .collect();
     Ok(Played { report: observer.total()?, told })
 }
 
@@ -292,6 +290,7 @@ fn check(index: usize) -> Outcome {
 fn check_in(played: &Played, index: usize) -> Outcome {
     let Played { report, told } = played;
     let told = told[index].as_ref().context("it was not played")?;
+    let told = told.as_ref().map_err(|error| anyhow::anyhow!("it told nothing: {error}"))?;
     let mut listeners = report["listeners"].as_array().context("listeners")?.iter();
     let listener = listeners.find(|one| one["netns"] == told.netns).context("no such listener")?;
     let mut namespaces = report["audit"]["netns"].as_array().context("audit")?.iter();
