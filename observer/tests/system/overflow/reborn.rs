@@ -19,7 +19,7 @@ const REFUSED: [u64; 3] = [7, 4, 3];
 /// free, some time after the last socket is gone. An emulated machine takes seconds for each that ends
 /// (`cleanup_net`), and earlier tests leave many.
 fn pauses() -> impl Iterator<Item = Duration> {
-    successors(Some(Duration::from_millis(100)), |pause| Some(*pause * 5 / 4)).take(24)
+    successors(Some(Duration::from_millis(100)), |pause| Some(*pause * 5 / 4)).take(17)
 }
 
 /// The port of both listeners.
