@@ -30,7 +30,7 @@ use crate::{
         ERRORS, IN_FLIGHT, control, count_no_room, idle, increment, is_incomplete, misc,
         window_open,
     },
-    task, waits, worker,
+    task, waits, worker, worker_counters,
 };
 
 /// EAGAIN (uapi asm-generic, the same wherever BPF programs run today).
@@ -149,9 +149,9 @@ fn ended(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32, counted: 
         }
     }
     let (mut call, wakeup) = match errno {
-        0 => (worker::ACCEPTED, worker::WON),
-        EAGAIN => (worker::EAGAIN, worker::LOST),
-        _ => (worker::NOTHING, worker::FAILED),
+        0 => (worker_counters::ACCEPTED, worker_counters::WON),
+        EAGAIN => (worker_counters::EAGAIN, worker_counters::LOST),
+        _ => (worker_counters::NOTHING, worker_counters::FAILED),
     };
     if settles {
         call = call.and(wakeup);

@@ -18,7 +18,7 @@ use crate::{
     accept::{EINTR, tell_error},
     kernel::{Address, SIGNAL_FLAGS, SIGNAL_HANDLER, field},
     maps::{INTERRUPTED, count_no_room, idle, is_incomplete, window_open},
-    task, worker,
+    task, worker, worker_counters,
 };
 
 /// Notes that a signal ended an accept call of the current task, in one of the two ways; 0 where the task is
@@ -101,7 +101,7 @@ fn is_error(ctx: *mut c_void, tid: u32) -> i32 {
         if state.interrupted == MAY_RESTART && state.pending != 0 && state.listener == listener {
             state.pending = 0;
             let key = WorkerKey { listener, pid: state.pid, tid };
-            worker::count(Some(state), key, null(), worker::FAILED);
+            worker::count(Some(state), key, null(), worker_counters::FAILED);
         }
     }
     tells(ctx, tid)

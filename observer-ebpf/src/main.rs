@@ -52,6 +52,8 @@ mod waits;
 mod wakeup;
 #[cfg(target_arch = "bpf")]
 mod worker;
+#[cfg(target_arch = "bpf")]
+mod worker_counters;
 
 #[cfg(target_arch = "bpf")]
 #[panic_handler]

@@ -213,7 +213,7 @@ pub(crate) unsafe fn ends_last(task: Address) -> bool {
     unsafe { field::<i32>(field(task, &TASK_SIGNAL), &SIGNAL_LIVE) == 0 }
 }
 
-/// The same of a task of which only the address is known; `None` where it cannot be read.
+/// Process id and thread id of a task of which only the address is known; `None` where it cannot be read.
 #[inline(always)]
 pub(crate) fn ids_by_address(task: Address) -> Option<(u32, u32)> {
     if PID_NAMESPACE.load() != 0 {

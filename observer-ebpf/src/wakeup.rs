@@ -31,7 +31,7 @@ use crate::{
         UNRECOGNISED, count_no_room, idle, increment, is_incomplete, misc, tasks_known, this_cpu,
         window_open,
     },
-    task, worker,
+    task, worker, worker_counters,
 };
 
 /// Opens this CPU's bracket for a listener. `ends` says whether its end will be seen.
@@ -317,10 +317,10 @@ fn count(ctx: *mut c_void, listener: u64, woken: Address, ids: u64) -> i32 {
         state.wait = kind as u16;
         if let Some(last) = last {
             let key = WorkerKey { listener: last, pid, tid };
-            worker::count(Some(state), key, woken, worker::SILENT);
+            worker::count(Some(state), key, woken, worker_counters::SILENT);
         }
     }
-    worker::count(state, key, woken, worker::WAKEUPS);
+    worker::count(state, key, woken, worker_counters::WAKEUPS);
     debug!(&BtfTracePointContext::new(ctx), "listener {} woke task {}", listener, tid);
     0
 }

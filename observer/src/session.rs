@@ -44,7 +44,8 @@ use self::{
 /// The first interval; 0 stands for none in the kernel maps.
 const FIRST_INTERVAL: u32 = 1;
 
-/// So many listeners are all in each redraw, idle ones too.
+/// So many listeners are all in each redraw, idle ones too: who waits for a server to be called wants to see
+/// that it is there.
 const FEW: usize = 10;
 
 /// A window that is open.
@@ -135,8 +136,8 @@ impl Session {
         let difference = now.counted.since(&self.last.counted);
         let requests = self.requests(&now, false);
         let mut last_seen = std::mem::take(&mut self.last_seen);
-        let (counts_idle, kind) = (!self.shows_idle, WindowKind::Interval);
-        let span = Span { from: &self.last, to: &now, counted: &difference, kind, counts_idle };
+        let (most, kind) = (self.shown(0), WindowKind::Interval);
+        let span = Span { from: &self.last, to: &now, counted: &difference, kind, most };
         let report = self.report(span, &requests, &mut last_seen);
         self.last_seen = last_seen;
         self.last = now;
@@ -173,14 +174,18 @@ impl Session {
         self.lookout.look_at_waiting(&now.counted, &now.namespaces, last);
         let requests = self.requests(&now, last);
         let mut last_seen = std::mem::take(&mut self.last_seen);
-        // A few are repeated: who waits for a server to be called wants to see that it is there.
-        let counts_idle = !last && !self.shows_idle && self.chosen() > FEW;
+        let most = if last { usize::MAX } else { self.shown(FEW) };
         let kind = WindowKind::Total;
-        let span = Span { from: &self.start, to: &now, counted: &now.counted, kind, counts_idle };
+        let span = Span { from: &self.start, to: &now, counted: &now.counted, kind, most };
         let report = self.report(span, &requests, &mut last_seen);
         self.last_seen = last_seen;
         self.last = now;
         Ok(report)
+    }
+
+    /// The most listeners that are all shown, where nobody asked for all: `most`.
+    fn shown(&self, most: usize) -> usize {
+        if self.shows_idle { usize::MAX } else { most }
     }
 
     /// Everything up to now. While the kernel counts refusals its counters are read twice, before and

@@ -2,12 +2,11 @@
 
 use std::{path::PathBuf, time::Duration};
 
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use observer::{
     bpf::table::Provider,
     config::{Config, Filters},
 };
-
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 
 /// A kernel-side observer of the TCP accept path.
 ///

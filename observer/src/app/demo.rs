@@ -32,9 +32,9 @@ use self::{
     progress::Progress,
     strategy::Strategy,
 };
-use crate::{
-    app::cli::{DemoArgs, Format},
-    app::render::terminal::Screen,
+use crate::app::{
+    cli::{DemoArgs, Format},
+    render::terminal::Screen,
 };
 
 /// Runs the demo. The caller must have no other thread.

@@ -10,9 +10,9 @@ use std::{
 use anyhow::Result;
 use serde::Serialize;
 
-use crate::{
-    app::cli::{DoctorArgs, Format},
-    app::render::terminal::Screen,
+use crate::app::{
+    cli::{DoctorArgs, Format},
+    render::terminal::Screen,
 };
 use observer::{
     bpf::{

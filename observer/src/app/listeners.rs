@@ -10,9 +10,9 @@ use std::{
 use anyhow::Result;
 use nix::sys::utsname::uname;
 
-use crate::{
-    app::cli::{Format, ListenersArgs},
-    app::render::{
+use crate::app::{
+    cli::{Format, ListenersArgs},
+    render::{
         table::still::{StillOptions, render},
         terminal::Screen,
     },

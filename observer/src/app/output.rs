@@ -8,9 +8,9 @@ use std::{
 
 use anyhow::Result;
 
-use crate::{
-    app::cli::{Format, WatchArgs},
-    app::render::{
+use crate::app::{
+    cli::{Format, WatchArgs},
+    render::{
         json,
         table::{self, TableOptions},
         terminal::Screen,

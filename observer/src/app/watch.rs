@@ -17,11 +17,11 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, sleep},
 };
 
-use crate::{
-    app::cli::{FilterArgs, WatchArgs},
-    app::logging,
-    app::output::Output,
-    app::render::{
+use crate::app::{
+    cli::{FilterArgs, WatchArgs},
+    logging,
+    output::Output,
+    render::{
         table::{self, heading},
         text,
     },

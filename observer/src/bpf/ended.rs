@@ -16,7 +16,7 @@ const NAMED: usize = 4_096;
 pub(super) struct Ended {
     workers: BTreeMap<WorkerKey, WorkerStats>,
     errors: BTreeMap<ErrorKey, u64>,
-    /// The same tasks by their listeners, the first that was taken first.
+    /// Tasks that were taken, by their listeners, the first that was taken first.
     by_age: HashMap<ListenerId, VecDeque<WorkerKey>>,
     /// How many tasks each listener has.
     by_count: BTreeSet<(usize, ListenerId)>,

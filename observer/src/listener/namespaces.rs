@@ -138,8 +138,10 @@ fn settings() -> Namespace {
     }
 }
 
-/// The cookie of the network namespace that this thread is in.
-fn cookie() -> Option<u64> {
+/// The cookie of the network namespace that this thread is in; `None` where the kernel tells none (before
+/// Linux 5.14).
+#[must_use]
+pub fn cookie() -> Option<u64> {
     let socket = UnixDatagram::unbound().ok()?;
     let mut cookie = 0_u64;
     let mut size = libc::socklen_t::try_from(size_of_val(&cookie)).ok()?;

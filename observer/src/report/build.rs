@@ -66,8 +66,8 @@ pub struct Input<'a> {
     pub sees_refused_acks: bool,
     /// Program runs that the kernel skipped.
     pub missed_runs: u64,
-    /// Whether idle listeners are only counted.
-    pub counts_idle: bool,
+    /// The most listeners that are all shown; of more, those that are idle are only counted.
+    pub most: usize,
 }
 
 impl Input<'_> {
@@ -95,7 +95,7 @@ pub fn build(input: Input<'_>, last_seen: &mut LastSeen) -> Report {
         of_kernel |= input.counted.of_kernel.contains(&one.id);
         incomplete += u64::from(input.counted.incomplete.contains(one.id));
         shown.insert(one.netns);
-        if idle && input.counts_idle {
+        if idle && all.len() > input.most {
             idle_listeners += 1;
         } else if let Some(listener) = listener(&input, *one, &refusals, &groups) {
             listeners.push(listener);

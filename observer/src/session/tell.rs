@@ -22,8 +22,8 @@ pub(super) struct Span<'a> {
     /// What was counted between them.
     pub(super) counted: &'a Snapshot,
     pub(super) kind: WindowKind,
-    /// Whether idle listeners are only counted.
-    pub(super) counts_idle: bool,
+    /// See [`Input::most`].
+    pub(super) most: usize,
 }
 
 impl Session {
@@ -69,7 +69,7 @@ impl Session {
         requests: &Waiting,
         last_seen: &mut LastSeen,
     ) -> Report {
-        let Span { from, to, counted, kind, counts_idle } = span;
+        let Span { from, to, counted, kind, most } = span;
         let input = Input {
             host: &self.host,
             window: Window {
@@ -92,7 +92,7 @@ impl Session {
             selection: &self.lookout.selection,
             sees_refused_acks: self.sees_refused_acks,
             missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
-            counts_idle,
+            most,
         };
         build::build(input, last_seen)
     }

@@ -18,7 +18,7 @@ pub(crate) struct Tally {
     flaky: u64,
     /// What the test programs that ended say has failed.
     failures: Vec<String>,
-    /// The same of the one that is still running.
+    /// Failures that the test program which is still running has listed.
     listed: Vec<String>,
     skips: BTreeMap<String, Option<String>>,
 }

@@ -42,7 +42,7 @@ struct World {
     refused: Readings,
     hidden_holders: bool,
     clock: u64,
-    counts_idle: bool,
+    most: usize,
 }
 
 impl World {
@@ -70,7 +70,7 @@ impl World {
             refused: Readings::new(),
             hidden_holders: false,
             clock: 1000,
-            counts_idle: true,
+            most: 0,
         }
     }
 
@@ -102,7 +102,7 @@ impl World {
                 selection: &selection,
                 sees_refused_acks: false,
                 missed_runs: 0,
-                counts_idle: self.counts_idle,
+                most: self.most,
             },
             last_seen,
         )
@@ -110,7 +110,7 @@ impl World {
 
     /// The report with every listener.
     fn whole(&self) -> Report {
-        Self { counts_idle: false, ..self.clone() }.report(&mut LastSeen::default())
+        Self { most: usize::MAX, ..self.clone() }.report(&mut LastSeen::default())
     }
 
     fn first(&mut self) -> &mut Socket {
@@ -225,8 +225,7 @@ fn check(what: &str, before: &Report, report: &Report, whole: &Report) {
         let shown = report.listeners.contains(one);
         assert!(shown || before.listeners.contains(one), "{what}: {} is not shown", one.port);
     }
-    let mut counted = whole.listeners.len();
-    counted -= report.listeners.len();
+    let counted = whole.listeners.len() - report.listeners.len();
     assert_eq!(report.idle_listeners, counted as u64, "{what}");
     let rest = Report { listeners: Vec::new(), idle_listeners: 0, ..whole.clone() };
     assert_eq!(
@@ -319,6 +318,17 @@ fn a_queue_that_was_not_looked_at_has_not_changed() {
     drop(world.report(&mut last_seen));
     world.requests = Waiting::default();
     assert_eq!(world.report(&mut last_seen).idle_listeners, 1);
+}
+
+#[test]
+fn a_few_are_all_shown() {
+    let idle = |most| {
+        let world = World { most, ..World::new() };
+        let mut last_seen = LastSeen::default();
+        drop(world.report(&mut last_seen));
+        world.report(&mut last_seen).idle_listeners
+    };
+    assert_eq!([0, 1, 2].map(idle), [1, 1, 0]);
 }
 
 #[test]

@@ -15,7 +15,7 @@ pub struct Audit {
     pub events_lost: u64,
     /// Counts that had no room in a kernel map.
     pub map_full: u64,
-    /// The same by what had no room.
+    /// Counts without room, by what had none.
     #[serde(default)]
     pub no_room: NoRoom,
     /// Shown listeners of which something had no room, so that their numbers are too low.

@@ -3,6 +3,7 @@
 use std::{env, iter::successors, thread, time::Duration};
 
 use anyhow::{Context, ensure};
+use observer::listener::namespaces::cookie;
 use serde_json::Value;
 
 use super::neighbours::{connect_and_say, listen, refused};
@@ -142,25 +143,7 @@ fn check() -> Outcome {
             ensure!(report["audit"]["closes"] == true, "{audit:?}");
         }
         // A kernel that tells no cookie: what of it was whose is not known.
-        _ => ensure!(audit[0]["kernel"].is_null() && !cookies(), "{audit:?}"),
+        _ => ensure!(audit[0]["kernel"].is_null() && cookie().is_none(), "{audit:?}"),
     }
     Ok(())
-}
-
-/// Whether the kernel tells cookies of network namespaces.
-fn cookies() -> bool {
-    use std::os::{fd::AsRawFd, unix::net::UnixDatagram};
-    let Ok(socket) = UnixDatagram::unbound() else { return false };
-    let (mut cookie, mut size) = (0_u64, 8);
-    // SAFETY: the kernel writes at most eight bytes, which the cookie has.
-    let result = unsafe {
-        libc::getsockopt(
-            socket.as_raw_fd(),
-            libc::SOL_SOCKET,
-            libc::SO_NETNS_COOKIE,
-            (&raw mut cookie).cast(),
-            &raw mut size,
-        )
-    };
-    result == 0
 }
