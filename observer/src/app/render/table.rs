@@ -92,8 +92,13 @@ struct Page {
 impl Page {
     fn new(report: &Report, options: &TableOptions) -> Self {
         let heading = heading::line(report, options.width);
-        if report.listeners.is_empty() && report.idle_listeners == 0 {
-            let mut notes = notes::styled(&options.empty, anstyle::Style::new(), options.width);
+        if report.listeners.is_empty() {
+            let empty = match report.idle_listeners {
+                0 => options.empty.clone(),
+                1 => "nothing happened on 1 listener; --idle shows it".to_owned(),
+                idle => format!("nothing happened on {idle} listeners; --idle shows them"),
+            };
+            let mut notes = notes::styled(&empty, anstyle::Style::new(), options.width);
             notes.extend(notes::lines(report, options.width));
             return Self { heading, table: Vec::new(), notes, legend: Vec::new() };
         }

@@ -139,3 +139,17 @@ fn without_codes(text: &str) -> String {
     }
     plain + rest
 }
+
+#[test]
+fn idle_listeners_that_are_not_shown_are_counted_in_words() {
+    let mut report = fixtures::report(Vec::new());
+    report.idle_listeners = 15;
+    let text = table(&report, &options(80));
+    assert_eq!(row(&text, 2), "nothing happened on 15 listeners; --idle shows them");
+    report.idle_listeners = 1;
+    let text = table(&report, &options(80));
+    assert_eq!(row(&text, 2), "nothing happened on 1 listener; --idle shows it");
+    let mut report = fixtures::herd(2);
+    report.idle_listeners = 13;
+    assert!(table(&report, &options(80)).contains("\n… 13 idle listeners\n"));
+}
