@@ -1,8 +1,14 @@
 //! A network namespace that ends, and one that is given its inode number.
 
-use std::{env, iter::successors, thread, time::Duration};
+use std::{
+    env, fs::File, iter::successors, os::unix::fs::MetadataExt as _, thread, time::Duration,
+};
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
+use nix::{
+    sched::{CloneFlags, setns, unshare},
+    sys::resource::{Resource, getrlimit, setrlimit},
+};
 use observer::listener::namespaces::cookie;
 use serde_json::Value;
 
@@ -16,9 +22,8 @@ use crate::{
 /// What is refused: by the first before the window and in it, by the second.
 const REFUSED: [u64; 3] = [7, 4, 3];
 
-/// Pauses between namespaces that are made until one has the number: the kernel gives out the lowest that is
-/// free, some time after the last socket is gone. An emulated machine takes seconds for each that ends
-/// (`cleanup_net`), and earlier tests leave many.
+/// Pauses while a namespace that ended still has its number: an emulated machine takes seconds for each that
+/// ends (`cleanup_net`), and earlier tests leave many.
 fn pauses() -> impl Iterator<Item = Duration> {
     successors(Some(Duration::from_millis(100)), |pause| Some(*pause * 5 / 4)).take(17)
 }
@@ -66,22 +71,47 @@ fn refuse(actor: &mut Actor, count: u64) -> Outcome {
     Ok(())
 }
 
-/// Waits until the namespaces of earlier tests are gone, which is when two in a row have one number. What they
-/// give back meanwhile would be given out first, and the number that is waited for to a namespace's entry in
-/// /proc: these have numbers of the same kind (`proc_alloc_inum`).
-fn settle() -> Outcome {
-    let mut last = 0;
+/// UTS namespaces that hold all numbers below one, as soon as it is free. Namespaces of all kinds and entries of
+/// /proc have their numbers from one pool, the lowest first (`proc_alloc_inum`).
+fn hold_below(number: u64) -> anyhow::Result<Vec<File>> {
+    let uts = || File::open("/proc/thread-self/ns/uts");
+    let own = uts()?;
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)?;
     for pause in pauses() {
-        let (mut actor, netns, _) = start(0)?;
-        end(&mut actor)?;
-        drop(actor);
-        if netns == last {
-            break;
+        let mut held = Vec::new();
+        let next = loop {
+            unshare(CloneFlags::CLONE_NEWUTS)?;
+            let namespace = uts()?;
+            let next = namespace.metadata()?.ino();
+            if next >= number {
+                break next;
+            }
+            held.push(namespace);
+        };
+        setns(&own, CloneFlags::CLONE_NEWUTS)?;
+        if next == number {
+            return Ok(held);
         }
-        last = netns;
+        drop(held);
         thread::sleep(pause);
     }
-    Ok(())
+    bail!("the number {number} is still taken")
+}
+
+/// A listener in a network namespace of this number. Kernels number a namespace before its entries in /proc, or
+/// after the first of them: then one lower number is left free for that.
+fn start_in(netns: u64, port: u16) -> anyhow::Result<Actor> {
+    for spare in [0, 1, 2, 0, 1, 2] {
+        let mut held = hold_below(netns)?;
+        held.truncate(held.len().saturating_sub(spare));
+        let (mut actor, its, _) = start(port)?;
+        if its == netns {
+            return Ok(actor);
+        }
+        end(&mut actor)?;
+    }
+    bail!("no namespace came to have the number {netns}")
 }
 
 fn end(actor: &mut Actor) -> Outcome {
@@ -91,25 +121,13 @@ fn end(actor: &mut Actor) -> Outcome {
 }
 
 fn check() -> Outcome {
-    settle()?;
     let (mut first, netns, port) = start(0)?;
     refuse(&mut first, REFUSED[0])?;
     let observer = Observer::json(&["--port", &port.to_string()])?;
     refuse(&mut first, REFUSED[1])?;
     end(&mut first)?;
     drop(first);
-    let (mut others, mut second) = (Vec::new(), None);
-    for pause in pauses() {
-        let (actor, its, _) = start(port)?;
-        if its == netns {
-            second = Some(actor);
-            break;
-        }
-        others.push(actor);
-        thread::sleep(pause);
-    }
-    let mut second =
-        second.with_context(|| format!("no namespace came to have the number {netns}"))?;
+    let mut second = start_in(netns, port)?;
     refuse(&mut second, REFUSED[2])?;
     let report = observer.total()?;
     let of_netns = |all: &Value| -> Vec<Value> {
