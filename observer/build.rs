@@ -47,8 +47,12 @@ fn build() -> Result<()> {
     };
     println!("cargo::rerun-if-changed={}", found.linker.display());
     found.prepare();
-    let package =
-        Package { name: "observer-ebpf", root_dir: "../observer-ebpf", ..Package::default() };
+    let package = Package {
+        name: "observer-ebpf",
+        root_dir: "../observer-ebpf",
+        features: &["bpf"],
+        ..Package::default()
+    };
     aya_build::build_ebpf([package], Toolchain::Custom(&found.name)).with_context(|| {
         format!(
             "the kernel programs did not compile with {} (if the lines above are not about them, \

@@ -4,42 +4,28 @@ use core::{ffi::c_void, ptr::null};
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::BPF_NOEXIST,
-    helpers::bpf_ktime_get_ns,
     macros::{btf_tracepoint, fentry, fexit},
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
 use aya_log_ebpf::debug;
 use observer_common::{
-    counters::{ErrorKey, ListenerId, REACHED_QUEUE, WorkerKey},
-    event::{Event, EventKind},
+    counters::{ListenerId, REACHED_QUEUE, WorkerKey},
     signals::{ERROR_GIVEN, MAY_RESTART},
 };
 
 use crate::{
+    accept_errors::{EAGAIN, EINTR, ERESTARTSYS, tell_error},
     accept_file::{child_of, listener_of},
-    accept_signal, backlog,
+    accept_signal, backlog, ids,
     kernel::{
         self, ARGS_INET_CSK_ACCEPT, ARGS_SYS_ACCEPT4, Address, REGS_ARGUMENT, REGS_SECOND,
         REGS_SYSCALL, SOCKET_SOCK, SYSCALL_ACCEPT, SYSCALL_ACCEPT4, SYSCALL_LISTEN, Typed, field,
         read,
     },
-    lifecycle::emit,
     listener::Listener,
-    maps::{
-        ERRORS, IN_FLIGHT, control, count_no_room, idle, increment, is_incomplete, misc,
-        window_open,
-    },
+    maps::{IN_FLIGHT, control, idle, misc, window_open},
     task, waits, worker, worker_counters,
 };
-
-/// EAGAIN (uapi asm-generic, the same wherever BPF programs run today).
-pub(crate) const EAGAIN: u32 = 11;
-/// EINTR.
-pub(crate) const EINTR: u32 = 4;
-/// Return values from here on are not errnos that a program can see: ERESTARTSYS and its kin
-/// (include/linux/errno.h). The call was interrupted by a signal.
-pub(crate) const ERESTARTSYS: u32 = 512;
 
 /// `sys_exit(regs, ret)`: fires for every system call while observer runs, so that nothing is done
 /// before the number is compared. The registers at the exit still hold the call's arguments.
@@ -97,7 +83,7 @@ fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) -> bool {
     if result >= 0 {
         let socket = task::own_file_private(result.cast_unsigned());
         let child = socket.and_then(|socket| read::<u64>(socket, &SOCKET_SOCK));
-        let _counted = succeeds(ctx.as_ptr(), listener, worker::both(pid, tid), child.unwrap_or(0));
+        let _counted = succeeds(ctx.as_ptr(), listener, ids::pack(pid, tid), child.unwrap_or(0));
     } else {
         failed(ctx, key, result.unsigned_abs() as u32);
     }
@@ -118,14 +104,14 @@ pub(crate) fn succeeds(ctx: *mut c_void, listener: ListenerId, ids: u64, child: 
 pub(crate) fn succeeded<C: EbpfContext>(ctx: &C, key: WorkerKey, child: u64, counted: u32) {
     let WorkerKey { listener, pid, tid } = key;
     waits::accepted(child, listener);
-    let _counted = ended(ctx.as_ptr(), listener, worker::both(pid, tid), 0, counted);
+    let _counted = ended(ctx.as_ptr(), listener, ids::pack(pid, tid), 0, counted);
 }
 
 /// Counts an accept call of the current task that failed.
 #[inline(always)]
 pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
     let WorkerKey { listener, pid, tid } = key;
-    let _counted = ended(ctx.as_ptr(), listener, worker::both(pid, tid), errno, 0);
+    let _counted = ended(ctx.as_ptr(), listener, ids::pack(pid, tid), errno, 0);
 }
 
 /// Counts an accept call of the current task that ended, with an error or with 0, and what became of the
@@ -167,27 +153,6 @@ fn ended(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32, counted: 
         }
     }
     tell_error(ctx, listener, ids, errno)
-}
-
-/// Counts an errno that is not EAGAIN, and tells it. A function of its own, because it is rare.
-#[inline(never)]
-pub(crate) fn tell_error(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
-    let key = worker::key(listener, ids);
-    count_error(key, errno);
-    emit(
-        &BtfTracePointContext::new(ctx),
-        &Event {
-            kind: EventKind::AcceptError as u32,
-            errno,
-            // SAFETY: the helper takes nothing and always succeeds.
-            time: unsafe { bpf_ktime_get_ns() },
-            listener,
-            pid: key.pid,
-            tid: key.tid,
-            comm: task::current_comm(),
-        },
-    );
-    0
 }
 
 /// `inet_csk_accept(sk, …)`: a connection taken from the queue, whoever asked: accept4, io_uring, or
@@ -265,23 +230,4 @@ fn was_skipped() -> bool {
     let Some(state) = worker::known_task(tid) else { return false };
     // SAFETY: `state` is a live map value, and its task is running here.
     unsafe { core::ptr::replace(&raw mut (*state).counted, 0) == 0 }
-}
-
-/// Counts an errno other than EAGAIN.
-#[inline(always)]
-fn count_error(worker: WorkerKey, errno: u32) {
-    let key = ErrorKey { worker, errno, zero: 0 };
-    let count = ERRORS.get_ptr_mut(key).or_else(|| {
-        let _exists = ERRORS.insert(key, 0, u64::from(BPF_NOEXIST));
-        ERRORS.get_ptr_mut(key)
-    });
-    match count {
-        // SAFETY: `count` is this CPU's map value.
-        Some(count) => unsafe { increment(count) },
-        None => {
-            // SAFETY: only takes the address of a field of a live map value.
-            count_no_room(|full| unsafe { &raw mut (*full).errors });
-            is_incomplete(worker.listener);
-        }
-    }
 }

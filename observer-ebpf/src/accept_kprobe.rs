@@ -17,7 +17,8 @@ use observer_common::counters::{
 };
 
 use crate::{
-    accept::{EAGAIN, EINTR, ERESTARTSYS, failed, succeeded},
+    accept::{failed, succeeded},
+    accept_errors::{EAGAIN, EINTR, ERESTARTSYS},
     accept_file::{child_of, child_of_socket, listener_of},
     accept_ring::listener_of_request,
     kernel::{

@@ -4,7 +4,8 @@ use aya_ebpf::{macros::fexit, programs::FExitContext};
 use observer_common::counters::WorkerKey;
 
 use crate::{
-    accept::{EAGAIN, failed},
+    accept::failed,
+    accept_errors::EAGAIN,
     kernel::{
         ARGS_IO_ACCEPT, Address, FILE_PRIVATE, RING_FILE, RING_RESULT, SOCKET_SOCK, read, returned,
     },

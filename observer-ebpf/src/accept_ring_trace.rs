@@ -15,6 +15,7 @@ use crate::{
     accept::{failed, succeeds},
     accept_file::child_of_socket,
     accept_ring::listener_of_request,
+    ids,
     kernel::{
         ARGS_RING_COMPLETE, Address, CQE_DATA, CQE_RESULT, Object, RING_ACCEPT, RING_DATA,
         RING_DESCRIPTOR, RING_FILE, RING_FLAGS, RING_MULTISHOT_BIT, RING_OPCODE, RING_OWNER,
@@ -22,7 +23,7 @@ use crate::{
     },
     listener::Listener,
     maps::{RINGS, idle, know_ring, rings_known, window_open},
-    task, worker,
+    task,
 };
 
 /// ECANCELED (uapi): the program took its request back, and accept was not called.
@@ -183,7 +184,7 @@ fn one_of_many(ctx: *mut c_void) -> i32 {
 #[inline(always)]
 fn counts(ctx: *mut c_void, listener: ListenerId, child: u64) -> i32 {
     let (pid, tid) = task::current_ids();
-    succeeds(ctx, listener, worker::both(pid, tid), child)
+    succeeds(ctx, listener, ids::pack(pid, tid), child)
 }
 
 /// What a program called the request of a completion, and its result: in the completion itself where that

@@ -15,7 +15,8 @@ use observer_common::{
 };
 
 use crate::{
-    accept::{EINTR, tell_error},
+    accept_errors::{EINTR, tell_error},
+    ids,
     kernel::{Address, SIGNAL_FLAGS, SIGNAL_HANDLER, field},
     maps::{INTERRUPTED, count_no_room, idle, is_incomplete, window_open},
     task, worker, worker_counters,
@@ -115,7 +116,7 @@ fn tells(ctx: *mut c_void, tid: u32) -> i32 {
     // SAFETY: live map values; the task is running here.
     let (pid, listener) = unsafe { ((*state).pid, *listener) };
     let _settled = is_none(tid);
-    if window_open() { tell_error(ctx, listener, worker::both(pid, tid), EINTR) } else { 0 }
+    if window_open() { tell_error(ctx, listener, ids::pack(pid, tid), EINTR) } else { 0 }
 }
 
 /// Its program got nothing.

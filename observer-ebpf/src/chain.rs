@@ -22,6 +22,7 @@ use observer_common::{
 };
 
 use crate::{
+    doubt,
     kernel::{
         Address, EPOLL_OVERFLOW, EPOLL_OWNER, EPOLL_READY, EPOLL_WAITERS, FILE_PRIVATE, ITEM_FILE,
         ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE, SOCKET_SOCK, Typed,
@@ -29,7 +30,7 @@ use crate::{
     },
     listener::Listener,
     maps::{LISTENERS, QUEUES, control, increment, misc, this_cpu},
-    task, wakeup, worker,
+    task, woken, worker,
 };
 
 /// Items of a list that are looked at: a ready listener is put back to the list's end or its
@@ -65,7 +66,7 @@ fn scan_ends<C: EbpfContext>(ctx: &C) {
         if let Some(cpu) = this_cpu()
             && cpu.listener == 0
         {
-            wakeup::settle_doubt(ctx, cpu);
+            doubt::settle_doubt(ctx, cpu);
         }
     }
 }
@@ -99,7 +100,7 @@ fn k_scan_exit(ctx: RetProbeContext) -> i32 {
 }
 
 /// The listener that a wakeup outside every bracket belongs to, if it is one that a waiter passes on and
-/// not in doubt, with the kind of the wait ([`wakeup::with_kind`]). `woken` must come unchanged from the program's context.
+/// not in doubt, with the kind of the wait ([`woken::with_kind`]). `woken` must come unchanged from the program's context.
 #[inline(always)]
 pub(crate) fn wakeup(woken: Address) -> Option<ListenerId> {
     let state = followed()?;
@@ -131,7 +132,7 @@ pub(crate) fn wakeup(woken: Address) -> Option<ListenerId> {
     // SAFETY: `woken` is the program's argument.
     let awake = unsafe { task::is_still_awake(woken) };
     if awake && control.scan_ends() {
-        wakeup::doubt(wakeup::with_kind(listener, kind::EPOLL), woken);
+        doubt::doubt(woken::with_kind(listener, kind::EPOLL), woken);
         return None;
     }
     if awake && tracepoints_only {
@@ -147,7 +148,7 @@ pub(crate) fn wakeup(woken: Address) -> Option<ListenerId> {
         // SAFETY: `queue` is this CPU's map value.
         unsafe { increment(&raw mut (*queue).inferred) };
     }
-    Some(wakeup::with_kind(listener, kind::EPOLL))
+    Some(woken::with_kind(listener, kind::EPOLL))
 }
 
 /// The epoll instance that `woken` waits on, if the current task puts its ready list in order: it holds

@@ -9,14 +9,14 @@ use observer_common::{
 };
 
 use crate::{
+    events::emit,
     kernel::{
         Address, PACKET_HEAD, PACKET_NETWORK, PACKET_TRANSPORT, SOCK_FAMILY, SOCK_PEER_PORT,
         SOCK_PEER4, SOCK_PEER6, has_address6, read, read_at,
     },
-    lifecycle::emit,
     listener::Listener,
     maps::{CLIENTS, REFUSALS, control, increment},
-    queue,
+    queue_stats,
 };
 
 /// What a refusal is known by.
@@ -34,7 +34,7 @@ pub(crate) fn count<C: EbpfContext>(ctx: &C, sock: Address, source: Source, reas
     let Some(control) = control() else { return };
     // Its state is not asked for: the kernel counts a refusal by a listener that closes meanwhile.
     let Some(listener) = Listener::any_listening(sock) else { return };
-    let Some(queue) = queue::row(listener.id) else { return };
+    let Some(queue) = queue_stats::row(listener.id) else { return };
     let index = reason as usize;
     if index < DROP_REASONS {
         // SAFETY: `queue` is this CPU's map value.

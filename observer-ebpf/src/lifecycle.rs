@@ -4,8 +4,8 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::{BPF_ANY, BPF_F_CURRENT_CPU},
-    helpers::{bpf_ktime_get_ns, bpf_perf_event_output},
+    bindings::BPF_ANY,
+    helpers::bpf_ktime_get_ns,
     macros::{btf_tracepoint, fentry, fexit},
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
 };
@@ -16,38 +16,16 @@ use observer_common::{
 
 use crate::{
     accept_signal,
+    events::emit,
     kernel::{
         ARGS_LISTEN_START, Address, Object, PID_NAMESPACE, PORTS_GIVEN, SOCK_BACKLOG, SOCK_DROPS,
         SOCK_PORT, SOCK_SHUTDOWN, STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV,
         TASK_TID, Typed, field, read, returned, wants_port,
     },
     listener::{Listener, port_of},
-    maps::{
-        EVENTS, IN_FLIGHT, LISTENERS, TREE, control, count_no_room, idle, listens, misc,
-        window_open,
-    },
+    maps::{IN_FLIGHT, LISTENERS, TREE, control, count_no_room, idle, listens, window_open},
     queue, task, waits, wakeup, worker,
 };
-
-/// Sends an event; one that finds no room is counted here, where it is known.
-#[inline(always)]
-pub(crate) fn emit<C: EbpfContext, T>(ctx: &C, event: &T) {
-    // SAFETY: the context is the program's own, the map is a perf event array, and the event is a
-    // plain record on this stack.
-    let result = unsafe {
-        bpf_perf_event_output(
-            ctx.as_ptr(),
-            (&raw const EVENTS).cast_mut().cast::<c_void>(),
-            u64::from(BPF_F_CURRENT_CPU as u32),
-            core::ptr::from_ref(event).cast_mut().cast::<c_void>(),
-            size_of::<T>() as u64,
-        )
-    };
-    if result != 0 {
-        // SAFETY: only takes the address of a field of a live map value.
-        misc(|misc| unsafe { &raw mut (*misc).events_lost });
-    }
-}
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`. Every child of a listener passes from LISTEN to
 /// SYN_RECV too, so that a death is LISTEN to CLOSE and nothing else.

@@ -7,17 +7,17 @@
 use observer_common::config::OUTSIDE;
 
 use crate::{
+    ids,
     kernel::{
         Address, NUMBER_NAMESPACE, NUMBER_SIZE, NUMBER_VALUE, NUMBERS_FIRST, NUMBERS_LEVEL,
         PID_NAMESPACE, PID_NAMESPACE_INODE, TASK_LEADER, TASK_NUMBERS, TASK_PID, TASK_TID, read,
     },
-    worker::both,
 };
 
 /// The deepest level of PID namespaces (include/linux/pid_namespace.h, `MAX_PID_NS_LEVEL`).
 const MAX_LEVEL: u32 = 32;
 
-/// A task's process id and thread id as userspace knows them, in one word as [`both`] makes it; with
+/// A task's process id and thread id as userspace knows them, in one word as [`ids::pack`] makes it; with
 /// [`OUTSIDE`] those of a task that it does not know. A function of its own: it is rare.
 #[inline(never)]
 pub(crate) fn ids(task: Address) -> u64 {
@@ -26,7 +26,7 @@ pub(crate) fn ids(task: Address) -> u64 {
         .unwrap_or_else(|| OUTSIDE | read::<u32>(task, &TASK_PID).unwrap_or(0));
     let tid = number(read(task, &TASK_NUMBERS).unwrap_or(core::ptr::null()))
         .unwrap_or_else(|| OUTSIDE | read::<u32>(task, &TASK_TID).unwrap_or(0));
-    both(pid, tid)
+    ids::pack(pid, tid)
 }
 
 /// The number of a `struct pid` in that namespace, from the innermost outwards.

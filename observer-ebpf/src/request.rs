@@ -25,7 +25,7 @@ use crate::{
     },
     listener::Listener,
     maps::{control, idle, increment, listens, this_cpu},
-    queue,
+    queue_stats,
 };
 
 /// `tcp_conn_request(rsk_ops, af_ops, sk, skb)` begins. Cookies are checked by way of
@@ -188,14 +188,14 @@ fn answered(sock: impl Object, cookie: bool, interval: u32) {
     }
     let Some(listener) = Listener::observed(sock) else { return };
     let Some(depth) = read::<u32>(sock.address(), &CSK_SYN_QUEUE) else { return };
-    queue::count_requests(listener.id, interval, depth);
+    queue_stats::count_requests(listener.id, interval, depth);
 }
 
 /// Counts a SYN for which the kernel decided on a cookie.
 #[inline(always)]
 fn count_cookie(sock: Address, sent: bool) {
     if let Some(listener) = Listener::any_listening(sock)
-        && let Some(queue) = queue::row(listener.id)
+        && let Some(queue) = queue_stats::row(listener.id)
     {
         // SAFETY: `queue` is this CPU's map value.
         unsafe {
@@ -259,7 +259,7 @@ fn answered_again(ctx: BtfTracePointContext) -> i32 {
         && let Some(listener) = Listener::observed(unsafe { Typed::new(ctx.arg(0)) })
         && let Some(depth) = read::<u32>(listener.sock, &CSK_SYN_QUEUE)
     {
-        queue::count_requests(listener.id, control.interval(), depth);
+        queue_stats::count_requests(listener.id, control.interval(), depth);
     }
     0
 }

@@ -12,6 +12,7 @@ use aya_ebpf::helpers::{
 use observer_common::calls::{SOCKETCALL_ACCEPTS, kind};
 
 use crate::{
+    ids,
     kernel::{
         Address, COMPAT_WAIT_CALLS, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, Object,
         PID_NAMESPACE, PREEMPT_RT, REGS_ARGUMENT, REGS_COMPAT_ARGUMENT, REGS_PLACE, REGS_SYSCALL,
@@ -26,15 +27,9 @@ use crate::{
 #[inline(always)]
 pub(crate) fn current_ids() -> (u32, u32) {
     if PID_NAMESPACE.load() != 0 {
-        return apart(numbers::ids(current()));
+        return ids::unpack(numbers::ids(current()));
     }
-    apart(bpf_get_current_pid_tgid())
-}
-
-/// The two ids that are in one word.
-#[inline(always)]
-fn apart(both: u64) -> (u32, u32) {
-    ((both >> 32) as u32, both as u32)
+    ids::unpack(bpf_get_current_pid_tgid())
 }
 
 /// A task's name where a helper writes it. Helpers write zeros where they fail; to write them before takes
@@ -195,7 +190,7 @@ pub(crate) unsafe fn is_still_awake(task: Address) -> bool {
 #[inline(always)]
 pub(crate) unsafe fn ids(task: Address) -> (u32, u32) {
     if PID_NAMESPACE.load() != 0 {
-        return apart(numbers::ids(task));
+        return ids::unpack(numbers::ids(task));
     }
     // SAFETY: the caller's promise about `task`, and both ids are 32 bits wide.
     unsafe { (field::<u32>(task, &TASK_PID), field::<u32>(task, &TASK_TID)) }
@@ -217,7 +212,7 @@ pub(crate) unsafe fn ends_last(task: Address) -> bool {
 #[inline(always)]
 pub(crate) fn ids_by_address(task: Address) -> Option<(u32, u32)> {
     if PID_NAMESPACE.load() != 0 {
-        return Some(apart(numbers::ids(task)));
+        return Some(ids::unpack(numbers::ids(task)));
     }
     Some((read(task, &TASK_PID)?, read(task, &TASK_TID)?))
 }

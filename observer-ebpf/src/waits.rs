@@ -17,7 +17,7 @@ use crate::{
     maps::{
         STAMPS, WAITS, change_stamps, control, count_no_room, increment, misc, stamps, this_cpu,
     },
-    queue,
+    queue_stats,
 };
 
 /// So many notes may stay.
@@ -103,7 +103,7 @@ pub(crate) fn accepted(child: u64, listener: ListenerId) {
     let wait = unsafe { bpf_ktime_get_ns() }.saturating_sub(entered);
     blot(child, stamp);
     let Some(interval) = control().map(|control| u64::from(control.interval())) else { return };
-    let Some(queue) = queue::row(listener) else { return };
+    let Some(queue) = queue_stats::row(listener) else { return };
     // SAFETY: `queue` is this CPU's map value.
     unsafe { increment(&raw mut queue.waits) };
     // Another task may come in between and have its longer wait overwritten; the buckets are exact,

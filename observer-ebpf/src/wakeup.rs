@@ -16,22 +16,20 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use aya_log_ebpf::debug;
-use observer_common::counters::{
-    Bracket, Doubt, ListenerId, Unrecognised, UnrecognisedKey, WorkerKey,
-};
+use observer_common::counters::{Bracket, ListenerId, Unrecognised, UnrecognisedKey};
 
 use crate::{
     chain,
-    kernel::{
-        Address, Object, PREEMPT_RT, SOCK_STATE, STATE_LISTEN, TASK_ON_QUEUE, TASK_SLEPT, Typed,
-        field, read,
-    },
+    doubt::{doubt, leave_doubt, settle_doubt},
+    ids,
+    kernel::{Address, Object, PREEMPT_RT, SOCK_STATE, STATE_LISTEN, Typed, field, read},
     listener::Listener,
     maps::{
         UNRECOGNISED, count_no_room, idle, increment, is_incomplete, misc, tasks_known, this_cpu,
         window_open,
     },
-    task, worker, worker_counters,
+    task,
+    woken::{count, with_kind},
 };
 
 /// Opens this CPU's bracket for a listener. `ends` says whether its end will be seen.
@@ -50,85 +48,6 @@ pub(crate) fn open_bracket(listener: ListenerId, ends: bool) {
 #[inline(always)]
 fn is_preempted(cpu: &Bracket) -> bool {
     PREEMPT_RT.load() != u32::MAX && cpu.task != task::current() as u64
-}
-
-/// Gives a wakeup in doubt up that nobody settled, if there is one: a scan has gone on elsewhere since, or
-/// was interrupted.
-#[inline(always)]
-fn leave_doubt(cpu: &mut Bracket) {
-    if cpu.doubt.task != 0 {
-        cpu.doubt.task = 0;
-        // SAFETY: only takes the address of a field of a live map value.
-        misc(|misc| unsafe { &raw mut (*misc).in_doubt });
-    }
-}
-
-/// Where the kind of a wait lies beside a listener, whose inode number is no more than 32 bits wide
-/// (`get_next_ino`): functions of their own return one word.
-const KIND: u32 = 56;
-
-/// A listener with how somebody waits for it, by [`observer_common::calls::kind`].
-#[inline(always)]
-pub(crate) fn with_kind(listener: ListenerId, kind: u8) -> u64 {
-    listener | u64::from(kind) << KIND
-}
-
-/// Notes that a wakeup found its task on the run queue, and how often it had slept until then. `listener`
-/// is [`with_kind`].
-///
-/// A task goes to sleep with its run queue locked, and counts the sleep before it unlocks it
-/// (`__schedule`). `try_to_wake_up` takes the same lock after `sched_waking`, so whether the task had
-/// passed the point of return is known as soon as the wakeup is done, and not before.
-#[inline(always)]
-pub(crate) fn doubt(listener: u64, woken: Address) {
-    if let Some(cpu) = this_cpu() {
-        // SAFETY: `woken` is the program's argument.
-        let slept = unsafe { field::<u64>(woken, &TASK_SLEPT) };
-        let waker = task::current() as u64;
-        leave_doubt(cpu);
-        cpu.doubt = Doubt { task: woken as u64, slept, listener, waker };
-    }
-}
-
-/// Counts the wakeup in doubt, if there is one and its task did go to sleep.
-#[inline(always)]
-pub(crate) fn settle_doubt<C: EbpfContext>(ctx: &C, cpu: &Bracket) {
-    if cpu.doubt.task != 0 {
-        settle(ctx.as_ptr());
-    }
-}
-
-/// A function of its own, as is [`count`]: the verifier would otherwise follow what comes after for
-/// each of the ways through it.
-#[inline(never)]
-fn settle(ctx: *mut c_void) -> i32 {
-    let Some(cpu) = this_cpu() else { return 0 };
-    let Doubt { task, slept, listener, waker } = cpu.doubt;
-    // A scan may have gone on elsewhere, and left its doubt here.
-    if waker != task::current() as u64 {
-        leave_doubt(cpu);
-        return 0;
-    }
-    cpu.doubt.task = 0;
-    let woken = task as Address;
-    if has_slept(woken, slept)
-        && let Some((pid, tid)) = task::ids_by_address(woken)
-    {
-        return count(ctx, listener, woken, worker::both(pid, tid));
-    }
-    0
-}
-
-/// Whether a task that was on the run queue when a wakeup began, and had slept so often, went to sleep before
-/// the wakeup took hold.
-///
-/// Off the queue it sleeps, though it may not have counted that yet: a waker that finds it off leaves it to
-/// the task's own CPU, which is still in `__schedule`, without that lock (`ttwu_queue_wakelist`). So the
-/// queue is asked first: by the time that CPU puts the task back, it has counted.
-#[inline(always)]
-fn has_slept(woken: Address, slept: u64) -> bool {
-    read::<u8>(woken, &TASK_ON_QUEUE) == Some(0)
-        || read::<u64>(woken, &TASK_SLEPT).is_some_and(|now| now != slept)
 }
 
 /// Closes this CPU's bracket, if one is open.
@@ -232,7 +151,7 @@ fn waking(ctx: BtfTracePointContext) -> i32 {
     let woken: Address = ctx.arg(0);
     // SAFETY: `woken` is the program's argument.
     let (pid, tid) = unsafe { task::ids(woken) };
-    count(ctx.as_ptr(), listener, woken, worker::both(pid, tid))
+    count(ctx.as_ptr(), listener, woken, ids::pack(pid, tid))
 }
 
 /// The listener that a wakeup belongs to while a notification is open on this CPU, [`with_kind`]; 0 where it
@@ -299,28 +218,4 @@ fn is_unrecognised(listener: ListenerId, pid: u32, woken: Address) -> i32 {
 #[inline(never)]
 fn chained(ctx: *mut c_void) -> u64 {
     chain::wakeup(BtfTracePointContext::new(ctx).arg(0)).unwrap_or(0)
-}
-
-/// Counts a task as woken by `listener`, which is [`with_kind`].
-#[inline(never)]
-fn count(ctx: *mut c_void, listener: u64, woken: Address, ids: u64) -> i32 {
-    let (listener, kind) = (listener & !(u64::MAX << KIND), listener >> KIND);
-    let key = worker::key(listener, ids);
-    let WorkerKey { pid, tid, .. } = key;
-    let mut state = worker::task(key, woken);
-    if let Some(state) = &mut state {
-        // Nobody else changes these now: `try_to_wake_up` holds the task's `pi_lock` here, and the
-        // task itself sleeps, or has hardly begun to run where its wakeup was in doubt.
-        let last = (state.pending != 0).then_some(state.listener);
-        state.listener = listener;
-        state.pending = 1;
-        state.wait = kind as u16;
-        if let Some(last) = last {
-            let key = WorkerKey { listener: last, pid, tid };
-            worker::count(Some(state), key, woken, worker_counters::SILENT);
-        }
-    }
-    worker::count(state, key, woken, worker_counters::WAKEUPS);
-    debug!(&BtfTracePointContext::new(ctx), "listener {} woke task {}", listener, tid);
-    0
 }

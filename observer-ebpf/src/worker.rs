@@ -16,6 +16,7 @@ use observer_common::{
 };
 
 use crate::{
+    ids,
     kernel::{Address, opaque},
     maps::{
         PLACES, TAKEN, TASKS, WORKERS, add, change_tasks, count_no_room, is_incomplete, misc,
@@ -63,20 +64,13 @@ pub(crate) fn known_task(tid: u32) -> Option<*mut TaskState> {
 #[inline(always)]
 pub(crate) fn task(key: WorkerKey, who: Address) -> Option<&'static mut TaskState> {
     let WorkerKey { listener, pid, tid } = key;
-    let state = known_task(tid).or_else(|| begins(listener, both(pid, tid), who))?;
+    let state = known_task(tid).or_else(|| begins(listener, ids::pack(pid, tid), who))?;
     // SAFETY: a live map value. A task is woken while it sleeps, and does everything else itself.
     let state = unsafe { &mut *state };
     if state.pid != pid {
-        let _was_another = renews(state, listener, both(pid, tid), who);
+        let _was_another = renews(state, listener, ids::pack(pid, tid), who);
     }
     Some(state)
-}
-
-/// A process id and a thread id in one word, for functions of their own, which take no more than five
-/// words.
-#[inline(always)]
-pub(crate) fn both(pid: u32, tid: u32) -> u64 {
-    u64::from(pid) << 32 | u64::from(tid)
 }
 
 /// The two of them again, with the listener.
@@ -190,7 +184,7 @@ pub(crate) fn count(
             counters.increment(&raw mut state.stats);
         },
         _ => {
-            let _counted = count_apart(listener, both(pid, tid), who, counters.0);
+            let _counted = count_apart(listener, ids::pack(pid, tid), who, counters.0);
         }
     }
 }

@@ -1,0 +1,63 @@
+//! Errors of accept calls.
+
+use core::ffi::c_void;
+
+use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns, programs::BtfTracePointContext};
+use observer_common::{
+    counters::{ErrorKey, ListenerId, WorkerKey},
+    event::{Event, EventKind},
+};
+
+use crate::{
+    events::emit,
+    maps::{ERRORS, count_no_room, increment, is_incomplete},
+    task, worker,
+};
+
+/// EAGAIN (uapi asm-generic, the same wherever BPF programs run today).
+pub(crate) const EAGAIN: u32 = 11;
+/// EINTR.
+pub(crate) const EINTR: u32 = 4;
+/// Return values from here on are not errnos that a program can see: ERESTARTSYS and its kin
+/// (include/linux/errno.h). The call was interrupted by a signal.
+pub(crate) const ERESTARTSYS: u32 = 512;
+
+/// Counts an errno that is not EAGAIN, and tells it. A function of its own, because it is rare.
+#[inline(never)]
+pub(crate) fn tell_error(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
+    let key = worker::key(listener, ids);
+    count_error(key, errno);
+    emit(
+        &BtfTracePointContext::new(ctx),
+        &Event {
+            kind: EventKind::AcceptError as u32,
+            errno,
+            // SAFETY: the helper takes nothing and always succeeds.
+            time: unsafe { bpf_ktime_get_ns() },
+            listener,
+            pid: key.pid,
+            tid: key.tid,
+            comm: task::current_comm(),
+        },
+    );
+    0
+}
+
+/// Counts an errno other than EAGAIN.
+#[inline(always)]
+fn count_error(worker: WorkerKey, errno: u32) {
+    let key = ErrorKey { worker, errno, zero: 0 };
+    let count = ERRORS.get_ptr_mut(key).or_else(|| {
+        let _exists = ERRORS.insert(key, 0, u64::from(BPF_NOEXIST));
+        ERRORS.get_ptr_mut(key)
+    });
+    match count {
+        // SAFETY: `count` is this CPU's map value.
+        Some(count) => unsafe { increment(count) },
+        None => {
+            // SAFETY: only takes the address of a field of a live map value.
+            count_no_room(|full| unsafe { &raw mut (*full).errors });
+            is_incomplete(worker.listener);
+        }
+    }
+}
