@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::bpf::table::Provider;
+use crate::probes::Provider;
 
 /// Which listeners: values of one field are alternatives, and different fields must all hold. Without any
 /// value these are all listeners of the host.

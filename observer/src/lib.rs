@@ -9,6 +9,8 @@ pub mod config;
 pub mod error;
 pub mod kernel;
 pub mod listener;
+pub mod model;
 pub mod plan;
+pub mod probes;
 pub mod report;
 pub mod session;

@@ -15,4 +15,5 @@ pub mod rest;
 pub mod select;
 mod user_memory;
 pub mod waiters;
+pub mod way;
 pub mod ways;

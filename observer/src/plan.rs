@@ -1,9 +1,9 @@
 //! The decision: which probes to try for each signal, from what the host has and what was asked for.
 
 use crate::{
-    bpf::table::{Kind, Probe, Provider, Signal, When, probes},
     error::Failure,
     kernel::{btf::Layout, facts::Facts},
+    probes::{Kind, Probe, Provider, Signal, When, probes},
 };
 
 /// What was asked for, as far as it bears on the decision.

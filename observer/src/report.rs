@@ -8,8 +8,8 @@ pub mod drops;
 pub mod exact;
 mod fairness;
 mod idle;
+pub mod input;
 mod join;
-pub mod model;
 mod place;
 pub mod queues;
 mod refusals;
@@ -17,4 +17,6 @@ pub mod still;
 pub mod waits;
 pub mod workers;
 
-pub use idle::LastSeen;
+pub use self::idle::LastSeen;
+/// What a report says.
+pub use crate::model;

@@ -21,11 +21,12 @@ use crate::{
     bpf::{
         attach::Attached,
         load::Loaded,
-        snapshot::{Maps, Snapshot},
+        maps::Maps,
+        snapshot::Snapshot,
         status::{has_kprobes, missed_runs},
-        table::Probe,
     },
     listener::{namespaces, places::Places, select::Candidate},
+    probes::Probe,
     report::{
         LastSeen,
         model::{Host, Report, WindowKind},
@@ -36,9 +37,8 @@ use crate::{
 use self::{
     lookout::Lookout,
     pace::Paced,
-    point::{Point, counters, read_again},
+    point::{Point, Span, counters, read_again},
     requests::Requests,
-    tell::Span,
 };
 
 /// The first interval; 0 stands for none in the kernel maps.

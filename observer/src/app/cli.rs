@@ -4,8 +4,8 @@ use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
 use observer::{
-    bpf::table::Provider,
     config::{Config, Filters},
+    probes::Provider,
 };
 
 /// A kernel-side observer of the TCP accept path.

@@ -1,5 +1,6 @@
 //! `observer doctor`: what this kernel allows, by trying each way to have each signal.
 
+mod diagnosis;
 mod table;
 
 use std::{
@@ -8,8 +9,8 @@ use std::{
 };
 
 use anyhow::Result;
-use serde::Serialize;
 
+use self::diagnosis::{CandidateState, Diagnosis, NOT_TRIED, SignalState};
 use crate::app::{
     cli::{DoctorArgs, Format},
     render::terminal::Screen,
@@ -18,50 +19,12 @@ use observer::{
     bpf::{
         attach::{Attached, Verdict, attach_candidate},
         load::{Loaded, load},
-        table::{Kind, Provider, Signal, functions, tracepoints},
     },
     error::{Failure, Status},
     kernel::facts::{Facts, online_cpus},
     plan::{Candidate, Request, candidate, plan},
+    probes::{Kind, Provider, Signal, functions, tracepoints},
 };
-
-/// The reason of what nobody tried, because observer cannot run at all.
-const NOT_TRIED: &str = "not tried";
-
-/// What was found out.
-#[derive(Debug, Serialize)]
-struct Diagnosis {
-    kernel: String,
-    arch: String,
-    cpus: usize,
-    /// Why observer cannot run here, where that is so.
-    refusal: Option<String>,
-    signals: Vec<SignalState>,
-}
-
-/// What a signal would come from.
-#[derive(Debug, Serialize)]
-struct SignalState {
-    signal: &'static str,
-    /// The provider that would be used; `none` where there is none.
-    via: &'static str,
-    /// What is not known without the signal.
-    lost: &'static str,
-    candidates: Vec<CandidateState>,
-}
-
-/// One way to have a signal.
-#[derive(Debug, Serialize)]
-struct CandidateState {
-    provider: &'static str,
-    usable: bool,
-    hooks: Vec<&'static str>,
-    /// The hook that the kernel refused or does not have.
-    refused_at: Option<&'static str>,
-    reason: Option<String>,
-    #[serde(skip)]
-    details: Option<String>,
-}
 
 /// Runs `observer doctor`: exits 0 when this host can be observed, 4 when it cannot.
 ///

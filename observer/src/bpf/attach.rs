@@ -7,12 +7,10 @@ use aya::programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError}
 use nix::errno::Errno;
 
 use crate::{
-    bpf::{
-        load::Loaded,
-        table::{Kind, Probe, Provider, Signal, When, probes},
-    },
+    bpf::load::Loaded,
     error::Failure,
     plan::{Candidate, Plan},
+    probes::{Kind, Probe, Provider, Signal, When, probes},
 };
 
 /// What became of a candidate.

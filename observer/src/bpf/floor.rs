@@ -13,13 +13,10 @@ use nix::{
 };
 
 use crate::{
-    bpf::{
-        attach::attach_all,
-        load::load_floor,
-        table::{Provider, Signal, functions, tracepoints},
-    },
+    bpf::{attach::attach_all, load::load_floor},
     kernel::facts::Facts,
     plan::{Request, plan},
+    probes::{Provider, Signal, functions, tracepoints},
 };
 
 /// Attaches them as observer attaches its own, says so, and stays until a signal ends it.
@@ -57,7 +54,7 @@ pub fn run(provider: Option<Provider>) -> Result<ExitCode> {
 
 #[cfg(test)]
 mod tests {
-    use crate::bpf::table::{Kind, probes};
+    use crate::probes::{Kind, probes};
 
     /// A program that is missing there would leave the floor lower than it is.
     #[test]

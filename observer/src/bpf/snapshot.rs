@@ -1,32 +1,15 @@
-//! One reading of the kernel maps, per-CPU values merged.
+//! What the kernel programs counted, as one reading of their maps found it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::{Context as _, Result};
-use aya::{
-    Ebpf,
-    maps::{Array, HashMap as BpfHashMap, MapData, PerCpuArray, PerCpuHashMap},
-    util::nr_cpus,
-};
 use foldhash::HashMap;
 use observer_common::{
-    config::{CONTROL_INDEX, Control},
     counters::{
-        ErrorKey, INCOMPLETE_PLACES, ListenerId, ListenerInfo, Misc, QueueStats, Stamp, TAKEN,
-        TaskPlace, TaskState, Unrecognised, UnrecognisedKey, WaitKey, WorkerKey, WorkerStats,
-        incomplete_place,
+        ErrorKey, INCOMPLETE_PLACES, ListenerId, ListenerInfo, Misc, QueueStats, TaskState,
+        Unrecognised, UnrecognisedKey, WaitKey, WorkerKey, WorkerStats, incomplete_place,
     },
     signals::ERROR_GIVEN,
 };
-
-use super::{
-    ended::Ended,
-    merge::{merge_misc, merge_queue, merge_worker},
-    reader::{ROW_BY_ROW, Reader},
-    retired::Retired,
-    sweep::Gauges,
-};
-use crate::plan::Sizes;
 
 /// Everything that the kernel programs counted since the window opened.
 #[derive(Clone, Debug, Default)]
@@ -68,7 +51,7 @@ pub struct Snapshot {
 impl Snapshot {
     /// Counts the accept calls that gave EINTR to tasks that are still there: they have gone on, and were not
     /// seen to yet. `interrupted` are the listeners of such calls, by task.
-    fn count_interrupted(&mut self, interrupted: &[(u32, ListenerId)]) {
+    pub(super) fn count_interrupted(&mut self, interrupted: &[(u32, ListenerId)]) {
         for (tid, listener) in interrupted {
             let Some(state) = self.tasks.get(tid) else { continue };
             if state.interrupted == ERROR_GIVEN {
@@ -80,9 +63,6 @@ impl Snapshot {
     }
 }
 
-/// BPF_NOEXIST (uapi).
-const NO_EXIST: u64 = 1;
-
 /// EINTR (uapi).
 const EINTR: u32 = 4;
 
@@ -91,6 +71,11 @@ const EINTR: u32 = 4;
 pub struct Incomplete(Option<Box<[u8; INCOMPLETE_PLACES]>>);
 
 impl Incomplete {
+    /// Those whose places are not 0.
+    pub(super) fn new(places: [u8; INCOMPLETE_PLACES]) -> Self {
+        Self(Some(Box::new(places)))
+    }
+
     /// Whether a listener may be one of them.
     #[must_use]
     pub fn contains(&self, id: ListenerId) -> bool {
@@ -104,298 +89,5 @@ impl Incomplete {
         let mut places = Box::new([0; INCOMPLETE_PLACES]);
         ids.iter().for_each(|id| places[incomplete_place(*id)] = 1);
         Self(Some(places))
-    }
-}
-
-type Workers = BTreeMap<WorkerKey, WorkerStats>;
-type Tasks = HashMap<u32, TaskState>;
-
-/// So often a reading is made at most: where tasks end faster than they are read, a count may be missing
-/// or there twice until the next.
-const TRIES: u32 = 8;
-
-/// The maps that userspace reads and writes.
-pub struct Maps {
-    control: Array<MapData, Control>,
-    wanted: Array<MapData, u64>,
-    pub(super) listeners: BpfHashMap<MapData, ListenerId, ListenerInfo>,
-    pub(super) queues: PerCpuHashMap<MapData, ListenerId, QueueStats>,
-    pub(super) workers: PerCpuHashMap<MapData, WorkerKey, WorkerStats>,
-    pub(super) errors: PerCpuHashMap<MapData, ErrorKey, u64>,
-    pub(super) waits: PerCpuHashMap<MapData, WaitKey, u64>,
-    stamps: BpfHashMap<MapData, u64, Stamp>,
-    asked: BpfHashMap<MapData, ListenerId, u32>,
-    places: Array<MapData, TaskPlace>,
-    taken: BpfHashMap<MapData, u32, u32>,
-    tasks: BpfHashMap<MapData, u32, TaskState>,
-    unrecognised: BpfHashMap<MapData, UnrecognisedKey, Unrecognised>,
-    misc: PerCpuArray<MapData, Misc>,
-    incomplete: Array<MapData, [u8; INCOMPLETE_PLACES]>,
-    /// CPUs that there may be: maps per CPU have a value for each.
-    cpus: usize,
-    tree: BpfHashMap<MapData, u32, u32>,
-    in_flight: BpfHashMap<MapData, u32, ListenerId>,
-    interrupted: BpfHashMap<MapData, u32, ListenerId>,
-    /// What was taken out of the maps above.
-    pub(super) retired: Retired,
-    pub(super) ended: Ended,
-    pub(super) gauges: Gauges,
-}
-
-impl Maps {
-    /// Takes the maps out of an object that was loaded with these sizes.
-    ///
-    /// # Errors
-    ///
-    /// When the object lacks one, or it is of another type: a defect of the build.
-    pub fn take(ebpf: &mut Ebpf, sizes: &Sizes) -> Result<Self> {
-        let mut take = |name: &'static str| {
-            ebpf.take_map(name).with_context(|| format!("the object has no map {name}"))
-        };
-        Ok(Self {
-            control: take(".data.control")?.try_into()?,
-            wanted: take(".data.wanted")?.try_into()?,
-            listeners: take("LISTENERS")?.try_into()?,
-            queues: take("QUEUES")?.try_into()?,
-            workers: take("WORKERS")?.try_into()?,
-            errors: take("ERRORS")?.try_into()?,
-            waits: take("WAITS")?.try_into()?,
-            stamps: take("STAMPS")?.try_into()?,
-            asked: take("ASKED")?.try_into()?,
-            places: take("PLACES")?.try_into()?,
-            taken: take("TAKEN")?.try_into()?,
-            tasks: take("TASKS")?.try_into()?,
-            unrecognised: take("UNRECOGNISED")?.try_into()?,
-            misc: take("MISC")?.try_into()?,
-            incomplete: take(".data.incomplete")?.try_into()?,
-            tree: take("TREE")?.try_into()?,
-            in_flight: take("IN_FLIGHT")?.try_into()?,
-            interrupted: take("INTERRUPTED")?.try_into()?,
-            cpus: nr_cpus().map_err(|(path, error)| {
-                anyhow::Error::new(error).context(format!("cannot read {path}"))
-            })?,
-            retired: Retired::default(),
-            ended: Ended::default(),
-            gauges: Gauges::new(sizes),
-        })
-    }
-
-    /// Opens or closes the window, or begins an interval.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses the write.
-    pub fn control(&mut self, control: Control) -> Result<()> {
-        self.control.set(CONTROL_INDEX, control, 0).context("cannot write the control map")
-    }
-
-    /// Tells the kernel programs that a listener is there which was asked for by its port. What begins to
-    /// listen once they are attached they see themselves.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel refuses the write.
-    pub fn want(&mut self) -> Result<()> {
-        self.wanted.set(0, 1, 0).context("cannot write what is wanted")
-    }
-
-    /// Adds a process to those that `--pid` names.
-    ///
-    /// # Errors
-    ///
-    /// When the map is full.
-    pub fn add_to_tree(&mut self, pid: u32) -> Result<()> {
-        self.tree
-            .insert(pid, 1, 0)
-            .context("there are more processes below --pid than observer can follow")
-    }
-
-    /// The processes that `--pid` names and their descendants.
-    #[must_use]
-    pub fn tree(&self) -> std::collections::HashSet<u32> {
-        self.tree.keys().filter_map(Result::ok).collect()
-    }
-
-    /// Notes that a task is in an accept call that began before the window, unless a kprobe has noted it.
-    ///
-    /// # Errors
-    ///
-    /// When the map is full.
-    pub fn add_in_flight(&mut self, tid: u32, listener: ListenerId) -> Result<()> {
-        match self.in_flight.insert(tid, listener, NO_EXIST) {
-            Err(_) if self.in_flight.get(&tid, 0).is_ok() => Ok(()),
-            result => {
-                result.context("there are more blocked accept calls than observer can follow")
-            }
-        }
-    }
-
-    /// Forgets wakeups of strangers, so that these do not fill the map.
-    pub fn forget_unrecognised(&mut self, strangers: &[UnrecognisedKey]) {
-        for stranger in strangers {
-            let _was_not = self.unrecognised.remove(stranger);
-        }
-    }
-
-    /// Whether accept calls of before the window are still under way, as far as is known.
-    #[must_use]
-    pub fn any_in_flight(&self) -> bool {
-        self.in_flight.keys().next().is_some()
-    }
-
-    /// The tasks that have a row, with the listener of each.
-    pub fn worker_keys(&self) -> impl Iterator<Item = WorkerKey> + '_ {
-        let homes = self.all_tasks(&ROW_BY_ROW).into_iter().map(|(tid, state)| home(tid, &state));
-        self.workers.keys().filter_map(Result::ok).chain(homes)
-    }
-
-    /// What is known of one listener.
-    #[must_use]
-    pub fn listener(&self, id: ListenerId) -> Option<ListenerInfo> {
-        self.listeners.get(&id, 0).ok().or_else(|| self.retired.listener(id))
-    }
-
-    /// Reads everything, and adds what was taken out of the maps to what is there; `in_batches` where no
-    /// kprobe has to wait for that.
-    ///
-    /// # Errors
-    ///
-    /// When a map cannot be read.
-    pub fn read(&self, in_batches: bool) -> Result<Snapshot> {
-        let reader = Reader { in_batches, cpus: self.cpus };
-        let (workers, tasks, unsettled) = self.workers_and_tasks(&reader)?;
-        let sum = |counts: &[u64]| counts.iter().sum::<u64>();
-        let mut snapshot = Snapshot {
-            listeners: reader.rows(&self.listeners),
-            queues: reader
-                .rows_per_cpu(&self.queues, |cpus| cpus.iter().fold(QueueStats::ZERO, merge_queue)),
-            workers,
-            errors: reader.rows_per_cpu(&self.errors, sum),
-            waits: reader.rows_per_cpu(&self.waits, sum),
-            oldest: self.oldest(&reader),
-            asked: reader.rows(&self.asked),
-            tasks,
-            unrecognised: reader.rows(&self.unrecognised),
-            forgotten: self.retired.dropped(),
-            unsettled,
-            folded: self.ended.folded(),
-            ..Snapshot::default()
-        };
-        // What was not counted in time for the reading may be in it, and not the other way round.
-        snapshot.misc = self.misc()?;
-        snapshot.incomplete = self.incomplete(&snapshot.misc)?;
-        self.retired.add_to(&mut snapshot);
-        self.ended.add_to(&mut snapshot);
-        snapshot.count_interrupted(&reader.rows::<_, _, Vec<_>>(&self.interrupted));
-        Ok(snapshot)
-    }
-
-    /// The tasks that have an entry, in their places and elsewhere.
-    pub(super) fn all_tasks(&self, reader: &Reader) -> Vec<(u32, TaskState)> {
-        let taken: Vec<(u32, u32)> = reader.rows(&self.taken);
-        let mut tasks: Vec<_> = taken
-            .into_iter()
-            .filter_map(|(place, _)| self.places.get(&place, 0).ok())
-            // The others are about to be filled.
-            .filter(|place| place.tid & TAKEN != 0)
-            .filter_map(|place| Some((u32::try_from(place.tid & !TAKEN).ok()?, place.state)))
-            .collect();
-        tasks.extend(reader.rows::<_, _, Vec<_>>(&self.tasks));
-        tasks
-    }
-
-    /// What each task did, wherever it is kept. What a task did moves from its own entry to a row when
-    /// it ends: a reading that met such a move is made again, and how many the last one met is told.
-    fn workers_and_tasks(&self, reader: &Reader) -> Result<(Workers, Tasks, u64)> {
-        let mut tries = 0;
-        loop {
-            let done = self.misc()?.moves_done;
-            let workers: Workers = reader.rows_per_cpu(&self.workers, |cpus| {
-                cpus.iter().fold(WorkerStats::ZERO, merge_worker)
-            });
-            let entries = self.all_tasks(reader);
-            tries += 1;
-            let moved = self.misc()?.moves_begun.saturating_sub(done);
-            if moved != 0 && tries < TRIES {
-                continue;
-            }
-            return Ok((workers_with(workers, &entries), tasks_of(entries), moved));
-        }
-    }
-
-    /// What could not be counted, and how many rows were made.
-    ///
-    /// # Errors
-    ///
-    /// When the map cannot be read.
-    pub fn misc(&self) -> Result<Misc> {
-        let cpus = self.misc.get(&0, 0).context("cannot read the map MISC")?;
-        Ok(cpus.iter().fold(Misc::default(), merge_misc))
-    }
-
-    /// Nothing is looked at while there was room for everything.
-    fn incomplete(&self, misc: &Misc) -> Result<Incomplete> {
-        if misc.no_room.total() == 0 {
-            return Ok(Incomplete::default());
-        }
-        let places =
-            self.incomplete.get(&0, 0).context("cannot read which listeners had no room")?;
-        Ok(Incomplete(Some(Box::new(places))))
-    }
-}
-
-impl Maps {
-    fn oldest(&self, reader: &Reader) -> HashMap<ListenerId, u64> {
-        let mut oldest = HashMap::default();
-        let stamps: Vec<(u64, Stamp)> = reader.rows(&self.stamps);
-        for (_, Stamp { time, listener }) in stamps.into_iter().filter(|(_, one)| one.time != 0) {
-            let first = oldest.entry(listener).or_insert(time);
-            *first = time.min(*first);
-        }
-        oldest
-    }
-}
-
-/// Adds what the entries of tasks hold to their rows. Two entries of one task, which two CPUs may have
-/// made at once, are both counted.
-fn workers_with(mut workers: Workers, entries: &[(u32, TaskState)]) -> Workers {
-    for (tid, state) in entries {
-        let row = workers.entry(home(*tid, state)).or_insert(WorkerStats::ZERO);
-        *row = merge_worker(*row, &state.stats);
-    }
-    workers
-}
-
-/// The entries by thread id; of two the first, which is the one that the kernel programs find.
-fn tasks_of(entries: Vec<(u32, TaskState)>) -> Tasks {
-    entries.into_iter().rev().collect()
-}
-
-/// Whose counts a task's entry holds.
-pub(super) fn home(tid: u32, state: &TaskState) -> WorkerKey {
-    WorkerKey { listener: state.home, pid: state.pid, tid }
-}
-
-#[cfg(test)]
-mod tests {
-    use observer_common::counters::{TaskState, WorkerStats};
-
-    use super::{Workers, home, tasks_of, workers_with};
-
-    #[test]
-    fn two_entries_of_one_task_are_added_up() {
-        let entry = |accepted, pending| {
-            let stats = WorkerStats { accepted, wakeups: 1, ..WorkerStats::ZERO };
-            TaskState { pid: 40, home: 7, listener: 7, pending, stats, ..TaskState::NONE }
-        };
-        // In its place, and elsewhere.
-        let entries = vec![(42, entry(3, 1)), (42, entry(2, 0)), (43, entry(1, 0))];
-        let key = home(42, &entry(0, 0));
-        let rows = Workers::from([(key, WorkerStats { accepted: 4, ..WorkerStats::ZERO })]);
-        let workers = workers_with(rows, &entries);
-        let counted: Vec<_> =
-            workers.iter().map(|(key, row)| (key.tid, row.accepted, row.wakeups)).collect();
-        assert_eq!(counted, [(42, 9, 2), (43, 1, 1)]);
-        assert_eq!(tasks_of(entries)[&42], entry(3, 1));
     }
 }

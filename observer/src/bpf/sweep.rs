@@ -11,75 +11,15 @@ use observer_common::counters::{
 };
 
 use super::{
+    gauges::workers_made,
+    maps::Maps,
     merge::{merge_queue, merge_worker},
     reader::{ROW_BY_ROW, present},
-    snapshot::Maps,
 };
-use crate::plan::Sizes;
 
 /// A listener that closed so long ago, in nanoseconds, has nothing more to come but from tasks that were
 /// held up for as long.
 const SETTLED: u64 = 50_000_000;
-
-/// When the maps are looked through, and what was found the last time.
-pub(super) struct Gauges {
-    listeners: Gauge,
-    workers: Gauge,
-    waits: Gauge,
-    /// Listeners that had rows the last time and were not known.
-    strangers: HashSet<ListenerId>,
-}
-
-impl Gauges {
-    pub(super) fn new(sizes: &Sizes) -> Self {
-        Self {
-            listeners: Gauge::new(sizes.listeners),
-            workers: Gauge::new(sizes.workers),
-            waits: Gauge::new(sizes.waits),
-            strangers: HashSet::new(),
-        }
-    }
-
-    fn are_due(&self, misc: &Misc) -> bool {
-        self.listeners.is_due(misc.listeners)
-            || self.workers.is_due(workers_made(misc))
-            || self.waits.is_due(misc.waits)
-    }
-}
-
-/// Rows of workers that were made at most: those of tasks, of tasks that ended, and one for each listener.
-fn workers_made(misc: &Misc) -> u64 {
-    misc.workers + misc.moves_done + misc.listeners
-}
-
-/// How full a map is, by how many rows were made: nothing is looked through while there is room.
-#[derive(Debug)]
-struct Gauge {
-    room: u64,
-    /// Rows that were left in it the last time.
-    left: u64,
-    /// How many had been made by then.
-    made: u64,
-}
-
-impl Gauge {
-    fn new(room: u32) -> Self {
-        Self { room: room.into(), left: 0, made: 0 }
-    }
-
-    /// Whether more than half of the room is taken, and a part of what was free the last time: where few
-    /// listeners close, little is gained by looking.
-    fn is_due(&self, made: u64) -> bool {
-        let new = made.saturating_sub(self.made);
-        let free = self.room.saturating_sub(self.left);
-        self.left + new > self.room / 2 && new > (free / 4).max(self.room / 16)
-    }
-
-    fn has_left(&mut self, left: usize, made: u64) {
-        self.left = left as u64;
-        self.made = made;
-    }
-}
 
 impl Maps {
     /// Takes listeners that closed out of the kernel maps when these are more than half full. What was
@@ -222,32 +162,4 @@ fn take<K: Pod, V: Pod>(
     let cpus = map.get(key, 0).ok()?;
     map.remove(key).ok()?;
     Some(cpus)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Gauge;
-
-    #[test]
-    fn nothing_is_looked_through_while_there_is_room() {
-        let mut gauge = Gauge::new(1024);
-        assert!(!gauge.is_due(0));
-        assert!(!gauge.is_due(512));
-        assert!(gauge.is_due(513));
-        gauge.has_left(100, 600);
-        assert!(!gauge.is_due(600 + 412));
-        assert!(gauge.is_due(600 + 413));
-    }
-
-    #[test]
-    fn listeners_that_stay_are_not_looked_through_again_and_again() {
-        let mut gauge = Gauge::new(1024);
-        gauge.has_left(624, 1000);
-        assert!(!gauge.is_due(1100));
-        assert!(gauge.is_due(1101));
-        // A full map still is, now and then.
-        gauge.has_left(1024, 2000);
-        assert!(!gauge.is_due(2000) && !gauge.is_due(2064));
-        assert!(gauge.is_due(2065));
-    }
 }

@@ -9,10 +9,10 @@ use crate::{
     bpf::{
         attach,
         load::{Loaded, load},
-        table::{Probe, functions, probes, tracepoints},
     },
     kernel::facts::Facts,
     plan::{Request, hook, plan},
+    probes::{Probe, functions, probes, tracepoints},
 };
 
 /// What became of one program.

@@ -10,7 +10,7 @@ use procfs::process::{Process, StatFlags};
 
 use crate::{
     listener::descriptors::{self, Target},
-    report::model::{Holder, Wait},
+    model::{Holder, Wait},
 };
 
 /// EPOLLEXCLUSIVE (uapi/linux/eventpoll.h), as fdinfo's `events` shows it.
@@ -177,7 +177,7 @@ mod tests {
     use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
     use super::{parse_epoll, scan};
-    use crate::{listener::diag::listening_sockets, report::model::Wait};
+    use crate::{listener::diag::listening_sockets, model::Wait};
 
     #[test]
     fn fdinfo_tells_what_is_watched_and_how() {

@@ -8,7 +8,7 @@ use std::{
 
 use crate::listener::{
     diag::{self, Listening, Request, Socket},
-    places::Places,
+    places::{Looks, Places},
 };
 use anyhow::Result;
 
@@ -78,18 +78,9 @@ pub fn look_at_all(places: &mut Places) -> BTreeMap<u64, Namespace> {
     places.look_at_each(look).seen
 }
 
-/// The namespaces that were looked at, and those that were not.
-#[derive(Clone, Debug, Default)]
-pub struct Looks {
-    /// What was seen, by inode number.
-    pub seen: BTreeMap<u64, Namespace>,
-    /// Inode numbers of those that could not be entered or read.
-    pub left_out: Vec<u64>,
-}
-
 /// The same, with the requests in SYN queues and without the counters, telling what is left out.
 #[must_use]
-pub fn look_with_requests() -> Looks {
+pub fn look_with_requests() -> Looks<Namespace> {
     Places::new().look_at_each(|| {
         let Listening { sockets, requests } = diag::listening_with_requests()?;
         Ok(Namespace { sockets, requests, ..settings() })

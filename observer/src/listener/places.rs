@@ -11,11 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sched::{CloneFlags, setns};
 
-use crate::listener::{
-    descriptors,
-    namespaces::{Looks, Namespace},
-    rest,
-};
+use crate::listener::{descriptors, rest};
 
 /// A path to each network namespace that a process is in or that has a name, by inode number.
 ///
@@ -37,6 +33,21 @@ struct Known {
     ran: Option<u64>,
     /// Where it was, and its thread that /proc tells this of.
     netns: Option<(u64, u32)>,
+}
+
+/// What was seen in the namespaces that were looked at, and those that were not.
+#[derive(Clone, Debug)]
+pub struct Looks<T> {
+    /// What was seen, by inode number.
+    pub seen: BTreeMap<u64, T>,
+    /// Inode numbers of those that could not be entered or read.
+    pub left_out: Vec<u64>,
+}
+
+impl<T> Default for Looks<T> {
+    fn default() -> Self {
+        Self { seen: BTreeMap::new(), left_out: Vec::new() }
+    }
 }
 
 impl Places {
@@ -95,7 +106,7 @@ impl Places {
     }
 
     /// Looks at each. Where a path leads somewhere else by now, all are looked for again, once.
-    pub fn look_at_each(&mut self, look: fn() -> Result<Namespace>) -> Looks {
+    pub fn look_at_each<T: Send + 'static>(&mut self, look: fn() -> Result<T>) -> Looks<T> {
         let own = own();
         let mut looks = Looks::default();
         let mut failed = self.look_at(own, look, &mut looks);
@@ -111,11 +122,11 @@ impl Places {
     }
 
     /// Looks at those that were not seen yet, and tells which failed.
-    fn look_at(
+    fn look_at<T: Send + 'static>(
         &self,
         own: Option<u64>,
-        look: fn() -> Result<Namespace>,
-        looks: &mut Looks,
+        look: fn() -> Result<T>,
+        looks: &mut Looks<T>,
     ) -> Vec<(u64, anyhow::Error)> {
         let mut failed = Vec::new();
         for (inode, path) in &self.paths {

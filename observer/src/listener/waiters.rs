@@ -13,7 +13,7 @@ use crate::{
         descriptors::threads,
         holders::{self, Holding},
         rest, user_memory,
-        ways::Way,
+        way::Way,
     },
 };
 

@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use super::{Plan, Request, plan};
 use crate::{
-    bpf::table::{Provider, Signal, functions, probes, tracepoints},
     error::{Failure, Status},
     kernel::{btf::Layout, facts::Facts},
+    probes::{Provider, Signal, functions, probes, tracepoints},
 };
 
 fn facts() -> Facts {

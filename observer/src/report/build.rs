@@ -1,27 +1,19 @@
 //! Making a report. Everything that it needs is handed in, so that it can be tested without a
 //! kernel.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use observer_common::counters::{FLAG_REUSEPORT, QueueStats};
 
 use crate::{
-    bpf::snapshot::Snapshot,
-    listener::{
-        holders::{Holding, Holdings},
-        namespaces::{Namespace, NetnsId},
-        requests::Waiting,
-        select::Selection,
-        waiters::Waiter,
-        ways::Ways,
-    },
+    listener::holders::Holding,
     report::{
-        audit::Readings,
         counts, exact,
         fairness::fairness,
         idle::LastSeen,
+        input::Input,
         join::{Joined, join},
-        model::{Family, Holder, Host, Listener, Providers, Report, SCHEMA_VERSION, Tool, Window},
+        model::{Family, Listener, Report, SCHEMA_VERSION, Tool},
         place::{Groups, address},
         queues,
         refusals::Refusals,
@@ -29,53 +21,6 @@ use crate::{
         workers::{merge_errors, workers},
     },
 };
-
-/// Everything that a report is made from.
-pub struct Input<'a> {
-    /// Where.
-    pub host: &'a Host,
-    /// When.
-    pub window: Window,
-    /// Which hooks.
-    pub providers: Providers,
-    /// What was counted in the window.
-    pub counted: &'a Snapshot,
-    /// `CLOCK_MONOTONIC` when it was counted, in nanoseconds.
-    pub clock: u64,
-    /// The namespaces' counters where the window begins.
-    pub start: &'a Readings,
-    /// And where it ends.
-    pub end: &'a Readings,
-    /// The network namespaces when the window began.
-    pub before: &'a BTreeMap<u64, Namespace>,
-    /// The network namespaces now.
-    pub now: &'a BTreeMap<u64, Namespace>,
-    /// Who holds which listener.
-    pub holdings: &'a Holdings,
-    /// Whether there are processes that could not be looked into.
-    pub hidden_holders: bool,
-    /// Tasks that wait for each listener now.
-    pub waiters: &'a HashMap<u64, Vec<Waiter>>,
-    /// How processes wait for listeners.
-    pub ways: &'a Ways,
-    /// Requests that wait in SYN queues now.
-    pub requests: &'a Waiting,
-    /// Which listeners to show.
-    pub selection: &'a Selection,
-    /// Whether final ACKs are seen that found the accept queue full, with tracepoints only.
-    pub sees_refused_acks: bool,
-    /// Program runs that the kernel skipped.
-    pub missed_runs: u64,
-    /// The most listeners that are all shown; of more, those that are idle are only counted.
-    pub most: usize,
-}
-
-impl Input<'_> {
-    /// A network namespace as it is now; `None` of one that is gone.
-    pub(super) fn namespace(&self, netns: NetnsId) -> Option<&Namespace> {
-        self.now.get(&netns.inode).filter(|now| now.cookie == netns.cookie)
-    }
-}
 
 /// Makes the report. `last_seen` is of the report before.
 #[must_use]
@@ -173,7 +118,7 @@ fn listener(
         reuseport,
         closed,
         incomplete: input.counted.incomplete.contains(id),
-        holders: holders(input, id),
+        holders: input.holders(id),
         queued: queue.queued,
         accepted,
         discarded: queue.discarded,
@@ -207,14 +152,6 @@ fn listener(
         workers,
         findings: Vec::new(),
     })
-}
-
-/// Who holds a listener, and how they wait for it; nobody knows where none was found and some could not be
-/// looked into.
-pub(super) fn holders(input: &Input<'_>, id: u64) -> Option<Vec<Holder>> {
-    let holdings = input.holdings.get(&id).map(Vec::as_slice).unwrap_or_default();
-    let all = || holdings.iter().map(|holding| input.ways.holder(id, holding)).collect();
-    (!holdings.is_empty() || !input.hidden_holders).then(all)
 }
 
 /// `wakeups / accepted`, unknown when nothing was accepted.

@@ -11,7 +11,7 @@ use std::{
 use observer_common::counters::QueueStats;
 
 use crate::report::{
-    build::{Input, holders},
+    input::Input,
     join::{Joined, Key},
     place::Groups,
     refusals::Refusals,
@@ -66,7 +66,7 @@ fn state(input: &Input<'_>, one: &Joined<'_>, groups: &Groups) -> u64 {
     input.counted.asked.get(&id).hash(&mut hasher);
     input.counted.incomplete.contains(id).hash(&mut hasher);
     input.namespace(one.netns).map(|now| now.limits()).hash(&mut hasher);
-    holders(input, id).hash(&mut hasher);
+    input.holders(id).hash(&mut hasher);
     input.waiters.get(&id).hash(&mut hasher);
     hasher.finish()
 }

@@ -10,8 +10,8 @@ use crate::{
     report::{
         attribute::{self, Counters, Share, Traces},
         audit::{self, Seen},
-        build::Input,
         drops,
+        input::Input,
         join::Joined,
         model::{Audit, Drops, NoRoom, Via},
     },

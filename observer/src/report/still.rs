@@ -8,10 +8,7 @@ use serde::Serialize;
 
 use crate::{
     listener::{
-        diag::Socket,
-        holders::Holdings,
-        namespaces::{Looks, Namespace},
-        options::Options,
+        diag::Socket, holders::Holdings, namespaces::Namespace, options::Options, places::Looks,
         requests,
     },
     report::{
@@ -131,7 +128,7 @@ pub struct Seen<'a> {
     /// Where.
     pub host: Host,
     /// The network namespaces.
-    pub looks: &'a Looks,
+    pub looks: &'a Looks<Namespace>,
     /// Who holds the listeners that are chosen.
     pub holdings: &'a Holdings,
     /// What holders were asked, by the inode number of the socket.

@@ -8,7 +8,7 @@ use observer_common::{
     counters::{ErrorKey, WorkerKey, WorkerStats},
 };
 
-use crate::report::{build::Input, counts, model::Worker};
+use crate::report::{counts, input::Input, model::Worker};
 
 /// Tasks that were woken by a listener, called accept on it, or wait for it: the busiest first.
 pub(super) fn workers(input: &Input<'_>, id: u64) -> Vec<Worker> {

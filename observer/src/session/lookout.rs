@@ -11,7 +11,7 @@ use observer_common::{
 };
 
 use crate::{
-    bpf::snapshot::{Maps, Snapshot},
+    bpf::{maps::Maps, snapshot::Snapshot},
     config::Filters,
     listener::{
         census::Census,

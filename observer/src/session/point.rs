@@ -13,7 +13,10 @@ use crate::{
         namespaces::{self, Namespace, NetnsCounters},
         places::Places,
     },
-    report::audit::{Reading, Readings},
+    report::{
+        audit::{Reading, Readings},
+        model::WindowKind,
+    },
 };
 
 /// Where a window begins or ends.
@@ -28,6 +31,17 @@ pub(super) struct Point {
     /// The namespaces' counters, before and after `counted` was read.
     pub(super) readings: Readings,
     pub(super) missed_runs: u64,
+}
+
+/// What a report is about.
+pub(super) struct Span<'a> {
+    pub(super) from: &'a Point,
+    pub(super) to: &'a Point,
+    /// What was counted between them.
+    pub(super) counted: &'a Snapshot,
+    pub(super) kind: WindowKind,
+    /// See [`Input::most`](crate::report::input::Input::most).
+    pub(super) most: usize,
 }
 
 /// Namespaces' counters, by the inode numbers of the namespaces.

@@ -24,9 +24,9 @@ use crate::{
         attach::{Attached, attach_all},
         events,
         load::load,
-        snapshot::{Maps, Snapshot},
+        maps::Maps,
+        snapshot::Snapshot,
         status,
-        table::{self, Signal},
     },
     config::Config,
     error::Failure,
@@ -38,6 +38,7 @@ use crate::{
         waiters,
     },
     plan::{Request, plan},
+    probes::{self, Signal},
     report::{LastSeen, model::Host},
 };
 
@@ -55,7 +56,7 @@ impl Session {
             ))
             .into());
         }
-        let facts = Facts::gather(&table::tracepoints(), &table::functions());
+        let facts = Facts::gather(&probes::tracepoints(), &probes::functions());
         let mut places = Places::new();
         let existing =
             namespaces::look_at_all(&mut places).values().map(|one| one.sockets.len()).sum();
@@ -89,7 +90,7 @@ impl Session {
         if sockets().any(|socket| config.filters.port.contains(&socket.port)) {
             maps.want()?;
         }
-        if attached.provider(Signal::Accepts) != Some(table::Provider::Tracepoint) {
+        if attached.provider(Signal::Accepts) != Some(probes::Provider::Tracepoint) {
             note_in_flight(&mut maps, &namespaces)?;
         }
         if !maps.any_in_flight() {
@@ -157,11 +158,11 @@ fn note_in_flight(maps: &mut Maps, namespaces: &BTreeMap<u64, Namespace>) -> Res
 /// What the tracepoints of socks have to do: only what no better hook does.
 fn ready_roles(attached: &Attached) -> u32 {
     let role = |signal, role| match attached.provider(signal) {
-        Some(table::Provider::Tracepoint) => role,
+        Some(probes::Provider::Tracepoint) => role,
         _ => 0,
     };
     let life = match attached.provider(Signal::Life) {
-        Some(table::Provider::Fentry) => 0,
+        Some(probes::Provider::Fentry) => 0,
         _ => STATE_LIFE,
     };
     role(Signal::Handshakes, READY_QUEUES) | role(Signal::Wakeups, READY_WAKES) | life

@@ -1,30 +1,19 @@
 //! Making a report of what is known.
 
-use super::{Session, point::Point};
+use super::{
+    Session,
+    point::{Point, Span},
+};
 use crate::{
-    bpf::{
-        snapshot::Snapshot,
-        table::{self, Signal},
-    },
     listener::{diag::Socket, requests::Waiting},
+    probes::{self, Signal},
     report::{
-        LastSeen,
-        build::{self, Input},
+        LastSeen, build,
         exact::{self, Hook, Hooks},
-        model::{Providers, Report, Via, Window, WindowKind},
+        input::Input,
+        model::{Providers, Report, Via, Window},
     },
 };
-
-/// What a report is about.
-pub(super) struct Span<'a> {
-    pub(super) from: &'a Point,
-    pub(super) to: &'a Point,
-    /// What was counted between them.
-    pub(super) counted: &'a Snapshot,
-    pub(super) kind: WindowKind,
-    /// See [`Input::most`].
-    pub(super) most: usize,
-}
 
 impl Session {
     /// What each signal comes from.
@@ -32,9 +21,9 @@ impl Session {
     pub fn providers(&self) -> Providers {
         let of = |signal| Hook {
             via: match self.attached.provider(signal) {
-                Some(table::Provider::Fentry) => Via::Fentry,
-                Some(table::Provider::Kprobe) => Via::Kprobe,
-                Some(table::Provider::Tracepoint) => Via::Tracepoint,
+                Some(probes::Provider::Fentry) => Via::Fentry,
+                Some(probes::Provider::Kprobe) => Via::Kprobe,
+                Some(probes::Provider::Tracepoint) => Via::Tracepoint,
                 None => Via::None,
             },
             misses_unnoticed: !self.kprobes_tell && self.attached.has_kprobes(signal),

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{Diagnosis, NOT_TRIED};
+use super::diagnosis::{Diagnosis, NOT_TRIED};
 
 /// The width of the columns before the last one.
 const BEFORE: usize = 33;
@@ -92,7 +92,7 @@ fn wrapped(out: &mut impl Write, sentence: &str, width: usize) -> io::Result<()>
 #[cfg(test)]
 mod tests {
     use super::write;
-    use crate::app::doctor::{CandidateState, Diagnosis, SignalState};
+    use crate::app::doctor::diagnosis::{CandidateState, Diagnosis, SignalState};
 
     fn diagnosis() -> Diagnosis {
         let refused = || CandidateState {

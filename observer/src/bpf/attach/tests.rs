@@ -1,5 +1,5 @@
 use super::{Attached, Link, Trial, Verdict};
-use crate::bpf::table::{Provider, Signal};
+use crate::probes::{Provider, Signal};
 
 fn attached(provider: Provider, programs: &[&'static str]) -> Attached {
     let link = |program: &&'static str| (*program, Box::new(()) as Link);

@@ -17,11 +17,13 @@ use crate::{
         requests::Waiting,
         select::Selection,
         waiters::Waiter,
-        ways::{Way, Ways},
+        way::Way,
+        ways::Ways,
     },
     report::{
         audit::{Reading, Readings},
-        build::{Input, build},
+        build::build,
+        input::Input,
         model::{Holder, Host, Provider, Providers, Report, Via, Wait, Window, WindowKind},
     },
 };

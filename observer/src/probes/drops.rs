@@ -1,6 +1,6 @@
 //! The probes of refused connection attempts, of the SYN queue and of the backlog that was asked for.
 
-use super::{
+use super::probe::{
     Kind, Probe,
     Provider::{Fentry, Kprobe, Tracepoint},
     Signal::{Drops, Handshakes},

@@ -1,6 +1,6 @@
 //! The probes of listeners' lives, connections, accepts and wakeups.
 
-use super::{
+use super::probe::{
     Kind, Probe,
     Provider::{Fentry, Kprobe, Tracepoint},
     Signal::{Accepts, Drops, Handshakes, Life, Wakeups},
