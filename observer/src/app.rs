@@ -1,5 +1,6 @@
 //! The faces: what people and scripts call, and what they see.
 
+pub mod args;
 pub mod cli;
 pub mod demo;
 pub mod doctor;

@@ -1,12 +1,12 @@
 //! The command line: clap's definitions and nothing else.
 
-use std::{path::PathBuf, time::Duration};
+use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
-use observer::{
-    config::{Config, Filters},
-    probes::Provider,
-};
+use clap::{Args, Parser, Subcommand};
+use observer::config::Config;
+
+pub use crate::app::args::{FilterArgs, Format, ProviderArg};
+use crate::app::demo::{args::DemoArgs, workload::WorkloadArgs};
 
 /// A kernel-side observer of the TCP accept path.
 ///
@@ -57,25 +57,7 @@ pub enum Command {
     Inventory,
     /// One server and its client, with its own tally (what `demo` and the tests observe)
     #[command(hide = true)]
-    Workload(crate::app::demo::workload::WorkloadArgs),
-}
-
-/// Which listeners to show: values of one flag are alternatives, different flags must all hold.
-#[derive(Args, Clone, Debug, Default)]
-#[command(next_help_heading = "Filters")]
-pub struct FilterArgs {
-    /// Listeners held by this process or its descendants, now or later (repeatable)
-    #[arg(long, value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
-    pub pid: Vec<u32>,
-    /// Listeners on this port (repeatable)
-    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
-    pub port: Vec<u16>,
-    /// Listeners held by a process of this name (repeatable)
-    #[arg(long, value_name = "NAME", value_parser = NonEmptyStringValueParser::new())]
-    pub comm: Vec<String>,
-    /// Listeners held by a process in this cgroup or below it (repeatable)
-    #[arg(long, value_name = "PATH")]
-    pub cgroup: Vec<PathBuf>,
+    Workload(WorkloadArgs),
 }
 
 /// Options of watching.
@@ -136,69 +118,6 @@ pub struct DoctorArgs {
     /// Show the kernel's own words for each refusal
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
-}
-
-/// Options of `observer demo`.
-#[derive(Args, Clone, Debug)]
-pub struct DemoArgs {
-    /// Only this strategy (repeatable); all of them without it
-    #[arg(long, value_enum, value_name = "NAME")]
-    pub strategy: Vec<crate::app::demo::strategy::Strategy>,
-    /// Workers of each server
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(u32).range(1..=256))]
-    pub workers: u32,
-    /// Connections to make to each server
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
-    pub connections: u32,
-    /// How to print
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    pub format: Format,
-    /// Which kind of hooks to observe with
-    #[arg(long, value_enum, default_value_t = ProviderArg::Auto)]
-    pub provider: ProviderArg,
-    /// Say more: -v shows causes of errors
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    pub verbose: u8,
-}
-
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// For people
-    Table,
-    /// For programs: one object per line
-    Json,
-}
-
-/// Which kind of hooks to use.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum ProviderArg {
-    /// The best that this kernel gives
-    Auto,
-    /// fentry and fexit programs
-    Fentry,
-    /// kprobes and kretprobes
-    Kprobe,
-    /// Tracepoints only
-    Tracepoint,
-}
-
-impl From<ProviderArg> for Option<Provider> {
-    fn from(argument: ProviderArg) -> Self {
-        match argument {
-            ProviderArg::Auto => None,
-            ProviderArg::Fentry => Some(Provider::Fentry),
-            ProviderArg::Kprobe => Some(Provider::Kprobe),
-            ProviderArg::Tracepoint => Some(Provider::Tracepoint),
-        }
-    }
-}
-
-impl From<FilterArgs> for Filters {
-    fn from(args: FilterArgs) -> Self {
-        let FilterArgs { pid, port, comm, cgroup } = args;
-        Self { pid, port, comm, cgroup }
-    }
 }
 
 impl From<&WatchArgs> for Config {

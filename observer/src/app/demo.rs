@@ -1,5 +1,6 @@
 //! `observer demo`: a real server for each way of waiting, observed by this very program.
 
+pub mod args;
 mod asleep;
 mod child;
 mod client;
@@ -26,16 +27,14 @@ use std::{
 use anyhow::Context;
 
 use self::{
+    args::DemoArgs,
     child::{Stop, Waiting},
     interrupt::Interrupts,
     outcome::Outcome,
     progress::Progress,
     strategy::Strategy,
 };
-use crate::app::{
-    cli::{DemoArgs, Format},
-    render::terminal::Screen,
-};
+use crate::app::{args::Format, render::terminal::Screen};
 
 /// Runs the demo. The caller must have no other thread.
 ///

@@ -7,12 +7,12 @@ use clap::ValueEnum as _;
 use serde::de::DeserializeOwned;
 
 use super::{
+    args::DemoArgs,
     child::{Child, Output, Stop, Waiting},
     outcome::Outcome,
     protocol::{Ready, Tally},
     strategy::Strategy,
 };
-use crate::app::cli::DemoArgs;
 use observer::report::model::{Report, WindowKind};
 
 /// How long a child may take to start or to end: loading programs is slow on an emulated host.
@@ -87,7 +87,7 @@ fn parse<T: DeserializeOwned>(line: &str, whose: &str) -> anyhow::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::app::cli::{Format, ProviderArg};
+    use crate::app::args::{Format, ProviderArg};
 
     fn args() -> DemoArgs {
         DemoArgs {

@@ -18,8 +18,11 @@ mod layout;
 mod legend;
 mod live;
 mod notes;
+mod options;
+mod order;
 mod rows;
 pub mod still;
+mod tally;
 #[cfg(test)]
 mod tests;
 mod words;
@@ -27,44 +30,10 @@ mod words;
 use cell::Line;
 
 pub use live::{CLEAR_SCREEN, live_frame};
+pub use options::TableOptions;
 pub use words::{empty, flags};
 
-use crate::app::render::terminal::Screen;
 use observer::report::model::{Report, WindowKind};
-
-/// How many idle listeners are shown before the rest is only counted.
-const IDLE_LISTENERS: usize = 10;
-
-/// How to show a table.
-#[derive(Clone, Debug)]
-pub struct TableOptions {
-    /// Columns of the screen: no line is wider.
-    pub width: usize,
-    /// Whether to colour.
-    pub colour: bool,
-    /// The most worker lines of a listener; the others are summed in one line.
-    pub workers: usize,
-    /// Whether to say beneath each listener what came of its queues, waits and refusals.
-    pub details: bool,
-    /// The most lines of idle listeners; the others are counted in one line.
-    pub idle: usize,
-    /// What to say when the report has no listener at all: see [`empty`].
-    pub empty: String,
-}
-
-impl TableOptions {
-    /// The usual options for a screen.
-    pub fn new(screen: &Screen, workers: usize, empty: String) -> Self {
-        Self {
-            width: screen.columns(),
-            colour: screen.colour,
-            workers,
-            details: true,
-            idle: IDLE_LISTENERS,
-            empty,
-        }
-    }
-}
 
 /// The report as text, each line ended by a line break and none wider than the options say.
 pub fn render(report: &Report, options: &TableOptions) -> String {

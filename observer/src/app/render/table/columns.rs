@@ -2,7 +2,8 @@
 
 use super::cell::{ALARM, BAD, CAUTION, Cell, DIM};
 use super::layout::{Align, ROOMY, Shape};
-use super::rows::{self, Tally};
+use super::order;
+use super::tally::Tally;
 use super::words;
 use crate::app::render::human;
 use observer::report::model::{Listener, Providers, Report, Worth};
@@ -253,7 +254,7 @@ fn queue(listener: &Listener) -> Cell {
     // Full is more than the limit: the kernel compares with `>` (sk_acceptq_is_full).
     if limit.is_some_and(|limit| most > limit) {
         cell.styled(BAD)
-    } else if rows::hangs(listener) {
+    } else if order::hangs(listener) {
         cell.styled(CAUTION)
     } else {
         cell

@@ -4,12 +4,12 @@ use super::cell::{DIM, Line};
 use super::columns::{COLUMNS, Column, Seen};
 use super::layout::Layout;
 use super::notes::styled;
-use super::rows;
+use super::order;
 use observer::report::model::Report;
 
 /// What the headers mean, for those that are shown; nothing where nothing happened.
 pub(super) fn lines(report: &Report, seen: &Seen, layout: &Layout, width: usize) -> Vec<Line> {
-    if report.listeners.iter().all(rows::idle) {
+    if report.listeners.iter().all(order::idle) {
         return Vec::new();
     }
     let shown = COLUMNS.into_iter().filter(|column| seen.shows(*column)).zip(&layout.widths);

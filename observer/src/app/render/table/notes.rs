@@ -10,7 +10,8 @@ use anstyle::Style;
 
 use super::backlog;
 use super::cell::{BAD, CAUTION, DIM, Line};
-use super::rows::{self, Tally};
+use super::order;
+use super::tally::Tally;
 use super::words;
 use crate::app::render::text;
 use observer::report::model::{
@@ -34,7 +35,7 @@ const COUNTERS: [(&str, &str); 4] = [
 /// All notes on a report.
 pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
     let mut listeners: Vec<&Listener> = report.listeners.iter().collect();
-    listeners.sort_by(|a, b| rows::by_herd(a, b));
+    listeners.sort_by(|a, b| order::by_herd(a, b));
     let plain = |note| (note, Style::new());
 
     let mut notes = Vec::new();
@@ -45,7 +46,7 @@ pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
     add(&mut notes, findings(&listeners), "findings");
     add(&mut notes, hanging, "listeners at which connections wait");
     add(&mut notes, accept_errors(&listeners), "listeners on which accept failed");
-    let busy = listeners.iter().filter(|listener| !rows::idle(listener));
+    let busy = listeners.iter().filter(|listener| !order::idle(listener));
     notes.extend(backlog::doubts(busy.map(|listener| &listener.backlog)).map(plain));
     notes.extend(no_room(&report.audit));
     notes.extend(losses(report));
@@ -122,7 +123,7 @@ fn findings(listeners: &[&Listener]) -> Vec<(String, Style)> {
 }
 
 fn hanging(listeners: &[&Listener]) -> Vec<(String, Style)> {
-    let hanging = listeners.iter().filter(|listener| rows::hangs(listener));
+    let hanging = listeners.iter().filter(|listener| order::hangs(listener));
     let told = hanging.map(|listener| {
         let address = words::plain_address(listener);
         let note = match listener.accept_queue.now {

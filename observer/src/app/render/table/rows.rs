@@ -1,118 +1,15 @@
 //! The rows: listeners in order, their workers, and one line for those that are left out.
 
-use std::{cmp::Ordering, collections::BTreeMap};
-
 use anstyle::Style;
 
 use super::TableOptions;
 use super::cell::{Cell, DIM};
 use super::columns::{COLUMNS, LEADING, Seen};
 use super::layout::{Grid, Row};
+use super::order::{by_herd, idle};
+use super::tally::Tally;
 use super::{details, words};
-use observer::report::model::{Listener, Report, Wakeups, Worker};
-
-/// The counts that listeners and workers share, and that can be summed.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
-    pub(super) accepted: u64,
-    pub(super) wakeups: Wakeups,
-    errors: BTreeMap<String, u64>,
-}
-
-impl Tally {
-    pub(super) fn of(listener: &Listener) -> Self {
-        Self {
-            accepted: listener.accepted,
-            wakeups: listener.wakeups,
-            errors: listener.accept_errors.clone(),
-        }
-    }
-
-    fn of_workers<'a>(workers: impl IntoIterator<Item = &'a Worker>) -> Self {
-        workers.into_iter().fold(Self::default(), |mut sum, worker| {
-            sum.accepted = sum.accepted.saturating_add(worker.accepted);
-            sum.wakeups = added(sum.wakeups, worker.wakeups);
-            for (name, count) in &worker.accept_errors {
-                let errors = sum.errors.entry(name.clone()).or_default();
-                *errors = errors.saturating_add(*count);
-            }
-            sum
-        })
-    }
-
-    /// Wakeups that came to nothing, as far as decided.
-    pub(super) fn wasted(&self) -> u64 {
-        let Wakeups { lost, silent, failed, .. } = self.wakeups;
-        lost.saturating_add(silent).saturating_add(failed)
-    }
-
-    pub(super) fn eagain(&self) -> u64 {
-        self.errors.get("EAGAIN").copied().unwrap_or(0)
-    }
-
-    /// Errors of accept that are no answer to `nothing there yet`.
-    pub(super) fn other_errors(&self) -> u64 {
-        self.others().fold(0, |sum, (_, count)| sum.saturating_add(*count))
-    }
-
-    /// The same by name, the most frequent first: `EMFILE 12`.
-    pub(super) fn named_errors(&self) -> Vec<String> {
-        let mut others: Vec<_> = self.others().filter(|(_, count)| **count > 0).collect();
-        others.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
-        others.into_iter().map(|(name, count)| format!("{name} {count}")).collect()
-    }
-
-    fn others(&self) -> impl Iterator<Item = (&String, &u64)> {
-        self.errors.iter().filter(|(name, _)| *name != "EAGAIN")
-    }
-}
-
-fn added(a: Wakeups, b: Wakeups) -> Wakeups {
-    Wakeups {
-        total: a.total.saturating_add(b.total),
-        won: a.won.saturating_add(b.won),
-        lost: a.lost.saturating_add(b.lost),
-        failed: a.failed.saturating_add(b.failed),
-        silent: a.silent.saturating_add(b.silent),
-        pending: a.pending.saturating_add(b.pending),
-    }
-}
-
-/// Whether a listener has nothing to show.
-pub(super) fn idle(listener: &Listener) -> bool {
-    listener.accepted == 0
-        && listener.queued == 0
-        && listener.wakeups.total == 0
-        && listener.accept_errors.values().all(|count| *count == 0)
-        && listener.drops.total.unwrap_or(0) == 0
-        && listener.drops.at_most.is_none()
-        && listener.accept_queue.max == 0
-        && listener.accept_queue.now.unwrap_or(0) == 0
-        // A flood may never come further than this.
-        && listener.syn_queue.max.max(listener.syn_queue.now).unwrap_or(0) == 0
-        && listener.syn_queue.cookies_sent.unwrap_or(0) == 0
-}
-
-/// Whether connections wait at a listener and nobody accepts them.
-pub(super) fn hangs(listener: &Listener) -> bool {
-    listener.accepted == 0 && listener.accept_queue.now.unwrap_or(0) > 0
-}
-
-/// The worst herd first; no ratio last; then the busiest; then what still listens; then by port. The rest of the comparison
-/// only keeps listeners in their places from one frame to the next.
-pub(super) fn by_herd(a: &Listener, b: &Listener) -> Ordering {
-    let ratio = |listener: &Listener| listener.herd_ratio.filter(|ratio| ratio.is_finite());
-    let herd = match (ratio(a), ratio(b)) {
-        (Some(a), Some(b)) => b.total_cmp(&a),
-        (a, b) => b.is_some().cmp(&a.is_some()),
-    };
-    herd.then(b.accepted.cmp(&a.accepted))
-        .then(a.closed.cmp(&b.closed))
-        .then(a.port.cmp(&b.port))
-        .then_with(|| a.address.cmp(&b.address))
-        .then(a.netns.cmp(&b.netns))
-        .then(a.inode.cmp(&b.inode))
-}
+use observer::report::model::{Listener, Report, Worker};
 
 /// The listener's workers, those that got most first.
 fn ranked(workers: &[Worker]) -> Vec<&Worker> {

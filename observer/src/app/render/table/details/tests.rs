@@ -3,7 +3,7 @@ use std::collections::BTreeMap;
 use super::super::fixtures::{self, options};
 use super::super::render;
 use super::*;
-use crate::app::render::table::rows::idle;
+use crate::app::render::table::order::idle;
 use observer::report::model::{AcceptQueue, AcceptWait, SynQueue, Via, Wakeups};
 
 fn refused(reasons: &[(&str, u64)], clients: Option<u64>) -> Drops {

@@ -1,0 +1,41 @@
+//! In which order listeners come, and which of them are idle or hang.
+
+use std::cmp::Ordering;
+
+use observer::report::model::Listener;
+
+/// Whether a listener has nothing to show.
+pub(super) fn idle(listener: &Listener) -> bool {
+    listener.accepted == 0
+        && listener.queued == 0
+        && listener.wakeups.total == 0
+        && listener.accept_errors.values().all(|count| *count == 0)
+        && listener.drops.total.unwrap_or(0) == 0
+        && listener.drops.at_most.is_none()
+        && listener.accept_queue.max == 0
+        && listener.accept_queue.now.unwrap_or(0) == 0
+        // A flood may never come further than this.
+        && listener.syn_queue.max.max(listener.syn_queue.now).unwrap_or(0) == 0
+        && listener.syn_queue.cookies_sent.unwrap_or(0) == 0
+}
+
+/// Whether connections wait at a listener and nobody accepts them.
+pub(super) fn hangs(listener: &Listener) -> bool {
+    listener.accepted == 0 && listener.accept_queue.now.unwrap_or(0) > 0
+}
+
+/// The worst herd first; no ratio last; then the busiest; then what still listens; then by port. The rest of the comparison
+/// only keeps listeners in their places from one frame to the next.
+pub(super) fn by_herd(a: &Listener, b: &Listener) -> Ordering {
+    let ratio = |listener: &Listener| listener.herd_ratio.filter(|ratio| ratio.is_finite());
+    let herd = match (ratio(a), ratio(b)) {
+        (Some(a), Some(b)) => b.total_cmp(&a),
+        (a, b) => b.is_some().cmp(&a.is_some()),
+    };
+    herd.then(b.accepted.cmp(&a.accepted))
+        .then(a.closed.cmp(&b.closed))
+        .then(a.port.cmp(&b.port))
+        .then_with(|| a.address.cmp(&b.address))
+        .then(a.netns.cmp(&b.netns))
+        .then(a.inode.cmp(&b.inode))
+}
