@@ -14,6 +14,7 @@ mod inside;
 mod kept;
 mod load;
 mod maths;
+mod measured;
 mod native;
 mod page;
 mod peers;
@@ -27,9 +28,11 @@ use std::{fs, path::PathBuf, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
 use clap::{Args, ValueEnum};
-use serde::{Deserialize, Serialize};
 
-use self::figure::{Figure, Machine};
+use self::{
+    figure::{Figure, Machine},
+    measured::{Measured, Part},
+};
 use crate::{
     run,
     setup::{Goal, setup},
@@ -61,32 +64,6 @@ pub(crate) struct BenchArgs {
     format: Format,
 }
 
-/// A part of the bench.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Part {
-    /// Instructions, in virtual machines
-    Icount,
-    /// The loop's speed on this machine
-    Native,
-    /// What observer's own process needs
-    Userspace,
-    /// A million connections and other great loads, against the workload's own count
-    Load,
-}
-
-impl Part {
-    /// In words.
-    fn name(self) -> &'static str {
-        match self {
-            Self::Icount => "instructions in virtual machines",
-            Self::Native => "the loop's speed on this machine",
-            Self::Userspace => "what the process needs",
-            Self::Load => "load without loss",
-        }
-    }
-}
-
 /// How to print.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
@@ -94,15 +71,6 @@ enum Format {
     Table,
     /// For programs: one object per line
     Json,
-}
-
-/// A figure, and where it was measured.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Measured {
-    pub(crate) part: Part,
-    /// The kernel's series, or `here`.
-    pub(crate) place: String,
-    pub(crate) figure: Figure,
 }
 
 /// Measures, and prints the table.

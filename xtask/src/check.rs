@@ -55,7 +55,7 @@ fn for_bpf(workspace: &Workspace, ready: &Ready, subcommand: &str, flags: &[&str
         rustflags.push(flag);
     }
     let mut command = ready.command("cargo");
-    command.arg(subcommand).args(["--quiet", "--package", KERNEL_SIDE, "--release"]);
+    command.arg(subcommand).args(["--quiet", "--package", KERNEL_SIDE, "--features", "bpf", "--release"]);
     command.args(["--target", bpf_target()]);
     // Not the host's target directory: another compiler would have it built anew by turns.
     command.arg("--target-dir").arg(workspace.target().join("check-bpf"));

@@ -3,6 +3,7 @@
 mod act;
 mod apt_sources;
 mod facts;
+mod goal;
 mod nginx;
 mod plan;
 mod services;
@@ -14,24 +15,14 @@ use anyhow::{Result, bail};
 pub(crate) use self::{
     act::Missing,
     facts::{Core, bpf_target},
+    goal::Goal,
     nginx::NAME as POLLING_NGINX,
 };
 use self::{
     facts::{Facts, LINKED, rustup_run},
-    plan::{Extras, Plan, Way},
+    plan::{Extras, Plan, Way, indented},
 };
-use crate::{lacks::is_unfetched, process, workspace::Workspace};
-
-/// What the set-up is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Goal {
-    /// Compile.
-    Build,
-    /// Compile and lint.
-    Check,
-    /// Compile and test.
-    Test,
-}
+use crate::{process, unfetched::is_unfetched, workspace::Workspace};
 
 /// A toolchain that compiles the kernel programs.
 #[derive(Debug)]
@@ -119,8 +110,4 @@ pub(crate) fn setup(workspace: &Workspace, goal: Goal) -> Result<Ready> {
 
 fn advice(reason: &str, commands: &[String]) -> String {
     format!("{reason}; type\n{}", indented(commands))
-}
-
-fn indented(commands: &[String]) -> String {
-    commands.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }

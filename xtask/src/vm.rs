@@ -5,6 +5,7 @@
 //! `guest` is what runs inside), and what their consoles tell (`protocol`, `console`, `report`).
 
 pub(crate) mod archive;
+mod args;
 mod console;
 pub(crate) mod counted;
 mod cpio;
@@ -34,65 +35,23 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use clap::Args;
 
+pub(crate) use self::{
+    args::VmArgs,
+    plan::to_run_again,
+    report::{Ended, Totals},
+};
 use self::{
     emulator::Emulator,
     kernel::Kernel,
     machine::{Run, lock},
-    plan::{Provider, machines},
-    qemu::Accel,
+    plan::machines,
     report::Report,
-};
-pub(crate) use self::{
-    plan::to_run_again,
-    report::{Ended, Totals},
 };
 use crate::{lacks, workspace::Workspace};
 
 /// At most so many machines at once, each of which keeps one CPU and a gigabyte busy.
 const LANES: usize = 4;
-
-/// The command's arguments.
-#[derive(Debug, Args)]
-pub(crate) struct VmArgs {
-    /// Only this kernel series, such as 6.12 (repeatable)
-    #[arg(long, value_name = "SERIES")]
-    kernel: Vec<String>,
-    /// Only this provider, also where it is not known to work (repeatable)
-    #[arg(long, value_enum, value_name = "PROVIDER")]
-    provider: Vec<Provider>,
-    /// What runs the guest's instructions
-    #[arg(long, value_enum, default_value_t = Accel::Tcg)]
-    accel: Accel,
-    /// A shell in a guest, for a person
-    #[arg(long)]
-    shell: bool,
-    /// Write docs/kernels.md from what the machines tell, all of which must run
-    #[arg(long, conflicts_with_all = ["kernel", "provider", "filter", "shell"])]
-    docs: bool,
-    /// Print what `observer doctor -v` says in each guest
-    #[arg(long, hide = true)]
-    doctor: bool,
-    /// Arguments of the test harness, such as a part of a test's name
-    #[arg(last = true, value_name = "FILTER")]
-    filter: Vec<String>,
-}
-
-impl VmArgs {
-    /// The whole matrix.
-    pub(crate) fn whole() -> Self {
-        Self {
-            kernel: Vec::new(),
-            provider: Vec::new(),
-            accel: Accel::Tcg,
-            shell: false,
-            docs: false,
-            doctor: false,
-            filter: Vec::new(),
-        }
-    }
-}
 
 /// Runs the machines, and ends with `N passed, N failed, N skipped`.
 pub(crate) fn vm(workspace: &Workspace, args: &VmArgs) -> Result<ExitCode> {

@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::{
-    Measured,
     figure::{Case, Figure, Instructions, Load, Speed, Tool, With},
     maths::{median, paired},
+    measured::Measured,
 };
 
 /// A promise, set beside what was measured.
@@ -44,6 +44,12 @@ impl Goal {
         json!({"figure": "goal", "place": place, "row": row, "what": what, "value": value,
             "limit": limit, "met": self.met()})
     }
+}
+
+/// All goals of a row, in words.
+pub(crate) fn words(goals: &[Goal], place: &str, row: &str) -> String {
+    let of = goals.iter().filter(|goal| goal.place == place && goal.row == row);
+    of.map(Goal::words).collect::<Vec<_>>().join("; ")
 }
 
 /// Whole numbers without a fraction, others with one digit, small ones with two.
@@ -181,7 +187,7 @@ fn of_speed(all: &[Measured], place: &str, of: &Speed) -> Vec<Goal> {
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::bench::Part;
+    use crate::bench::measured::Part;
 
     /// A case beside nothing, the floor and observer.
     pub(crate) fn herd(none: f64, floor: f64, observer: f64) -> Vec<Measured> {

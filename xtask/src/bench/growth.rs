@@ -1,9 +1,9 @@
 //! How a figure grows with what there is more of: by which factor at each step, and what that is. Pure.
 
 use super::{
-    Measured,
     figure::{Along, Figure, Point},
     maths::grouped,
+    measured::Measured,
 };
 
 /// A row of points: one figure, with more and more of one thing.
@@ -137,7 +137,7 @@ fn short(value: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::bench::Part;
+    use crate::bench::measured::Part;
 
     fn measured(values: &[(u64, f64)], noise: f64) -> Vec<Measured> {
         let point = |(at, value): &(u64, f64)| Measured {

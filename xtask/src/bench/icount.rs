@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, time::Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    Measured, Part,
     figure::{Figure, Kernel, Missing},
+    measured::{Measured, Part},
     peers,
 };
 use crate::{

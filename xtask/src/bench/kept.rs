@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result};
 use serde_json::Value;
 
 use super::{
-    Measured, Part,
     figure::{Figure, Machine},
     goal::Goal,
+    measured::{Measured, Part},
 };
 
 /// One line of JSON for each figure, and for each goal.

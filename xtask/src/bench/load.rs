@@ -4,8 +4,8 @@
 use anyhow::{Context as _, Result};
 
 use super::{
-    Measured, Part,
     figure::{Figure, Load, Missing},
+    measured::{Measured, Part},
     native::HERE,
 };
 use crate::{process, workspace::Workspace};

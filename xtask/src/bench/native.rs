@@ -13,9 +13,9 @@ use nix::{
 use serde_json::Value;
 
 use super::{
-    Measured, Part,
     figure::{Figure, Missing, Speed, Tool as Kind, With},
     maths::median,
+    measured::{Measured, Part},
     tool::{Ready, Tool},
 };
 

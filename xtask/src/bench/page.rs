@@ -7,10 +7,11 @@ use anyhow::{Context as _, Result};
 use clap::ValueEnum as _;
 
 use super::{
-    Measured, Part,
     figure::{Figure, Machine},
     goal::Goal,
-    kept, short, table,
+    kept,
+    measured::{Measured, Part},
+    short, table,
 };
 use crate::{process, vm::emulator::Emulator, workspace::Workspace};
 

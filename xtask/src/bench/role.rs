@@ -3,9 +3,9 @@
 
 mod children;
 mod hold;
+mod say;
 
 use std::{
-    io::{self, Write as _},
     os::fd::AsFd as _,
     process::ExitCode,
     time::{Duration, Instant},
@@ -19,6 +19,7 @@ use serde_json::json;
 use self::{
     children::{Children, be_ahead, be_patient, stay_on},
     hold::{address, connect, hold, listener, listeners, serve},
+    say::say,
 };
 use super::inside;
 
@@ -91,12 +92,6 @@ pub(crate) fn run(args: &RoleArgs) -> Result<ExitCode> {
         Role::Inside(args) => return inside::run(args),
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn say(value: &serde_json::Value) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    writeln!(stdout, "{value}")?;
-    Ok(stdout.flush()?)
 }
 
 fn load(args: &LoadArgs) -> Result<()> {

@@ -1,10 +1,10 @@
 //! What observing costs in three sentences, for whoever reads no table. Pure.
 
 use super::{
-    Measured,
     figure::{Case, Tool, With},
     goal,
     maths::paired,
+    measured::Measured,
     table,
 };
 

@@ -9,10 +9,10 @@ use self::{
     process::{growth, loads, needs},
 };
 use super::{
-    Measured,
     figure::{Case, Figure, Program, Tool, With},
-    goal::{self, Goal},
+    goal::{self, Goal, words},
     maths::{grouped, median, paired, spread},
+    measured::Measured,
 };
 
 /// All that can be made of what was measured.
@@ -28,11 +28,6 @@ pub(crate) fn text(all: &[Measured], goals: &[Goal]) -> String {
     ];
     let texts = tables.iter().filter(|table| !table.rows.is_empty()).map(Table::text);
     texts.collect::<Vec<_>>().join("\n")
-}
-
-fn words(goals: &[Goal], place: &str, row: &str) -> String {
-    let of = goals.iter().filter(|goal| goal.place == place && goal.row == row);
-    of.map(Goal::words).collect::<Vec<_>>().join("; ")
 }
 
 fn percent(part: f64) -> String {
@@ -222,7 +217,7 @@ mod tests {
         },
         *,
     };
-    use crate::bench::Part;
+    use crate::bench::measured::Part;
 
     #[test]
     fn a_row_says_what_is_added_and_what_was_promised() {

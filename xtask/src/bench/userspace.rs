@@ -14,9 +14,9 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use super::{
-    Measured, Part,
     figure::{Along, Figure, Missing, Need, Point},
     maths::median,
+    measured::{Measured, Part},
     native::HERE,
     tool::{Ready, Tool},
 };

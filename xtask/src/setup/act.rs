@@ -6,12 +6,11 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{
     facts::{Facts, LINKED},
-    indented,
     nginx::reason,
-    plan::{Step, nightly_commands},
+    plan::{Step, indented, nightly_commands},
     services::Services,
 };
-use crate::{lacks::is_unfetched, process, workspace::Workspace};
+use crate::{process, unfetched::is_unfetched, workspace::Workspace};
 
 /// bpf-linker's version, and the LLVM that it shares with Debian's rustc.
 const LINKER_VERSION: &str = "0.13.0";

@@ -1,8 +1,8 @@
 //! What to do about the facts: pure, so that it can be tested by taking one fact away at a time.
 
 use super::{
-    Goal,
     facts::{CHOICE, Core, Facts, LINKED, LINT_PACKAGE},
+    goal::Goal,
     nginx,
 };
 
@@ -195,6 +195,11 @@ pub(crate) fn describe(way: &Way) -> String {
         Way::Current => "kernel programs are compiled by the rustc on PATH".to_owned(),
         Way::Nightly => "kernel programs are compiled by rustup's nightly".to_owned(),
     }
+}
+
+/// Commands as a person is shown them, a line each.
+pub(crate) fn indented(commands: &[String]) -> String {
+    commands.iter().map(|line| format!("    {line}")).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

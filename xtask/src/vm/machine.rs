@@ -10,7 +10,7 @@ use std::{
 use anyhow::Result;
 
 use super::{
-    VmArgs,
+    args::VmArgs,
     console::{Console, End, Event, Outcome},
     emulator::Emulator,
     findings::Told,

@@ -11,7 +11,7 @@ use super::{
     findings::{Told, Verified, beside},
     plan::{Machine, SERIES},
 };
-use crate::lacks::{Lack, is_unfetched};
+use crate::{lacks::Lack, unfetched::is_unfetched};
 
 /// What all machines came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -1,9 +1,14 @@
 //! Rows about observer's own process, about growth and about great loads.
 
 use super::{
-    super::{Measured, figure::Figure, goal::Goal, growth, maths::grouped},
+    super::{
+        figure::Figure,
+        goal::{Goal, words},
+        growth,
+        maths::grouped,
+        measured::Measured,
+    },
     markdown::Table,
-    words,
 };
 
 pub(super) fn needs(all: &[Measured], goals: &[Goal]) -> Table {
