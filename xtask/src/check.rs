@@ -1,4 +1,4 @@
-//! Formatting, lints of both sides, documentation: one line each, and a tool's output only where
+//! Formatting, imports, lints of both sides, documentation: one line each, and a tool's output only where
 //! it complains.
 
 use std::{
@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    process,
+    imports, process,
     setup::{Core, Ready, bpf_target},
     workspace::Workspace,
 };
@@ -29,10 +29,18 @@ pub(crate) fn check(workspace: &Workspace, ready: &Ready) -> Result<ExitCode> {
     fmt.args(["fmt", "--all", "--check"]);
 
     let mut good = step("fmt", fmt)?;
+    good &= imports(workspace)?;
     good &= step("clippy", clippy)?;
     good &= kernel_side(workspace, ready)?;
     good &= step("doc", doc)?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn imports(workspace: &Workspace) -> Result<bool> {
+    let complaints = imports::complaints(workspace)?;
+    println!("check: imports ... {}", if complaints.is_empty() { "ok" } else { "FAILED" });
+    complaints.iter().for_each(|complaint| println!("{complaint}"));
+    Ok(complaints.is_empty())
 }
 
 fn kernel_side(workspace: &Workspace, ready: &Ready) -> Result<bool> {
@@ -55,7 +63,14 @@ fn for_bpf(workspace: &Workspace, ready: &Ready, subcommand: &str, flags: &[&str
         rustflags.push(flag);
     }
     let mut command = ready.command("cargo");
-    command.arg(subcommand).args(["--quiet", "--package", KERNEL_SIDE, "--features", "bpf", "--release"]);
+    command.arg(subcommand).args([
+        "--quiet",
+        "--package",
+        KERNEL_SIDE,
+        "--features",
+        "bpf",
+        "--release",
+    ]);
     command.args(["--target", bpf_target()]);
     // Not the host's target directory: another compiler would have it built anew by turns.
     command.arg("--target-dir").arg(workspace.target().join("check-bpf"));

@@ -4,6 +4,7 @@
 
 mod bench;
 mod check;
+mod imports;
 mod lacks;
 mod process;
 mod run;
@@ -37,7 +38,7 @@ enum Task {
         #[arg(last = true, value_name = "ARGS")]
         args: Vec<String>,
     },
-    /// Formatting, lints of both sides and documentation
+    /// Formatting, imports, lints of both sides and documentation
     Check,
     /// Every test that this machine can run, and those of the virtual machines
     Test {
