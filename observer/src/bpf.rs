@@ -16,4 +16,5 @@ mod retired;
 pub mod snapshot;
 pub mod status;
 mod sweep;
+mod tasks;
 pub mod verify;

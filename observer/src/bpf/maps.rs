@@ -1,7 +1,5 @@
 //! The kernel maps, and readings of them with the values of all CPUs merged.
 
-use std::collections::BTreeMap;
-
 use anyhow::{Context as _, Result};
 use aya::{
     Ebpf,
@@ -24,14 +22,12 @@ use super::{
     reader::{ROW_BY_ROW, Reader},
     retired::Retired,
     snapshot::{Incomplete, Snapshot},
+    tasks::{Tasks, Workers, home, tasks_of, workers_with},
 };
 use crate::plan::Sizes;
 
 /// BPF_NOEXIST (uapi).
 const NO_EXIST: u64 = 1;
-
-type Workers = BTreeMap<WorkerKey, WorkerStats>;
-type Tasks = HashMap<u32, TaskState>;
 
 /// So often a reading is made at most: where tasks end faster than they are read, a count may be missing
 /// or there twice until the next.
@@ -276,49 +272,5 @@ impl Maps {
             *first = time.min(*first);
         }
         oldest
-    }
-}
-
-/// Adds what the entries of tasks hold to their rows. Two entries of one task, which two CPUs may have
-/// made at once, are both counted.
-fn workers_with(mut workers: Workers, entries: &[(u32, TaskState)]) -> Workers {
-    for (tid, state) in entries {
-        let row = workers.entry(home(*tid, state)).or_insert(WorkerStats::ZERO);
-        *row = merge_worker(*row, &state.stats);
-    }
-    workers
-}
-
-/// The entries by thread id; of two the first, which is the one that the kernel programs find.
-fn tasks_of(entries: Vec<(u32, TaskState)>) -> Tasks {
-    entries.into_iter().rev().collect()
-}
-
-/// Whose counts a task's entry holds.
-pub(super) fn home(tid: u32, state: &TaskState) -> WorkerKey {
-    WorkerKey { listener: state.home, pid: state.pid, tid }
-}
-
-#[cfg(test)]
-mod tests {
-    use observer_common::counters::{TaskState, WorkerStats};
-
-    use super::{Workers, home, tasks_of, workers_with};
-
-    #[test]
-    fn two_entries_of_one_task_are_added_up() {
-        let entry = |accepted, pending| {
-            let stats = WorkerStats { accepted, wakeups: 1, ..WorkerStats::ZERO };
-            TaskState { pid: 40, home: 7, listener: 7, pending, stats, ..TaskState::NONE }
-        };
-        // In its place, and elsewhere.
-        let entries = vec![(42, entry(3, 1)), (42, entry(2, 0)), (43, entry(1, 0))];
-        let key = home(42, &entry(0, 0));
-        let rows = Workers::from([(key, WorkerStats { accepted: 4, ..WorkerStats::ZERO })]);
-        let workers = workers_with(rows, &entries);
-        let counted: Vec<_> =
-            workers.iter().map(|(key, row)| (key.tid, row.accepted, row.wakeups)).collect();
-        assert_eq!(counted, [(42, 9, 2), (43, 1, 1)]);
-        assert_eq!(tasks_of(entries)[&42], entry(3, 1));
     }
 }
