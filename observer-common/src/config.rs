@@ -31,19 +31,16 @@ pub struct Control {
     /// What the tracepoints `sk_data_ready` and `inet_sock_set_state` are there for: [`READY_QUEUES`],
     /// [`READY_WAKES`] and [`STATE_LIFE`].
     pub ready: u32,
-    /// 1 when somebody reads each drop by itself: a flood of them is dear to tell.
-    pub tell_drops: u32,
     /// 1 when accept calls were under way as the window opened.
     pub in_flight: u32,
     /// 1 when the end of a scan of an epoll instance's ready list will be seen.
     pub scan_ends: u32,
 }
-crate::assert_layout!(Control, 24);
+crate::assert_layout!(Control, 20);
 
 impl Control {
     /// Before every program is attached.
-    pub const CLOSED: Self =
-        Self { open: 0, interval: 0, ready: 0, tell_drops: 0, in_flight: 0, scan_ends: 0 };
+    pub const CLOSED: Self = Self { open: 0, interval: 0, ready: 0, in_flight: 0, scan_ends: 0 };
 }
 
 /// `sk_data_ready` counts connections queued.

@@ -10,8 +10,8 @@ use crate::{assert_layout, drops::DROP_REASONS, hist::DEPTH_BUCKETS};
 
 pub use self::{
     brackets::{
-        Bracket, CHILD_NONE, Call, Doubt, IN_FLIGHT_FLAGS, REACHED_QUEUE, RING_SLOTS, RingKey,
-        UNTIL_EXIT, VIA_RING,
+        Bracket, CHILD_NONE, Call, Connection, Doubt, IN_FLIGHT_FLAGS, REACHED_QUEUE, RING_SLOTS,
+        RingKey, UNTIL_EXIT, VIA_RING,
     },
     listeners::{FLAG_OF_TREE, FLAG_REUSEPORT, ListenerId, ListenerInfo},
     room::{INCOMPLETE_PLACES, NoRoom, incomplete_place},

@@ -2,62 +2,100 @@
 
 use crate::{
     assert_layout,
-    counters::{ClientKey, ListenerId},
+    counters::{ClientKey, Connection, ListenerId},
 };
 
-/// Something that happened once and that people read one by one.
+/// What a task did, or what became of a listener.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event {
-    /// Which kind: one of the constants of [`EventKind`].
+pub struct TaskEvent {
+    /// Which kind: one of the numbers of [`EventKind`].
     pub kind: u32,
-    /// The errno of a failed accept, positive; 0 otherwise.
-    pub errno: u32,
+    /// The errno of a failed accept, positive; the limit on the accept queue of a listener that begins or
+    /// ends; 0 otherwise.
+    pub detail: u32,
     /// `bpf_ktime_get_ns` when it happened.
     pub time: u64,
     /// The listener.
     pub listener: ListenerId,
-    /// Thread group id of the task at work.
+    /// Thread group id of the task.
     pub pid: u32,
-    /// Thread id of the task at work.
+    /// Thread id of the task.
     pub tid: u32,
     /// Its name.
     pub comm: [u8; 16],
+    /// The connection that it is about; zeros where that is not known.
+    pub connection: Connection,
+    /// When the task was woken, of an accept that is the outcome of a wakeup; 0 otherwise.
+    pub woken: u64,
 }
-assert_layout!(Event, 48);
+assert_layout!(TaskEvent, 72);
+
+/// What became of a client's connection attempt. It begins as [`TaskEvent`] does.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ClientEvent {
+    /// [`EventKind::Queued`] or [`EventKind::Dropped`].
+    pub kind: u32,
+    /// Depth of the accept queue, this connection included; or why it was refused: a number of
+    /// [`crate::drops::DropReason`].
+    pub detail: u32,
+    /// `bpf_ktime_get_ns` when it happened.
+    pub time: u64,
+    /// The listener.
+    pub listener: ListenerId,
+    /// The connection; zeros for one that was refused.
+    pub connection: Connection,
+    /// Limit on the accept queue; 0 for one that was refused.
+    pub limit: u64,
+    /// Who wanted to connect.
+    pub client: Endpoint,
+    /// To where, of one that was refused.
+    pub server: Endpoint,
+}
+assert_layout!(ClientEvent, 88);
 
 /// The kinds of events.
 #[repr(u32)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EventKind {
-    /// A socket began to listen.
-    Birth = 1,
-    /// A listener stopped listening.
-    Death = 2,
-    /// An accept call failed otherwise than with EAGAIN.
+    /// A connection entered the accept queue.
+    Queued = 0,
+    /// A listener made a task runnable.
+    Woken = 1,
+    /// An accept call returned a connection.
+    Accepted = 2,
+    /// An accept call failed, EAGAIN included.
     AcceptError = 3,
-    /// A connection attempt was refused; the record is a [`DropEvent`].
-    Drop = 4,
+    /// A task that was woken went back to sleep without having called accept.
+    Silent = 4,
+    /// A connection attempt was refused.
+    Dropped = 5,
+    /// A socket began to listen.
+    Listening = 6,
+    /// A listener stopped listening.
+    Closed = 7,
 }
 
-/// A connection attempt that was refused. It begins as [`Event`] does.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct DropEvent {
-    /// [`EventKind::Drop`].
-    pub kind: u32,
-    /// Why: a number of [`crate::drops::DropReason`].
-    pub reason: u32,
-    /// `bpf_ktime_get_ns` when it happened.
-    pub time: u64,
-    /// The listener.
-    pub listener: ListenerId,
-    /// Who wanted to connect.
-    pub client: Endpoint,
-    /// To where.
-    pub server: Endpoint,
+impl EventKind {
+    /// Each of them, in the order of their numbers.
+    pub const ALL: [Self; 8] = [
+        Self::Queued,
+        Self::Woken,
+        Self::Accepted,
+        Self::AcceptError,
+        Self::Silent,
+        Self::Dropped,
+        Self::Listening,
+        Self::Closed,
+    ];
+
+    /// Its bit in the global `EVENT_KINDS`, which says which kinds are sent.
+    #[must_use]
+    pub const fn bit(self) -> u32 {
+        1 << self as u32
+    }
 }
-assert_layout!(DropEvent, 64);
 
 /// Where a kernel program puts a refusal together: its stack is too small.
 #[repr(C)]
@@ -66,9 +104,9 @@ pub struct Refusal {
     /// The client.
     pub key: ClientKey,
     /// The event.
-    pub event: DropEvent,
+    pub event: ClientEvent,
 }
-assert_layout!(Refusal, 96);
+assert_layout!(Refusal, 120);
 
 /// One end of a connection.
 #[repr(C)]
@@ -87,9 +125,9 @@ assert_layout!(Endpoint, 20);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Record {
     /// What a task did, or what became of a listener.
-    Task(Event, EventKind),
-    /// A refusal.
-    Drop(DropEvent),
+    Task(TaskEvent, EventKind),
+    /// What became of a connection attempt.
+    Client(ClientEvent, EventKind),
 }
 
 /// Why bytes are not an event.
@@ -101,8 +139,35 @@ pub enum DecodeError {
     Kind(u32),
 }
 
-fn take<const N: usize>(bytes: &[u8], at: usize) -> Result<[u8; N], DecodeError> {
-    bytes.get(at..at + N).and_then(|slice| slice.try_into().ok()).ok_or(DecodeError::Short)
+/// Reads the fields of a record one after the other.
+struct Reader<'a>(&'a [u8]);
+
+impl Reader<'_> {
+    fn bytes<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        let (first, rest) = self.0.split_first_chunk().ok_or(DecodeError::Short)?;
+        self.0 = rest;
+        Ok(*first)
+    }
+
+    fn u16(&mut self) -> Result<u16, DecodeError> {
+        self.bytes().map(u16::from_ne_bytes)
+    }
+
+    fn u32(&mut self) -> Result<u32, DecodeError> {
+        self.bytes().map(u32::from_ne_bytes)
+    }
+
+    fn u64(&mut self) -> Result<u64, DecodeError> {
+        self.bytes().map(u64::from_ne_bytes)
+    }
+
+    fn connection(&mut self) -> Result<Connection, DecodeError> {
+        Ok(Connection { entered: self.u64()?, child: self.u64()? })
+    }
+
+    fn endpoint(&mut self) -> Result<Endpoint, DecodeError> {
+        Ok(Endpoint { address: self.bytes()?, port: self.u16()?, version: self.u16()? })
+    }
 }
 
 impl Record {
@@ -113,108 +178,161 @@ impl Record {
     ///
     /// [`DecodeError`] when the bytes are too few or of an unknown kind.
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
-        let kind = match u32::from_ne_bytes(take(bytes, 0)?) {
-            1 => EventKind::Birth,
-            2 => EventKind::Death,
-            3 => EventKind::AcceptError,
-            4 => return Ok(Self::Drop(DropEvent::read(bytes)?)),
-            other => return Err(DecodeError::Kind(other)),
-        };
-        Ok(Self::Task(Event::read(bytes)?, kind))
+        let number = Reader(bytes).u32()?;
+        let kind = EventKind::ALL.into_iter().find(|kind| *kind as u32 == number);
+        let kind = kind.ok_or(DecodeError::Kind(number))?;
+        let reader = Reader(bytes);
+        Ok(match kind {
+            EventKind::Queued | EventKind::Dropped => {
+                Self::Client(ClientEvent::read(reader)?, kind)
+            }
+            _ => Self::Task(TaskEvent::read(reader)?, kind),
+        })
+    }
+
+    /// The listener.
+    #[must_use]
+    pub fn listener(&self) -> ListenerId {
+        match self {
+            Self::Task(event, _) => event.listener,
+            Self::Client(event, _) => event.listener,
+        }
+    }
+
+    /// `bpf_ktime_get_ns` when it happened.
+    #[must_use]
+    pub fn time(&self) -> u64 {
+        match self {
+            Self::Task(event, _) => event.time,
+            Self::Client(event, _) => event.time,
+        }
     }
 }
 
-impl DropEvent {
-    fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
+impl ClientEvent {
+    fn read(mut from: Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
-            kind: u32::from_ne_bytes(take(bytes, 0)?),
-            reason: u32::from_ne_bytes(take(bytes, 4)?),
-            time: u64::from_ne_bytes(take(bytes, 8)?),
-            listener: u64::from_ne_bytes(take(bytes, 16)?),
-            client: Endpoint::read(bytes, 24)?,
-            server: Endpoint::read(bytes, 44)?,
+            kind: from.u32()?,
+            detail: from.u32()?,
+            time: from.u64()?,
+            listener: from.u64()?,
+            connection: from.connection()?,
+            limit: from.u64()?,
+            client: from.endpoint()?,
+            server: from.endpoint()?,
         })
     }
 }
 
-impl Endpoint {
-    fn read(bytes: &[u8], at: usize) -> Result<Self, DecodeError> {
+impl TaskEvent {
+    fn read(mut from: Reader<'_>) -> Result<Self, DecodeError> {
         Ok(Self {
-            address: take(bytes, at)?,
-            port: u16::from_ne_bytes(take(bytes, at + 16)?),
-            version: u16::from_ne_bytes(take(bytes, at + 18)?),
-        })
-    }
-}
-
-impl Event {
-    fn read(bytes: &[u8]) -> Result<Self, DecodeError> {
-        Ok(Self {
-            kind: u32::from_ne_bytes(take(bytes, 0)?),
-            errno: u32::from_ne_bytes(take(bytes, 4)?),
-            time: u64::from_ne_bytes(take(bytes, 8)?),
-            listener: u64::from_ne_bytes(take(bytes, 16)?),
-            pid: u32::from_ne_bytes(take(bytes, 24)?),
-            tid: u32::from_ne_bytes(take(bytes, 28)?),
-            comm: take(bytes, 32)?,
+            kind: from.u32()?,
+            detail: from.u32()?,
+            time: from.u64()?,
+            listener: from.u64()?,
+            pid: from.u32()?,
+            tid: from.u32()?,
+            comm: from.bytes()?,
+            connection: from.connection()?,
+            woken: from.u64()?,
         })
     }
 }
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
     use super::{DecodeError, EventKind, Record};
 
-    fn bytes(kind: u32) -> [u8; 48] {
-        let mut bytes = [0; 48];
-        bytes[0..4].copy_from_slice(&kind.to_ne_bytes());
-        bytes[4..8].copy_from_slice(&24_u32.to_ne_bytes());
-        bytes[8..16].copy_from_slice(&77_u64.to_ne_bytes());
-        bytes[16..24].copy_from_slice(&9_u64.to_ne_bytes());
-        bytes[24..28].copy_from_slice(&5_u32.to_ne_bytes());
-        bytes[28..32].copy_from_slice(&6_u32.to_ne_bytes());
-        bytes[32..37].copy_from_slice(b"nginx");
+    fn bytes(kind: u32) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        bytes.extend(kind.to_ne_bytes());
+        bytes.extend(24_u32.to_ne_bytes());
+        bytes.extend(77_u64.to_ne_bytes());
+        bytes.extend(9_u64.to_ne_bytes());
+        bytes
+    }
+
+    fn task(kind: EventKind) -> Vec<u8> {
+        let mut bytes = bytes(kind as u32);
+        bytes.extend(5_u32.to_ne_bytes());
+        bytes.extend(6_u32.to_ne_bytes());
+        bytes.extend(b"nginx\0\0\0\0\0\0\0\0\0\0\0");
+        bytes.extend(70_u64.to_ne_bytes());
+        bytes.extend(71_u64.to_ne_bytes());
+        bytes.extend(72_u64.to_ne_bytes());
+        bytes
+    }
+
+    fn client(kind: EventKind) -> Vec<u8> {
+        let mut bytes = bytes(kind as u32);
+        for value in [70_u64, 71, 511] {
+            bytes.extend(value.to_ne_bytes());
+        }
+        for (host, port) in [(1, 40_000_u16), (2, 80)] {
+            bytes.extend([10, 0, 0, host]);
+            bytes.extend([0; 12]);
+            bytes.extend(port.to_ne_bytes());
+            bytes.extend(4_u16.to_ne_bytes());
+        }
         bytes
     }
 
     #[test]
-    fn every_field_is_read_from_its_place() {
-        let Ok(Record::Task(event, kind)) = Record::decode(&bytes(3)) else { panic!("no event") };
+    fn every_field_of_a_task_s_event_is_read_from_its_place() {
+        let Ok(Record::Task(event, kind)) = Record::decode(&task(EventKind::AcceptError)) else {
+            panic!("no event")
+        };
         assert_eq!(kind, EventKind::AcceptError);
-        assert_eq!((event.errno, event.time, event.listener), (24, 77, 9));
+        assert_eq!((event.detail, event.time, event.listener), (24, 77, 9));
         assert_eq!((event.pid, event.tid), (5, 6));
         assert_eq!(&event.comm[..6], b"nginx\0");
+        assert_eq!((event.connection.entered, event.connection.child, event.woken), (70, 71, 72));
     }
 
     #[test]
-    fn a_drop_is_read_with_both_of_its_ends() {
-        let mut bytes = [0; 64];
-        bytes[..24].copy_from_slice(&self::bytes(4)[..24]);
-        bytes[24..28].copy_from_slice(&[10, 0, 0, 1]);
-        bytes[40..42].copy_from_slice(&40_000_u16.to_ne_bytes());
-        bytes[42..44].copy_from_slice(&4_u16.to_ne_bytes());
-        bytes[44..48].copy_from_slice(&[10, 0, 0, 2]);
-        bytes[60..62].copy_from_slice(&80_u16.to_ne_bytes());
-        let Ok(Record::Drop(drop)) = Record::decode(&bytes) else { panic!("no drop") };
-        assert_eq!((drop.reason, drop.time, drop.listener), (24, 77, 9));
-        assert_eq!((drop.client.address[3], drop.client.port, drop.client.version), (1, 40_000, 4));
-        assert_eq!((drop.server.address[3], drop.server.port), (2, 80));
-        assert_eq!(Record::decode(&bytes[..63]), Err(DecodeError::Short));
+    fn a_client_s_event_is_read_with_both_of_its_ends() {
+        let bytes = client(EventKind::Dropped);
+        let Ok(Record::Client(event, kind)) = Record::decode(&bytes) else { panic!("no event") };
+        assert_eq!(kind, EventKind::Dropped);
+        assert_eq!((event.detail, event.time, event.listener, event.limit), (24, 77, 9, 511));
+        assert_eq!((event.connection.entered, event.connection.child), (70, 71));
+        assert_eq!(
+            (event.client.address[3], event.client.port, event.client.version),
+            (1, 40_000, 4)
+        );
+        assert_eq!((event.server.address[3], event.server.port), (2, 80));
     }
 
     #[test]
     fn padding_is_allowed_and_short_input_is_an_error() {
-        let mut padded = [0; 56];
-        padded[..48].copy_from_slice(&bytes(1));
-        assert!(Record::decode(&padded).is_ok());
-        for length in 0..48 {
-            assert_eq!(Record::decode(&bytes(1)[..length]), Err(DecodeError::Short));
+        for kind in EventKind::ALL {
+            let bytes = match kind {
+                EventKind::Queued | EventKind::Dropped => client(kind),
+                _ => task(kind),
+            };
+            for length in 0..bytes.len() {
+                assert_eq!(Record::decode(&bytes[..length]), Err(DecodeError::Short), "{kind:?}");
+            }
+            assert!(Record::decode(&[bytes.as_slice(), &[0; 4]].concat()).is_ok(), "{kind:?}");
         }
     }
 
     #[test]
     fn an_unknown_kind_is_an_error() {
-        assert_eq!(Record::decode(&bytes(0)), Err(DecodeError::Kind(0)));
-        assert_eq!(Record::decode(&bytes(5)), Err(DecodeError::Kind(5)));
+        for kind in [8, u32::MAX] {
+            assert_eq!(Record::decode(&bytes(kind)), Err(DecodeError::Kind(kind)));
+        }
+    }
+
+    #[test]
+    fn kinds_are_numbered_in_their_order_and_have_a_bit_each() {
+        for (index, kind) in EventKind::ALL.into_iter().enumerate() {
+            assert_eq!((kind as usize, kind.bit()), (index, 1 << index));
+        }
     }
 }

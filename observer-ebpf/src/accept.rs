@@ -10,13 +10,16 @@ use aya_ebpf::{
 use aya_log_ebpf::debug;
 use observer_common::{
     counters::{ListenerId, REACHED_QUEUE, WorkerKey},
+    event::EventKind,
     signals::{ERROR_GIVEN, MAY_RESTART},
 };
 
 use crate::{
     accept_errors::{EAGAIN, EINTR, ERESTARTSYS, tell_error},
     accept_file::{child_of, listener_of},
-    accept_signal, backlog, ids,
+    accept_signal, backlog,
+    events::{self, OF_WAKEUP},
+    ids,
     kernel::{
         self, ARGS_INET_CSK_ACCEPT, ARGS_SYS_ACCEPT4, Address, REGS_ARGUMENT, REGS_SECOND,
         REGS_SYSCALL, SOCKET_SOCK, SYSCALL_ACCEPT, SYSCALL_ACCEPT4, SYSCALL_LISTEN, Typed, field,
@@ -103,8 +106,9 @@ pub(crate) fn succeeds(ctx: *mut c_void, listener: ListenerId, ids: u64, child: 
 #[inline(always)]
 pub(crate) fn succeeded<C: EbpfContext>(ctx: &C, key: WorkerKey, child: u64, counted: u32) {
     let WorkerKey { listener, pid, tid } = key;
-    waits::accepted(child, listener);
-    let _counted = ended(ctx.as_ptr(), listener, ids::pack(pid, tid), 0, counted);
+    // A sock lies at a multiple of eight.
+    let _counted =
+        ended(ctx.as_ptr(), listener, ids::pack(pid, tid), 0, child | u64::from(counted));
 }
 
 /// Counts an accept call of the current task that failed.
@@ -116,10 +120,13 @@ pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
 
 /// Counts an accept call of the current task that ended, with an error or with 0, and what became of the
 /// wakeup before it. A function of its own with each step in one place: the verifier follows every place
-/// that a function is called from anew. `counted` is noted of the task, see [`TaskState::counted`].
+/// that a function is called from anew. `child` is the address of the connection's sock, or 0; its lowest bit
+/// is noted of the task, see [`TaskState::counted`].
 #[inline(never)]
-fn ended(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32, counted: u32) -> i32 {
+fn ended(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32, child: u64) -> i32 {
+    let (child, counted) = (child & !1, child as u32 & 1);
     let key = worker::key(listener, ids);
+    let entered = if errno == 0 { waits::accepted(child, listener) } else { 0 };
     let mut settles = false;
     let mut state = worker::task(key, null());
     if let Some(state) = &mut state {
@@ -143,7 +150,17 @@ fn ended(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32, counted: 
         call = call.and(wakeup);
     }
     worker::count(state, key, null(), call);
-    if errno == 0 || errno == EAGAIN {
+    if errno == 0 {
+        if events::asked(EventKind::Accepted) {
+            let child = if settles { child | OF_WAKEUP } else { child };
+            let _sent = events::accepted(ctx, listener, ids, child, entered);
+        }
+        return 0;
+    }
+    if errno == EAGAIN {
+        if events::asked(EventKind::AcceptError) {
+            let _sent = events::failed(ctx, listener, ids, errno);
+        }
         return 0;
     }
     if errno == EINTR || errno >= ERESTARTSYS {

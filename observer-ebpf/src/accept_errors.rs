@@ -2,16 +2,16 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns, programs::BtfTracePointContext};
+use aya_ebpf::bindings::BPF_NOEXIST;
 use observer_common::{
     counters::{ErrorKey, ListenerId, WorkerKey},
-    event::{Event, EventKind},
+    event::EventKind,
 };
 
 use crate::{
-    events::emit,
+    events,
     maps::{ERRORS, count_no_room, increment, is_incomplete},
-    task, worker,
+    worker,
 };
 
 /// EAGAIN (uapi asm-generic, the same wherever BPF programs run today).
@@ -22,24 +22,13 @@ pub(crate) const EINTR: u32 = 4;
 /// (include/linux/errno.h). The call was interrupted by a signal.
 pub(crate) const ERESTARTSYS: u32 = 512;
 
-/// Counts an errno that is not EAGAIN, and tells it. A function of its own, because it is rare.
+/// Counts an errno that is not EAGAIN. A function of its own, because it is rare.
 #[inline(never)]
 pub(crate) fn tell_error(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
-    let key = worker::key(listener, ids);
-    count_error(key, errno);
-    emit(
-        &BtfTracePointContext::new(ctx),
-        &Event {
-            kind: EventKind::AcceptError as u32,
-            errno,
-            // SAFETY: the helper takes nothing and always succeeds.
-            time: unsafe { bpf_ktime_get_ns() },
-            listener,
-            pid: key.pid,
-            tid: key.tid,
-            comm: task::current_comm(),
-        },
-    );
+    count_error(worker::key(listener, ids), errno);
+    if events::asked(EventKind::AcceptError) {
+        let _sent = events::failed(ctx, listener, ids, errno);
+    }
     0
 }
 

@@ -1,19 +1,40 @@
-//! The events that userspace reads one by one.
+//! Events: what happened once, sent to userspace where somebody asked for its kind.
+//!
+//! The kinds are a constant to the verifier, which leaves out what sends the others.
 
-use core::ffi::c_void;
+use core::{ffi::c_void, ptr::null};
 
-use aya_ebpf::{EbpfContext, bindings::BPF_F_CURRENT_CPU, helpers::bpf_perf_event_output};
+use aya_ebpf::{
+    bindings::{BPF_ANY, BPF_F_CURRENT_CPU},
+    helpers::{bpf_ktime_get_ns, bpf_perf_event_output},
+};
+use observer_common::{
+    counters::{Connection, ListenerId},
+    event::{ClientEvent, EventKind, TaskEvent},
+};
 
-use crate::maps::{EVENTS, misc};
+use crate::{
+    endpoint::{nowhere, of_peer},
+    ids,
+    kernel::{Address, EVENT_KINDS, opaque},
+    maps::{EVENTS, WOKEN_AT, misc, this_cpu},
+    task,
+};
+
+/// Whether somebody reads events of this kind.
+#[inline(always)]
+pub(crate) fn asked(kind: EventKind) -> bool {
+    EVENT_KINDS.load() & kind.bit() != 0
+}
 
 /// Sends an event; one that finds no room is counted here, where it is known.
 #[inline(always)]
-pub(crate) fn emit<C: EbpfContext, T>(ctx: &C, event: &T) {
+pub(crate) fn emit<T>(ctx: *mut c_void, event: &T) {
     // SAFETY: the context is the program's own, the map is a perf event array, and the event is a
     // plain record on this stack.
     let result = unsafe {
         bpf_perf_event_output(
-            ctx.as_ptr(),
+            ctx,
             (&raw const EVENTS).cast_mut().cast::<c_void>(),
             u64::from(BPF_F_CURRENT_CPU as u32),
             core::ptr::from_ref(event).cast_mut().cast::<c_void>(),
@@ -24,4 +45,148 @@ pub(crate) fn emit<C: EbpfContext, T>(ctx: &C, event: &T) {
         // SAFETY: only takes the address of a field of a live map value.
         misc(|misc| unsafe { &raw mut (*misc).events_lost });
     }
+}
+
+#[inline(always)]
+fn now() -> u64 {
+    // SAFETY: the helper takes nothing and always succeeds.
+    unsafe { bpf_ktime_get_ns() }
+}
+
+/// What a task did: `ids` are its process and thread, `who` its address, or null for the current one.
+#[inline(always)]
+fn of_task(kind: EventKind, listener: ListenerId, ids: u64, who: Address) -> TaskEvent {
+    // Zeros that LLVM knows as such are written by a loop over the bytes, which the verifier follows step by
+    // step.
+    let zero = opaque(0);
+    let (pid, tid) = ids::unpack(ids);
+    TaskEvent {
+        kind: kind as u32,
+        detail: zero as u32,
+        time: now(),
+        listener,
+        pid,
+        tid,
+        comm: task::name(who),
+        connection: Connection { entered: zero, child: zero },
+        woken: zero,
+    }
+}
+
+/// Tells that a listener woke a task. Each of these is a function of its own: the verifier would otherwise
+/// follow it for each of the ways to it.
+#[inline(never)]
+pub(crate) fn woken(ctx: *mut c_void, listener: ListenerId, ids: u64, who: Address) -> i32 {
+    let mut event = of_task(EventKind::Woken, listener, ids, who);
+    // Beyond the notification itself it is not known for which connection it was.
+    if let Some(cpu) = this_cpu()
+        && cpu.listener == listener
+    {
+        event.connection = cpu.queued;
+    }
+    emit(ctx, &event);
+    0
+}
+
+/// Notes when a task was woken, for the event of its accept.
+#[inline(always)]
+pub(crate) fn note_woken(tid: u32) {
+    if asked(EventKind::Accepted) {
+        // What finds no room is not told.
+        let _full = WOKEN_AT.insert(tid, now(), u64::from(BPF_ANY));
+    }
+}
+
+/// Tells that a task which was woken called no accept.
+#[inline(never)]
+pub(crate) fn silent(ctx: *mut c_void, listener: ListenerId, ids: u64, who: Address) -> i32 {
+    emit(ctx, &of_task(EventKind::Silent, listener, ids, who));
+    0
+}
+
+/// Tells that the current task's accept failed.
+#[inline(never)]
+pub(crate) fn failed(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
+    let mut event = of_task(EventKind::AcceptError, listener, ids, null());
+    event.detail = errno;
+    emit(ctx, &event);
+    0
+}
+
+/// Set in the address of a connection whose accept is the outcome of a wakeup.
+pub(crate) const OF_WAKEUP: u64 = 1;
+
+/// Tells that the current task accepted a connection, which `child` is, and when it had entered the queue, or
+/// 0. The lowest bit of the address says whether the accept is the outcome of a wakeup.
+#[inline(never)]
+pub(crate) fn accepted(
+    ctx: *mut c_void,
+    listener: ListenerId,
+    ids: u64,
+    child: u64,
+    entered: u64,
+) -> i32 {
+    let mut event = of_task(EventKind::Accepted, listener, ids, null());
+    if entered != 0 {
+        event.connection = Connection { entered, child: child & !OF_WAKEUP };
+    }
+    if child & OF_WAKEUP != 0
+        && let Some(at) = WOKEN_AT.get_ptr(event.tid)
+    {
+        // SAFETY: a copy of an integer in a live map value.
+        event.woken = unsafe { *at };
+    }
+    emit(ctx, &event);
+    0
+}
+
+/// Tells that a listener began or ended, by the current task.
+#[inline(never)]
+pub(crate) fn life(ctx: *mut c_void, kind: u32, listener: ListenerId, limit: u32) -> i32 {
+    let (pid, tid) = task::current_ids();
+    let mut event = of_task(EventKind::Listening, listener, ids::pack(pid, tid), null());
+    event.kind = kind;
+    event.detail = limit;
+    emit(ctx, &event);
+    0
+}
+
+/// Tells that a connection entered an accept queue, as the `depth`-th of at most `limit` in it: both are in
+/// one word, the limit above. It may have been in another queue since `entered`.
+#[inline(never)]
+pub(crate) fn queued(
+    ctx: *mut c_void,
+    listener: ListenerId,
+    child: u64,
+    entered: u64,
+    depth: u64,
+) -> i32 {
+    let mut event = ClientEvent {
+        kind: EventKind::Queued as u32,
+        detail: depth as u32,
+        time: now(),
+        listener,
+        connection: Connection { entered, child },
+        limit: depth >> 32,
+        client: nowhere(),
+        server: nowhere(),
+    };
+    let _unknown = of_peer(child as Address, &mut event.client);
+    emit(ctx, &event);
+    0
+}
+
+/// Tells that a client was refused. `event` has both ends.
+#[inline(always)]
+pub(crate) fn dropped(
+    ctx: *mut c_void,
+    listener: ListenerId,
+    reason: u32,
+    event: &mut ClientEvent,
+) {
+    event.kind = EventKind::Dropped as u32;
+    event.detail = reason;
+    event.time = now();
+    event.listener = listener;
+    emit(ctx, event);
 }

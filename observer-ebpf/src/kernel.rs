@@ -128,6 +128,11 @@ pub(crate) static WAIT_CALLS: Global<WaitCalls> = Global::new(WaitCalls::EMPTY);
 #[unsafe(no_mangle)]
 pub(crate) static COMPAT_WAIT_CALLS: Global<WaitCalls> = Global::new(WaitCalls::EMPTY);
 
+/// The kinds of events that somebody reads, by [`observer_common::event::EventKind::bit`], set at load; no
+/// other is sent.
+#[unsafe(no_mangle)]
+pub(crate) static EVENT_KINDS: Global<u32> = Global::new(0);
+
 /// 1 when only listeners on some ports are asked for, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static PORTS_GIVEN: Global<u8> = Global::new(0);

@@ -11,16 +11,15 @@ use aya_ebpf::{
 };
 use observer_common::{
     config::{READY_QUEUES, READY_WAKES, STATE_LIFE},
-    event::{Event, EventKind},
+    event::EventKind,
 };
 
 use crate::{
-    accept_signal,
-    events::emit,
+    accept_signal, events,
     kernel::{
-        ARGS_LISTEN_START, Address, Object, PID_NAMESPACE, PORTS_GIVEN, SOCK_BACKLOG, SOCK_DROPS,
-        SOCK_PORT, SOCK_SHUTDOWN, STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV,
-        TASK_TID, Typed, field, read, returned, wants_port,
+        ARGS_LISTEN_START, Address, Object, PID_NAMESPACE, PORTS_GIVEN, SOCK_BACKLOG,
+        SOCK_BACKLOG_LIMIT, SOCK_DROPS, SOCK_PORT, SOCK_SHUTDOWN, STATE_CLOSE, STATE_ESTABLISHED,
+        STATE_LISTEN, STATE_SYN_RECV, TASK_TID, Typed, field, read, returned, wants_port,
     },
     listener::{Listener, port_of},
     maps::{IN_FLIGHT, LISTENERS, TREE, control, count_no_room, idle, listens, window_open},
@@ -150,7 +149,7 @@ fn born<C: EbpfContext>(ctx: &C, sock: Address) {
     }
     if listener.has_queue && listener.insert_rows(true) {
         listener.remember(socket);
-        send(ctx, EventKind::Birth, listener.id, task::current_ids(), task::current_comm());
+        tell_life(ctx, EventKind::Listening, &listener);
     }
 }
 
@@ -178,21 +177,15 @@ fn died<C: EbpfContext>(ctx: &C, sock: Address) {
         }
     }
     queue::discarded(listener.id, read(listener.sock, &SOCK_BACKLOG).unwrap_or(0));
-    send(ctx, EventKind::Death, listener.id, task::current_ids(), task::current_comm());
+    tell_life(ctx, EventKind::Closed, &listener);
 }
 
-/// Sends an event of a listener's life.
 #[inline(always)]
-fn send<C: EbpfContext>(
-    ctx: &C,
-    kind: EventKind,
-    listener: u64,
-    (pid, tid): (u32, u32),
-    comm: [u8; 16],
-) {
-    // SAFETY: the helper takes nothing and always succeeds.
-    let time = unsafe { bpf_ktime_get_ns() };
-    emit(ctx, &Event { kind: kind as u32, errno: 0, time, listener, pid, tid, comm });
+fn tell_life<C: EbpfContext>(ctx: &C, kind: EventKind, listener: &Listener) {
+    if events::asked(kind) {
+        let limit = read(listener.sock, &SOCK_BACKLOG_LIMIT).unwrap_or(0);
+        let _sent = events::life(ctx.as_ptr(), kind as u32, listener.id, limit);
+    }
 }
 
 /// `sched_process_exit(task)`: its open wakeup ends without an accept, and its thread id may be
@@ -209,7 +202,7 @@ fn task_exit(ctx: BtfTracePointContext) -> i32 {
     // Nor does an accept call outlive its task.
     let _not_in_one = IN_FLIGHT.remove(tid);
     accept_signal::task_ends(&ctx, gone, tid);
-    worker::ends(tid);
+    worker::ends(&ctx, tid);
     0
 }
 
@@ -223,7 +216,7 @@ fn process_exec(ctx: BtfTracePointContext) -> i32 {
     // What it was called in another namespace than the initial one nothing tells any more: there the
     // entry is left, until another task gets its id, and costs a place.
     if before != tid && PID_NAMESPACE.load() == 0 {
-        worker::ends(before);
+        worker::ends(&ctx, before);
     }
     0
 }

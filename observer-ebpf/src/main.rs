@@ -18,6 +18,7 @@ mod backlog;
 mod chain;
 mod doubt;
 mod drops;
+mod endpoint;
 mod events;
 mod full_queues;
 mod handshake;

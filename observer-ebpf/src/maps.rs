@@ -13,7 +13,7 @@ use observer_common::{
         NoRoom, QueueStats, RingKey, SockPlace, Stamp, TaskPlace, TaskState, Unrecognised,
         UnrecognisedKey, WaitKey, WorkerKey, WorkerStats, incomplete_place,
     },
-    event::{Event, Refusal},
+    event::{Refusal, TaskEvent},
 };
 
 use crate::kernel::{Object, PORTS_GIVEN, SOCK_PORT, wants_port};
@@ -247,9 +247,13 @@ pub(crate) static RINGS: LruHashMap<RingKey, ListenerId> = LruHashMap::with_max_
 /// Whether there ever was any.
 static RINGS_KNOWN: Learnt = Learnt(UnsafeCell::new(0));
 
-/// Events that people read one by one.
+/// When each task was woken last, by thread id, as long as accepts are sent as events. Set at load.
 #[map]
-pub(crate) static EVENTS: PerfEventArray<Event> = PerfEventArray::new(0);
+pub(crate) static WOKEN_AT: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1, 0);
+
+/// Events that somebody reads one by one.
+#[map]
+pub(crate) static EVENTS: PerfEventArray<TaskEvent> = PerfEventArray::new(0);
 
 /// Whether anything is to be counted now.
 #[inline(always)]
@@ -276,11 +280,6 @@ impl Open {
     #[inline(always)]
     pub(crate) fn has_role(&self, role: u32) -> bool {
         said(offset_of!(Control, ready)) & role != 0
-    }
-
-    #[inline(always)]
-    pub(crate) fn tells_drops(&self) -> bool {
-        said(offset_of!(Control, tell_drops)) != 0
     }
 
     #[inline(always)]

@@ -11,19 +11,23 @@
 //! that the CPU added last, until it makes the next.
 
 use aya_ebpf::{
+    EbpfContext,
     macros::{btf_tracepoint, fentry, kprobe},
     programs::{BtfTracePointContext, FEntryContext, ProbeContext},
 };
 use aya_log_ebpf::debug;
 use observer_common::{
     config::{READY_QUEUES, READY_WAKES},
-    counters::Bracket,
+    counters::{Bracket, Connection},
+    event::EventKind,
     hist::{DEPTH_BUCKETS, depth_bucket},
 };
 
 use crate::{
+    events,
     kernel::{
-        Address, Object, SOCK_BACKLOG, SOCK_STATE, STATE_LISTEN, STATE_SYN_RECV, Typed, field, read,
+        Address, Object, SOCK_BACKLOG, SOCK_BACKLOG_LIMIT, SOCK_STATE, STATE_LISTEN,
+        STATE_SYN_RECV, Typed, field, read,
     },
     listener::Listener,
     maps::{add, control, idle, increment, listens, this_cpu},
@@ -54,7 +58,8 @@ fn data_ready(ctx: BtfTracePointContext) -> i32 {
             // same.
             let depth = read::<u32>(listener.sock, &SOCK_BACKLOG).unwrap_or(1).max(1);
             count_queued(&listener, depth, control.interval());
-            waits::ready(listener.id);
+            let connection = waits::ready(listener.id);
+            tell(&ctx, &listener, connection, depth);
         }
         if control.has_role(READY_WAKES) {
             wakeup::open_bracket(listener.id, false);
@@ -97,20 +102,37 @@ pub(crate) fn discarded(listener: u64, connections: u32) {
     }
 }
 
+/// Tells that a connection entered a queue, and notes it for the wakeups that follow.
+#[inline(always)]
+fn tell<C: EbpfContext>(ctx: &C, listener: &Listener, connection: Connection, depth: u32) {
+    if events::asked(EventKind::Woken)
+        && let Some(cpu) = this_cpu()
+    {
+        cpu.queued = connection;
+    }
+    if events::asked(EventKind::Queued) {
+        let Connection { entered, child } = connection;
+        let limit = read::<u32>(listener.sock, &SOCK_BACKLOG_LIMIT).unwrap_or(0);
+        let depth = u64::from(limit) << 32 | u64::from(depth);
+        let _sent = events::queued(ctx.as_ptr(), listener.id, child, entered, depth);
+    }
+}
+
 /// Counts a connection that is about to enter the queue of `sock`.
 #[inline(always)]
-fn entering(sock: impl Object, child: impl Object, is_new: bool) {
+fn entering<C: EbpfContext>(ctx: &C, sock: impl Object, child: impl Object, is_new: bool) {
     if let Some(control) = control()
         && let Some(listener) = Listener::observed(sock)
     {
         let depth = sock.get::<u32>(&SOCK_BACKLOG).unwrap_or(0).saturating_add(1);
         count_queued(&listener, depth, control.interval());
-        let address = child.address() as u64;
-        if is_new {
-            waits::enters(address, listener.id);
+        let child = child.address() as u64;
+        let entered = if is_new {
+            waits::enters(child, listener.id)
         } else {
-            waits::moves(address, listener.id);
-        }
+            waits::moves(child, listener.id)
+        };
+        tell(ctx, &listener, Connection { entered, child }, depth);
     }
 }
 
@@ -124,13 +146,13 @@ fn is_new(child: impl Object) -> bool {
 /// `inet_csk_complete_hashdance(sk, child, req, own_req)`: with `own_req` false another CPU has
 /// made the connection already, and this child is thrown away.
 #[inline(always)]
-fn hashdance(sock: impl Object, child: impl Object, own_request: u64) {
+fn hashdance<C: EbpfContext>(ctx: &C, sock: impl Object, child: impl Object, own_request: u64) {
     // A bool: the rest of the register is not part of it.
     if !idle() && own_request as u8 != 0 {
         if let Some(cpu) = this_cpu() {
             cpu.child = child.address() as u64;
         }
-        entering(sock, child, true);
+        entering(ctx, sock, child, true);
     }
 }
 
@@ -144,7 +166,7 @@ pub(crate) fn child_is_made(cpu: &mut Bracket) {
 fn hashdance_enter(ctx: FEntryContext) -> i32 {
     // SAFETY: the program's arguments.
     let (sock, child) = unsafe { (Typed::new(ctx.arg(0)), Typed::new(ctx.arg(1))) };
-    hashdance(sock, child, ctx.arg(3));
+    hashdance(&ctx, sock, child, ctx.arg(3));
     0
 }
 
@@ -153,7 +175,7 @@ fn k_hashdance_enter(ctx: ProbeContext) -> i32 {
     if let (Some(sock), Some(child), Some(own)) =
         (ctx.arg::<Address>(0), ctx.arg::<Address>(1), ctx.arg(3))
     {
-        hashdance(sock, child, own);
+        hashdance(&ctx, sock, child, own);
     }
     0
 }
@@ -161,14 +183,14 @@ fn k_hashdance_enter(ctx: ProbeContext) -> i32 {
 /// `inet_csk_reqsk_queue_add(sk, req, child)`: cookie and Fast Open children, those that move from a
 /// listener that closes, and all of them where the function is not inlined into its caller.
 #[inline(always)]
-fn added(sock: impl Object, child: impl Object) {
+fn added<C: EbpfContext>(ctx: &C, sock: impl Object, child: impl Object) {
     if idle() {
         return;
     }
     let is_new = is_new(child);
     let within = |cpu: &mut Bracket| cpu.child == child.address() as u64 && is_new;
     if !this_cpu().is_some_and(within) {
-        entering(sock, child, is_new);
+        entering(ctx, sock, child, is_new);
     }
 }
 
@@ -176,14 +198,14 @@ fn added(sock: impl Object, child: impl Object) {
 fn queue_add(ctx: FEntryContext) -> i32 {
     // SAFETY: the program's arguments.
     let (sock, child) = unsafe { (Typed::new(ctx.arg(0)), Typed::new(ctx.arg(2))) };
-    added(sock, child);
+    added(&ctx, sock, child);
     0
 }
 
 #[kprobe]
 fn k_queue_add(ctx: ProbeContext) -> i32 {
     if let (Some(sock), Some(child)) = (ctx.arg::<Address>(0), ctx.arg::<Address>(2)) {
-        added(sock, child);
+        added(&ctx, sock, child);
     }
     0
 }

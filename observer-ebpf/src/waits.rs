@@ -9,7 +9,7 @@
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns};
 use observer_common::{
-    counters::{ListenerId, Stamp, WaitKey},
+    counters::{Connection, ListenerId, Stamp, WaitKey},
     waits::wait_bucket,
 };
 
@@ -23,9 +23,9 @@ use crate::{
 /// So many notes may stay.
 const KEPT: u64 = 2_048;
 
-/// A connection enters a queue now.
+/// A connection enters a queue now, and when that is.
 #[inline(always)]
-pub(crate) fn enters(child: u64, listener: ListenerId) {
+pub(crate) fn enters(child: u64, listener: ListenerId) -> u64 {
     // SAFETY: the helper takes nothing and always succeeds.
     let time = unsafe { bpf_ktime_get_ns() };
     if let Some(stamp) = STAMPS.get_ptr_mut(child) {
@@ -40,6 +40,7 @@ pub(crate) fn enters(child: u64, listener: ListenerId) {
         // SAFETY: only takes the address of a field of a live map value.
         count_no_room(|full| unsafe { &raw mut (*full).waits });
     }
+    time
 }
 
 /// Blots out the note of a connection.
@@ -53,12 +54,14 @@ fn blot(child: u64, stamp: *mut Stamp) {
     }
 }
 
-/// A connection that waits already moves to the queue of another listener.
+/// A connection that waits already moves to the queue of another listener. When it entered the first, or 0.
 #[inline(always)]
-pub(crate) fn moves(child: u64, listener: ListenerId) {
-    if let Some(stamp) = STAMPS.get_ptr_mut(child) {
-        // SAFETY: a live map value; a sock is in one queue at a time.
-        unsafe { (*stamp).listener = listener };
+pub(crate) fn moves(child: u64, listener: ListenerId) -> u64 {
+    let Some(stamp) = STAMPS.get_ptr_mut(child) else { return 0 };
+    // SAFETY: a live map value; a sock is in one queue at a time.
+    unsafe {
+        (*stamp).listener = listener;
+        (*stamp).time
     }
 }
 
@@ -73,13 +76,15 @@ pub(crate) fn established(child: u64) {
 
 /// With tracepoints only: a listener is told of the child that was established last.
 #[inline(always)]
-pub(crate) fn ready(listener: ListenerId) {
-    if let Some(cpu) = this_cpu()
-        && cpu.child != 0
-    {
-        enters(cpu.child, listener);
-        cpu.child = 0;
+pub(crate) fn ready(listener: ListenerId) -> Connection {
+    let none = Connection { entered: 0, child: 0 };
+    let Some(cpu) = this_cpu() else { return none };
+    let child = cpu.child;
+    if child == 0 {
+        return none;
     }
+    cpu.child = 0;
+    Connection { entered: enters(child, listener), child }
 }
 
 /// A sock closes.
@@ -90,18 +95,24 @@ pub(crate) fn forget(child: u64) {
     }
 }
 
-/// Accept returns a connection from a listener.
+/// Accept returns a connection from a listener. When it had entered the queue, or 0.
 #[inline(always)]
-pub(crate) fn accepted(child: u64, listener: ListenerId) {
-    let Some(stamp) = STAMPS.get_ptr_mut(child) else { return };
+pub(crate) fn accepted(child: u64, listener: ListenerId) -> u64 {
+    let Some(stamp) = STAMPS.get_ptr_mut(child) else { return 0 };
     // SAFETY: a copy of an integer in a live map value.
     let entered = unsafe { (*stamp).time };
-    if entered == 0 {
-        return;
+    if entered != 0 {
+        blot(child, stamp);
+        count(listener, entered);
     }
+    entered
+}
+
+/// Counts a wait that began when a connection entered a queue, and ends now.
+#[inline(always)]
+fn count(listener: ListenerId, entered: u64) {
     // SAFETY: the helper takes nothing and always succeeds.
     let wait = unsafe { bpf_ktime_get_ns() }.saturating_sub(entered);
-    blot(child, stamp);
     let Some(interval) = control().map(|control| u64::from(control.interval())) else { return };
     let Some(queue) = queue_stats::row(listener) else { return };
     // SAFETY: `queue` is this CPU's map value.

@@ -16,12 +16,15 @@ use aya_ebpf::{
     programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
 use aya_log_ebpf::debug;
-use observer_common::counters::{Bracket, ListenerId, Unrecognised, UnrecognisedKey};
+use observer_common::{
+    counters::{Bracket, ListenerId, Unrecognised, UnrecognisedKey},
+    event::EventKind,
+};
 
 use crate::{
     chain,
     doubt::{doubt, leave_doubt, settle_doubt},
-    ids,
+    events, ids,
     kernel::{Address, Object, PREEMPT_RT, SOCK_STATE, STATE_LISTEN, Typed, field, read},
     listener::Listener,
     maps::{
@@ -58,7 +61,16 @@ pub(crate) fn close_bracket() {
         && cpu.listener != 0
         && !is_preempted(cpu)
     {
-        cpu.listener = 0;
+        is_over(cpu);
+    }
+}
+
+#[inline(always)]
+fn is_over(cpu: &mut Bracket) {
+    cpu.listener = 0;
+    if events::asked(EventKind::Woken) {
+        cpu.queued.entered = 0;
+        cpu.queued.child = 0;
     }
 }
 
@@ -109,7 +121,7 @@ fn notified<C: EbpfContext>(ctx: &C) {
         && !is_preempted(cpu)
     {
         settle_doubt(ctx, cpu);
-        cpu.listener = 0;
+        is_over(cpu);
     }
 }
 

@@ -4,9 +4,12 @@ use core::ffi::c_void;
 
 use aya_ebpf::programs::BtfTracePointContext;
 use aya_log_ebpf::debug;
-use observer_common::counters::{ListenerId, WorkerKey};
+use observer_common::{
+    counters::{ListenerId, WorkerKey},
+    event::EventKind,
+};
 
-use crate::{kernel::Address, worker, worker_counters};
+use crate::{events, kernel::Address, worker, worker_counters};
 
 /// Where the kind of a wait lies beside a listener, whose inode number is no more than 32 bits wide
 /// (`get_next_ino`): functions of their own return one word.
@@ -35,9 +38,16 @@ pub(crate) fn count(ctx: *mut c_void, listener: u64, woken: Address, ids: u64) -
         if let Some(last) = last {
             let key = WorkerKey { listener: last, pid, tid };
             worker::count(Some(state), key, woken, worker_counters::SILENT);
+            if events::asked(EventKind::Silent) {
+                let _sent = events::silent(ctx, last, ids, woken);
+            }
         }
     }
     worker::count(state, key, woken, worker_counters::WAKEUPS);
+    events::note_woken(tid);
+    if events::asked(EventKind::Woken) {
+        let _sent = events::woken(ctx, listener, ids, woken);
+    }
     debug!(&BtfTracePointContext::new(ctx), "listener {} woke task {}", listener, tid);
     0
 }

@@ -9,14 +9,15 @@
 
 use core::ptr::null;
 
-use aya_ebpf::bindings::BPF_NOEXIST;
+use aya_ebpf::{EbpfContext, bindings::BPF_NOEXIST};
 use observer_common::{
     config::TASK_PLACES,
     counters::{self, ListenerId, TaskPlace, TaskState, WorkerKey, WorkerStats},
+    event::EventKind,
 };
 
 use crate::{
-    ids,
+    events, ids,
     kernel::{Address, opaque},
     maps::{
         PLACES, TAKEN, TASKS, WORKERS, add, change_tasks, count_no_room, is_incomplete, misc,
@@ -281,7 +282,7 @@ unsafe fn add_all(to: &mut WorkerStats, from: &WorkerStats) {
 /// A task ends: an open wakeup ends without an accept, and the thread id may be given to another.
 /// Once the window is closed nothing moves any more, so that the last reading is of one moment.
 #[inline(always)]
-pub(crate) fn ends(tid: u32) {
+pub(crate) fn ends<C: EbpfContext>(ctx: &C, tid: u32) {
     let Some(state) = known_task(tid) else { return };
     if !window_open() {
         return;
@@ -292,6 +293,9 @@ pub(crate) fn ends(tid: u32) {
         let key = WorkerKey { listener: state.listener, pid: state.pid, tid };
         state.pending = 0;
         count(Some(state), key, null(), SILENT);
+        if events::asked(EventKind::Silent) {
+            let _sent = events::silent(ctx.as_ptr(), key.listener, ids::pack(key.pid, tid), null());
+        }
     }
     let _moved = moves(state, tid);
     leaves(tid);

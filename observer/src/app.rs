@@ -8,4 +8,6 @@ pub mod listeners;
 pub mod logging;
 pub mod output;
 pub mod render;
+pub mod replay;
+pub mod run;
 pub mod watch;

@@ -1,8 +1,10 @@
 //! What to observe, and how.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
-use crate::probes::Provider;
+pub use observer_common::event::EventKind;
+
+pub use crate::probes::Provider;
 
 /// Which listeners: values of one field are alternatives, and different fields must all hold. Without any
 /// value these are all listeners of the host.
@@ -23,14 +25,28 @@ pub struct Filters {
 pub struct Config {
     /// Which listeners.
     pub filters: Filters,
+    /// When reports are made, beside the total at the end.
+    pub reports: Reports,
+    /// Kinds of events that are told. The kernel programs send no other.
+    pub events: Vec<EventKind>,
     /// The only provider that may be used; `None` for the best that each signal can have.
     pub provider: Option<Provider>,
     /// Room for so many listeners in the kernel maps; `None` for as many as this host may come to have.
     pub max_listeners: Option<u32>,
-    /// Whether interval reports repeat idle listeners instead of counting them.
+    /// Whether reports repeat idle listeners instead of counting them. The total at the end always has all.
     pub idle: bool,
-    /// Whether the kernel programs send an event for each drop.
-    pub drop_events: bool,
     /// Whether the kernel programs are loaded with their debug lines.
     pub debug_lines: bool,
+}
+
+/// When reports are made, beside the total at the end.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reports {
+    /// Never.
+    #[default]
+    AtTheEnd,
+    /// With this period, each about the time since the one before.
+    Intervals(Duration),
+    /// With this period, each about everything since the window opened.
+    SoFar(Duration),
 }

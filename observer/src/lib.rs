@@ -14,3 +14,9 @@ pub mod plan;
 pub mod probes;
 pub mod report;
 pub mod session;
+mod stream;
+
+pub use self::{
+    config::{Config, EventKind, Filters, Provider, Reports},
+    stream::{Because, Ended, Observer, Update},
+};

@@ -10,6 +10,7 @@ pub mod holders;
 pub mod namespaces;
 pub mod options;
 pub mod places;
+pub mod process;
 pub mod requests;
 pub mod rest;
 pub mod select;

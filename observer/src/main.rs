@@ -14,7 +14,7 @@ use observer::{bpf, error};
 
 use crate::app::{
     cli::{Cli, Command},
-    demo, doctor, listeners, logging, watch,
+    demo, doctor, listeners, logging, output, replay, watch,
 };
 
 fn main() -> ExitCode {
@@ -28,6 +28,10 @@ fn main() -> ExitCode {
     };
     logging::set_up(verbose);
     run(cli).unwrap_or_else(|error| {
+        // Whoever reads only the first lines has what they wanted.
+        if output::is_closed_pipe(&error) {
+            return ExitCode::SUCCESS;
+        }
         let _closed = writeln!(io::stderr().lock(), "{}", error::describe(&error, verbose));
         error::exit_code(&error)
     })
@@ -35,11 +39,14 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
-        None => watch::run(&cli.watch),
+        None => watch::run(&cli.watch).map(|()| ExitCode::SUCCESS),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Demo(args)) => demo::run(args),
-        Some(Command::Listeners(args)) => listeners::run(&args),
+        Some(Command::Listeners(args)) => listeners::run(&args).map(|()| ExitCode::SUCCESS),
         Some(Command::Workload(args)) => demo::workload::run(args).map(|()| ExitCode::SUCCESS),
+        Some(Command::Replay { file, watch }) => {
+            replay::run(&file, &watch).map(|()| ExitCode::SUCCESS)
+        }
         Some(Command::Floor { provider }) => bpf::floor::run(provider.into()),
         Some(Command::Inventory) => print(&bpf::inventory::all()?),
         Some(Command::Verify) => print(&bpf::verify::all()?),
@@ -56,11 +63,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
     }
 }
 
-/// Writes to standard output; that nobody reads any more is not an error.
 fn print(bytes: &[u8]) -> Result<ExitCode> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
-    }
+    output::write(bytes)?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -5,6 +5,7 @@
 //! (`None`), never 0.
 
 mod audit;
+mod event;
 mod providers;
 mod queues;
 
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     audit::{Audit, AuditCounter, NetnsAudit, NoRoom},
+    event::{Event, Line, Task, What},
     providers::{Provider, Providers, Via, Worth},
     queues::{AcceptQueue, AcceptWait, Backlog, Bucket, ByReason, Drops, SynQueue},
 };

@@ -10,7 +10,7 @@ mod fairness;
 mod idle;
 pub mod input;
 mod join;
-mod place;
+pub mod place;
 pub mod queues;
 mod refusals;
 pub mod still;

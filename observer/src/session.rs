@@ -7,15 +7,12 @@ mod point;
 mod requests;
 mod start;
 mod tell;
+mod tell_events;
 
 use std::time::Instant;
 
 use anyhow::Result;
-use observer_common::{
-    config::Control,
-    counters::FLAG_OF_TREE,
-    event::{Event, EventKind, Record},
-};
+use observer_common::{config::Control, event::EventKind};
 
 use crate::{
     bpf::{
@@ -25,12 +22,11 @@ use crate::{
         snapshot::Snapshot,
         status::{has_kprobes, missed_runs},
     },
-    listener::{namespaces, places::Places, select::Candidate},
+    listener::{namespaces, places::Places},
     probes::Probe,
     report::{
         LastSeen,
         model::{Host, Report, WindowKind},
-        workers,
     },
 };
 
@@ -39,6 +35,7 @@ use self::{
     pace::Paced,
     point::{Point, Span, counters, read_again},
     requests::Requests,
+    tell_events::Telling,
 };
 
 /// The first interval; 0 stands for none in the kernel maps.
@@ -77,12 +74,18 @@ pub struct Session {
     missed_before: u64,
     /// Whether this kernel tells what kprobes missed.
     kprobes_tell: bool,
+    /// Kinds of events that are told.
+    kinds: Vec<EventKind>,
+    telling: Telling,
+    /// Events that were lost: for want of room in the kernel's buffers, and in ours.
+    lost_in_kernel: u64,
+    unread: u64,
 }
 
 impl Session {
-    /// The object, for the debug lines of the kernel programs.
-    pub fn loaded(&mut self) -> &mut Loaded {
-        &mut self.loaded
+    /// The kernel programs and maps, for their debug lines.
+    pub fn ebpf(&mut self) -> &mut aya::Ebpf {
+        &mut self.loaded.ebpf
     }
 
     /// Inode number of the PID namespace that this is observed from, where it is not the initial one:
@@ -99,29 +102,15 @@ impl Session {
         sockets.filter(|one| self.lookout.selection.contains(one.inode, one.port)).count()
     }
 
-    /// Takes note of an event. A listener's birth: its holders are looked for soon, and who opened it
-    /// may choose it at once.
-    ///
-    /// # Errors
-    ///
-    /// When the kernel maps cannot be read.
-    pub fn note(&mut self, record: &Record) -> Result<()> {
-        log::debug!("{record:?}");
-        match record {
-            Record::Task(event, EventKind::Birth) => self.born(event),
-            Record::Task(..) | Record::Drop(_) => {}
-        }
-        Ok(())
+    /// Notes how many events were read from the kernel and found no room.
+    pub fn note_unread(&mut self, unread: u64) {
+        self.unread = unread;
     }
 
-    fn born(&mut self, event: &Event) {
-        if self.lookout.selection.asks_for_processes() {
-            let info = self.maps.listener(event.listener);
-            let of_tree = info.is_some_and(|info| info.flags & FLAG_OF_TREE != 0);
-            let comm = workers::text(&event.comm);
-            let creator = Candidate { pid: event.pid, comm: &comm };
-            self.lookout.selection.consider_creator(event.listener, creator, of_tree);
-        }
+    /// Events that were lost since the window opened.
+    #[must_use]
+    pub fn events_lost(&self) -> u64 {
+        self.lost_in_kernel + self.unread
     }
 
     /// The counts of the interval that ends now.
@@ -166,6 +155,9 @@ impl Session {
         self.control.open = 0;
         self.maps.control(self.control)?;
         let now = self.read(&before)?;
+        if self.kinds.contains(&EventKind::Silent) {
+            self.tell_settled(&now);
+        }
         self.total(now, true)
     }
 
@@ -218,6 +210,7 @@ impl Session {
         let namespaces = namespaces::look_at_all(&mut self.places);
         let point = Point::new(Snapshot::default(), before, namespaces, missed_runs);
         self.lookout.choose_newborn(&counted);
+        counted.misc.events_lost += self.unread;
         let strangers = self.lookout.settle(&mut counted);
         self.maps.forget_unrecognised(&strangers);
         Ok(Point { counted, monotonic, ..point })
@@ -243,6 +236,7 @@ impl Session {
         self.let_go_of_ended();
         // A map that cannot be read is an error of the report.
         if let Ok(misc) = self.maps.misc() {
+            self.lost_in_kernel = misc.events_lost;
             self.follow_scans(misc.chained);
             let maps = &self.maps;
             self.lookout.look_at_woken(misc.workers, || maps.worker_keys().collect());

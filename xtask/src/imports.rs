@@ -40,6 +40,7 @@ const LIBRARY: &[&[&str]] = &[
     &["bpf"],
     &["report"],
     &["session"],
+    &["stream"],
 ];
 
 /// One sentence for each circle and each import that goes up.

@@ -40,8 +40,22 @@ pub struct Bracket {
     pub pointer: u64,
     /// A wakeup of which it is not known yet whether its task slept.
     pub doubt: Doubt,
+    /// The connection that entered an accept queue on this CPU last, while the notification that follows from
+    /// it is not over; only where wakeups are sent as events.
+    pub queued: Connection,
 }
-assert_layout!(Bracket, 12 * 8 + 2 * 24 + 32);
+assert_layout!(Bracket, 12 * 8 + 2 * 24 + 32 + 16);
+
+/// A connection of an accept queue, by what no other has: its memory may be another's later.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Connection {
+    /// `bpf_ktime_get_ns` when it first entered a queue; 0 where that was not seen.
+    pub entered: u64,
+    /// Address of its sock.
+    pub child: u64,
+}
+assert_layout!(Connection, 16);
 
 /// A task that was being woken while it still was on the run queue: it may have been on its way to
 /// sleep, past the point of return.

@@ -1,9 +1,8 @@
 //! The command line: clap's definitions and nothing else.
 
-use std::time::Duration;
+use std::{path::PathBuf, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
-use observer::config::Config;
 
 pub use crate::app::args::{FilterArgs, Format, ProviderArg};
 use crate::app::demo::{args::DemoArgs, workload::WorkloadArgs};
@@ -52,6 +51,15 @@ pub enum Command {
         #[arg(long, value_enum, default_value_t = ProviderArg::Auto)]
         provider: ProviderArg,
     },
+    /// Show a file of updates again, as the run that wrote it did
+    #[command(hide = true)]
+    Replay {
+        /// What `--updates` wrote
+        file: PathBuf,
+        /// As of the run that wrote it.
+        #[command(flatten)]
+        watch: WatchArgs,
+    },
     /// Every kernel program and map that is loaded now, with its size and its runs
     #[command(hide = true)]
     Inventory,
@@ -87,7 +95,10 @@ pub struct WatchArgs {
     /// Room for so many listeners in the kernel maps, where it is not to be found out
     #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_listeners: Option<u32>,
-    /// Say more: -v shows causes of errors, -vv the kernel programs' debug lines
+    /// Write all that is shown to a file too, one update per line
+    #[arg(long, hide = true, value_name = "FILE")]
+    pub updates: Option<PathBuf>,
+    /// Say more: -v shows each drop and causes of errors, -vv the kernel programs' debug lines
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
 }
@@ -118,19 +129,6 @@ pub struct DoctorArgs {
     /// Show the kernel's own words for each refusal
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
-}
-
-impl From<&WatchArgs> for Config {
-    fn from(args: &WatchArgs) -> Self {
-        Self {
-            filters: args.filters.clone().into(),
-            provider: args.provider.into(),
-            max_listeners: args.max_listeners,
-            idle: args.idle,
-            drop_events: args.verbose > 0,
-            debug_lines: args.verbose >= 2,
-        }
-    }
 }
 
 /// Parses a time such as `8s`, `500ms` or `2min 30s`; zero is refused.

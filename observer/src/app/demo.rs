@@ -24,17 +24,14 @@ use std::{
     process::ExitCode,
 };
 
-use anyhow::Context;
-
 use self::{
     args::DemoArgs,
     child::{Stop, Waiting},
     interrupt::Interrupts,
-    outcome::Outcome,
     progress::Progress,
     strategy::Strategy,
 };
-use crate::app::{args::Format, render::terminal::Screen};
+use crate::app::{args::Format, output, render::terminal::Screen};
 
 /// Runs the demo. The caller must have no other thread.
 ///
@@ -54,8 +51,8 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
         match round::run(strategy, &args, &mut waiting) {
             Ok(outcome) => {
                 progress.wipe();
-                if args.format == Format::Json && !print_json(&outcome)? {
-                    return Ok(ExitCode::SUCCESS);
+                if args.format == Format::Json {
+                    output::line(&outcome)?;
                 }
                 outcomes.push(outcome);
             }
@@ -68,7 +65,7 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
     drop(progress);
     // What was measured before something went wrong is still worth showing.
     if args.format == Format::Table && !outcomes.is_empty() {
-        print(&table::table(&outcomes, Screen::of_stdout().columns()))?;
+        output::write(table::table(&outcomes, Screen::of_stdout().columns()).as_bytes())?;
     }
     match stop {
         None => Ok(ExitCode::SUCCESS),
@@ -87,18 +84,4 @@ pub fn run(args: DemoArgs) -> anyhow::Result<ExitCode> {
 fn chosen(args: &DemoArgs) -> Vec<Strategy> {
     let all = Strategy::all().iter().copied();
     all.filter(|strategy| args.strategy.is_empty() || args.strategy.contains(strategy)).collect()
-}
-
-fn print_json(outcome: &Outcome) -> anyhow::Result<bool> {
-    print(&(serde_json::to_string(outcome)? + "\n"))
-}
-
-/// Writes to standard output; false when nobody reads it any more.
-fn print(text: &str) -> anyhow::Result<bool> {
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error).context("writing to standard output failed; is the disk full?"),
-    }
 }

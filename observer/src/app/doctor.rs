@@ -3,16 +3,14 @@
 mod diagnosis;
 mod table;
 
-use std::{
-    io::{self, Write},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use anyhow::Result;
 
 use self::diagnosis::{CandidateState, Diagnosis, NOT_TRIED, SignalState};
 use crate::app::{
     cli::{DoctorArgs, Format},
+    output,
     render::terminal::Screen,
 };
 use observer::{
@@ -43,10 +41,7 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
             table::write(&mut text, &diagnosis, args.verbose, Screen::of_stdout().columns())?;
         }
     }
-    match io::stdout().lock().write_all(&text) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => return Err(error.into()),
-        _ => {}
-    }
+    output::write(&text)?;
     let able = diagnosis.refusal.is_none() && diagnosis.signals.iter().all(|one| one.via != "none");
     Ok(if able { ExitCode::SUCCESS } else { ExitCode::from(Status::NotPossible as u8) })
 }
@@ -63,8 +58,9 @@ fn examine() -> Diagnosis {
         cpus: aya::util::nr_cpus().unwrap_or(1),
         ports: &[],
     };
-    let prepared = plan(&facts, request)
-        .and_then(|plan| load(&plan, false).map_err(|error| Failure::failed(format!("{error:#}"))));
+    let prepared = plan(&facts, request).and_then(|plan| {
+        load(&plan, &[], false).map_err(|error| Failure::failed(format!("{error:#}")))
+    });
     let refusal = prepared.as_ref().err().map(|failure| failure.sentence.clone());
     let mut loaded = prepared.ok();
     let mut states = Signal::ALL.map(|_| Vec::<CandidateState>::new());

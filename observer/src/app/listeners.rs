@@ -2,9 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    io::{self, Write as _},
     path::Path,
-    process::ExitCode,
 };
 
 use anyhow::Result;
@@ -12,6 +10,7 @@ use nix::sys::utsname::uname;
 
 use crate::app::{
     cli::{Format, ListenersArgs},
+    output,
     render::{
         table::still::{StillOptions, render},
         terminal::Screen,
@@ -25,6 +24,7 @@ use observer::{
         holders::{self, Holdings},
         namespaces,
         options::{self, Options},
+        process,
         select::Selection,
         waiters,
         ways::Ways,
@@ -40,26 +40,18 @@ use observer::{
 /// # Errors
 ///
 /// When a named process is not there, the own namespace cannot be read, or nothing can be printed.
-pub fn run(args: &ListenersArgs) -> Result<ExitCode> {
-    let pids = &args.filters.pid;
-    if let Some(pid) = pids.iter().find(|pid| holders::comm(**pid).is_none()) {
-        return Err(Failure::failed(format!(
-            "there is no process {pid}; look it up with pgrep or ss -ltnp"
-        ))
-        .into());
+pub fn run(args: &ListenersArgs) -> Result<()> {
+    for pid in &args.filters.pid {
+        process::open(*pid)?;
     }
     let still = look(args)?;
-    let text = match args.format {
-        Format::Json => serde_json::to_string(&still)? + "\n",
+    match args.format {
+        Format::Json => output::line(&still),
         Format::Table => {
             let screen = Screen::of_stdout();
-            render(&still, &StillOptions::new(&screen, args.holders, &args.filters))
+            let options = StillOptions::new(&screen, args.holders, &args.filters);
+            output::write(render(&still, &options).as_bytes())
         }
-    };
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
-        _ => Ok(ExitCode::SUCCESS),
     }
 }
 

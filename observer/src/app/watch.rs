@@ -1,150 +1,182 @@
-//! Watching: reports at the times that were asked for, until something ends the window.
+//! The plain `observer`: a table or JSON, at the times that were asked for.
 
-use std::{
-    io::{self, Write},
-    os::fd::OwnedFd,
-    process::ExitCode,
-    thread,
-    time::Duration,
-};
+use std::{fs::File, net::SocketAddr, time::Duration};
 
 use anyhow::{Context as _, Result};
-use nix::sys::signal::{SigHandler, Signal, signal};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
-use tokio::{
-    io::unix::AsyncFd,
-    signal::unix::{SignalKind, signal as tokio_signal},
-    time::{Instant, MissedTickBehavior, interval_at, sleep},
-};
 
 use crate::app::{
-    cli::{FilterArgs, WatchArgs},
-    logging,
-    output::Output,
+    cli::{FilterArgs, Format, WatchArgs},
+    output,
     render::{
-        table::{self, heading},
+        json,
+        table::{self, TableOptions, heading},
+        terminal::Screen,
         text,
     },
+    run::{self, Face, say},
 };
-use observer::{async_fd::readable, error::Failure, listener::select, session::Session};
+use observer::{
+    Because, Config, Ended, EventKind, Observer, Reports, Update,
+    listener::select,
+    report::model::{Event, Report, What},
+};
 
 /// How often the live table is drawn, and how long an interval is where none was asked for.
 const LIVE: Duration = Duration::from_secs(1);
 
-/// How often woken processes are looked at, which may not live until the report.
-const LOOK: Duration = Duration::from_millis(100);
-
-/// Signals within this time of the first are the same wish: `timeout` sends two, one to the process
-/// and one to its group.
-const SAME_WISH: Duration = Duration::from_millis(300);
-
-/// Runs the plain `observer`.
+/// Runs it.
 ///
 /// # Errors
 ///
-/// See [`Session::start`]; a closed standard output is not one.
-pub fn run(args: &WatchArgs) -> Result<ExitCode> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the event loop")?;
-    match runtime.block_on(watch(args)) {
-        Err(error) if is_closed_pipe(&error) => Ok(ExitCode::SUCCESS),
-        result => result.map(|()| ExitCode::SUCCESS),
-    }
+/// See [`Observer::open`]; and when nothing can be written.
+pub fn run(args: &WatchArgs) -> Result<()> {
+    let mut face = Plain::new(args)?;
+    run::run(&config(args, face.is_live()), args.duration, &mut face)
 }
 
-async fn watch(args: &WatchArgs) -> Result<()> {
-    // Taken before anything is attached: a signal from here on ends the window in good order.
-    let mut interrupt = tokio_signal(SignalKind::interrupt())?;
-    let mut terminate = tokio_signal(SignalKind::terminate())?;
-    let processes =
-        args.filters.pid.iter().map(|pid| watch_process(*pid)).collect::<Result<Vec<_>>>()?;
-    let (mut session, mut events) = Session::start(&args.into())?;
-    if args.verbose >= 2 {
-        logging::read_kernel_lines(&mut session.loaded().ebpf)?;
-    }
-    let mut output = Output::new(args);
-    announce(&session, args);
-
-    let deadline = sleep(args.duration.unwrap_or(Duration::MAX));
-    let ended = all_ended(processes);
-    tokio::pin!(deadline, ended);
-    let period = args.interval.or_else(|| args.duration.is_none().then_some(LIVE));
-    let live = args.interval.is_none() && output.is_live();
-    let mut ticks = period.map(|period| {
-        let mut ticks = interval_at(Instant::now() + period, period);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-        ticks
-    });
-    let mut looks = interval_at(Instant::now() + LOOK, LOOK);
-    looks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-    let mut drawn = false;
-    loop {
-        tokio::select! {
-            biased;
-            _ = interrupt.recv() => break,
-            _ = terminate.recv() => break,
-            () = &mut deadline => break,
-            () = &mut ended => {
-                say_all_ended(&args.filters.pid);
-                break;
-            }
-            Some(record) = events.recv() => session.note(&record)?,
-            _ = looks.tick() => session.look_at_woken(),
-            () = next_tick(&mut ticks) => {
-                if live {
-                    output.frame(&session.so_far()?)?;
-                    drawn = true;
-                } else {
-                    output.report(&session.interval()?)?;
-                }
-            }
-        }
-    }
-    thread::spawn(end_at_once_on_the_next_signal);
-    // What happened before the end and was not read yet belongs to the window.
-    while let Ok(record) = events.try_recv() {
-        session.note(&record)?;
-    }
-    output.last(&session.finish()?, drawn)
-}
-
-/// Waits for the next tick, or for ever where there are none.
-async fn next_tick(ticks: &mut Option<tokio::time::Interval>) {
-    match ticks {
-        Some(ticks) => drop(ticks.tick().await),
-        None => std::future::pending().await,
-    }
-}
-
-/// Says that every program is attached: to people, to scripts that wait for it, and to systemd.
-fn announce(session: &Session, args: &WatchArgs) {
-    let mut stderr = io::stderr().lock();
-    let listeners = match session.chosen() {
-        1 => "1 listener".to_owned(),
-        count => format!("{count} listeners"),
+fn config(args: &WatchArgs, live: bool) -> Config {
+    let reports = match (args.interval, args.duration) {
+        (Some(period), _) => Reports::Intervals(period),
+        (None, Some(_)) => Reports::AtTheEnd,
+        (None, None) if live => Reports::SoFar(LIVE),
+        (None, None) => Reports::Intervals(LIVE),
     };
-    let hooks = heading::hooks(&session.providers()).0;
-    // Nobody listening on standard error is no reason to stop.
-    let _closed = writeln!(stderr, "observing {listeners}: {hooks}");
-    if let Some(inode) = session.pid_namespace() {
-        let _closed = writeln!(
-            stderr,
-            "observer: this is PID namespace {inode} and not the host's: tasks outside of it are counted \
-             without process ids, and who holds a listener there is not known; run it in the host's \
-             (--pid=host, or hostPID: true in Kubernetes)"
-        );
+    Config {
+        filters: args.filters.clone().into(),
+        reports,
+        events: if args.verbose > 0 { vec![EventKind::Dropped] } else { Vec::new() },
+        provider: args.provider.into(),
+        max_listeners: args.max_listeners,
+        idle: args.idle,
+        debug_lines: args.verbose >= 2,
     }
-    if session.chosen() == 0 {
-        for path in args.filters.cgroup.iter().filter(|path| !select::is_cgroup(path)) {
-            let path = text::clean(&path.display().to_string());
-            let _closed = writeln!(stderr, "observer: there is no cgroup {path} now");
+}
+
+/// Standard output, in the format that was asked for.
+pub struct Plain {
+    filters: FilterArgs,
+    format: Format,
+    workers: usize,
+    live: bool,
+    /// Whether the live table was drawn: the total goes over it.
+    drawn: bool,
+    /// Where the updates go too, as they came.
+    updates: Option<File>,
+}
+
+impl Plain {
+    /// Looks at the terminal, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// When the file of updates cannot be made.
+    pub fn new(args: &WatchArgs) -> Result<Self> {
+        let on_terminal = args.format == Format::Table && Screen::of_stdout().height.is_some();
+        let updates = args.updates.as_ref().map(|path| {
+            File::create(path).with_context(|| format!("cannot create {}", path.display()))
+        });
+        Ok(Self {
+            filters: args.filters.clone(),
+            format: args.format,
+            workers: args.workers,
+            live: on_terminal && args.interval.is_none() && args.duration.is_none(),
+            drawn: false,
+            updates: updates.transpose()?,
+        })
+    }
+
+    /// Whether the table is redrawn in place instead of printed again.
+    #[must_use]
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    fn report(&mut self, report: &Report) -> Result<()> {
+        if self.format == Format::Json {
+            return output::line(report);
         }
-        let _closed = waiting(&args.filters).map(|waits| writeln!(stderr, "observer: {waits}"));
+        let (screen, options) = self.look();
+        if self.live {
+            self.drawn = true;
+            return output::write(table::live_frame(report, &options, screen.height).as_bytes());
+        }
+        output::write((table::render(report, &options) + "\n").as_bytes())
     }
-    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
-        log::debug!("systemd was not told: {error}");
+
+    fn ended(&mut self, ended: &Ended) -> Result<()> {
+        if ended.because == Because::ProcessesEnded {
+            say_all_ended(&self.filters.pid);
+        }
+        if self.format == Format::Json {
+            return output::line(&ended.total);
+        }
+        if self.drawn {
+            output::write(table::CLEAR_SCREEN.as_bytes())?;
+        }
+        output::write(table::render(&ended.total, &self.look().1).as_bytes())
+    }
+
+    /// The window may have been resized since.
+    fn look(&self) -> (Screen, TableOptions) {
+        let screen = Screen::of_stdout();
+        let options = TableOptions::new(&screen, self.workers, table::empty(&self.filters));
+        (screen, options)
+    }
+}
+
+impl Face for Plain {
+    /// Says that every program is attached: to people, and to scripts that wait for it.
+    fn opened(&mut self, observer: &Observer) -> Result<()> {
+        let listeners = match observer.chosen() {
+            1 => "1 listener".to_owned(),
+            count => format!("{count} listeners"),
+        };
+        let hooks = heading::hooks(&observer.providers()).0;
+        say(&format!("observing {listeners}: {hooks}"));
+        if let Some(inode) = observer.pid_namespace() {
+            say(&format!(
+                "observer: this is PID namespace {inode} and not the host's: tasks outside of it are \
+                 counted without process ids, and who holds a listener there is not known; run it in the \
+                 host's (--pid=host, or hostPID: true in Kubernetes)"
+            ));
+        }
+        if observer.chosen() == 0 {
+            for path in self.filters.cgroup.iter().filter(|path| !select::is_cgroup(path)) {
+                let path = text::clean(&path.display().to_string());
+                say(&format!("observer: there is no cgroup {path} now"));
+            }
+            if let Some(waits) = waiting(&self.filters) {
+                say(&format!("observer: {waits}"));
+            }
+        }
+        Ok(())
+    }
+
+    fn update(&mut self, update: &Update) -> Result<()> {
+        if let Some(file) = &mut self.updates {
+            json::write(file, update).context("cannot write the file of updates")?;
+        }
+        match update {
+            Update::Report(report) => self.report(report),
+            Update::Event(event) => {
+                say_dropped(event);
+                Ok(())
+            }
+            Update::Ended(ended) => self.ended(ended),
+        }
+    }
+}
+
+/// With `-v`: each connection attempt that was refused.
+fn say_dropped(event: &Event) {
+    let Event { time, address: Some(address), port: Some(port), .. } = event else { return };
+    let server = match address.parse() {
+        Ok(address) => SocketAddr::new(address, *port).to_string(),
+        Err(_) => format!("{address}:{port}"),
+    };
+    if let What::Dropped { client, reason } = &event.what {
+        let client = client.as_deref().unwrap_or("an unknown client");
+        say(&format!("{time} {server} dropped {client}: {}", reason.replace('_', " ")));
     }
 }
 
@@ -171,52 +203,5 @@ fn say_all_ended(pids: &[u32]) {
         [pid] => format!("process {pid} has"),
         _ => "all processes named with --pid have".to_owned(),
     };
-    // Nobody listening on standard error is no reason to stop.
-    let _closed = writeln!(io::stderr(), "observer: {of} ended, and the window with it");
-}
-
-/// A descriptor that becomes readable when the process ends.
-fn watch_process(pid: u32) -> Result<AsyncFd<OwnedFd>> {
-    let gone =
-        || Failure::failed(format!("there is no process {pid}; look it up with pgrep or ss -ltnp"));
-    let raw = i32::try_from(pid).ok().and_then(Pid::from_raw).ok_or_else(gone)?;
-    match pidfd_open(raw, PidfdFlags::empty()) {
-        Ok(descriptor) => Ok(readable(descriptor)?),
-        Err(rustix::io::Errno::SRCH) => Err(gone().into()),
-        // A thread's id is no process's, and pidfd_open says so.
-        Err(rustix::io::Errno::INVAL | rustix::io::Errno::NOENT) => Err(Failure::failed(format!(
-            "{pid} is the id of a thread, not of a process; give the process's id"
-        ))
-        .into()),
-        Err(error) => {
-            Err(io::Error::from(error)).with_context(|| format!("cannot watch process {pid}"))
-        }
-    }
-}
-
-/// Waits until every named process has ended; for ever where none was named.
-async fn all_ended(processes: Vec<AsyncFd<OwnedFd>>) {
-    if processes.is_empty() {
-        return std::future::pending().await;
-    }
-    for process in processes {
-        // The readiness stays: an exited process's descriptor is readable for good.
-        let _ready = process.readable().await;
-    }
-}
-
-/// The first signal ends the window and prints the total; the second ends the program where it is.
-fn end_at_once_on_the_next_signal() {
-    thread::sleep(SAME_WISH);
-    for number in [Signal::SIGINT, Signal::SIGTERM] {
-        // SAFETY: the default action runs none of our code.
-        let _unchanged = unsafe { signal(number, SigHandler::SigDfl) };
-    }
-}
-
-fn is_closed_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<io::Error>())
-        .any(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+    say(&format!("observer: {of} ended, and the window with it"));
 }

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use aya::{Btf, Ebpf, EbpfLoader};
-use observer_common::{config::PortSet, fields::TASK_COMPAT_MASK};
+use observer_common::{config::PortSet, event::EventKind, fields::TASK_COMPAT_MASK};
 
 use crate::{kernel::calls::Numbers, plan::Plan};
 
@@ -22,13 +22,13 @@ pub struct Loaded {
 
 /// Creates the maps and prepares the programs.
 ///
-/// `log` keeps the kernel programs' debug lines; without it the verifier sees that their level is
+/// `events` are the kinds of events that they send. `log` keeps their debug lines; without it the verifier sees that their level is
 /// off and removes them.
 ///
 /// # Errors
 ///
 /// When the kernel refuses a map, or the object does not fit this kernel's types.
-pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
+pub fn load(plan: &Plan, events: &[EventKind], log: bool) -> Result<Loaded> {
     let btf = Btf::from_sys_fs().context("the kernel's type information cannot be read")?;
     let (waits, compat_waits) = (Numbers::Native.table(), Numbers::Compat.table());
     let (accept, accept4) = (libc::SYS_accept.cast_unsigned(), libc::SYS_accept4.cast_unsigned());
@@ -39,6 +39,8 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
     let ports = PortSet::of(&plan.ports);
     let ports_given = u8::from(!plan.ports.is_empty());
     let level: u8 = if log { aya_log::Level::Debug as u8 } else { 0 };
+    let kinds = events.iter().fold(0, |kinds, kind| kinds | kind.bit());
+    let woken = if events.contains(&EventKind::Accepted) { plan.sizes.tasks } else { 1 };
     let mut loader = EbpfLoader::new();
     loader.btf(Some(&btf));
     for (name, value) in &plan.layout.globals {
@@ -60,6 +62,7 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
         .override_global("WAIT_CALLS", &waits, true)
         .override_global("COMPAT_WAIT_CALLS", &compat_waits, true)
         .override_global("TASK_COMPAT_MASK", &TASK_COMPAT_MASK, true)
+        .override_global("EVENT_KINDS", &kinds, true)
         .override_global(aya_log::LEVEL, &level, false)
         .map_max_entries("LISTENERS", plan.sizes.listeners)
         // MPTCP listeners are two socks each.
@@ -68,6 +71,7 @@ pub fn load(plan: &Plan, log: bool) -> Result<Loaded> {
         .map_max_entries("WORKERS", plan.sizes.workers)
         .map_max_entries("WAITS", plan.sizes.waits)
         .map_max_entries("TASKS", plan.sizes.tasks)
+        .map_max_entries("WOKEN_AT", woken)
         .map_max_entries("IN_FLIGHT", plan.sizes.in_flight)
         .map_max_entries("TREE", plan.sizes.tree);
     let ebpf = loader.load(OBJECT).context("the kernel refused observer's maps")?;

@@ -3,6 +3,7 @@
 use anyhow::{Result, anyhow};
 use aya::programs::ProgramError;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use observer_common::event::EventKind;
 use serde::Serialize;
 
 use crate::{
@@ -42,7 +43,7 @@ pub fn all() -> Result<Vec<u8>> {
         max_listeners: None,
         ports: &[],
     };
-    let mut loaded = load(&plan(&facts, request)?, false)?;
+    let mut loaded = load(&plan(&facts, request)?, &EventKind::ALL, false)?;
     let mut lines = Vec::new();
     for probe in probes() {
         let verdict = one(&mut loaded, probe, &facts)?;

@@ -30,7 +30,9 @@ impl Snapshot {
 
     /// Settles as silent the open wakeups of tasks that wait again, or are gone. The kernel
     /// programs settle them too, but only when the task is woken once more.
-    pub fn settle_silent(&mut self, waiting_again: &HashSet<u32>) {
+    /// Whose they were is returned.
+    pub fn settle_silent(&mut self, waiting_again: &HashSet<u32>) -> Vec<WorkerKey> {
+        let mut settled = Vec::new();
         for (tid, state) in &mut self.tasks {
             if state.pending == 0 || !waiting_again.contains(tid) {
                 continue;
@@ -43,8 +45,10 @@ impl Snapshot {
                 && worker.won + worker.lost + worker.failed + worker.silent < worker.wakeups
             {
                 worker.silent += 1;
+                settled.push(key);
             }
         }
+        settled
     }
 
     /// Takes out the tasks of processes that do not hold the listener: an interrupt within a

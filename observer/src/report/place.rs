@@ -12,7 +12,9 @@ use crate::{
     report::join::Joined,
 };
 
-pub(super) fn address(info: &ListenerInfo) -> IpAddr {
+/// Local address of a listener that a kernel program saw.
+#[must_use]
+pub fn address(info: &ListenerInfo) -> IpAddr {
     let [a, b, c, d, ..] = info.address;
     if i32::from(info.family) == libc::AF_INET6 {
         IpAddr::V6(Ipv6Addr::from(info.address))

@@ -45,6 +45,8 @@ pub(super) struct Lookout {
     asleep: Asleep,
     /// How processes wait for listeners.
     pub(super) ways: Ways,
+    /// Whose open wakeups were settled as silent when the maps were read last.
+    pub(super) settled: Vec<WorkerKey>,
 }
 
 impl Lookout {
@@ -63,6 +65,7 @@ impl Lookout {
             waits: Paced::new(),
             asleep: Asleep::default(),
             ways: Ways::default(),
+            settled: Vec::new(),
         }
     }
 
@@ -105,7 +108,7 @@ impl Lookout {
             .filter(|(pid, tid)| waiters::waits(*pid, *tid).unwrap_or(true))
             .map(|(_, tid)| tid)
             .collect();
-        counted.settle_silent(&waiting);
+        self.settled = counted.settle_silent(&waiting);
         strangers
     }
 
@@ -116,7 +119,7 @@ impl Lookout {
 
     /// Whether a task's process, of which this is the task's name, has nothing to do with a listener. One
     /// that ended without having been looked at is judged by the names of those who held the listener.
-    fn is_stranger(&mut self, pid: u32, listener: u64, comm: &[u8; 16]) -> bool {
+    pub(super) fn is_stranger(&mut self, pid: u32, listener: u64, comm: &[u8; 16]) -> bool {
         if let Some(holds) = self.holds(pid, listener) {
             return !holds;
         }

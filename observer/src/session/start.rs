@@ -7,9 +7,7 @@ use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use observer_common::{
     config::{Control, READY_QUEUES, READY_WAKES, STATE_LIFE},
     counters::REACHED_QUEUE,
-    event::Record,
 };
-use tokio::sync::mpsc::UnboundedReceiver;
 
 use super::{
     FIRST_INTERVAL, Session,
@@ -18,18 +16,18 @@ use super::{
     pace::Paced,
     point::{self, Point, counters, read_again},
     requests::Requests,
+    tell_events::Telling,
 };
 use crate::{
     bpf::{
         attach::{Attached, attach_all},
-        events,
+        events::Events,
         load::load,
         maps::Maps,
         snapshot::Snapshot,
         status,
     },
     config::Config,
-    error::Failure,
     kernel::facts::{Facts, online_cpus},
     listener::{
         descendants, holders,
@@ -47,15 +45,9 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// A [`Failure`] when a named process is not there or this host cannot observe.
-    pub fn start(config: &Config) -> Result<(Self, UnboundedReceiver<Record>)> {
+    /// A [`crate::error::Failure`] when this host cannot observe.
+    pub fn open(config: &Config) -> Result<(Self, Option<Events>)> {
         let pids = &config.filters.pid;
-        if let Some(pid) = pids.iter().find(|pid| holders::comm(**pid).is_none()) {
-            return Err(Failure::failed(format!(
-                "there is no process {pid}; look it up with pgrep or ss -ltnp"
-            ))
-            .into());
-        }
         let facts = Facts::gather(&probes::tracepoints(), &probes::functions());
         let mut places = Places::new();
         let existing =
@@ -72,9 +64,10 @@ impl Session {
         // Kernels before 5.11 count maps as locked memory. Where the limit cannot be raised, maps
         // that do not fit say so themselves.
         let _unchanged = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-        let mut loaded = load(&plan, config.debug_lines)?;
+        let mut loaded = load(&plan, &config.events, config.debug_lines)?;
         let mut attached = attach_all(&mut loaded, &plan)?;
-        let receiver = events::listen(&mut loaded.ebpf)?;
+        let events =
+            if config.events.is_empty() { None } else { Some(Events::open(&mut loaded.ebpf)?) };
         let mut maps = Maps::take(&mut loaded.ebpf, &plan.sizes)?;
         // Forks are followed from here on, so that no child slips through between the two.
         if !pids.is_empty() {
@@ -100,7 +93,6 @@ impl Session {
             open: 1,
             interval: FIRST_INTERVAL,
             ready: ready_roles(&attached),
-            tell_drops: u32::from(config.drop_events),
             in_flight: u32::from(maps.any_in_flight()),
             scan_ends: u32::from(plan.scan_ends.is_empty() && attached.sees_scans()),
         };
@@ -131,13 +123,17 @@ impl Session {
             shows_idle: config.idle,
             missed_before: 0,
             kprobes_tell: false,
+            kinds: config.events.clone(),
+            telling: Telling::default(),
+            lost_in_kernel: 0,
+            unread: 0,
         };
         session.kprobes_tell = status::kprobes_tell(&session.loaded.ebpf);
         session.missed_before = session.missed_runs();
         memory::without_types(&mut session.loaded.btf);
         session.lookout.scan(&session.maps, &session.start.namespaces);
         memory::give_back();
-        Ok((session, receiver))
+        Ok((session, events))
     }
 }
 

@@ -12,6 +12,7 @@ mod backlog;
 mod cases;
 mod compare;
 mod ending;
+mod events;
 mod fairness;
 mod faults;
 mod filters;
@@ -164,6 +165,7 @@ fn main() -> ExitCode {
         fairness::tests(),
         lifecycle::tests(),
         filters::tests(),
+        events::tests(),
         threads::tests(),
         pid_namespace::tests(),
         output::tests(),

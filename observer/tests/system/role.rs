@@ -40,6 +40,7 @@ pub fn play() -> Option<ExitCode> {
         "waits-moved" => crate::waits::play(),
         "noise" => noise(),
         "nap" => nap(),
+        "example" => crate::events::play_example(),
         "without-btf" => without_btf(),
         other if other.starts_with("fair-") => crate::fairness::serve(other),
         other if other.starts_with("overflow-") => {

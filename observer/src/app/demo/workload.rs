@@ -6,7 +6,7 @@
 //! switches: from no BPF program, so that they can be held against what one counts.
 
 use std::{
-    io::{self, BufRead, Write},
+    io::{self, BufRead},
     process,
     sync::Arc,
     time::Instant,
@@ -14,7 +14,8 @@ use std::{
 
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
-use serde::Serialize;
+
+use crate::app::output;
 
 use super::{
     asleep::Watch,
@@ -96,9 +97,7 @@ pub fn run(args: WorkloadArgs) -> anyhow::Result<()> {
         listeners: described,
         workers: server.workers.clone(),
     };
-    if !say(&ready)? {
-        return Ok(());
-    }
+    output::line(&ready)?;
     for line in io::stdin().lock().lines() {
         match line.context("reading the parent's next line failed; run again")?.as_str() {
             "go" => {
@@ -118,9 +117,7 @@ pub fn run(args: WorkloadArgs) -> anyhow::Result<()> {
                     tally.sum += counts;
                     tally.workers.push(WorkerTally { worker, counts });
                 }
-                if !say(&tally)? {
-                    break;
-                }
+                output::line(&tally)?;
             }
             "quit" => break,
             other => bail!("no line {other:?} is known; write go or quit"),
@@ -134,18 +131,6 @@ fn counts(server: &Server, watch: &Watch<'_>) -> anyhow::Result<Vec<Counts>> {
     let sleeps = watch.all_asleep()?;
     let slots = server.shared.slots().iter();
     Ok(slots.zip(sleeps).map(|(slot, sleeps)| slot.counts(sleeps)).collect())
-}
-
-/// Prints one line of JSON; false when nobody reads it any more.
-fn say(line: &impl Serialize) -> anyhow::Result<bool> {
-    let mut text = serde_json::to_vec(line)?;
-    text.push(b'\n');
-    let mut stdout = io::stdout().lock();
-    match stdout.write_all(&text).and_then(|()| stdout.flush()) {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(false),
-        Err(error) => Err(error).context("writing to standard output failed"),
-    }
 }
 
 #[cfg(test)]

@@ -1,23 +1,25 @@
-//! The report for programs: one JSON object per line (NDJSON).
+//! What programs read: one JSON object per line (NDJSON).
 
 use std::io::{self, BufWriter, Write};
 
-use observer::report::model::Report;
+use serde::Serialize;
 
-/// Writes the report as one line. All names in it are strings: nothing but writing it can fail.
+/// Writes a value as one line. All names in it are strings: nothing but writing it can fail.
 ///
 /// # Errors
 ///
 /// Those of `out`; a closed pipe comes back as [`io::ErrorKind::BrokenPipe`].
-pub fn write(out: &mut impl Write, report: &Report) -> io::Result<()> {
+pub fn write(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(64 * 1024, out);
-    serde_json::to_writer(&mut out, report)?;
+    serde_json::to_writer(&mut out, value)?;
     out.write_all(b"\n")?;
     out.flush()
 }
 
 #[cfg(test)]
 mod tests {
+    use observer::report::model::Report;
+
     use super::*;
     use crate::app::render::table::fixtures;
 

@@ -1,0 +1,98 @@
+//! Driving a face: opening the window, saying so, and ending it at a signal or when its time is over.
+
+use std::{
+    io::{self, Write as _},
+    thread,
+    time::Duration,
+};
+
+use anyhow::{Context as _, Result};
+use nix::sys::signal::{SigHandler, Signal, signal};
+use tokio::{
+    signal::unix::{SignalKind, signal as tokio_signal},
+    time::sleep,
+};
+
+use crate::app::logging;
+use observer::{Config, Observer, Update};
+
+/// Signals within this time of the first are the same wish: `timeout` sends two, one to the process
+/// and one to its group.
+const SAME_WISH: Duration = Duration::from_millis(300);
+
+/// What shows a window.
+pub trait Face {
+    /// Every program is attached.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be shown.
+    fn opened(&mut self, observer: &Observer) -> Result<()>;
+
+    /// Something is to be shown.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be shown; that ends the window.
+    fn update(&mut self, update: &Update) -> Result<()>;
+}
+
+/// Opens a window and shows it until a signal, the end of its time or the end of what is observed.
+///
+/// # Errors
+///
+/// See [`Observer::open`], and what the face says.
+pub fn run(config: &Config, duration: Option<Duration>, face: &mut dyn Face) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the event loop")?;
+    runtime.block_on(drive(config, duration, face))
+}
+
+async fn drive(config: &Config, duration: Option<Duration>, face: &mut dyn Face) -> Result<()> {
+    // Taken before anything is attached: a signal from here on ends the window in good order.
+    let mut interrupt = tokio_signal(SignalKind::interrupt())?;
+    let mut terminate = tokio_signal(SignalKind::terminate())?;
+    let mut observer = Observer::open(config)?;
+    if config.debug_lines {
+        logging::read_kernel_lines(observer.ebpf())?;
+    }
+    face.opened(&observer)?;
+    if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
+        log::debug!("systemd was not told: {error}");
+    }
+    let deadline = sleep(duration.unwrap_or(Duration::MAX));
+    tokio::pin!(deadline);
+    let mut open = true;
+    loop {
+        tokio::select! {
+            biased;
+            _ = interrupt.recv(), if open => {}
+            _ = terminate.recv(), if open => {}
+            () = &mut deadline, if open => {}
+            update = observer.next() => {
+                let Some(update) = update? else { return Ok(()) };
+                face.update(&update)?;
+                continue;
+            }
+        }
+        open = false;
+        observer.close();
+        thread::spawn(end_at_once_on_the_next_signal);
+    }
+}
+
+/// The first signal ends the window and prints the total; the second ends the program where it is.
+fn end_at_once_on_the_next_signal() {
+    thread::sleep(SAME_WISH);
+    for number in [Signal::SIGINT, Signal::SIGTERM] {
+        // SAFETY: the default action runs none of our code.
+        let _unchanged = unsafe { signal(number, SigHandler::SigDfl) };
+    }
+}
+
+/// Says something to whoever reads standard error. Nobody listening there is no reason to stop.
+pub fn say(text: &str) {
+    let _closed = writeln!(io::stderr().lock(), "{text}");
+}

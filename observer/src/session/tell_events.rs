@@ -1,0 +1,376 @@
+//! Events for people: in their order, with the listener's address in place of its number, and of chosen
+//! listeners only.
+
+use std::{
+    collections::{BTreeMap, BinaryHeap, HashMap},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::{Duration, SystemTime},
+};
+
+use observer_common::{
+    config::is_outside,
+    counters::{Connection, FLAG_OF_TREE, ListenerId},
+    drops::DropReason,
+    event::{ClientEvent, Endpoint, EventKind, Record, TaskEvent},
+};
+
+use super::{
+    Session,
+    point::{self, Point},
+};
+use crate::{
+    listener::select::Candidate,
+    report::{
+        model::{Event, Line, SCHEMA_VERSION, Task, What},
+        place,
+        workers::{errno_name, text},
+    },
+};
+
+/// How long an event waits for earlier ones of other CPUs, in nanoseconds. Their buffers are read as soon as
+/// something is in them.
+const REORDER: u64 = 50_000_000;
+
+/// Most events that wait. What comes then pushes out the earliest, in order or not.
+const WAITING: usize = 65_536;
+
+/// Most connections that have a number and were not accepted, and most listeners that are remembered.
+const REMEMBERED: usize = 65_536;
+
+/// What is known of events that were not told yet.
+#[derive(Default)]
+pub(super) struct Telling {
+    waiting: BinaryHeap<Waiting>,
+    /// Numbers of the connections that wait to be accepted, the oldest first.
+    connections: BTreeMap<Connection, u64>,
+    /// The number that was given last.
+    numbered: u64,
+    places: HashMap<ListenerId, Place>,
+}
+
+/// Where a listener is.
+#[derive(Clone, Copy)]
+struct Place {
+    netns: u64,
+    address: IpAddr,
+    port: u16,
+}
+
+/// An event that waits, the earliest first.
+struct Waiting(Record);
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.time() == other.0.time()
+    }
+}
+
+impl Eq for Waiting {}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        other.0.time().cmp(&self.0.time())
+    }
+}
+
+impl Telling {
+    /// Takes an event as it comes.
+    pub(super) fn take(&mut self, record: Record) {
+        self.waiting.push(Waiting(record));
+    }
+
+    /// The earliest event, where it need not wait any longer.
+    fn pop(&mut self, now: u64) -> Option<Record> {
+        let Waiting(first) = self.waiting.peek()?;
+        if self.waiting.len() < WAITING && first.time().saturating_add(REORDER) > now {
+            return None;
+        }
+        self.waiting.pop().map(|Waiting(record)| record)
+    }
+
+    /// The number of a connection; `None` where it is not known which it is. `last` says that nothing more
+    /// will be told of it.
+    fn number(&mut self, connection: Connection, last: bool) -> Option<u64> {
+        if connection.entered == 0 {
+            return None;
+        }
+        if let Some(number) = self.connections.get(&connection).copied() {
+            if last {
+                self.connections.remove(&connection);
+            }
+            return Some(number);
+        }
+        self.numbered += 1;
+        if !last {
+            if self.connections.len() >= REMEMBERED {
+                self.connections.pop_first();
+            }
+            self.connections.insert(connection, self.numbered);
+        }
+        Some(self.numbered)
+    }
+}
+
+impl Session {
+    /// Takes an event as the kernel programs sent it.
+    pub fn take(&mut self, record: Record) {
+        self.telling.take(record);
+    }
+
+    /// The events that need not wait for earlier ones any longer; all of them where the window is `over`.
+    pub fn tell(&mut self, over: bool) -> Vec<Event> {
+        let now = if over { u64::MAX } else { point::monotonic() };
+        let offset = wall_offset();
+        let mut told = Vec::new();
+        while let Some(record) = self.telling.pop(now) {
+            told.extend(self.told(&record, offset));
+        }
+        told
+    }
+
+    /// Takes the wakeups that the end of the window settled as silent.
+    pub(super) fn tell_settled(&mut self, end: &Point) {
+        for key in &self.lookout.settled {
+            let comm = end.counted.workers.get(key).map(|row| row.comm);
+            let kind = EventKind::Silent;
+            let event = TaskEvent {
+                kind: kind as u32,
+                detail: 0,
+                time: end.monotonic,
+                listener: key.listener,
+                pid: key.pid,
+                tid: key.tid,
+                comm: comm.unwrap_or_default(),
+                connection: Connection::default(),
+                woken: 0,
+            };
+            self.telling.take(Record::Task(event, kind));
+        }
+    }
+
+    /// The event that says how many are missing.
+    #[must_use]
+    pub fn lost(count: u64) -> Event {
+        let time = rfc3339(point::monotonic(), wall_offset());
+        let what = What::Lost { count };
+        Event {
+            schema_version: SCHEMA_VERSION,
+            line: Line::Event,
+            time,
+            netns: None,
+            inode: None,
+            address: None,
+            port: None,
+            what,
+        }
+    }
+
+    /// What is told of an event; nothing where its listener is not chosen, or where it is about a task that
+    /// an interrupt woke within a notification of it.
+    fn told(&mut self, record: &Record, offset: Duration) -> Option<Event> {
+        let id = record.listener();
+        let place = self.place(id)?;
+        if !self.lookout.selection.contains(id, place.port) {
+            return None;
+        }
+        let what = match record {
+            Record::Task(event, kind) => self.of_task(event, *kind)?,
+            Record::Client(event, _) => self.of_client(event),
+        };
+        Some(Event {
+            schema_version: SCHEMA_VERSION,
+            line: Line::Event,
+            time: rfc3339(record.time(), offset),
+            netns: Some(place.netns),
+            inode: Some(id),
+            address: Some(place.address.to_string()),
+            port: Some(place.port),
+            what,
+        })
+    }
+
+    fn of_task(&mut self, event: &TaskEvent, kind: EventKind) -> Option<What> {
+        let TaskEvent { detail, time, listener, pid, comm, connection, woken, .. } = *event;
+        let task = task(event);
+        Some(match kind {
+            EventKind::Woken | EventKind::Silent
+                if self.lookout.is_stranger(pid, listener, &comm) =>
+            {
+                return None;
+            }
+            EventKind::Woken => {
+                What::Woken { connection: self.telling.number(connection, false), task }
+            }
+            EventKind::Silent => What::Silent { task },
+            EventKind::Accepted => {
+                let since = |from: u64| (from != 0).then(|| time.saturating_sub(from));
+                What::Accepted {
+                    connection: self.telling.number(connection, true),
+                    task,
+                    wait: since(connection.entered),
+                    since_wakeup: since(woken),
+                }
+            }
+            EventKind::AcceptError => What::AcceptError { task, errno: errno_name(detail) },
+            EventKind::Listening => What::Listening { task, backlog: detail },
+            EventKind::Closed => {
+                // Its number may be given to another socket.
+                self.telling.places.remove(&listener);
+                What::Closed { task, backlog: detail }
+            }
+            // Decoding makes these the events of clients.
+            EventKind::Queued | EventKind::Dropped => return None,
+        })
+    }
+
+    fn of_client(&mut self, event: &ClientEvent) -> What {
+        let client = client(&event.client);
+        if event.kind == EventKind::Queued as u32 {
+            let connection = self.telling.number(event.connection, false);
+            return What::Queued { connection, client, depth: event.detail, limit: event.limit };
+        }
+        let reason = usize::try_from(event.detail).ok().and_then(|at| DropReason::ALL.get(at));
+        let reason = reason.copied().unwrap_or(DropReason::Other);
+        What::Dropped { client, reason: reason.name().to_owned() }
+    }
+
+    /// Where a listener is. One that began within the window may be chosen by who opened it.
+    fn place(&mut self, id: ListenerId) -> Option<Place> {
+        if let Some(place) = self.telling.places.get(&id) {
+            return Some(*place);
+        }
+        let info = self.maps.listener(id)?;
+        if info.born != 0 && self.lookout.selection.asks_for_processes() {
+            let comm = text(&info.comm);
+            let creator = Candidate { pid: info.creator, comm: &comm };
+            let of_tree = info.flags & FLAG_OF_TREE != 0;
+            self.lookout.selection.consider_creator(id, creator, of_tree);
+        }
+        let place =
+            Place { netns: info.netns.into(), address: place::address(&info), port: info.port };
+        // A port that the kernel chooses may be given to it a moment later.
+        if place.port != 0 {
+            if self.telling.places.len() >= REMEMBERED {
+                self.telling.places.clear();
+            }
+            self.telling.places.insert(id, place);
+        }
+        Some(place)
+    }
+}
+
+fn task(event: &TaskEvent) -> Task {
+    let known = |id: u32| (!is_outside(id)).then_some(id);
+    Task {
+        pid: known(event.pid),
+        tid: known(event.pid).and(known(event.tid)),
+        comm: text(&event.comm),
+    }
+}
+
+/// An address and a port as they are written together, an IPv6 address in brackets.
+fn client(end: &Endpoint) -> Option<String> {
+    let [a, b, c, d, ..] = end.address;
+    let address: IpAddr = match end.version {
+        4 => Ipv4Addr::new(a, b, c, d).into(),
+        6 => Ipv6Addr::from(end.address).to_canonical(),
+        _ => return None,
+    };
+    Some(SocketAddr::new(address, end.port).to_string())
+}
+
+/// How far the wall clock is ahead of the kernel's monotonic clock.
+fn wall_offset() -> Duration {
+    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    wall.saturating_sub(Duration::from_nanos(point::monotonic()))
+}
+
+fn rfc3339(monotonic: u64, offset: Duration) -> String {
+    let time = SystemTime::UNIX_EPOCH + offset + Duration::from_nanos(monotonic);
+    humantime::format_rfc3339_nanos(time).to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use observer_common::{
+        counters::Connection,
+        event::{Endpoint, EventKind, Record, TaskEvent},
+    };
+
+    use super::{REMEMBERED, REORDER, Telling, client};
+
+    fn at(time: u64) -> Record {
+        let connection = Connection::default();
+        let kind = EventKind::Silent;
+        Record::Task(
+            TaskEvent {
+                kind: kind as u32,
+                detail: 0,
+                time,
+                listener: 1,
+                pid: 2,
+                tid: 2,
+                comm: [0; 16],
+                connection,
+                woken: 0,
+            },
+            kind,
+        )
+    }
+
+    #[test]
+    fn events_of_several_cpus_come_in_the_order_of_time_once_nothing_earlier_can_come() {
+        let mut telling = Telling::default();
+        for time in [30, 10, 20] {
+            telling.take(at(time));
+        }
+        let mut times =
+            |now| std::iter::from_fn(|| telling.pop(now)).map(|one| one.time()).collect();
+        let none: Vec<u64> = times(REORDER + 9);
+        assert_eq!(none, [] as [u64; 0]);
+        let first: Vec<u64> = times(REORDER + 20);
+        assert_eq!(first, [10, 20]);
+        let last: Vec<u64> = times(u64::MAX);
+        assert_eq!(last, [30]);
+    }
+
+    #[test]
+    fn a_connection_keeps_its_number_until_it_is_accepted() {
+        let mut telling = Telling::default();
+        let connection = |entered| Connection { entered, child: 8 };
+        assert_eq!(telling.number(connection(0), false), None);
+        assert_eq!(telling.number(connection(5), false), Some(1));
+        assert_eq!(telling.number(connection(6), false), Some(2));
+        assert_eq!(telling.number(connection(5), true), Some(1));
+        assert!(!telling.connections.contains_key(&connection(5)));
+        assert_eq!(telling.number(connection(7), true), Some(3));
+    }
+
+    #[test]
+    fn connections_that_nobody_accepts_do_not_pile_up() {
+        let mut telling = Telling::default();
+        for entered in 1..=REMEMBERED as u64 + 3 {
+            telling.number(Connection { entered, child: 8 }, false);
+        }
+        assert_eq!(telling.connections.len(), REMEMBERED);
+        assert_eq!(telling.connections.first_key_value().map(|(one, _)| one.entered), Some(4));
+    }
+
+    #[test]
+    fn clients_are_written_as_ss_does() {
+        let end = |first: [u8; 4], version| Endpoint {
+            address: std::array::from_fn(|at| first.get(at).copied().unwrap_or(0)),
+            port: 51_234,
+            version,
+        };
+        assert_eq!(client(&end([10, 0, 0, 5], 4)).as_deref(), Some("10.0.0.5:51234"));
+        assert_eq!(client(&end([0xfd, 0, 0, 5], 6)).as_deref(), Some("[fd00:5::]:51234"));
+        assert_eq!(client(&end([0; 4], 0)), None);
+    }
+}
