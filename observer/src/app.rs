@@ -7,4 +7,5 @@ pub mod listeners;
 pub mod logging;
 pub mod output;
 pub mod render;
+pub mod schema;
 pub mod watch;

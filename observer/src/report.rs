@@ -13,6 +13,7 @@ pub mod model;
 mod place;
 pub mod queues;
 mod refusals;
+pub mod schema;
 pub mod still;
 pub mod waits;
 pub mod workers;

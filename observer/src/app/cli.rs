@@ -2,7 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::NonEmptyStringValueParser};
+use clap::{
+    Args, Parser, Subcommand, ValueEnum,
+    builder::{NonEmptyStringValueParser, PossibleValuesParser},
+};
 use observer::{
     bpf::table::Provider,
     config::{Config, Filters},
@@ -35,6 +38,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Run real servers with each waiting strategy and show what each costs
     Demo(DemoArgs),
+    /// Print the JSON Schema of what observer writes as JSON
+    Schema(SchemaArgs),
     /// Print a shell's completion script
     Completions {
         /// The shell
@@ -159,6 +164,26 @@ pub struct DemoArgs {
     /// Say more: -v shows causes of errors
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// Options of `observer schema`.
+#[derive(Args, Clone, Debug)]
+pub struct SchemaArgs {
+    /// Only this kind of document; all of them without it
+    #[arg(value_name = "DOCUMENT", value_parser = PossibleValuesParser::new(crate::app::schema::names()))]
+    pub document: Option<String>,
+    /// How to print (what docs/json.md is made with)
+    #[arg(long, value_enum, hide = true, default_value_t = SchemaFormat::Json)]
+    pub format: SchemaFormat,
+}
+
+/// How to print the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    /// JSON Schema, for programs
+    Json,
+    /// A reference, for people
+    Markdown,
 }
 
 /// How to print.
