@@ -29,6 +29,7 @@ mod pid_namespace;
 mod places;
 mod queues;
 mod role;
+mod schema;
 mod threads;
 mod together;
 mod truth;
@@ -174,6 +175,7 @@ fn main() -> ExitCode {
         waits::tests(),
         nginx::tests(),
         listeners::tests(),
+        schema::tests(),
         load::tests(),
         kinds::last_tests(),
     ];

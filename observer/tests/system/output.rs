@@ -13,6 +13,7 @@ use crate::{
     Need, Outcome, Test,
     observer::{Observer, program, provider, run},
     role::{Actor, connect},
+    schema::parse_report,
 };
 
 pub fn tests() -> Vec<Test> {
@@ -69,11 +70,11 @@ fn ndjson() -> Outcome {
     let mut observer = Observer::json(&[])?;
     let mut lines = BufReader::new(observer.take_stdout()?).lines();
     let first = lines.next().context("no line")??;
-    let report: serde_json::Value = serde_json::from_str(&first)?;
+    let report = parse_report(&first)?;
     ensure!(report["window"]["kind"] == "interval", "{}", report["window"]);
     observer.signal(Signal::SIGINT)?;
     let rest = lines.collect::<Result<Vec<_>, _>>()?;
-    let last: serde_json::Value = serde_json::from_str(rest.last().context("no total")?)?;
+    let last = parse_report(rest.last().context("no total")?)?;
     ensure!(last["window"]["kind"] == "total", "{}", last["window"]);
     ensure!(observer.wait_status()?.success(), "it failed");
     Ok(())
