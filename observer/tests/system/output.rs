@@ -26,6 +26,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("output::doctor_knows_the_providers", Need::Kernel, doctor),
         Test::new("output::debug_lines_come_with_vv_only", Need::Kernel, debug_lines),
         Test::new("output::man_and_completions_are_generated", Need::Nothing, generated),
+        Test::new("output::the_schema_is_the_one_in_docs", Need::Nothing, schema),
         Test::new("output::demo_agrees_with_the_workload", Need::Kernel, demo),
     ]
 }
@@ -168,6 +169,19 @@ fn generated() -> Outcome {
         let text = String::from_utf8(script.stdout)?;
         ensure!(script.status.success() && text.contains("duration"), "{shell}: {text}");
     }
+    Ok(())
+}
+
+fn schema() -> Outcome {
+    let whole = run(&["schema"])?;
+    ensure!(whole.status.success(), "schema: {}", whole.status);
+    ensure!(whole.stdout == include_bytes!("../../../docs/schema.json"), "another schema");
+    let one = run(&["schema", "listeners"])?;
+    let one: serde_json::Value = serde_json::from_slice(&one.stdout)?;
+    ensure!(one["$ref"] == "#/$defs/ListenerList", "{}", one["$ref"]);
+    let page = run(&["schema", "--format", "markdown"])?;
+    ensure!(page.stdout == include_bytes!("../../../docs/json.md"), "another reference");
+    ensure!(run(&["schema", "nothing"])?.status.code() == Some(2), "no such document");
     Ok(())
 }
 
