@@ -10,4 +10,5 @@ pub mod output;
 pub mod render;
 pub mod replay;
 pub mod run;
+pub mod schema;
 pub mod watch;

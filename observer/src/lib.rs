@@ -13,6 +13,7 @@ pub mod model;
 pub mod plan;
 pub mod probes;
 pub mod report;
+pub mod schema;
 pub mod session;
 mod stream;
 

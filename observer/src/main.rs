@@ -14,7 +14,7 @@ use observer::{bpf, error};
 
 use crate::app::{
     cli::{Cli, Command},
-    demo, doctor, listeners, logging, output, replay, watch,
+    demo, doctor, listeners, logging, output, replay, schema, watch,
 };
 
 fn main() -> ExitCode {
@@ -50,6 +50,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Floor { provider }) => bpf::floor::run(provider.into()),
         Some(Command::Inventory) => print(&bpf::inventory::all()?),
         Some(Command::Verify) => print(&bpf::verify::all()?),
+        Some(Command::Schema(args)) => print(schema::text(&args)?.as_bytes()),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "observer", &mut script);

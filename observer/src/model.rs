@@ -3,6 +3,9 @@
 //! Field names, meanings and units are the public contract that scripts read. Times are
 //! nanoseconds unless a name says otherwise, counts are unsigned, and what is not known is `null`
 //! (`None`), never 0.
+//!
+//! The doc comments here are the descriptions in docs/schema.json and the text of docs/json.md
+//! ([`crate::report::schema`]): plain Markdown, readable alone, without links to Rust items.
 
 mod audit;
 mod event;
@@ -11,6 +14,7 @@ mod queues;
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use self::{
@@ -23,229 +27,254 @@ pub use self::{
 /// The version of the report's schema.
 pub const SCHEMA_VERSION: u32 = 1;
 
-/// One report: a window, what was attached, and each listener that was chosen.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Report of one window: what was attached, and what happened on each listener that was chosen.
+///
+/// `observer --format json` prints one per line, for each interval and for the whole.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Report {
-    /// Always [`SCHEMA_VERSION`].
+    /// Version of this format. Fields are added within a version; none is renamed, dropped or given another
+    /// meaning.
+    #[schemars(extend("const" = SCHEMA_VERSION))]
     pub schema_version: u32,
-    /// Which program made the report.
+    /// Program that made the report.
     pub tool: Tool,
-    /// Where it was made.
+    /// Host that the report was made on.
     pub host: Host,
-    /// When, and for how long.
+    /// Span of time that the counts belong to.
     pub window: Window,
-    /// Which hooks each signal came from, and whether they see every event.
+    /// Hooks that each signal came from, and whether they see every event.
     pub providers: Providers,
-    /// The listeners that the filters chose, or all of them.
+    /// Listeners that the filters chose (all without filters), ordered by network namespace, port and
+    /// address. Without `--idle`, an interval report leaves out those that `idle_listeners` counts.
     pub listeners: Vec<Listener>,
-    /// Listeners that are not in `listeners`, because nothing happened on them and they are as the report
-    /// before showed them.
+    /// Number of chosen listeners that are not in `listeners`, because nothing happened on them and their
+    /// gauges, limits and holders are those of the report before. 0 in a total.
     #[serde(default)]
     pub idle_listeners: u64,
-    /// What observer saw, against the kernel's own counters and against its own limits.
+    /// Comparison of what observer saw with the kernel's own counters, and what observer had no room for.
     pub audit: Audit,
 }
 
-/// The program that made a report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Program that made a report.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Tool {
-    /// `observer`.
+    /// Name of the program, `observer`.
     pub name: String,
-    /// The package's version.
+    /// Version of the program.
     pub version: String,
 }
 
-/// The host of a report.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Host that a report was made on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Host {
-    /// The kernel's release, as `uname -r` prints it.
+    /// Release of the kernel, as `uname -r` prints it.
     pub kernel: String,
-    /// The machine's architecture, as `uname -m` prints it.
+    /// Architecture of the machine, as `uname -m` prints it.
     pub arch: String,
-    /// CPUs that are online.
+    /// Number of CPUs that are online.
     pub cpus: usize,
 }
 
-/// The span of time that a report's counts belong to.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Span of time that a report's counts belong to. It begins when the last kernel program is attached, or
+/// where the interval before ended.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Window {
-    /// When it began: RFC 3339, UTC.
+    /// Time of the beginning: RFC 3339, UTC, with milliseconds.
     pub start: String,
-    /// How long it lasted, in seconds.
+    /// Length, in seconds.
     pub seconds: f64,
-    /// One interval, or everything since every program was attached.
+    /// Whether the window is one interval or everything since the last kernel program was attached.
     pub kind: WindowKind,
 }
 
-/// What a window stands for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Kind of a window.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WindowKind {
-    /// The counts of one `--interval`.
+    /// One `--interval`, or one redraw.
     Interval,
-    /// The counts since observing began.
+    /// Everything since the last kernel program was attached.
     Total,
 }
 
-/// One listener's window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// One listener in one window: a TCP socket in LISTEN, whoever holds it. Its identity is `netns` with
+/// `cookie` or `inode`, never its port alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Listener {
-    /// Inode number of its network namespace.
+    /// Inode number of the network namespace, as `lsns -t net` shows it.
     pub netns: u64,
-    /// The kernel's socket cookie; `null` when it closed before the kernel was asked for it.
+    /// Socket cookie (`sock_gen_cookie`), which no other socket of the host ever has; `null` where the
+    /// listener closed before the kernel was asked for it.
     pub cookie: Option<u64>,
-    /// Inode number of its socket.
+    /// Inode number of the socket, as `ss -e` and `/proc/PID/fd` show it. Another socket can get it once
+    /// this one is gone.
     pub inode: u64,
     /// Address family.
     pub family: Family,
-    /// Local address, without brackets.
+    /// Local address, without brackets and without the port.
     pub address: String,
     /// Local port.
     pub port: u16,
-    /// Whether SO_REUSEPORT is set.
+    /// Whether SO_REUSEPORT is set; `null` where it was not seen.
     pub reuseport: Option<bool>,
-    /// Whether it stopped listening before the window closed.
+    /// Whether the listener stopped listening before the window closed.
     pub closed: bool,
-    /// Whether something of it had no room in a kernel map, so that its numbers are too low.
+    /// Whether something of the listener had no room in a kernel map, so that its numbers are too low.
     #[serde(default)]
     pub incomplete: bool,
-    /// Which processes hold a descriptor to it, and how they wait; `null` where none was found and some
-    /// could not be looked into.
+    /// Processes that hold a descriptor to the listener. `null` where none was found and some processes
+    /// could not be looked into; `[]` where all were looked at and none holds it.
     pub holders: Option<Vec<Holder>>,
-    /// Connections that completed their handshake and entered its accept queue.
+    /// Connections that completed their handshake and entered the accept queue in the window.
     pub queued: u64,
-    /// Connections that an accept call returned to a program.
+    /// Connections that an accept call (accept, accept4, io_uring) returned to a program in the window.
     pub accepted: u64,
-    /// Connections that were in its accept queue when it closed: their clients got a reset, unless the
-    /// kernel moved them to another listener (`net.ipv4.tcp_migrate_req`).
+    /// Connections that were in the accept queue when the listener closed (`inet_csk_listen_stop`): their
+    /// clients got a reset, unless the kernel moved them to another listener (`net.ipv4.tcp_migrate_req`).
     #[serde(default)]
     pub discarded: u64,
-    /// Tasks made runnable because it became ready.
+    /// Tasks made runnable because the listener became ready, by what became of each.
     pub wakeups: Wakeups,
-    /// `wakeups.total / accepted`; `null` when nothing was accepted.
+    /// Wakeups for each accepted connection, `wakeups.total / accepted`: 1 is best, n is a herd of n.
+    /// `null` where nothing was accepted.
     pub herd_ratio: Option<f64>,
-    /// Accept calls that failed, by the name of their errno.
+    /// Failed accept calls, by the name of the errno, such as `EAGAIN` or `EMFILE`.
     pub accept_errors: BTreeMap<String, u64>,
-    /// The accept queue.
+    /// Accept queue: connections that completed their handshake and wait to be accepted.
     pub accept_queue: AcceptQueue,
-    /// The SYN queue.
+    /// SYN queue: requests that wait for the final ACK of their handshake.
     pub syn_queue: SynQueue,
-    /// The limits on its queues.
+    /// Limits on both queues, and where they come from.
     pub backlog: Backlog,
-    /// How long connections waited to be accepted.
+    /// Time that connections waited in the accept queue.
     pub accept_wait: AcceptWait,
-    /// Connection attempts refused because of this listener.
+    /// Connection attempts that the kernel dropped because of this listener.
     pub drops: Drops,
-    /// Jain's index over the workers' accepted counts, with those that hold the listener and were not
-    /// seen to wait for it: 1 is even, 1/n is one taking all. `null` below two workers, where nothing was
-    /// accepted, and where workers were folded into the row of the others.
+    /// Jain's fairness index over the workers' `accepted`, processes that hold the listener without being
+    /// seen to wait for it included: 1 is even, 1/n is one of n taking all. `null` below two workers,
+    /// where nothing was accepted, and where workers were folded into the row `(others)`.
     pub fairness: Option<f64>,
-    /// Tasks that were woken by it, called accept on it, or wait for it.
+    /// Tasks that the listener woke, that called accept on it, or that wait for it. Their counts add up
+    /// to those of the listener.
     pub workers: Vec<Worker>,
-    /// What is wrong, and what to do.
+    /// Problems of this listener in the window, and what to do about each.
     pub findings: Vec<Finding>,
 }
 
-/// An address family.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Address family.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Family {
-    /// AF_INET.
+    /// IPv4 (AF_INET).
     Ipv4,
-    /// AF_INET6.
+    /// IPv6 (AF_INET6), which takes IPv4 connections too unless IPV6_V6ONLY is set.
     Ipv6,
 }
 
-/// A process that holds a descriptor to a listener.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Process that holds a descriptor to a listener; one for each such descriptor.
+#[derive(
+    Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 pub struct Holder {
-    /// Process id.
+    /// Process id, as /proc shows it.
     pub pid: u32,
-    /// Its command name.
+    /// Command name of the process (`/proc/PID/comm`), at most 15 bytes.
     pub comm: String,
-    /// The descriptor.
+    /// Number of the descriptor.
     pub fd: i32,
-    /// How the process waits for it: what its tasks were woken out of in the window, or else what they wait
-    /// in now; `null` where neither tells.
+    /// Call in which the process waits for the listener: what its tasks were woken out of in the window, or
+    /// else what they wait in now. `null` where neither tells.
     pub wait: Option<Wait>,
 }
 
-/// How a process waits for a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+/// Way of waiting for a listener.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "kebab-case")]
 pub enum Wait {
-    /// Through an epoll instance, without EPOLLEXCLUSIVE.
+    /// `epoll_wait` on an instance that watches the listener without EPOLLEXCLUSIVE.
     Epoll,
-    /// Through an epoll instance, with EPOLLEXCLUSIVE.
+    /// `epoll_wait` on an instance that watches the listener with EPOLLEXCLUSIVE.
     EpollExclusive,
-    /// In poll.
+    /// `poll` or `ppoll`.
     Poll,
-    /// In select.
+    /// `select` or `pselect6`.
     Select,
-    /// In accept itself.
+    /// `accept` or `accept4` itself, which blocks.
     Accept,
-    /// On a ring of io_uring.
+    /// A ring of io_uring.
     #[serde(rename = "io_uring")]
     IoUring,
 }
 
-/// Wakeups, and what became of each: the outcomes add up to the total.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Wakeups by what became of each: `won`, `lost`, `failed`, `silent` and `pending` add up to `total`.
+///
+/// A wakeup is a task made runnable because a listener became ready: in the data-ready notification itself
+/// (`sock_def_readable`), or in an epoll chain wake that follows from it (`ep_done_scan`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Wakeups {
-    /// All of them.
+    /// All wakeups.
     pub total: u64,
-    /// The task then accepted from this listener.
+    /// Wakeups after which the task accepted a connection from this listener.
     pub won: u64,
-    /// Its accept said EAGAIN.
+    /// Wakeups after which the task's accept found the queue empty (EAGAIN).
     pub lost: u64,
-    /// Its accept failed otherwise.
+    /// Wakeups after which the task's accept failed with another error.
     pub failed: u64,
-    /// It went back to sleep, or was woken by this listener again, without having called accept.
+    /// Wakeups after which the task went back to sleep, ended, or was woken by this listener again, without
+    /// having called accept on it.
     pub silent: u64,
-    /// Undecided when the window closed.
+    /// Wakeups that were undecided when the window closed.
     pub pending: u64,
 }
 
-/// One task that a listener woke, that called accept on it, or that waits for it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Task that a listener woke, that called accept on it, or that waits for it. The row named `(others)`,
+/// with `null` ids, holds the counts of tasks that are not told by name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Worker {
-    /// Process id; `null` for a task outside of the PID namespace that this is observed from.
+    /// Process id, as /proc shows it; `null` for a task outside of the PID namespace that observer runs in,
+    /// and for `(others)`.
     pub pid: Option<u32>,
-    /// Thread id; `null` as above.
+    /// Thread id, as /proc shows it; `null` where `pid` is.
     pub tid: Option<u32>,
-    /// The task's name.
+    /// Name of the task (`/proc/PID/task/TID/comm`), at most 15 bytes.
     pub comm: String,
-    /// Its wakeups by this listener.
+    /// Wakeups of the task by this listener.
     pub wakeups: Wakeups,
-    /// Connections it accepted from this listener.
+    /// Connections that the task accepted from this listener.
     pub accepted: u64,
-    /// Its accept calls on this listener that failed, by the name of their errno.
+    /// Accept calls of the task on this listener that failed, by the name of the errno.
     pub accept_errors: BTreeMap<String, u64>,
 }
 
-/// Something wrong, the evidence, and what to do about it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Problem of a listener, with its evidence and what to do about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Finding {
-    /// A stable name.
+    /// Name of the finding, which never changes, such as `thundering-herd`.
     pub id: String,
-    /// How bad it is.
+    /// Severity.
     pub severity: Severity,
-    /// One sentence.
+    /// Problem in one sentence.
     pub summary: String,
-    /// The numbers behind it.
+    /// Numbers of this report that show the problem.
     pub evidence: String,
-    /// What to do.
+    /// Remedy in one sentence.
     pub fix: String,
 }
 
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+/// Severity of a finding.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
-    /// Worth knowing.
+    /// Nothing is lost, but worth knowing.
     Info,
-    /// Costs something.
+    /// CPU time or latency is lost, or connections may be soon.
     Warning,
-    /// Loses connections.
+    /// Connections are lost.
     Critical,
 }

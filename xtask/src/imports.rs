@@ -39,7 +39,7 @@ const LIBRARY: &[&[&str]] = &[
     &["plan", "listener"],
     &["bpf"],
     &["report"],
-    &["session"],
+    &["schema", "session"],
     &["stream"],
 ];
 

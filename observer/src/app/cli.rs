@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
 
 pub use crate::app::args::{FilterArgs, Format, ProviderArg};
 use crate::app::demo::{args::DemoArgs, workload::WorkloadArgs};
@@ -34,6 +34,8 @@ pub enum Command {
     Doctor(DoctorArgs),
     /// Run real servers with each waiting strategy and show what each costs
     Demo(DemoArgs),
+    /// Print the JSON Schema of what observer writes as JSON
+    Schema(SchemaArgs),
     /// Print a shell's completion script
     Completions {
         /// The shell
@@ -129,6 +131,26 @@ pub struct DoctorArgs {
     /// Show the kernel's own words for each refusal
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+}
+
+/// Options of `observer schema`.
+#[derive(Args, Clone, Debug)]
+pub struct SchemaArgs {
+    /// Only this kind of document; all of them without it
+    #[arg(value_name = "DOCUMENT", value_parser = PossibleValuesParser::new(observer::schema::names()))]
+    pub document: Option<String>,
+    /// How to print (what docs/json.md is made with)
+    #[arg(long, value_enum, hide = true, default_value_t = SchemaFormat::Json)]
+    pub format: SchemaFormat,
+}
+
+/// How to print the schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SchemaFormat {
+    /// JSON Schema, for programs
+    Json,
+    /// A reference, for people
+    Markdown,
 }
 
 /// Parses a time such as `8s`, `500ms` or `2min 30s`; zero is refused.

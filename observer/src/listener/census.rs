@@ -25,6 +25,8 @@ pub struct Census {
     holders: BTreeSet<u32>,
     /// The processes that did not let this one look.
     refused: HashSet<u32>,
+    /// Whether /proc hides processes of other users (`hidepid`).
+    hidden: bool,
 }
 
 /// A process as it was when its descriptors were looked at.
@@ -49,10 +51,11 @@ impl Census {
         &self.holders
     }
 
-    /// Whether there are processes that did not let this one look, and may hold any listener.
+    /// Whether there are processes that did not let this one look or that /proc does not show, which may
+    /// hold any listener.
     #[must_use]
     pub fn was_refused(&self) -> bool {
-        !self.refused.is_empty()
+        self.hidden || !self.refused.is_empty()
     }
 
     /// Whether a process was there at the last look.
@@ -80,7 +83,7 @@ impl Census {
         self.refused.retain(|pid| rested.contains(pid));
         self.refuse(refused);
         self.newborn = false;
-        self.processes = processes;
+        self.take_processes(processes);
         let has_rested = |pid: &u32| rested.contains(pid);
         if found.is_empty() && self.holders.iter().all(has_rested) {
             return HashSet::new();
@@ -154,8 +157,15 @@ impl Census {
         for (listener, holdings) in holders::scan_these(creators.into_iter(), &newborn).holdings {
             found.entry(listener).or_default().extend(holdings);
         }
-        self.processes = now;
+        self.take_processes(now);
         self.take(found)
+    }
+
+    /// Takes note of the processes that there are now. The first one is there for everybody, unless those of
+    /// others are hidden.
+    fn take_processes(&mut self, processes: HashMap<u32, Process>) {
+        self.hidden = !processes.contains_key(&1);
+        self.processes = processes;
     }
 
     /// Takes note of processes that did not let this one look: that nobody holds a listener is not known
@@ -233,6 +243,20 @@ mod tests {
         let holdings = census.holdings().get(&inode).map(Vec::as_slice).unwrap_or_default();
         let all = holdings.iter().map(|holding| holding.holder.pid);
         all.filter(|pid| of.contains(pid)).collect()
+    }
+
+    #[test]
+    fn processes_that_are_hidden_may_hold_anything() {
+        let mut census = Census::default();
+        let process = super::Process { identity: 1, ran: None };
+        census.take_processes([(1, process), (7, process)].into());
+        assert!(!census.was_refused());
+        census.take_processes([(7, process)].into());
+        assert!(census.was_refused());
+        census.take_processes([(1, process)].into());
+        assert!(!census.was_refused());
+        census.refuse(vec![1]);
+        assert!(census.was_refused());
     }
 
     #[test]

@@ -5,7 +5,10 @@
 
 use std::{io, mem::MaybeUninit, os::fd::OwnedFd};
 
-use rustix::fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw};
+use rustix::{
+    fs::{CWD, Mode, OFlags, RawDir, openat, readlinkat_raw},
+    io::Errno,
+};
 
 /// Room for the entries of a directory that one call reads.
 const ENTRIES: usize = 4096;
@@ -58,18 +61,23 @@ pub fn of(pid: u32, mut tell: impl FnMut(i32, Target)) -> io::Result<u32> {
     Ok(others.into_iter().find(|tid| has_any(tid)).unwrap_or(pid))
 }
 
-/// Tells each descriptor in a directory of them, and whether there were any.
+/// Tells each descriptor in a directory of them, and whether there were any. The directory belongs to the
+/// process's user, who may list it and still not be told where a descriptor leads: that takes the right to
+/// trace the process (`proc_fd_access_allowed`).
 fn of_thread(path: &str, tell: &mut impl FnMut(i32, Target)) -> io::Result<bool> {
-    let mut any = false;
+    let (mut any, mut denied) = (false, None);
     for_each(path, |directory, name, _| {
         let Some(fd) = number(name).and_then(|fd| i32::try_from(fd).ok()) else { return };
         any = true;
         let mut buffer = [MaybeUninit::<u8>::uninit(); TARGET];
-        if let Ok((target, _)) = readlinkat_raw(directory, name, &mut buffer) {
-            tell(fd, parse(target));
+        match readlinkat_raw(directory, name, &mut buffer) {
+            Ok((target, _)) => tell(fd, parse(target)),
+            Err(error @ (Errno::ACCESS | Errno::PERM)) => denied = Some(error),
+            // Closed meanwhile.
+            Err(_) => {}
         }
     })?;
-    Ok(any)
+    denied.map_or(Ok(any), |error| Err(error.into()))
 }
 
 /// Thread ids of a process; none where it is gone.

@@ -62,12 +62,7 @@ pub fn scan_these(processes: impl Iterator<Item = u32>, listeners: &HashSet<u64>
     let mut scan = Scan::default();
     for pid in processes {
         match scan_process(pid, listeners, &mut scan.holdings) {
-            Err(error)
-                if error.kind() == io::ErrorKind::PermissionDenied && !is_kernel_thread(pid) =>
-            {
-                scan.refused.push(pid);
-            }
-            // It may have ended meanwhile.
+            Err(error) if !is_gone(&error) && !is_kernel_thread(pid) => scan.refused.push(pid),
             Ok(()) | Err(_) => {}
         }
     }
@@ -75,6 +70,13 @@ pub fn scan_these(processes: impl Iterator<Item = u32>, listeners: &HashSet<u64>
         holders.sort_by(|one, other| one.holder.cmp(&other.holder));
     }
     scan
+}
+
+/// Whether a look at a process failed because it ended meanwhile. Any other reason (no permission, no
+/// descriptor left to look with) leaves it open what the process holds.
+fn is_gone(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::NotFound
+        || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
 /// Whether a process is a thread of the kernel, which has no descriptors.
@@ -176,7 +178,7 @@ mod tests {
 
     use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
-    use super::{parse_epoll, scan};
+    use super::{parse_epoll, scan, scan_these};
     use crate::{listener::diag::listening_sockets, model::Wait};
 
     #[test]
@@ -186,6 +188,26 @@ mod tests {
             tfd:        6 events:       19 data: ffffffffffffffff  pos:0 ino:3b sdev:8\n";
         assert_eq!(parse_epoll(text), [(0x3a, true), (0x3b, false)]);
         assert!(parse_epoll("tfd: nonsense\n").is_empty());
+    }
+
+    /// The first process has capabilities, and a thread without any may not see where its descriptors lead,
+    /// though root may list them.
+    #[test]
+    fn a_process_that_may_not_be_looked_into_is_told() {
+        let looked = std::thread::spawn(|| {
+            // These are the thread's own.
+            let nothing = rustix::thread::CapabilitySet::empty();
+            let sets = rustix::thread::CapabilitySets {
+                effective: nothing,
+                permitted: nothing,
+                inheritable: nothing,
+            };
+            rustix::thread::set_capabilities(None, sets).expect("fewer are always allowed");
+            let gone = u32::MAX >> 2;
+            scan_these([1, std::process::id(), gone].into_iter(), &HashSet::from([1])).refused
+        });
+        let refused = looked.join().expect("the thread");
+        assert!(refused.contains(&1) && !refused.contains(&(u32::MAX >> 2)), "{refused:?}");
     }
 
     #[test]

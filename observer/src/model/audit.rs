@@ -1,58 +1,62 @@
-//! What observer saw, against what the kernel counts.
+//! The audit: what observer saw, against what the kernel counts.
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// What observer saw, set against the kernel's own counters.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Comparison of what observer saw with the kernel's own counters over the same window, and what it had no
+/// room for. A difference is shown, never hidden.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Audit {
-    /// Whether observer saw what the kernel counted: every counter below that both know agrees, and
-    /// no map was full. `null` where no hook observes what they count.
+    /// Whether the counts agree with the kernel: every counter below that both know has the same growth,
+    /// and no shown listener had numbers without room. `null` where no hook observes what the counters
+    /// count.
     #[serde(default)]
     pub closes: Option<bool>,
-    /// Perf events that the buffer had no room for.
+    /// Events from the kernel programs that their buffer had no room for.
     pub events_lost: u64,
-    /// Counts that had no room in a kernel map.
+    /// Counts that had no room in a kernel map: the sum of `no_room`.
     pub map_full: u64,
-    /// Counts without room, by what had none.
+    /// Counts that had no room in a kernel map, by what had none.
     #[serde(default)]
     pub no_room: NoRoom,
-    /// Shown listeners of which something had no room, so that their numbers are too low.
+    /// Number of shown listeners that are `incomplete`: their numbers are too low.
     #[serde(default)]
     pub incomplete: u64,
-    /// Tasks whose counts moved within the maps while these were read, in each try: what they did may be
-    /// missing, or be there twice. Always 0 in the last report of a window.
+    /// Number of tasks that ended while the maps were read, in each of eight tries: what they did may be
+    /// missing in this report or be counted twice. Always 0 in a total.
     #[serde(default)]
     pub unsettled: u64,
-    /// Program runs that the kernel skipped.
+    /// Runs of observer's programs that the kernel skipped, because one was already running on that CPU
+    /// or, for kprobes, a map operation was under way there. Where it is not 0, no number is called exact.
     pub missed_runs: u64,
-    /// Each network namespace that a shown listener is in.
+    /// Network namespaces that shown listeners are in.
     pub netns: Vec<NetnsAudit>,
 }
 
 /// Counts that had no room in a kernel map, by what had none.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NoRoom {
-    /// Listeners without rows of their own: nothing was counted of them.
+    /// Events of listeners that got no row, of which nothing was counted.
     pub listeners: u64,
-    /// Tasks without an entry: what came of their wakeups is not known.
+    /// Events of tasks that got no entry: the outcome of their wakeups is not known.
     pub tasks: u64,
-    /// Tasks without a row: what they did is in the listener's row for the others.
+    /// Events of tasks that got no row: what they did is in the row `(others)` of the listener.
     pub workers: u64,
-    /// Wakeups out of calls that are not known to wait: who was woken is not known.
+    /// Wakeups out of calls that are not known to wait for listeners: who was woken is not known.
     pub wakeups: u64,
-    /// Accept errors, which were not counted.
+    /// Accept errors that were not counted.
     pub errors: u64,
-    /// Accept waits, which were not measured.
+    /// Connections whose accept wait was not measured.
     pub waits: u64,
-    /// Accept calls under way, whose end was not seen.
+    /// Accept calls whose end was not seen.
     pub calls: u64,
-    /// Backlogs that `listen()` was asked for.
+    /// Calls of `listen()` whose backlog was not noted, so that `backlog.requested` is `null`.
     pub backlogs: u64,
-    /// Processes below those that `--pid` names, which were not followed.
+    /// Descendants of the processes that `--pid` names which were not followed.
     pub processes: u64,
-    /// Listeners that closed, and are missing in the total.
+    /// Closed listeners that are missing in the total.
     pub closed: u64,
 }
 
@@ -66,23 +70,26 @@ impl NoRoom {
     }
 }
 
-/// One network namespace's counters over the window.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Counters of one network namespace over the window.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct NetnsAudit {
-    /// Inode number of the network namespace. One that is gone and one that has its number since are two.
+    /// Inode number of the network namespace. A namespace that is gone and another that got its number since
+    /// are two rows.
     pub netns: u64,
-    /// By the kernel's name of the counter (TcpExt).
+    /// Counters by their name in `/proc/net/netstat` (TcpExt): `ListenDrops` (all drops), `ListenOverflows`
+    /// (accept queue full), `TCPReqQFullDrop` (SYN queue full) and `TCPReqQFullDoCookies` (SYN cookies).
     pub counters: BTreeMap<String, AuditCounter>,
-    /// How many of its drops cannot be told whose they are, where no hook sees them; `null` elsewhere.
+    /// Number of drops in the namespace that could not be attributed to a listener; `null` where hooks see
+    /// drops, so that each has its listener.
     #[serde(default)]
     pub unattributed: Option<u64>,
 }
 
-/// One counter, as the kernel and as observer counted it over the same window.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+/// Growth of one counter over the window, as the kernel and as observer counted it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AuditCounter {
-    /// The kernel's own count; `null` where the namespace could not be read at both ends.
+    /// Count of the kernel; `null` where the namespace could not be read at both ends of the window.
     pub kernel: Option<u64>,
-    /// observer's count; `null` where no hook observes it.
+    /// Count of observer, over all listeners of the namespace, shown or not; `null` where no hook observes it.
     pub observed: Option<u64>,
 }

@@ -1,14 +1,16 @@
 //! Events: what happened once, one object per line.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Something that happened at a listener, at one moment.
 ///
 /// Events are for reading one by one. Losing some never makes a count of a report wrong, and how many were
-/// lost is an event too ([`What::Lost`]).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// lost is an event too.
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Event {
-    /// Always [`super::SCHEMA_VERSION`].
+    /// Version of the schema.
+    #[schemars(extend("const" = super::SCHEMA_VERSION))]
     pub schema_version: u32,
     /// Always `event`: what kind of line this is in a recording.
     #[serde(rename = "type")]
@@ -30,7 +32,7 @@ pub struct Event {
 }
 
 /// The only kind of line that an event is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Line {
     /// An event.
@@ -41,7 +43,7 @@ pub enum Line {
 /// What happened, by its kind.
 ///
 /// `connection` numbers the connections of the window from 1, in the order in which they are first told of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum What {
     /// A connection completed its handshake and entered the accept queue.
@@ -123,7 +125,7 @@ pub enum What {
 }
 
 /// The task of an event.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 pub struct Task {
     /// Process id; `null` for a task outside of the PID namespace that this is observed from.
     pub pid: Option<u32>,

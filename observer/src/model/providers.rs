@@ -1,17 +1,18 @@
 //! Which hooks each signal comes from, and what its numbers are worth.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// The hooks behind each signal.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Hooks behind each signal.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Providers {
     /// Wakeups of tasks by a listener.
     pub wakeups: Provider,
-    /// Accept calls and their outcome.
+    /// Accept calls and their outcome: `accepted`, `accept_errors`, the end of accept waits.
     pub accepts: Provider,
-    /// Connections that entered an accept queue.
+    /// Connections that entered an accept queue: `queued`, depths, the beginning of accept waits.
     pub handshakes: Provider,
-    /// Refused connection attempts.
+    /// Dropped connection attempts, and the SYN queue.
     pub drops: Provider,
 }
 
@@ -50,25 +51,27 @@ pub enum Worth {
     Nothing,
 }
 
-/// How one signal was had.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Hooks that one signal came from, and what its numbers are worth.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Provider {
-    /// The kind of hook.
+    /// Kind of hook.
     pub via: Via,
-    /// Whether these hooks see every event; otherwise the numbers are estimates.
+    /// Whether no event can have been missed unnoticed; otherwise the numbers are estimates. `false` with
+    /// kprobes before Linux 6.7, in a PID namespace of its own, and where runs were skipped.
     pub exact: bool,
-    /// How many of the counted events were inferred from what a task was doing, not bracketed by
-    /// the listener's own notification: the most by which an inexact number can be too high.
+    /// Number of counted events that were inferred from what a task was doing, not bracketed by the
+    /// listener's own notification: the most by which the number can be too high. Left out where none was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inferred: Option<u64>,
-    /// How many events were seen and not counted, because nothing tells whether they belong to a listener
-    /// that is shown: the most by which an inexact number can be too low for that reason.
+    /// Number of events that were seen and not counted, because nothing tells whether they belong to a shown
+    /// listener: the most by which the number can be too low for that reason. Left out where there are
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub uncounted: Option<u64>,
 }
 
-/// A kind of hook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Kind of hook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Via {
     /// fentry and fexit programs.
@@ -77,7 +80,7 @@ pub enum Via {
     Kprobe,
     /// Tracepoints, classic or BTF-typed.
     Tracepoint,
-    /// No hook: a counter that the kernel keeps by itself, or nothing at all.
+    /// No hook: a counter that the kernel keeps by itself (`sk_drops`, for drops), or nothing at all.
     None,
 }
 

@@ -24,7 +24,7 @@ pub(super) fn fairness(
     holdings: &[Holding],
     elsewhere: impl Fn(u32) -> bool,
 ) -> Option<f64> {
-    if workers.iter().any(|worker| worker.tid.is_none_or(|tid| tid == 0)) {
+    if workers.iter().any(|worker| worker.tid.is_none()) {
         return None;
     }
     let mut taken: Vec<u64> = workers.iter().map(|worker| worker.accepted).collect();
@@ -123,8 +123,9 @@ mod tests {
 
     #[test]
     fn it_is_not_known_where_workers_were_folded() {
-        assert_eq!(of(&[worker(0, 0, 700), worker(12, 12, 100)], &master_and_workers()), None);
-        assert_eq!(of(&[worker(0, 0, 0), worker(12, 12, 100)], &master_and_workers()), None);
+        let others = |accepted| Worker { pid: None, tid: None, ..worker(0, 0, accepted) };
+        assert_eq!(of(&[others(700), worker(12, 12, 100)], &master_and_workers()), None);
+        assert_eq!(of(&[others(0), worker(12, 12, 100)], &master_and_workers()), None);
     }
 
     #[test]

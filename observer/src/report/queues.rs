@@ -37,10 +37,13 @@ pub(super) fn syn_queue(
     }
 }
 
-/// How much of a queue was used, in percent: it is full with one more than its limit.
-fn used(max: u64, limit: Option<u64>) -> Option<f64> {
+/// Use of a queue in percent of its limit: above 100 where it holds the one more that
+/// `sk_acceptq_is_full` lets it have. A limit of 0 has no percentage.
+pub(super) fn used(max: u64, limit: Option<u64>) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "queues hold less than 2^52 connections")]
-    limit.map(|limit| (max as f64 * 1000.0 / (limit + 1) as f64).round() / 10.0)
+    limit
+        .filter(|limit| *limit != 0)
+        .map(|limit| (max as f64 * 1000.0 / limit as f64).round() / 10.0)
 }
 
 fn histogram(queue: &QueueStats) -> Vec<Bucket> {
@@ -147,19 +150,21 @@ mod tests {
     }
 
     #[test]
-    fn a_queue_is_used_up_with_one_more_than_its_limit() {
+    fn a_full_queue_is_used_beyond_its_limit() {
         let queue = QueueStats { depth_max: 3, syn_max: 1, ..QueueStats::ZERO };
         let used = |queue: AcceptQueue| queue.used_percent;
-        assert_eq!(used(accept_queue(&queue, None, Some(2))), Some(100.0));
-        assert_eq!(used(accept_queue(&queue, None, Some(5))), Some(50.0));
+        assert_eq!(used(accept_queue(&queue, None, Some(2))), Some(150.0));
+        assert_eq!(used(accept_queue(&queue, None, Some(3))), Some(100.0));
+        assert_eq!(used(accept_queue(&queue, None, Some(511))), Some(0.6));
+        assert_eq!(used(accept_queue(&queue, None, Some(0))), None);
         assert_eq!(used(accept_queue(&queue, None, None)), None);
-        assert_eq!(syn_queue(&queue, None, Some(2), true).used_percent, Some(33.3));
+        assert_eq!(syn_queue(&queue, None, Some(3), true).used_percent, Some(33.3));
         assert_eq!(syn_queue(&queue, Some(3), Some(5), true).max, Some(3));
         // Where no hook sees SYNs, the most is one of samples.
         let nothing = syn_queue(&QueueStats::ZERO, None, Some(2), false);
         assert_eq!(nothing, SynQueue::default());
         let now = syn_queue(&queue, Some(3), Some(5), false);
-        assert_eq!((now.now, now.max, now.used_percent), (Some(3), Some(3), Some(50.0)));
+        assert_eq!((now.now, now.max, now.used_percent), (Some(3), Some(3), Some(60.0)));
         assert!(now.sampled && now.cookies_sent.is_none());
         assert_eq!(syn_queue(&queue, Some(0), Some(5), false).max, Some(1));
         assert_eq!(syn_queue(&queue, None, Some(5), false).max, Some(1));

@@ -4,6 +4,7 @@
 
 use std::{collections::HashMap, net::IpAddr};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
@@ -17,32 +18,36 @@ use crate::{
     },
 };
 
-/// Every listener that was chosen, at one moment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// Listeners at one moment, without any kernel program: what `observer listeners --format json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "ListenerList")]
 pub struct Still {
-    /// Always [`SCHEMA_VERSION`].
+    /// Version of this format. Fields are added within a version; none is renamed, dropped or given another
+    /// meaning.
+    #[schemars(extend("const" = SCHEMA_VERSION))]
     pub schema_version: u32,
-    /// Which program took it.
+    /// Program that took the picture.
     pub tool: Tool,
-    /// Where.
+    /// Host that the picture was taken on.
     pub host: Host,
-    /// The listeners that the filters chose, or all of them.
+    /// Listeners that the filters chose (all without filters), ordered by network namespace, port and
+    /// address.
     pub listeners: Vec<StillListener>,
-    /// What could not be looked at.
+    /// Namespaces and processes that could not be looked at.
     pub left_out: LeftOut,
 }
 
-/// What could not be looked at.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+/// Namespaces and processes that could not be looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct LeftOut {
     /// Inode numbers of network namespaces that could not be entered.
     pub netns: Vec<u64>,
-    /// Processes whose descriptors could not be seen.
+    /// Number of processes whose descriptors could not be seen.
     pub processes: usize,
-    /// Whether there are processes that could not be seen at all: of other users (`hidepid`), or outside
-    /// of a PID namespace.
+    /// Whether there may be processes that could not be seen at all: of other users (`hidepid`), or outside
+    /// of the PID namespace.
     pub hidden_processes: bool,
-    /// Inode number of that namespace.
+    /// Inode number of the PID namespace whose processes are seen; `null` where that is the initial one.
     pub pid_namespace: Option<u32>,
 }
 
@@ -54,72 +59,87 @@ impl LeftOut {
     }
 }
 
-/// One listener.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+/// One listener at one moment: a TCP socket in LISTEN, whoever holds it.
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "ListedListener")]
 pub struct StillListener {
-    /// Inode number of its network namespace.
+    /// Inode number of the network namespace, as `lsns -t net` shows it.
     pub netns: u64,
-    /// The kernel's socket cookie; /proc has none.
+    /// Socket cookie (`sock_gen_cookie`), which no other socket of the host ever has; `null` without
+    /// inet_diag, because /proc/net/tcp shows none.
     pub cookie: Option<u64>,
-    /// Inode number of its socket.
+    /// Inode number of the socket, as `ss -e` and `/proc/PID/fd` show it.
     pub inode: u64,
     /// Address family.
     pub family: Family,
-    /// Local address, without brackets.
+    /// Local address, without brackets and without the port.
     pub address: String,
     /// Local port.
     pub port: u16,
-    /// Index of the interface that it is bound to, 0 for none.
+    /// Index of the interface that the listener is bound to (SO_BINDTODEVICE), 0 for none; `null` without
+    /// inet_diag.
     pub interface: Option<u32>,
-    /// Whether it takes IPv6 connections only; `null` for IPv4.
+    /// Whether the listener takes IPv6 connections only (IPV6_V6ONLY); `null` for IPv4, and without
+    /// inet_diag.
     pub v6only: Option<bool>,
-    /// User id of its owner.
+    /// User id of the socket's owner.
     pub uid: u32,
-    /// Whether SO_REUSEPORT is set.
+    /// Whether SO_REUSEPORT is set; `null` where no holder could be asked and nothing else tells.
     pub reuseport: Option<bool>,
-    /// The listeners that share its connections with it by SO_REUSEPORT.
+    /// Listeners that share connections with this one by SO_REUSEPORT; `null` without that option, and
+    /// where it is not known.
     pub reuseport_group: Option<Group>,
-    /// TCP_DEFER_ACCEPT in seconds, 0 for off.
+    /// Option TCP_DEFER_ACCEPT in seconds, 0 for off; `null` where no holder could be asked.
     pub defer_accept: Option<u32>,
-    /// TCP_FASTOPEN, the limit on its queue, 0 for off.
+    /// Option TCP_FASTOPEN, the limit on the queue of Fast Open requests, 0 for off; `null` where no holder
+    /// could be asked.
     pub fastopen: Option<u32>,
-    /// Who holds a descriptor to it; `null` where none was found and some could not be looked for.
+    /// Processes that hold a descriptor to the listener. `null` where none was found and some processes
+    /// could not be looked into; `[]` where all were looked at and none holds it.
     pub holders: Option<Vec<Holder>>,
-    /// The accept queue.
+    /// Accept queue: connections that completed their handshake and wait to be accepted.
     pub accept_queue: StillQueue,
-    /// The SYN queue.
+    /// SYN queue: requests that wait for the final ACK of their handshake.
     pub syn_queue: StillSynQueue,
-    /// The limits on its queues.
+    /// Limits on both queues, and where they come from. What `listen()` was asked for (`requested`,
+    /// `clamped`) is never known here.
     pub backlog: Backlog,
-    /// Refusals since its birth, by the socket's own counter (`sk_drops`): an estimate, since that
-    /// counts a full accept queue at the final ACK twice, and also what was no refusal: where `defer_accept` is
-    /// not 0, each bare ACK that is set aside until data comes.
+    /// Drops since the socket was opened, by its own counter (`sk_drops`): an estimate, since a full accept
+    /// queue at the final ACK counts twice there, and where `defer_accept` is not 0 so does each bare ACK
+    /// that is set aside until data comes, which is no drop. Only `total` is known here.
     pub drops: Drops,
 }
 
-/// An accept queue at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+/// Accept queue at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, JsonSchema)]
+#[schemars(rename = "ListedAcceptQueue")]
 pub struct StillQueue {
-    /// Connections in it.
+    /// Number of connections in the queue (`sk_ack_backlog`).
     pub now: u64,
-    /// Its limit; it is full when there are more than this in it.
+    /// Limit (`sk_max_ack_backlog`); `null` without inet_diag. The queue is full when it holds more than
+    /// this (`sk_acceptq_is_full`), so that it holds up to one more.
     pub limit: Option<u64>,
+    /// Use: `now` in percent of `limit`, with one decimal. Above 100 where the queue is full, since it holds
+    /// one more than its limit. `null` where the limit is 0 or not known.
+    pub used_percent: Option<f64>,
 }
 
-/// A SYN queue at one moment.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+/// SYN queue at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ListedSynQueue")]
 pub struct StillSynQueue {
-    /// Requests in it; `null` where the kernel does not tell, or not which listener of a reuseport
-    /// group they belong to.
+    /// Number of requests in the queue, as inet_diag dumps them; `null` without inet_diag, and where the dump
+    /// does not tell which listener of a reuseport group they belong to.
     pub now: Option<u64>,
 }
 
-/// A reuseport group.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+/// Listeners that share connections by SO_REUSEPORT.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
+#[schemars(rename = "ReuseportGroup")]
 pub struct Group {
-    /// The smallest inode number among its listeners: what they have in common.
+    /// Smallest inode number among the group's listeners, which is the same for all of them.
     pub id: u64,
-    /// How many listeners it has.
+    /// Number of listeners in the group.
     pub size: usize,
 }
 
@@ -197,7 +217,11 @@ fn listener(
         fastopen: told.fastopen,
         holders: (!held.is_empty() || !seen.left_out.holders())
             .then(|| held.iter().map(|one| one.holder.clone()).collect()),
-        accept_queue: StillQueue { now: u64::from(socket.queue), limit },
+        accept_queue: StillQueue {
+            now: u64::from(socket.queue),
+            limit,
+            used_percent: queues::used(u64::from(socket.queue), limit),
+        },
         syn_queue: StillSynQueue { now: waiting },
         backlog: queues::backlog(limit, None, Some(namespace), None),
         drops: Drops { total: socket.drops.map(u64::from), ..Drops::default() },

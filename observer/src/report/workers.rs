@@ -65,7 +65,8 @@ fn first_worker(listener: u64) -> WorkerKey {
 }
 
 fn worker(pid: u32, tid: u32, comm: &str) -> Worker {
-    let number = |id: u32| (!is_outside(id)).then_some(id);
+    // The row of the others is of no one task.
+    let number = |id: u32| (id != 0 && !is_outside(id)).then_some(id);
     Worker {
         pid: number(pid),
         tid: number(tid),
@@ -103,4 +104,23 @@ pub fn errno_name(errno: u32) -> String {
 pub fn text(bytes: &[u8]) -> String {
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     String::from_utf8_lossy(bytes.get(..end).unwrap_or_default()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use observer_common::config::OUTSIDE;
+
+    use super::worker;
+
+    #[test]
+    fn only_a_task_that_proc_shows_has_ids() {
+        let ids = |pid, tid| {
+            let worker = worker(pid, tid, "a");
+            (worker.pid, worker.tid)
+        };
+        assert_eq!(ids(10, 11), (Some(10), Some(11)));
+        assert_eq!(ids(10 | OUTSIDE, 11 | OUTSIDE), (None, None));
+        // The row of the others.
+        assert_eq!(ids(0, 0), (None, None));
+    }
 }

@@ -11,6 +11,7 @@ use crate::{
     Need, Outcome, Test,
     observer::{on_port, run},
     role::{Actor, netns, own_netns, say, wait_for_line},
+    schema::parse_listeners,
     together::{Play, in_the_report, in_the_window},
 };
 
@@ -66,7 +67,7 @@ fn known_or_null() -> anyhow::Result<Play> {
 fn still(actor: &Actor) -> Outcome {
     let pid = actor.pid().to_string();
     let said = run(&["listeners", "--pid", &pid, "--format", "json"])?;
-    let picture: Value = serde_json::from_slice(&said.stdout)?;
+    let picture = parse_listeners(str::from_utf8(&said.stdout)?)?;
     for (port, maybe_clamped) in [(UNSEEN, false), (DOUBTFUL, true), (SEEN, false), (WHOLE, false)]
     {
         let found = on_port(&picture, port);

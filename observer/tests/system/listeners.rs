@@ -90,8 +90,14 @@ fn two_namespaces() -> Outcome {
         .into_iter()
         .map(|found| Ok((number(&found["netns"])?, &found["accept_queue"])))
         .collect::<anyhow::Result<_>>()?;
-    ensure!(*queues[&one.netns] == json!({"now": 2, "limit": 5}), "{queues:?}");
-    ensure!(*queues[&other.netns] == json!({"now": 1, "limit": 6}), "{queues:?}");
+    ensure!(
+        *queues[&one.netns] == json!({"now": 2, "limit": 5, "used_percent": 40.0}),
+        "{queues:?}"
+    );
+    ensure!(
+        *queues[&other.netns] == json!({"now": 1, "limit": 6, "used_percent": 16.7}),
+        "{queues:?}"
+    );
     one.end()?;
     other.end()
 }
@@ -166,7 +172,7 @@ fn full() -> Outcome {
     let host = ListenHost::start(&["127.0.0.1:0 backlog=1 fill=2 try=1"])?;
     let all = ss::steady(&host)?;
     let one = only_on_port(&all, host.ports[0])?;
-    ensure!(one["accept_queue"] == json!({"now": 2, "limit": 1}), "{one}");
+    ensure!(one["accept_queue"] == json!({"now": 2, "limit": 1, "used_percent": 200.0}), "{one}");
     ensure!(number(&one["drops"]["total"])? >= 1, "{one}");
     ensure!(one["drops"]["by_reason"].is_null(), "{one}");
     host.end()

@@ -30,6 +30,7 @@ mod pid_namespace;
 mod places;
 mod queues;
 mod role;
+mod schema;
 mod threads;
 mod together;
 mod truth;
@@ -176,6 +177,7 @@ fn main() -> ExitCode {
         waits::tests(),
         nginx::tests(),
         listeners::tests(),
+        schema::tests(),
         load::tests(),
         kinds::last_tests(),
     ];

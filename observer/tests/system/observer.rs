@@ -17,7 +17,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{Outcome, ending, missed};
+use crate::{Outcome, ending, missed, schema::parse_report};
 
 /// The program: the one that was built with the tests, unless the environment names another.
 pub fn program() -> PathBuf {
@@ -148,8 +148,7 @@ impl Observer {
                     bail!("observer printed no total");
                 }
             };
-            let report: Value =
-                serde_json::from_str(&line).with_context(|| format!("not JSON: {line}"))?;
+            let report = parse_report(&line)?;
             if report["window"]["kind"] == "total" {
                 ending::leave(move || {
                     self.ended_well()?;
@@ -230,10 +229,7 @@ impl Ended {
     /// The reports, when it ended well.
     pub fn reports(self) -> anyhow::Result<Vec<Value>> {
         ensure!(self.status.success(), "observer ended with {}: {}", self.status, self.stderr);
-        self.stdout
-            .lines()
-            .map(|line| serde_json::from_str(line).with_context(|| format!("not JSON: {line}")))
-            .collect()
+        self.stdout.lines().map(parse_report).collect()
     }
 
     /// The total, the last of them.

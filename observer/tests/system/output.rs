@@ -13,6 +13,7 @@ use crate::{
     Need, Outcome, Test,
     observer::{Observer, program, provider, run},
     role::{Actor, connect},
+    schema::parse_report,
 };
 
 pub fn tests() -> Vec<Test> {
@@ -25,6 +26,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("output::doctor_knows_the_providers", Need::Kernel, doctor),
         Test::new("output::debug_lines_come_with_vv_only", Need::Kernel, debug_lines),
         Test::new("output::man_and_completions_are_generated", Need::Nothing, generated),
+        Test::new("output::the_schema_is_the_one_in_docs", Need::Nothing, schema),
         Test::new("output::demo_agrees_with_the_workload", Need::Kernel, demo),
     ]
 }
@@ -69,11 +71,11 @@ fn ndjson() -> Outcome {
     let mut observer = Observer::json(&[])?;
     let mut lines = BufReader::new(observer.take_stdout()?).lines();
     let first = lines.next().context("no line")??;
-    let report: serde_json::Value = serde_json::from_str(&first)?;
+    let report = parse_report(&first)?;
     ensure!(report["window"]["kind"] == "interval", "{}", report["window"]);
     observer.signal(Signal::SIGINT)?;
     let rest = lines.collect::<Result<Vec<_>, _>>()?;
-    let last: serde_json::Value = serde_json::from_str(rest.last().context("no total")?)?;
+    let last = parse_report(rest.last().context("no total")?)?;
     ensure!(last["window"]["kind"] == "total", "{}", last["window"]);
     ensure!(observer.wait_status()?.success(), "it failed");
     Ok(())
@@ -167,6 +169,19 @@ fn generated() -> Outcome {
         let text = String::from_utf8(script.stdout)?;
         ensure!(script.status.success() && text.contains("duration"), "{shell}: {text}");
     }
+    Ok(())
+}
+
+fn schema() -> Outcome {
+    let whole = run(&["schema"])?;
+    ensure!(whole.status.success(), "schema: {}", whole.status);
+    ensure!(whole.stdout == include_bytes!("../../../docs/schema.json"), "another schema");
+    let one = run(&["schema", "listeners"])?;
+    let one: serde_json::Value = serde_json::from_slice(&one.stdout)?;
+    ensure!(one["$ref"] == "#/$defs/ListenerList", "{}", one["$ref"]);
+    let page = run(&["schema", "--format", "markdown"])?;
+    ensure!(page.stdout == include_bytes!("../../../docs/json.md"), "another reference");
+    ensure!(run(&["schema", "nothing"])?.status.code() == Some(2), "no such document");
     Ok(())
 }
 

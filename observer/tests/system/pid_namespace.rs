@@ -29,6 +29,7 @@ use crate::{
     compare::{compare, compare_spaced},
     observer::{Observer, number, only_on_port, program},
     role::{Actor, ROLE, as_role, connect},
+    schema::parse_listeners,
     workload::{Tally, Workload},
 };
 
@@ -311,7 +312,7 @@ fn pictured() -> Outcome {
     let mut command = within(None, program())?;
     let output = command.args(["listeners", "--format", "json", "--port", &port]).output()?;
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let picture: Value = serde_json::from_slice(&output.stdout)?;
+    let picture = parse_listeners(str::from_utf8(&output.stdout)?)?;
     let listener = only_on_port(&picture, port.parse()?)?;
     ensure!(listener["holders"].is_null(), "holders are known: {listener}");
     ensure!(picture["left_out"]["hidden_processes"] == true, "{}", picture["left_out"]);

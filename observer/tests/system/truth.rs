@@ -14,6 +14,7 @@ use crate::{
     cases::{self, alone, burst},
     compare::{compare, compare_spaced},
     observer::{Observer, number},
+    schema::parse_report,
     workload::Workload,
 };
 
@@ -80,7 +81,7 @@ fn rounds_add_up() -> Outcome {
     let mut observer = Observer::json(&["--pid", &pid, "--interval", "200ms"])?;
     let mut lines = BufReader::new(observer.take_stdout()?).lines();
     let mut next = || -> anyhow::Result<Option<Value>> {
-        Ok(lines.next().transpose()?.map(|line| serde_json::from_str(&line)).transpose()?)
+        lines.next().transpose()?.map(|line| parse_report(&line)).transpose()
     };
     let mut reports = Vec::new();
     let mut connections = 0;

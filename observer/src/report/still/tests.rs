@@ -112,6 +112,20 @@ fn a_group_is_whole_whatever_is_chosen() {
 }
 
 #[test]
+fn a_full_queue_is_used_beyond_its_limit() {
+    let used = |queue, limit| {
+        let socket = Socket { queue, limit, ..socket("0.0.0.0", 80, 1) };
+        let still = picture(vec![socket], &HashMap::new(), LeftOut::default(), |_| true);
+        still.listeners[0].accept_queue.used_percent
+    };
+    assert_eq!(used(0, Some(128)), Some(0.0));
+    assert_eq!(used(128, Some(128)), Some(100.0));
+    assert_eq!(used(2, Some(1)), Some(200.0));
+    // Neither has a percentage.
+    assert_eq!((used(1, Some(0)), used(1, None)), (None, None));
+}
+
+#[test]
 fn a_limit_at_somaxconn_may_have_been_asked_for() {
     let still =
         picture(vec![socket("0.0.0.0", 80, 1)], &HashMap::new(), LeftOut::default(), |_| true);

@@ -37,6 +37,7 @@ use crate::{
     Need, Outcome, Test,
     observer::{Observer, number, run},
     role::{Actor, say},
+    schema::parse_listeners,
     together::{Play, in_the_report, in_the_window},
 };
 
@@ -142,7 +143,7 @@ fn waits(way: &'static str, wait: Option<&'static str>) -> anyhow::Result<Play> 
                 "--format",
                 "json",
             ])?;
-            let seen: Value = serde_json::from_slice(&seen.stdout)?;
+            let seen = parse_listeners(str::from_utf8(&seen.stdout)?)?;
             let holders = &listener(&seen, server.inode)?["holders"];
             // What a ring's requests are for it cannot see.
             let expected =

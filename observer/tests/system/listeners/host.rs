@@ -24,7 +24,7 @@ use nix::{
 use serde_json::Value;
 use socket2::{Domain, Socket, Type};
 
-use crate::{observer::program, role::as_role};
+use crate::{observer::program, role::as_role, schema::parse_listeners};
 
 /// The user id of nobody.
 pub const NOBODY: u32 = 65_534;
@@ -86,7 +86,7 @@ impl ListenHost {
     /// The same as another user, from within the namespace.
     pub fn observer_as(&self, uid: u32, arguments: &[&str]) -> anyhow::Result<Value> {
         let arguments = [&["listeners", "--format", "json"], arguments].concat();
-        let still: Value = serde_json::from_str(&self.said(uid, 80, &arguments)?)?;
+        let still = parse_listeners(&self.said(uid, 80, &arguments)?)?;
         ensure!(still["schema_version"] == 1 && still["tool"]["name"] == "observer", "{still}");
         Ok(still)
     }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use crate::{
     Outcome,
     observer::{Observer, check_report, number},
+    schema::parse_report,
 };
 
 /// Longest that a report may take before the test says that it hangs.
@@ -134,8 +135,7 @@ impl Watching {
     }
 
     fn take(&mut self, line: &str) -> anyhow::Result<String> {
-        let report: Value =
-            serde_json::from_str(line).with_context(|| format!("not JSON: {line}"))?;
+        let report = parse_report(line)?;
         check_report(&report)?;
         let start = report["window"]["start"].as_str().context("no start")?.to_owned();
         if report["window"]["kind"] == "total" {

@@ -28,7 +28,7 @@ fn listener(address: &str, port: u16) -> StillListener {
         defer_accept: Some(0),
         fastopen: Some(0),
         holders: Some(vec![holder(4242, "nginx", Some(Wait::Epoll))]),
-        accept_queue: StillQueue { now: 0, limit: Some(511) },
+        accept_queue: StillQueue { limit: Some(511), ..StillQueue::default() },
         syn_queue: StillSynQueue { now: Some(0) },
         backlog: Backlog { limit: Some(511), at_somaxconn: Some(false), ..Backlog::default() },
         drops: Drops { total: Some(0), ..Drops::default() },
@@ -48,7 +48,7 @@ fn still(listeners: Vec<StillListener>) -> Still {
 /// One of each.
 fn several() -> Still {
     let mut full = listener("0.0.0.0", 443);
-    full.accept_queue = StillQueue { now: 129, limit: Some(128) };
+    full.accept_queue = StillQueue { now: 129, limit: Some(128), ..StillQueue::default() };
     full.drops.total = Some(5_311);
     full.syn_queue.now = Some(12);
     full.backlog.at_somaxconn = Some(true);
