@@ -228,12 +228,21 @@ pub struct Finding {
     pub id: String,
     /// How bad it is.
     pub severity: Severity,
-    /// One sentence.
+    /// The server that `fix` and `steps` are about; `null` where they are for any.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// One line.
     pub summary: String,
     /// The numbers behind it.
     pub evidence: String,
-    /// What to do.
+    /// What to do: one sentence.
     pub fix: String,
+    /// Lines of configuration or commands that do it.
+    #[serde(default)]
+    pub steps: Vec<String>,
+    /// Manual page or kernel document that the advice comes from.
+    #[serde(default)]
+    pub source: String,
 }
 
 /// How bad a finding is.

@@ -93,6 +93,7 @@ impl Session {
             sees_refused_acks: self.sees_refused_acks,
             missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
             most,
+            judge: crate::findings::judge,
         };
         build::build(input, last_seen)
     }
