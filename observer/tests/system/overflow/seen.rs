@@ -131,7 +131,7 @@ pub fn agree(seen: &Seen<'_>) -> Outcome {
     if seen.counted() {
         // Where runs were skipped, another case's namespace may lack counts.
         let closes = &seen.report["audit"]["closes"];
-        ensure!(*closes == true || !audit_is_whole(seen.report), "the audit does not close");
+        ensure!(*closes == true || !audit_is_whole(seen.report), "counts disagree with the kernel");
         let clients = number(&listener["drops"]["clients"])?;
         ensure!(clients <= total && (clients > 0) == (total > 0), "{clients} clients");
     } else {

@@ -8,7 +8,11 @@ use super::TableOptions;
 use super::cell::{Cell, DIM};
 use super::columns::{COLUMNS, LEADING, Seen};
 use super::layout::{Grid, Row};
-use super::{details, words};
+use super::{
+    details,
+    findings::{self, FixesTold},
+    words,
+};
 use observer::report::model::{Listener, Report, Wakeups, Worker};
 
 /// The counts that listeners and workers share, and that can be summed.
@@ -78,9 +82,10 @@ fn added(a: Wakeups, b: Wakeups) -> Wakeups {
     }
 }
 
-/// Whether a listener has nothing to show.
+/// Whether a listener has nothing to show, and nothing is wrong with it.
 pub(super) fn idle(listener: &Listener) -> bool {
-    listener.accepted == 0
+    listener.findings.is_empty()
+        && listener.accepted == 0
         && listener.queued == 0
         && listener.wakeups.total == 0
         && listener.accept_errors.values().all(|count| *count == 0)
@@ -93,20 +98,20 @@ pub(super) fn idle(listener: &Listener) -> bool {
         && listener.syn_queue.cookies_sent.unwrap_or(0) == 0
 }
 
-/// Whether connections wait at a listener and nobody accepts them.
-pub(super) fn hangs(listener: &Listener) -> bool {
-    listener.accepted == 0 && listener.accept_queue.now.unwrap_or(0) > 0
-}
-
-/// The worst herd first; no ratio last; then the busiest; then what still listens; then by port. The rest of the comparison
-/// only keeps listeners in their places from one frame to the next.
-pub(super) fn by_herd(a: &Listener, b: &Listener) -> Ordering {
+/// The worst finding first: what loses connections must not be the line that the screen has no room for. Then
+/// the worst herd; no ratio last; then the busiest; then what still listens; then by port. The rest of the
+/// comparison only keeps listeners in their places from one frame to the next.
+pub(super) fn by_trouble(a: &Listener, b: &Listener) -> Ordering {
     let ratio = |listener: &Listener| listener.herd_ratio.filter(|ratio| ratio.is_finite());
     let herd = match (ratio(a), ratio(b)) {
         (Some(a), Some(b)) => b.total_cmp(&a),
         (a, b) => b.is_some().cmp(&a.is_some()),
     };
-    herd.then(b.accepted.cmp(&a.accepted))
+    let worst = |listener: &Listener| listener.findings.iter().map(|one| one.severity).max();
+    worst(b)
+        .cmp(&worst(a))
+        .then(herd)
+        .then(b.accepted.cmp(&a.accepted))
         .then(a.closed.cmp(&b.closed))
         .then(a.port.cmp(&b.port))
         .then_with(|| a.address.cmp(&b.address))
@@ -139,17 +144,18 @@ pub(super) fn grid(report: &Report, seen: &Seen, options: &TableOptions) -> Grid
         rows: Vec::new(),
     };
     let mut listeners: Vec<&Listener> = report.listeners.iter().collect();
-    listeners.sort_by(|a, b| by_herd(a, b));
+    listeners.sort_by(|a, b| by_trouble(a, b));
     let (idle, busy): (Vec<&Listener>, Vec<&Listener>) =
         listeners.into_iter().partition(|listener| idle(listener));
 
+    let mut fixes = FixesTold::default();
     for listener in busy {
-        grid.rows.push(listener_row(listener, seen, options, Style::new()));
+        grid.rows.push(listener_row(listener, seen, &mut fixes, options, Style::new()));
         workers(&mut grid.rows, listener, seen, options.workers);
     }
     let shown = idle.len().min(options.idle);
     for listener in &idle[..shown] {
-        grid.rows.push(listener_row(listener, seen, options, DIM));
+        grid.rows.push(listener_row(listener, seen, &mut fixes, options, DIM));
     }
     let left_out = u64::try_from(idle.len() - shown).unwrap_or(u64::MAX);
     if let more @ 1.. = left_out.saturating_add(report.idle_listeners) {
@@ -166,10 +172,18 @@ fn shown_columns(seen: &Seen) -> impl Iterator<Item = super::columns::Column> {
     COLUMNS.into_iter().filter(|column| seen.shows(*column))
 }
 
-fn listener_row(listener: &Listener, seen: &Seen, options: &TableOptions, style: Style) -> Row {
+fn listener_row(
+    listener: &Listener,
+    seen: &Seen,
+    fixes: &mut FixesTold,
+    options: &TableOptions,
+    style: Style,
+) -> Row {
     let cells = shown_columns(seen).map(|column| column.of_listener(listener, seen)).collect();
-    let beneath =
-        if options.details { details::lines(listener, seen, options.width) } else { Vec::new() };
+    let mut beneath = findings::lines(listener, fixes, options);
+    if options.details {
+        beneath.extend(details::lines(listener, seen, options.width));
+    }
     Row { label: None, cells, style, beneath }
 }
 
