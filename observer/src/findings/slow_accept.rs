@@ -36,7 +36,7 @@ impl Rule for SlowAccept {
         Some(Verdict {
             severity: Severity::Warning,
             summary: format!(
-                "slow accept: 1 of 100 connections waited {hedge}{} or longer",
+                "slow accept: connections waited {hedge}{} to be accepted (p99)",
                 units::time(slow)
             ),
             evidence: format!(
@@ -69,7 +69,7 @@ mod tests {
         assert_eq!(judged(1000, Some(SLOW - 1), true), None);
         let told = judged(1000, Some(SLOW), true).expect("a finding");
         assert_eq!(told.severity, Severity::Warning);
-        assert_eq!(told.summary, "slow accept: 1 of 100 connections waited 100 ms or longer");
+        assert_eq!(told.summary, "slow accept: connections waited 100 ms to be accepted (p99)");
         assert_eq!(told.evidence, "p50 1.0 µs, p99 100 ms of 1000 connections");
         let told = judged(1000, Some(SLOW), false).expect("a finding");
         assert!(told.summary.contains("waited about 100 ms"), "{told:?}");
