@@ -15,6 +15,7 @@ mod ending;
 mod fairness;
 mod faults;
 mod filters;
+mod findings;
 mod host;
 mod kinds;
 mod lifecycle;
@@ -162,6 +163,7 @@ fn main() -> ExitCode {
         queues::tests(),
         backlog::tests(),
         fairness::tests(),
+        findings::tests(),
         lifecycle::tests(),
         filters::tests(),
         threads::tests(),
