@@ -97,7 +97,7 @@ fn faces() -> Outcome {
 }
 
 /// The names of a listener's findings.
-fn ids(listener: &Value) -> anyhow::Result<Vec<&str>> {
+pub fn ids(listener: &Value) -> anyhow::Result<Vec<&str>> {
     let findings = listener["findings"].as_array().context("findings")?;
     findings.iter().map(|finding| finding["id"].as_str().context("an id")).collect()
 }
