@@ -44,7 +44,7 @@ impl Rule for OneWorkerTakesAll {
         Some(Verdict {
             severity: Severity::Info,
             summary: format!(
-                "{who} took {hedge}{percent}% of the connections, of {} workers",
+                "one of {} workers ({who}) accepted {hedge}{percent}% of the connections",
                 workers.len()
             ),
             evidence: format!(
@@ -76,7 +76,7 @@ mod tests {
         assert_eq!(judged(&[899, 101]), None);
         let told = judged(&[100, 900]).expect("a finding");
         assert_eq!(told.severity, Severity::Info);
-        assert_eq!(told.summary, "nginx 4243 took 90% of the connections, of 2 workers");
+        assert_eq!(told.summary, "one of 2 workers (nginx 4243) accepted 90% of the connections");
         assert_eq!(told.evidence, "900 of 1000 connections");
     }
 

@@ -1,7 +1,9 @@
 //! `silent-clients`: clients are connected as far as they can tell, and nobody serves them.
 
 use super::{
-    Case, Rule, Verdict, id,
+    Case, Rule, Verdict,
+    fd_exhausted::FdExhausted,
+    id,
     words::{counted, holders},
 };
 use crate::{
@@ -72,10 +74,11 @@ impl Rule for SilentClients {
 }
 
 /// Connections that wait in the queue of a listener at which none was accepted; `None` where accepts are not
-/// observed, and where all of them came only just now.
+/// observed, where all of them came only just now, and where another finding says what keeps the server from
+/// accepting.
 fn left_waiting(case: &Case<'_>) -> Option<u64> {
     let listener = case.listener;
-    if case.providers.accepts.via == Via::None {
+    if case.providers.accepts.via == Via::None || FdExhausted.judge(case).is_some() {
         return None;
     }
     let waiting = listener.accept_queue.now.filter(|now| *now > 0 && listener.accepted == 0)?;
@@ -140,6 +143,14 @@ mod tests {
             })
         };
         assert!(judged(Via::Tracepoint) && !judged(Via::None));
+    }
+
+    #[test]
+    fn what_keeps_the_server_from_accepting_is_told_once() {
+        let mut one = waiting(12, 0, None);
+        assert!(verdict(&SilentClients, &one, true).is_some());
+        one.accept_errors.insert("EMFILE".to_owned(), 1);
+        assert_eq!(verdict(&SilentClients, &one, true), None);
     }
 
     #[test]
