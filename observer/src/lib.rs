@@ -1,12 +1,14 @@
 //! observer: a kernel-side observer of the TCP accept path.
 //!
 //! The way of the data: a [`config::Config`] and the facts of this host make a plan, the plan is loaded and
-//! attached, kernel maps and what the host tells from outside make a report. The faces are in the binary.
+//! attached, kernel maps and what the host tells from outside make a report, and [`findings`] judges it. The
+//! faces are in the binary.
 
 pub mod async_fd;
 pub mod bpf;
 pub mod config;
 pub mod error;
+pub mod findings;
 pub mod kernel;
 pub mod listener;
 pub mod model;
@@ -16,6 +18,7 @@ pub mod report;
 pub mod schema;
 pub mod session;
 mod stream;
+pub mod units;
 
 pub use self::{
     config::{Config, EventKind, Filters, Provider, Reports},

@@ -5,7 +5,7 @@
 //! (`None`), never 0.
 //!
 //! The doc comments here are the descriptions in docs/schema.json and the text of docs/json.md
-//! ([`crate::report::schema`]): plain Markdown, readable alone, without links to Rust items.
+//! ([`crate::schema`]): plain Markdown, readable alone, without links to Rust items.
 
 mod audit;
 mod event;
@@ -257,12 +257,21 @@ pub struct Finding {
     pub id: String,
     /// Severity.
     pub severity: Severity,
-    /// Problem in one sentence.
+    /// Server that `fix` and `steps` are about; `null` where they are for any.
+    #[serde(default)]
+    pub server: Option<String>,
+    /// Problem in one line.
     pub summary: String,
     /// Numbers of this report that show the problem.
     pub evidence: String,
     /// Remedy in one sentence.
     pub fix: String,
+    /// Lines of configuration or commands that bring it about.
+    #[serde(default)]
+    pub steps: Vec<String>,
+    /// Manual page or kernel document that the advice comes from.
+    #[serde(default)]
+    pub source: String,
 }
 
 /// Severity of a finding.

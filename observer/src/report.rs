@@ -18,5 +18,3 @@ pub mod waits;
 pub mod workers;
 
 pub use self::idle::LastSeen;
-/// What a report says.
-pub use crate::model;

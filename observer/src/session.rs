@@ -8,6 +8,7 @@ mod requests;
 mod start;
 mod tell;
 mod tell_events;
+mod telling;
 
 use std::time::Instant;
 
@@ -23,11 +24,9 @@ use crate::{
         status::{has_kprobes, missed_runs},
     },
     listener::{namespaces, places::Places},
+    model::{Host, Report, WindowKind},
     probes::Probe,
-    report::{
-        LastSeen,
-        model::{Host, Report, WindowKind},
-    },
+    report::LastSeen,
 };
 
 use self::{
@@ -35,7 +34,7 @@ use self::{
     pace::Paced,
     point::{Point, Span, counters, read_again},
     requests::Requests,
-    tell_events::Telling,
+    telling::Telling,
 };
 
 /// The first interval; 0 stands for none in the kernel maps.

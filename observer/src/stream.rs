@@ -14,7 +14,7 @@ use crate::{
     bpf::events::Events,
     config::{Config, Reports},
     listener::process,
-    report::model::{Event, Providers, Report},
+    model::{Event, Providers, Report},
     session::Session,
 };
 

@@ -33,7 +33,8 @@ const CRATES: &[(&str, &[&[&str]])] = &[
 /// its own, and from nothing else but itself.
 const LIBRARY: &[&[&str]] = &[
     &["async_fd", "error"],
-    &["kernel", "model"],
+    &["kernel", "model", "units"],
+    &["findings"],
     &["probes"],
     &["config"],
     &["plan", "listener"],

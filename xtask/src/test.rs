@@ -20,6 +20,9 @@ const LIMIT: Limit = Limit { run: Duration::from_secs(20 * 60), grace: Duration:
 const LIMIT_ALONE: Limit =
     Limit { run: Duration::from_secs(2 * 60), grace: Duration::from_secs(5) };
 
+/// What keeps insta from writing new pictures of screens: one that differs is a failure, and nothing else.
+const PICTURES: [(&str, &str); 1] = [("INSTA_UPDATE", "no")];
+
 /// Runs the tests, shows what they print, and ends with `N passed, N failed, N skipped`: those of
 /// this machine and, unless a filter says that somebody wants a few of them now, those of the virtual
 /// machines beside them. `missing` is what set-up could not get for them.
@@ -30,7 +33,7 @@ pub(crate) fn test(
     missing: &[Missing],
 ) -> Result<ExitCode> {
     let mut cargo = workspace.cargo();
-    cargo.args(["test", "--no-fail-fast", "--"]).args(filter);
+    cargo.args(["test", "--no-fail-fast", "--"]).args(filter).envs(PICTURES);
     let mut tally = Tally::default();
     let with_machines = filter.is_empty() && !no_vm;
     let (end, machines) = thread::scope(|scope| {
@@ -79,7 +82,7 @@ fn again(workspace: &Workspace, tally: &mut Tally) -> Result<Vec<String>> {
     for name in vm::to_run_again(tally.failures()).to_owned() {
         println!("running once more, alone: {name}");
         let mut cargo = workspace.cargo();
-        cargo.args(["test", "--no-fail-fast", "--", "--exact", &name]);
+        cargo.args(["test", "--no-fail-fast", "--", "--exact", &name]).envs(PICTURES);
         let mut alone = Tally::default();
         stream(cargo, LIMIT_ALONE, |line| {
             println!("{line}");

@@ -29,10 +29,8 @@ use observer::{
         waiters,
         ways::Ways,
     },
-    report::{
-        model::Host,
-        still::{self, LeftOut, Seen, Still},
-    },
+    model::Host,
+    report::still::{self, LeftOut, Seen, Still},
 };
 
 /// Looks once and prints what was seen.

@@ -3,8 +3,9 @@
 //! Everything here is pure but for [`terminal::Screen::of_stdout`], which asks what standard output
 //! is, and [`json::write`], which writes where it is told.
 
-pub mod human;
 pub mod json;
 pub mod table;
 pub mod terminal;
 pub mod text;
+
+pub use observer::units as human;

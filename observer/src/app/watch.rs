@@ -18,7 +18,7 @@ use crate::app::{
 use observer::{
     Because, Config, Ended, EventKind, Observer, Reports, Update,
     listener::select,
-    report::model::{Event, Report, What},
+    model::{Event, Report, What},
 };
 
 /// How often the live table is drawn, and how long an interval is where none was asked for.

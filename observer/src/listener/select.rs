@@ -172,7 +172,7 @@ mod tests {
     use crate::{
         config::Filters,
         listener::holders::{Holding, Holdings},
-        report::model::Holder,
+        model::Holder,
     };
 
     fn holdings(rows: &[(u64, u32, &str)]) -> Holdings {

@@ -140,7 +140,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::report::model::SCHEMA_VERSION;
+    use crate::model::SCHEMA_VERSION;
 
     fn task() -> Task {
         Task { pid: Some(7), tid: Some(8), comm: "nginx".into() }

@@ -6,7 +6,7 @@ use observer_common::{counters::QueueStats, drops::DropReason as Reason};
 
 use crate::{
     listener::namespaces::{COUNTERS, NetnsCounters, NetnsId},
-    report::model::{Audit, AuditCounter, NetnsAudit, NoRoom},
+    model::{Audit, AuditCounter, NetnsAudit, NoRoom},
 };
 
 /// A namespace's counters at one end of a window, by the kernel's names. What observer counted was

@@ -7,13 +7,13 @@ use observer_common::counters::{FLAG_REUSEPORT, QueueStats};
 
 use crate::{
     listener::holders::Holding,
+    model::{Family, Listener, Report, SCHEMA_VERSION, Tool},
     report::{
         counts, exact,
         fairness::fairness,
         idle::LastSeen,
         input::Input,
         join::{Joined, join},
-        model::{Family, Listener, Report, SCHEMA_VERSION, Tool},
         place::{Groups, address},
         queues,
         refusals::Refusals,
@@ -34,15 +34,20 @@ pub fn build(input: Input<'_>, last_seen: &mut LastSeen) -> Report {
     let (mut inferred, mut shown) = (0, BTreeSet::new());
     let (mut uncounted, mut of_kernel) = (input.counted.misc.in_doubt, false);
     let (mut incomplete, mut idle_listeners) = (0, 0);
+    let mut unless_found = BTreeSet::new();
     for (one, idle) in all.iter().zip(idle) {
         inferred += input.counted.queues.get(&one.id).map_or(0, |queue| queue.inferred);
         uncounted += counts::unrecognised(input.counted, one.id);
         of_kernel |= input.counted.of_kernel.contains(&one.id);
         incomplete += u64::from(input.counted.incomplete.contains(one.id));
         shown.insert(one.netns);
-        if idle && all.len() > input.most {
+        let is_left_out = idle && all.len() > input.most;
+        if is_left_out && !last_seen.had_finding(one) {
             idle_listeners += 1;
         } else if let Some(listener) = listener(&input, *one, &refusals, &groups) {
+            if is_left_out {
+                unless_found.insert((listener.netns, listener.inode));
+            }
             listeners.push(listener);
         }
     }
@@ -60,7 +65,7 @@ pub fn build(input: Input<'_>, last_seen: &mut LastSeen) -> Report {
     let counted =
         exact::Counted { inferred, uncounted, of_kernel, missed_runs, incomplete, unsettled };
     let providers = exact::in_window(input.providers, counted);
-    Report {
+    let mut report = Report {
         schema_version: SCHEMA_VERSION,
         tool: Tool { name: "observer".into(), version: env!("CARGO_PKG_VERSION").into() },
         host: input.host.clone(),
@@ -69,7 +74,16 @@ pub fn build(input: Input<'_>, last_seen: &mut LastSeen) -> Report {
         listeners,
         idle_listeners,
         audit,
-    }
+    };
+    (input.judge)(&mut report);
+    let judged = report.listeners.len();
+    report
+        .listeners
+        .retain(|one| !one.findings.is_empty() || !unless_found.contains(&(one.netns, one.inode)));
+    let found_nothing = u64::try_from(judged - report.listeners.len()).unwrap_or(u64::MAX);
+    report.idle_listeners = report.idle_listeners.saturating_add(found_nothing);
+    last_seen.note_findings(&report);
+    report
 }
 
 fn listener(

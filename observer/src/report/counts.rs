@@ -16,7 +16,7 @@ use crate::{
         merge::{no_room_since, take_off},
         snapshot::{Incomplete, Snapshot},
     },
-    report::model::Wakeups,
+    model::Wakeups,
 };
 
 impl Snapshot {

@@ -5,9 +5,9 @@ use std::sync::{Arc, OnceLock};
 
 use observer_common::{counters::QueueStats, drops::DropReason};
 
-use crate::report::{
-    attribute::{Reasons, Share},
+use crate::{
     model::{ByReason, Drops},
+    report::attribute::{Reasons, Share},
 };
 
 /// What the kernel programs counted.

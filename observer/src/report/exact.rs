@@ -1,6 +1,6 @@
 //! Which numbers are exact: those of which no event can have been missed unnoticed. Pure.
 
-use crate::report::model::{Provider, Providers, Via};
+use crate::model::{Provider, Providers, Via};
 
 /// What the hooks of a session see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ pub fn in_window(mut providers: Providers, counted: Counted) -> Providers {
 #[cfg(test)]
 mod tests {
     use super::{Counted, Hook, Hooks, in_window, providers};
-    use crate::report::model::{Providers, Via};
+    use crate::model::{Providers, Via};
 
     fn hooks(via: Via, misses_unnoticed: bool) -> Hooks {
         let hook = Hook { via, misses_unnoticed };

@@ -2,10 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{
-    listener::holders::Holding,
-    report::{counts::jain, model::Worker},
-};
+use crate::{listener::holders::Holding, model::Worker, report::counts::jain};
 
 /// Jain's index over what each worker of a listener accepted; `None` where that is not known: below two
 /// workers, where nothing was accepted, where what some of them did is in the row of the others, and where
@@ -52,7 +49,7 @@ mod tests {
     use super::fairness;
     use crate::{
         listener::holders::Holding,
-        report::model::{Holder, Wakeups, Worker},
+        model::{Holder, Wakeups, Worker},
     };
 
     fn worker(pid: u32, tid: u32, accepted: u64) -> Worker {

@@ -1,27 +1,36 @@
 //! Idle listeners: those that an interval report only counts.
 //!
 //! A listener is idle when nothing was counted on it, no connection waits in its queues, and its limits,
-//! holders and waiting tasks are those of the report before.
+//! holders and waiting tasks are those of the report before. One that had a finding then is judged again, and is
+//! shown while it has one; one without can have got none since.
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, HashSet},
     hash::{DefaultHasher, Hash as _, Hasher as _},
 };
 
 use observer_common::counters::QueueStats;
 
-use crate::report::{
-    input::Input,
-    join::{Joined, Key},
-    place::Groups,
-    refusals::Refusals,
-    waits::Histogram,
-    workers::{errors, rows},
+use crate::{
+    model::Report,
+    report::{
+        input::Input,
+        join::{Joined, Key},
+        place::Groups,
+        refusals::Refusals,
+        waits::Histogram,
+        workers::{errors, rows},
+    },
 };
 
-/// Limits, holders and waiting tasks of the listeners of the last report, as hashes.
+/// What is known of the last report's listeners.
 #[derive(Debug, Default)]
-pub struct LastSeen(HashMap<Key, u64>);
+pub struct LastSeen {
+    /// Limits, holders and waiting tasks, as hashes.
+    states: HashMap<Key, u64>,
+    /// Those with findings, by inode numbers of the network namespace and of the socket.
+    with_findings: HashSet<(u64, u64)>,
+}
 
 impl LastSeen {
     /// Decides of each listener whether it is idle, and notes it for the next report. Listeners that are not
@@ -33,13 +42,24 @@ impl LastSeen {
         refusals: &Refusals,
         groups: &Groups,
     ) -> Vec<bool> {
-        let before = std::mem::take(&mut self.0);
+        let before = std::mem::take(&mut self.states);
         let mut decide = |one: &Joined<'_>| {
             let state = state(input, one, groups);
-            self.0.insert(one.key(), state);
+            self.states.insert(one.key(), state);
             is_quiet(input, one, refusals) && before.get(&one.key()) == Some(&state)
         };
         listeners.iter().map(&mut decide).collect()
+    }
+
+    /// Whether a listener had a finding in the last report.
+    pub(super) fn had_finding(&self, one: &Joined<'_>) -> bool {
+        self.with_findings.contains(&(one.netns.inode, one.id))
+    }
+
+    /// Notes which listeners have findings, for the next report.
+    pub(super) fn note_findings(&mut self, report: &Report) {
+        let found = report.listeners.iter().filter(|one| !one.findings.is_empty());
+        self.with_findings = found.map(|one| (one.netns, one.inode)).collect();
     }
 }
 

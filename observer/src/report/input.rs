@@ -12,10 +12,8 @@ use crate::{
         waiters::Waiter,
         ways::Ways,
     },
-    report::{
-        audit::Readings,
-        model::{Holder, Host, Providers, Window},
-    },
+    model::{Holder, Host, Providers, Report, Window},
+    report::audit::Readings,
 };
 
 /// Everything that a report is made from.
@@ -56,6 +54,8 @@ pub struct Input<'a> {
     pub missed_runs: u64,
     /// The most listeners that are all shown; of more, those that are idle are only counted.
     pub most: usize,
+    /// Fills in what is wrong with each listener: [`crate::findings::judge`].
+    pub judge: fn(&mut Report),
 }
 
 impl Input<'_> {

@@ -4,7 +4,7 @@ use observer_common::{counters::QueueStats, hist::depth_bound};
 
 use crate::{
     listener::{diag::Socket, namespaces::Namespace},
-    report::model::{AcceptQueue, Backlog, Bucket, SynQueue},
+    model::{AcceptQueue, Backlog, Bucket, SynQueue},
 };
 
 pub(super) fn accept_queue(

@@ -7,13 +7,13 @@ use observer_common::counters::QueueStats;
 use crate::{
     bpf::snapshot::Snapshot,
     listener::namespaces::NetnsId,
+    model::{Audit, Drops, NoRoom, Via},
     report::{
         attribute::{self, Counters, Share, Traces},
         audit::{self, Seen},
         drops,
         input::Input,
         join::Joined,
-        model::{Audit, Drops, NoRoom, Via},
     },
 };
 

@@ -12,10 +12,8 @@ use crate::{
         diag::Socket, holders::Holdings, namespaces::Namespace, options::Options, places::Looks,
         requests,
     },
-    report::{
-        model::{Backlog, Drops, Family, Holder, Host, SCHEMA_VERSION, Tool},
-        queues,
-    },
+    model::{Backlog, Drops, Family, Holder, Host, SCHEMA_VERSION, Tool},
+    report::queues,
 };
 
 /// Listeners at one moment, without any kernel program: what `observer listeners --format json` prints.

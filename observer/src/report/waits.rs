@@ -7,7 +7,7 @@ use observer_common::{
     waits::wait_bounds,
 };
 
-use crate::report::model::{AcceptWait, Bucket};
+use crate::model::{AcceptWait, Bucket};
 
 /// Waits by bucket.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -8,7 +8,10 @@ use observer_common::{
     counters::{ErrorKey, WorkerKey, WorkerStats},
 };
 
-use crate::report::{counts, input::Input, model::Worker};
+use crate::{
+    model::Worker,
+    report::{counts, input::Input},
+};
 
 /// Tasks that were woken by a listener, called accept on it, or wait for it: the busiest first.
 pub(super) fn workers(input: &Input<'_>, id: u64) -> Vec<Worker> {

@@ -13,10 +13,8 @@ use crate::{
         namespaces::{self, Namespace, NetnsCounters},
         places::Places,
     },
-    report::{
-        audit::{Reading, Readings},
-        model::WindowKind,
-    },
+    model::WindowKind,
+    report::audit::{Reading, Readings},
 };
 
 /// Where a window begins or ends.

@@ -16,7 +16,7 @@ use super::{
     pace::Paced,
     point::{self, Point, counters, read_again},
     requests::Requests,
-    tell_events::Telling,
+    telling::Telling,
 };
 use crate::{
     bpf::{
@@ -35,9 +35,10 @@ use crate::{
         places::Places,
         waiters,
     },
+    model::Host,
     plan::{Request, plan},
     probes::{self, Signal},
-    report::{LastSeen, model::Host},
+    report::LastSeen,
 };
 
 impl Session {

@@ -6,12 +6,12 @@ use super::{
 };
 use crate::{
     listener::{diag::Socket, requests::Waiting},
+    model::{Providers, Report, Via, Window},
     probes::{self, Signal},
     report::{
         LastSeen, build,
         exact::{self, Hook, Hooks},
         input::Input,
-        model::{Providers, Report, Via, Window},
     },
 };
 
@@ -82,6 +82,7 @@ impl Session {
             sees_refused_acks: self.sees_refused_acks,
             missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
             most,
+            judge: crate::findings::judge,
         };
         build::build(input, last_seen)
     }

@@ -20,9 +20,9 @@ const UNSEEN: u16 = 7201;
 /// Its limit is 128, as somaxconn was when the window began.
 const DOUBTFUL: u16 = 7202;
 /// Its limit is cut down to 16 in the window.
-const SEEN: u16 = 7203;
+pub const SEEN: u16 = 7203;
 /// Its limit is what was requested in the window, the somaxconn of then.
-const WHOLE: u16 = 7204;
+pub const WHOLE: u16 = 7204;
 
 pub fn tests() -> Vec<Test> {
     vec![Test::together(

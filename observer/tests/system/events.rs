@@ -12,13 +12,14 @@ use anyhow::{Context as _, bail, ensure};
 use observer::{
     Because, Config, Ended, EventKind, Filters, Observer, Reports, Update,
     config::Provider,
-    report::model::{Event, Listener, Report, What},
+    model::{Event, Listener, Report, What},
 };
 
 use crate::{
     Need, Outcome, Test,
     observer::provider,
     role::{Actor, as_role, connect},
+    schema::parse_event,
     workload::{Tally, Workload},
 };
 
@@ -89,7 +90,7 @@ impl Told {
     fn kinds(&self) -> anyhow::Result<BTreeMap<String, u64>> {
         let mut kinds = BTreeMap::new();
         for event in &self.events {
-            let value = serde_json::to_value(event)?;
+            let value = parse_event(&serde_json::to_string(event)?)?;
             let kind = value["kind"].as_str().context("a kind")?;
             *kinds.entry(kind.to_owned()).or_insert(0) += 1;
         }
@@ -97,7 +98,7 @@ impl Told {
     }
 
     fn listener(&self) -> anyhow::Result<&Listener> {
-        let total = self.total.as_ref().context("no total")?;
+        let total = self.total()?;
         total.listeners.first().with_context(|| format!("no listener: {total:?}"))
     }
 
@@ -253,7 +254,7 @@ fn drops() -> Outcome {
     let kinds = told.kinds()?;
     ensure!(kinds.get("closed") == Some(&1), "{kinds:?}");
     let dropped = kinds.get("dropped").copied().unwrap_or(0);
-    if told.total()?.providers.drops.via == observer::report::model::Via::Tracepoint {
+    if told.total()?.providers.drops.via == observer::model::Via::Tracepoint {
         ensure!(dropped == 0, "{kinds:?}");
         return Ok(());
     }

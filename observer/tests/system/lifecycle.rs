@@ -160,6 +160,7 @@ fn emfile() -> anyhow::Result<Play> {
             let one = report.only_on_port(port)?;
             ensure!(one["accept_errors"]["EMFILE"] == 7, "errors: {}", one["accept_errors"]);
             ensure!(one["accepted"] == 0, "{one}");
+            ensure!(one["findings"][0]["id"] == "fd-exhausted", "findings: {}", one["findings"]);
             let wakeups = &one["wakeups"];
             ensure!(wakeups["failed"] == 1 && wakeups["total"] == 1, "wakeups: {wakeups}");
             let worker = &one["workers"][0];

@@ -16,6 +16,7 @@ mod events;
 mod fairness;
 mod faults;
 mod filters;
+mod findings;
 mod host;
 mod kinds;
 mod lifecycle;
@@ -164,6 +165,7 @@ fn main() -> ExitCode {
         queues::tests(),
         backlog::tests(),
         fairness::tests(),
+        findings::tests(),
         lifecycle::tests(),
         filters::tests(),
         events::tests(),

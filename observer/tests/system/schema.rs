@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::{Need, Outcome, Test};
 
 static REPORT: LazyLock<Validator> = LazyLock::new(|| validator("Report"));
+static EVENT: LazyLock<Validator> = LazyLock::new(|| validator("Event"));
 static LISTENERS: LazyLock<Validator> = LazyLock::new(|| validator("ListenerList"));
 
 pub fn tests() -> Vec<Test> {
@@ -20,6 +21,11 @@ pub fn tests() -> Vec<Test> {
 /// A report in a line of JSON.
 pub fn parse_report(line: &str) -> anyhow::Result<Value> {
     parse(line, &REPORT)
+}
+
+/// An event in a line of JSON.
+pub fn parse_event(line: &str) -> anyhow::Result<Value> {
+    parse(line, &EVENT)
 }
 
 /// What `observer listeners --format json` printed.

@@ -125,6 +125,7 @@ impl Scope {
             "fairness::",
             "faults::",
             "filters::",
+            "findings::",
             "kinds::late_ipv6",
             "kinds::late_mptcp",
             "kinds::late_socket",

@@ -8,9 +8,9 @@ use super::{
     protocol::{Counts, Ready, Tally},
     strategy::Strategy,
 };
-use observer::report::{
-    counts::sum,
+use observer::{
     model::{Listener, Report, Wakeups},
+    report::counts::sum,
 };
 
 /// One strategy's line of JSON, and row of the table.

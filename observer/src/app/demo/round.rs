@@ -13,7 +13,7 @@ use super::{
     protocol::{Ready, Tally},
     strategy::Strategy,
 };
-use observer::report::model::{Report, WindowKind};
+use observer::model::{Report, WindowKind};
 
 /// How long a child may take to start or to end: loading programs is slow on an emulated host.
 const PATIENCE: Duration = Duration::from_secs(60);

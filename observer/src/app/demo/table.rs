@@ -160,7 +160,7 @@ mod tests {
 
     use super::*;
     use crate::app::demo::{outcome::TallySum, protocol::Counts, strategy::Strategy};
-    use observer::report::model::Wakeups;
+    use observer::model::Wakeups;
 
     fn outcomes() -> Vec<Outcome> {
         let outcome = |&strategy: &Strategy| Outcome {

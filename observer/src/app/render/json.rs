@@ -18,7 +18,7 @@ pub fn write(out: &mut impl Write, value: &impl Serialize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use observer::report::model::Report;
+    use observer::model::Report;
 
     use super::*;
     use crate::app::render::table::fixtures;

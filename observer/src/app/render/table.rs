@@ -11,6 +11,7 @@ mod backlog;
 mod cell;
 mod columns;
 mod details;
+mod findings;
 #[cfg(test)]
 pub(crate) mod fixtures;
 pub mod heading;
@@ -33,7 +34,7 @@ pub use live::{CLEAR_SCREEN, live_frame};
 pub use options::TableOptions;
 pub use words::{empty, flags};
 
-use observer::report::model::{Report, WindowKind};
+use observer::model::{Report, WindowKind};
 
 /// The report as text, each line ended by a line break and none wider than the options say.
 pub fn render(report: &Report, options: &TableOptions) -> String {

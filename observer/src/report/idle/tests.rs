@@ -1,5 +1,7 @@
 //! One thing at a time is changed, and each listener that is shown otherwise must not be idle.
 
+mod findings;
+
 use std::collections::{BTreeMap, HashMap};
 
 use observer_common::counters::{
@@ -20,11 +22,11 @@ use crate::{
         way::Way,
         ways::Ways,
     },
+    model::{Holder, Host, Provider, Providers, Report, Via, Wait, Window, WindowKind},
     report::{
         audit::{Reading, Readings},
         build::build,
         input::Input,
-        model::{Holder, Host, Provider, Providers, Report, Via, Wait, Window, WindowKind},
     },
 };
 
@@ -45,6 +47,7 @@ struct World {
     hidden_holders: bool,
     clock: u64,
     most: usize,
+    judge: fn(&mut Report),
 }
 
 impl World {
@@ -73,6 +76,7 @@ impl World {
             hidden_holders: false,
             clock: 1000,
             most: 0,
+            judge: |_| {},
         }
     }
 
@@ -105,6 +109,7 @@ impl World {
                 sees_refused_acks: false,
                 missed_runs: 0,
                 most: self.most,
+                judge: self.judge,
             },
             last_seen,
         )
@@ -340,8 +345,8 @@ fn what_is_gone_is_forgotten() {
     world.first().queue = 0;
     world.now.get_mut(&NETNS).expect("it").sockets[1].queue = 0;
     drop(world.report(&mut last_seen));
-    assert_eq!(last_seen.0.len(), 2);
+    assert_eq!(last_seen.states.len(), 2);
     world.now.get_mut(&NETNS).expect("it").sockets.pop();
     drop(world.report(&mut last_seen));
-    assert_eq!(last_seen.0.len(), 1);
+    assert_eq!(last_seen.states.len(), 1);
 }

@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use super::{FLOOD, kernel::Told};
 use crate::{
-    Outcome,
+    Outcome, findings,
     missed::kprobes_tell,
     observer::{number, provider},
 };
@@ -88,6 +88,10 @@ pub fn agree(seen: &Seen<'_>) -> Outcome {
     ensure!(syns + acks == told.overflows, "{syns} + {acks} overflows, not {}", told.overflows);
     let full = seen.reason("syn_queue_full")?;
     ensure!(full == told.syn_queue_full, "{full}, not {}", told.syn_queue_full);
+    let found = findings::ids(listener)?;
+    let overflow = found.contains(&"accept-queue-overflow");
+    ensure!(overflow == (syns + acks > 0), "{syns} + {acks} overflows, and {found:?}");
+    ensure!(full == 0 || found.contains(&"syn-queue-overflow"), "{full} SYNs, and {found:?}");
     let by_reason = listener["drops"]["by_reason"].as_object().context("reasons")?;
     let sum = by_reason.values().map(number).sum::<anyhow::Result<u64>>()?;
     ensure!(sum == total, "the reasons add up to {sum}, not {total}");
@@ -131,7 +135,7 @@ pub fn agree(seen: &Seen<'_>) -> Outcome {
     if seen.counted() {
         // Where runs were skipped, another case's namespace may lack counts.
         let closes = &seen.report["audit"]["closes"];
-        ensure!(*closes == true || !audit_is_whole(seen.report), "the audit does not close");
+        ensure!(*closes == true || !audit_is_whole(seen.report), "counts disagree with the kernel");
         let clients = number(&listener["drops"]["clients"])?;
         ensure!(clients <= total && (clients > 0) == (total > 0), "{clients} clients");
     } else {

@@ -1,28 +1,8 @@
-//! The limit that `listen()` set, in words.
+//! Limits that may have been clamped, which nothing can tell.
 
 use std::collections::BTreeSet;
 
-use observer::report::model::Backlog;
-
-/// What `listen()` got, where it was seen to get less than it was asked for.
-pub(super) fn clamped(backlog: &Backlog) -> Option<String> {
-    let (limit, requested) = backlog.limit.zip(backlog.requested)?;
-    if backlog.clamped != Some(true) {
-        return None;
-    }
-    // A negative backlog asks for as much as there is.
-    let requested = match u32::try_from(requested) {
-        Ok(requested) => requested.cast_signed().to_string(),
-        Err(_) => requested.to_string(),
-    };
-    Some(match backlog.somaxconn.filter(|_| backlog.stale == Some(true)) {
-        None => format!("listen({requested}) was clamped to somaxconn {limit}"),
-        Some(now) => format!(
-            "listen({requested}) was clamped to {limit}; somaxconn is {now} since, \
-             which takes another listen()"
-        ),
-    })
-}
+use observer::model::Backlog;
 
 /// One sentence on the limits that may have been clamped to an earlier somaxconn.
 pub(super) fn doubts<'a>(all: impl IntoIterator<Item = &'a Backlog>) -> Option<String> {
@@ -48,36 +28,6 @@ pub(super) fn doubts<'a>(all: impl IntoIterator<Item = &'a Backlog>) -> Option<S
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_clamp_is_told_where_it_is_known() {
-        let backlog = |requested, is_clamped, stale| Backlog {
-            limit: Some(128),
-            somaxconn: Some(if stale { 4096 } else { 128 }),
-            requested,
-            clamped: Some(is_clamped),
-            stale: Some(stale),
-            ..Backlog::default()
-        };
-        let told = |requested, is_clamped, stale| clamped(&backlog(requested, is_clamped, stale));
-        assert_eq!(
-            told(Some(1024), true, false).as_deref(),
-            Some("listen(1024) was clamped to somaxconn 128")
-        );
-        assert_eq!(
-            told(Some(u64::from(u32::MAX)), true, false).as_deref(),
-            Some("listen(-1) was clamped to somaxconn 128")
-        );
-        assert_eq!(
-            told(Some(1024), true, true).as_deref(),
-            Some(
-                "listen(1024) was clamped to 128; somaxconn is 4096 since, \
-                 which takes another listen()"
-            )
-        );
-        assert_eq!(told(Some(100), false, false), None);
-        assert_eq!(clamped(&Backlog::default()), None);
-    }
 
     #[test]
     fn doubts_are_one_sentence() {

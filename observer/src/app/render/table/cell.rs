@@ -3,17 +3,27 @@
 use anstyle::{AnsiColor, Style};
 
 use crate::app::render::{human, text};
+use observer::model::Severity;
 
-/// Needs somebody's eye.
-pub(super) const ALARM: Style = AnsiColor::Red.on_default().bold();
 /// Lost or refused.
 pub(super) const BAD: Style = AnsiColor::Red.on_default();
 /// Costs something.
 pub(super) const CAUTION: Style = AnsiColor::Yellow.on_default();
+/// Worth knowing.
+pub(super) const NOTABLE: Style = AnsiColor::Cyan.on_default();
 /// Detail, or nothing going on.
 pub(super) const DIM: Style = Style::new().dimmed();
 /// Column headers.
 pub(super) const STRONG: Style = Style::new().bold();
+
+/// The colour of a finding, and of the numbers that it is about.
+pub(super) fn severity_style(severity: Severity) -> Style {
+    match severity {
+        Severity::Critical => BAD,
+        Severity::Warning => CAUTION,
+        Severity::Info => NOTABLE,
+    }
+}
 
 /// One form of a cell: when there is no room, the head is cut and the tail is kept (the port of an
 /// address, the pid of a worker).
@@ -175,11 +185,11 @@ mod tests {
     fn a_line_is_cut_with_and_without_colour() {
         let mut line = Line::new("herd".into(), STRONG);
         line.pad(2);
-        line.push("8.00".into(), ALARM);
+        line.push("8.00".into(), BAD);
         line.pad(5);
         assert_eq!(line.paint(80, false), "herd  8.00");
         assert_eq!(line.paint(8, false), "herd  8…");
-        assert_eq!(line.paint(8, true), "\u{1b}[1mherd\u{1b}[0m  \u{1b}[1m\u{1b}[31m8…\u{1b}[0m");
+        assert_eq!(line.paint(8, true), "\u{1b}[1mherd\u{1b}[0m  \u{1b}[31m8…\u{1b}[0m");
         assert_eq!(line.paint(1, true), "\u{1b}[1m…\u{1b}[0m");
         assert_eq!(line.paint(0, true), "");
     }

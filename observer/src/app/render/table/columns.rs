@@ -1,17 +1,14 @@
 //! The columns: their words, in which order they get room, and what they say of a listener.
 
-use super::cell::{ALARM, BAD, CAUTION, Cell, DIM};
+use anstyle::Style;
+
+use super::cell::{Cell, DIM, severity_style};
 use super::layout::{Align, ROOMY, Shape};
-use super::order;
 use super::tally::Tally;
 use super::words;
 use crate::app::render::human;
-use observer::report::model::{Listener, Providers, Report, Worth};
-
-/// From this ratio on, several tasks run for one connection.
-const HERD_CAUTION: f64 = 2.0;
-/// From this ratio on, it is a herd.
-const HERD_ALARM: f64 = 4.0;
+use observer::findings::id;
+use observer::model::{Listener, Providers, Report, Worth};
 
 /// A column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -174,8 +171,38 @@ impl Column {
         Shape { header, rank, align, floor, cut }
     }
 
-    /// What it says of a listener.
+    /// Findings that its number belongs to.
+    fn findings(self) -> &'static [&'static str] {
+        match self {
+            Herd => &[id::THUNDERING_HERD],
+            Queue => &[id::ACCEPT_QUEUE_OVERFLOW, id::ACCEPT_QUEUE_NEAR_LIMIT, id::SILENT_CLIENTS],
+            Drops => &[id::ACCEPT_QUEUE_OVERFLOW, id::SYN_QUEUE_OVERFLOW],
+            Errors | Failed => &[id::FD_EXHAUSTED],
+            Wait => &[id::SLOW_ACCEPT],
+            Fairness => &[id::ONE_WORKER_TAKES_ALL],
+            _ => &[],
+        }
+    }
+
+    /// The style of a number that findings are about.
+    pub(super) fn style(self, listener: &Listener) -> Style {
+        // None of them was a wakeup: the task found the connection by itself.
+        if self == Failed && listener.wakeups.failed == 0 {
+            return Style::new();
+        }
+        let about =
+            listener.findings.iter().filter(|one| self.findings().contains(&one.id.as_str()));
+        about.map(|one| one.severity).max().map_or_else(Style::new, severity_style)
+    }
+
+    /// What it says of a listener, in the colour of the findings that are about it.
     pub(super) fn of_listener(self, listener: &Listener, seen: &Seen) -> Cell {
+        let cell = self.told_of(listener, seen);
+        let style = self.style(listener);
+        if style.is_plain() { cell } else { cell.styled(style) }
+    }
+
+    fn told_of(self, listener: &Listener, seen: &Seen) -> Cell {
         if seen.unobserved(self) {
             return unknown();
         }
@@ -184,14 +211,14 @@ impl Column {
             Netns => Cell::text(&listener.netns.to_string()),
             HeldBy => words::held_by(listener),
             Queued => Cell::count(listener.queued),
-            Herd => herd(listener.herd_ratio),
+            Herd => Cell::text(&human::ratio(listener.herd_ratio)),
             Queue => queue(listener),
             Wait => match listener.accept_wait.p99 {
                 Some(wait) => Cell::text(&human::time(wait)),
                 None => unknown(),
             },
             Drops => match listener.drops.total {
-                Some(drops) => bad_count(drops),
+                Some(drops) => Cell::count(drops),
                 None => unknown(),
             },
             Fairness => Cell::text(&human::ratio(listener.fairness)),
@@ -212,7 +239,7 @@ impl Column {
             Won => Cell::count(wakeups.won),
             Lost => Cell::count(wakeups.lost),
             Silent => Cell::count(wakeups.silent),
-            Failed => bad_count(wakeups.failed),
+            Failed => Cell::count(wakeups.failed),
             Pending => Cell::count(wakeups.pending),
             Eagain => Cell::count(tally.eagain()),
             Errors => errors(tally),
@@ -223,20 +250,6 @@ impl Column {
 
 fn unknown() -> Cell {
     Cell::text("-").styled(DIM)
-}
-
-fn bad_count(count: u64) -> Cell {
-    let cell = Cell::count(count);
-    if count > 0 { cell.styled(BAD) } else { cell }
-}
-
-fn herd(ratio: Option<f64>) -> Cell {
-    let cell = Cell::text(&human::ratio(ratio));
-    match ratio {
-        Some(ratio) if ratio >= HERD_ALARM => cell.styled(ALARM),
-        Some(ratio) if ratio >= HERD_CAUTION => cell.styled(CAUTION),
-        _ => cell,
-    }
 }
 
 /// The most connections that were seen waiting, and the limit.
@@ -250,15 +263,7 @@ fn queue(listener: &Listener) -> Cell {
     let of = |count: fn(u64) -> String| {
         format!("{}/{}", count(most), limit.map_or_else(|| "-".to_owned(), count))
     };
-    let cell = Cell::text(&of(human::count)).or(&of(human::short_count), "");
-    // Full is more than the limit: the kernel compares with `>` (sk_acceptq_is_full).
-    if limit.is_some_and(|limit| most > limit) {
-        cell.styled(BAD)
-    } else if order::hangs(listener) {
-        cell.styled(CAUTION)
-    } else {
-        cell
-    }
+    Cell::text(&of(human::count)).or(&of(human::short_count), "")
 }
 
 /// The errors of accept other than EAGAIN, the most frequent first.
@@ -274,5 +279,5 @@ fn errors(tally: &Tally) -> Cell {
     {
         cell = cell.or(&format!("{first} +{}", rest.len()), "");
     }
-    cell.or(&human::short_count(total), "").styled(BAD)
+    cell.or(&human::short_count(total), "")
 }

@@ -1,16 +1,14 @@
-//! What is said beneath a listener: refusals, queues, waits and limits, each only where there was
-//! anything.
+//! The numbers beneath a listener: drops, queues and waits, each only where there was anything.
 
 use std::fmt::Write as _;
 
 use anstyle::Style;
 
-use super::backlog;
-use super::cell::{BAD, CAUTION, DIM, Line};
+use super::cell::{CAUTION, DIM, Line};
 use super::columns::{Column, Seen};
 use super::notes;
 use crate::app::render::human;
-use observer::report::model::{Drops, Listener};
+use observer::model::{Drops, Listener};
 
 /// All that is said of a listener, from the gravest to the ordinary.
 pub(super) fn lines(listener: &Listener, seen: &Seen, width: usize) -> Vec<Line> {
@@ -18,11 +16,13 @@ pub(super) fn lines(listener: &Listener, seen: &Seen, width: usize) -> Vec<Line>
     let lacking = "its numbers are too low: the kernel maps had no room for all of it";
     let told = [
         listener.incomplete.then(|| (lacking.to_owned(), CAUTION)),
-        dropped(&listener.drops, mark(Column::Drops)).map(|told| (told, BAD)),
-        discarded(listener).map(|told| (told, BAD)),
-        backlog::clamped(&listener.backlog).map(|told| (told, CAUTION)),
-        queues(listener, mark(Column::Queue)).map(|told| (told, queue_style(listener))),
-        waits(listener, mark(Column::Wait)).map(|told| (told, DIM)),
+        dropped(&listener.drops, mark(Column::Drops))
+            .map(|told| (told, Column::Drops.style(listener))),
+        discarded(listener).map(|told| (told, Style::new())),
+        queues(listener, mark(Column::Queue))
+            .map(|told| (told, or_dim(Column::Queue.style(listener)))),
+        waits(listener, mark(Column::Wait))
+            .map(|told| (told, or_dim(Column::Wait.style(listener)))),
     ];
     let told = told.into_iter().flatten();
     told.flat_map(|(told, style)| notes::indented(&told, "  ", style, width)).collect()
@@ -119,11 +119,9 @@ fn queues(listener: &Listener, mark: &str) -> Option<String> {
     (!parts.is_empty()).then(|| parts.join("; "))
 }
 
-/// Full is more than the limit: the kernel compares with `>` (`sk_acceptq_is_full`).
-fn queue_style(listener: &Listener) -> Style {
-    let limit = listener.accept_queue.limit.or(listener.backlog.limit);
-    let most = listener.accept_queue.max.max(listener.accept_queue.now.unwrap_or(0));
-    if limit.is_some_and(|limit| most > limit) { BAD } else { DIM }
+/// The colour of a finding, or none that draws the eye.
+fn or_dim(style: Style) -> Style {
+    if style.is_plain() { DIM } else { style }
 }
 
 fn waits(listener: &Listener, mark: &str) -> Option<String> {

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use super::TableOptions;
-use observer::report::model::{
-    AcceptQueue, AcceptWait, Audit, AuditCounter, Backlog, Drops, Family, Finding, Holder, Host,
-    Listener, NetnsAudit, Provider, Providers, Report, SCHEMA_VERSION, Severity, SynQueue, Tool,
-    Via, Wait, Wakeups, Window, WindowKind, Worker,
+use observer::findings;
+use observer::model::{
+    AcceptQueue, AcceptWait, Audit, AuditCounter, Backlog, Drops, Family, Holder, Host, Listener,
+    NetnsAudit, Provider, Providers, Report, SCHEMA_VERSION, SynQueue, Tool, Via, Wait, Wakeups,
+    Window, WindowKind, Worker,
 };
 
 /// The network namespace of most listeners.
@@ -40,6 +41,12 @@ pub(crate) fn report(listeners: Vec<Listener>) -> Report {
         idle_listeners: 0,
         audit: Audit::default(),
     }
+}
+
+/// The report with what is wrong in it.
+pub(crate) fn judged(mut report: Report) -> Report {
+    findings::judge(&mut report);
+    report
 }
 
 /// An idle listener that nobody holds.
@@ -131,7 +138,7 @@ pub(crate) fn traffic(
 pub(crate) fn herd(workers: u32) -> Report {
     let mut nginx = listener("127.0.0.1", 8080);
     traffic(&mut nginx, "nginx", workers, 200, u64::from(workers), Some(Wait::Epoll));
-    report(vec![nginx])
+    judged(report(vec![nginx]))
 }
 
 /// An incident: a herd, one server out of descriptors with a full queue, one that is gone, one that
@@ -152,14 +159,6 @@ pub(crate) fn incident() -> Report {
     full.accept_queue =
         AcceptQueue { now: Some(129), max: 129, limit: Some(128), ..AcceptQueue::default() };
     full.drops.total = Some(5_311);
-    full.findings.push(Finding {
-        id: "fd-exhausted".into(),
-        severity: Severity::Critical,
-        summary: "The program has no file descriptor left for new connections.".into(),
-        evidence: "412 accept calls failed with EMFILE".into(),
-        fix: "Raise LimitNOFILE= of the service, or find the descriptors that leak.".into(),
-    });
-
     let mut six = listener("2001:db8:85a3:1111:2222:8a2e:370:7334", 8443);
     traffic(&mut six, "envoy", 4, 90, 3, Some(Wait::Epoll));
     let mut gone = listener("10.0.0.7", 9000);
@@ -200,7 +199,7 @@ pub(crate) fn incident() -> Report {
         ]
         .into(),
     });
-    report
+    judged(report)
 }
 
 /// So many listeners, every tenth of them busy, in three network namespaces.
@@ -224,7 +223,7 @@ pub(crate) fn many(listeners: u16) -> Report {
             .into(),
         });
     }
-    report
+    judged(report)
 }
 
 /// Names made to break terminals, numbers made to break columns, estimates and losses.
@@ -276,7 +275,7 @@ pub(crate) fn hostile() -> Report {
     report.providers.drops.exact = false;
     report.audit =
         Audit { events_lost: u64::MAX, map_full: 1, missed_runs: u64::MAX, ..Audit::default() };
-    report
+    judged(report)
 }
 
 /// All of them, and the empty one.

@@ -2,7 +2,7 @@
 
 use super::cell::Line;
 use crate::app::render::{human, text};
-use observer::report::model::{Provider, Providers, Report, Via, WindowKind, Worth};
+use observer::model::{Provider, Providers, Report, Via, WindowKind, Worth};
 
 const SEPARATOR: &str = " · ";
 

@@ -5,7 +5,7 @@ use super::columns::{COLUMNS, Column, Seen};
 use super::layout::Layout;
 use super::notes::styled;
 use super::order;
-use observer::report::model::Report;
+use observer::model::Report;
 
 /// What the headers mean, for those that are shown; nothing where nothing happened.
 pub(super) fn lines(report: &Report, seen: &Seen, layout: &Layout, width: usize) -> Vec<Line> {

@@ -2,7 +2,7 @@
 
 use super::cell::{DIM, Line};
 use super::{Page, TableOptions, render};
-use observer::report::model::Report;
+use observer::model::Report;
 
 /// Takes the last frame away: for what is printed when the live view ends, whole and in its place.
 pub const CLEAR_SCREEN: &str = "\x1b[H\x1b[J";
@@ -128,13 +128,14 @@ mod tests {
             assert!(frame.contains("*:26"), "{frame}");
             frame.lines().filter(|line| line.contains("\x1b[K  envoy ")).count()
         };
-        assert_eq!([40, 33, 31, 24].map(workers), [4, 2, 1, 0]);
-        // And after them what is said of each listener.
+        assert_eq!([45, 42, 40, 33].map(workers), [4, 2, 1, 0]);
+        // And after them what is said of each listener, but for what is wrong.
         let details = |rows| {
             let frame = live_frame(&fixtures::incident(), &options(120), Some(rows));
-            frame.contains("accept queue 129/128, 129 now")
+            assert!(frame.contains("critical: accept failed 412 times"), "{frame}");
+            ["fix: ", "accept queue 129/128, 129 now"].map(|words| frame.contains(words))
         };
-        assert_eq!([40, 24, 23].map(details), [true, true, false]);
+        assert_eq!([45, 33, 32, 26].map(details), [[true; 2], [true; 2], [false; 2], [false; 2]]);
     }
 
     #[test]

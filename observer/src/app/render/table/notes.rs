@@ -1,10 +1,7 @@
-//! What is said beneath the table: nothing happened, something is wrong, or a number is not what
-//! it seems.
+//! What is said beneath the table: nothing happened, or a number is not what it seems. What is wrong is a
+//! finding, and stands beneath its listener.
 
-use std::{
-    cmp::{Ordering, Reverse},
-    fmt::Write,
-};
+use std::{cmp::Reverse, fmt::Write};
 
 use anstyle::Style;
 
@@ -14,9 +11,8 @@ use super::order;
 use super::tally::Tally;
 use super::words;
 use crate::app::render::text;
-use observer::report::model::{
-    Audit, Finding, Listener, NetnsAudit, NoRoom, Report, Severity, Via, Worth,
-};
+use observer::findings::id;
+use observer::model::{Audit, Listener, NetnsAudit, NoRoom, Report, Via, Worth};
 
 /// Below this, lines are cut and not wrapped: a column of single words is harder to read.
 const WRAP: usize = 40;
@@ -35,16 +31,11 @@ const COUNTERS: [(&str, &str); 4] = [
 /// All notes on a report.
 pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
     let mut listeners: Vec<&Listener> = report.listeners.iter().collect();
-    listeners.sort_by(|a, b| order::by_herd(a, b));
+    listeners.sort_by(|a, b| order::by_trouble(a, b));
     let plain = |note| (note, Style::new());
 
     let mut notes = Vec::new();
-    let hanging = hanging(&listeners);
-    if hanging.is_empty() {
-        notes.extend(nothing_accepted(report).map(plain));
-    }
-    add(&mut notes, findings(&listeners), "findings");
-    add(&mut notes, hanging, "listeners at which connections wait");
+    notes.extend(nothing_accepted(report).map(plain));
     add(&mut notes, accept_errors(&listeners), "listeners on which accept failed");
     let busy = listeners.iter().filter(|listener| !order::idle(listener));
     notes.extend(backlog::doubts(busy.map(|listener| &listener.backlog)).map(plain));
@@ -78,8 +69,12 @@ pub(super) fn indented(sentence: &str, indent: &str, style: Style, width: usize)
 
 fn nothing_accepted(report: &Report) -> Option<String> {
     let unobserved = report.providers.accepts.via == Via::None;
+    let mut findings = report.listeners.iter().flat_map(|listener| &listener.findings);
+    // It says the same, and of which listener.
+    let is_told = findings.any(|finding| finding.id == id::SILENT_CLIENTS);
     if report.listeners.is_empty()
         || unobserved
+        || is_told
         || report.listeners.iter().any(|listener| listener.accepted > 0)
     {
         return None;
@@ -102,42 +97,7 @@ fn add(notes: &mut Vec<(String, Style)>, told: Vec<(String, Style)>, what: &str)
     }
 }
 
-fn findings(listeners: &[&Listener]) -> Vec<(String, Style)> {
-    let mut findings: Vec<(&Listener, &Finding)> = listeners
-        .iter()
-        .flat_map(|listener| listener.findings.iter().map(|finding| (*listener, finding)))
-        .collect();
-    findings.sort_by_key(|(_, finding)| Reverse(finding.severity));
-    let told = findings.into_iter().map(|(listener, finding)| {
-        let Finding { severity, summary, evidence, fix, .. } = finding;
-        let (word, style) = match severity {
-            Severity::Critical => ("critical", BAD),
-            Severity::Warning => ("warning", CAUTION),
-            Severity::Info => ("info", Style::new()),
-        };
-        let address = words::plain_address(listener);
-        let summary = summary.trim_end_matches('.');
-        (format!("{word}: {address}: {summary} ({evidence}). {fix}"), style)
-    });
-    told.collect()
-}
-
-fn hanging(listeners: &[&Listener]) -> Vec<(String, Style)> {
-    let hanging = listeners.iter().filter(|listener| order::hangs(listener));
-    let told = hanging.map(|listener| {
-        let address = words::plain_address(listener);
-        let note = match listener.accept_queue.now {
-            Some(1) => format!("1 connection waits at {address} and was not accepted"),
-            now => {
-                format!("{} connections wait at {address} and none was accepted", now.unwrap_or(0))
-            }
-        };
-        (note, CAUTION)
-    });
-    told.collect()
-}
-
-/// Which errors they are: the column may have room for their sum only.
+/// Errors of accept that no finding is about: the column may have room for their sum only.
 fn accept_errors(listeners: &[&Listener]) -> Vec<(String, Style)> {
     let mut failed: Vec<(&Listener, Tally)> = listeners
         .iter()
@@ -145,9 +105,16 @@ fn accept_errors(listeners: &[&Listener]) -> Vec<(String, Style)> {
         .filter(|(_, tally)| tally.other_errors() > 0)
         .collect();
     failed.sort_by_key(|(_, tally)| Reverse(tally.other_errors()));
-    let told = failed.into_iter().map(|(listener, tally)| {
+    let told = failed.into_iter().filter_map(|(listener, tally)| {
         let address = words::plain_address(listener);
-        (format!("accept failed on {address}: {}", tally.named_errors().join(", ")), BAD)
+        let is_told = listener.findings.iter().any(|finding| finding.id == id::FD_EXHAUSTED);
+        let mut errors = tally.named_errors();
+        if is_told {
+            errors.retain(|error| !error.starts_with("EMFILE ") && !error.starts_with("ENFILE "));
+        }
+        let errors = errors.join(", ");
+        (!errors.is_empty())
+            .then(|| (format!("accept failed on {address}: {errors}"), Style::new()))
     });
     told.collect()
 }
@@ -254,28 +221,24 @@ fn counters(audit: &NetnsAudit) -> Option<String> {
 
 /// Where observer and the kernel counted differently.
 fn differences(report: &Report) -> Vec<(String, Style)> {
-    let told = report.audit.netns.iter().filter_map(|audit| {
+    let audited = &report.audit.netns;
+    let told = audited.iter().filter_map(|audit| {
         let told: Vec<String> = COUNTERS
             .iter()
             .filter_map(|(name, _)| {
                 let counter = audit.counters.get(*name)?;
                 let (kernel, observed) = counter.kernel.zip(counter.observed)?;
-                let way = match observed.cmp(&kernel) {
-                    Ordering::Less => "fewer",
-                    Ordering::Equal => return None,
-                    Ordering::Greater => "more",
-                };
                 let by = observed.abs_diff(kernel);
-                Some(format!("{by} {way} {name} than the kernel ({observed}, not {kernel})"))
+                (by > 0)
+                    .then(|| format!("{by} {name} (observer saw {observed}, the kernel {kernel})"))
             })
             .collect();
+        let netns = match audited.len() {
+            1 => String::new(),
+            _ => format!("netns {}: ", audit.netns),
+        };
         (!told.is_empty()).then(|| {
-            let note = format!(
-                "the audit does not close: in netns {} observer saw {}",
-                audit.netns,
-                told.join(", ")
-            );
-            (note, CAUTION)
+            (format!("{netns}counts disagree with the kernel by {}", told.join(", ")), CAUTION)
         })
     });
     told.collect()

@@ -14,7 +14,8 @@ pub struct TableOptions {
     pub colour: bool,
     /// The most worker lines of a listener; the others are summed in one line.
     pub workers: usize,
-    /// Whether to say beneath each listener what came of its queues, waits and refusals.
+    /// Whether to say beneath each listener what came of its queues, waits and refusals, and how to cure what
+    /// is wrong.
     pub details: bool,
     /// The most lines of idle listeners; the others are counted in one line.
     pub idle: usize,

@@ -1,12 +1,13 @@
-//! In which order listeners come, and which of them are idle or hang.
+//! In which order listeners come, and which of them are idle.
 
 use std::cmp::Ordering;
 
-use observer::report::model::Listener;
+use observer::model::Listener;
 
-/// Whether a listener has nothing to show.
+/// Whether a listener has nothing to show, and nothing is wrong with it.
 pub(super) fn idle(listener: &Listener) -> bool {
-    listener.accepted == 0
+    listener.findings.is_empty()
+        && listener.accepted == 0
         && listener.queued == 0
         && listener.wakeups.total == 0
         && listener.accept_errors.values().all(|count| *count == 0)
@@ -19,20 +20,20 @@ pub(super) fn idle(listener: &Listener) -> bool {
         && listener.syn_queue.cookies_sent.unwrap_or(0) == 0
 }
 
-/// Whether connections wait at a listener and nobody accepts them.
-pub(super) fn hangs(listener: &Listener) -> bool {
-    listener.accepted == 0 && listener.accept_queue.now.unwrap_or(0) > 0
-}
-
-/// The worst herd first; no ratio last; then the busiest; then what still listens; then by port. The rest of the comparison
-/// only keeps listeners in their places from one frame to the next.
-pub(super) fn by_herd(a: &Listener, b: &Listener) -> Ordering {
+/// The worst finding first: what loses connections must not be the line that the screen has no room for. Then
+/// the worst herd; no ratio last; then the busiest; then what still listens; then by port. The rest of the
+/// comparison only keeps listeners in their places from one frame to the next.
+pub(super) fn by_trouble(a: &Listener, b: &Listener) -> Ordering {
     let ratio = |listener: &Listener| listener.herd_ratio.filter(|ratio| ratio.is_finite());
     let herd = match (ratio(a), ratio(b)) {
         (Some(a), Some(b)) => b.total_cmp(&a),
         (a, b) => b.is_some().cmp(&a.is_some()),
     };
-    herd.then(b.accepted.cmp(&a.accepted))
+    let worst = |listener: &Listener| listener.findings.iter().map(|one| one.severity).max();
+    worst(b)
+        .cmp(&worst(a))
+        .then(herd)
+        .then(b.accepted.cmp(&a.accepted))
         .then(a.closed.cmp(&b.closed))
         .then(a.port.cmp(&b.port))
         .then_with(|| a.address.cmp(&b.address))

@@ -6,10 +6,14 @@ use super::TableOptions;
 use super::cell::{Cell, DIM};
 use super::columns::{COLUMNS, LEADING, Seen};
 use super::layout::{Grid, Row};
-use super::order::{by_herd, idle};
+use super::order::{by_trouble, idle};
 use super::tally::Tally;
-use super::{details, words};
-use observer::report::model::{Listener, Report, Worker};
+use super::{
+    details,
+    findings::{self, FixesTold},
+    words,
+};
+use observer::model::{Listener, Report, Worker};
 
 /// The listener's workers, those that got most first.
 fn ranked(workers: &[Worker]) -> Vec<&Worker> {
@@ -36,17 +40,18 @@ pub(super) fn grid(report: &Report, seen: &Seen, options: &TableOptions) -> Grid
         rows: Vec::new(),
     };
     let mut listeners: Vec<&Listener> = report.listeners.iter().collect();
-    listeners.sort_by(|a, b| by_herd(a, b));
+    listeners.sort_by(|a, b| by_trouble(a, b));
     let (idle, busy): (Vec<&Listener>, Vec<&Listener>) =
         listeners.into_iter().partition(|listener| idle(listener));
 
+    let mut fixes = FixesTold::default();
     for listener in busy {
-        grid.rows.push(listener_row(listener, seen, options, Style::new()));
+        grid.rows.push(listener_row(listener, seen, &mut fixes, options, Style::new()));
         workers(&mut grid.rows, listener, seen, options.workers);
     }
     let shown = idle.len().min(options.idle);
     for listener in &idle[..shown] {
-        grid.rows.push(listener_row(listener, seen, options, DIM));
+        grid.rows.push(listener_row(listener, seen, &mut fixes, options, DIM));
     }
     let left_out = u64::try_from(idle.len() - shown).unwrap_or(u64::MAX);
     if let more @ 1.. = left_out.saturating_add(report.idle_listeners) {
@@ -63,10 +68,18 @@ fn shown_columns(seen: &Seen) -> impl Iterator<Item = super::columns::Column> {
     COLUMNS.into_iter().filter(|column| seen.shows(*column))
 }
 
-fn listener_row(listener: &Listener, seen: &Seen, options: &TableOptions, style: Style) -> Row {
+fn listener_row(
+    listener: &Listener,
+    seen: &Seen,
+    fixes: &mut FixesTold,
+    options: &TableOptions,
+    style: Style,
+) -> Row {
     let cells = shown_columns(seen).map(|column| column.of_listener(listener, seen)).collect();
-    let beneath =
-        if options.details { details::lines(listener, seen, options.width) } else { Vec::new() };
+    let mut beneath = findings::lines(listener, fixes, options);
+    if options.details {
+        beneath.extend(details::lines(listener, seen, options.width));
+    }
     Row { label: None, cells, style, beneath }
 }
 

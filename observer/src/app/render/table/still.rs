@@ -9,7 +9,8 @@ use super::{notes, words};
 use crate::app::cli::FilterArgs;
 use crate::app::render::terminal::Screen;
 use crate::app::render::{human, text};
-use observer::report::model::Holder;
+use observer::findings;
+use observer::model::Holder;
 use observer::report::still::{Still, StillListener};
 
 /// How to show it.
@@ -218,9 +219,9 @@ fn queue(one: &StillListener) -> Cell {
     if is_full(one) { cell.styled(BAD) } else { cell }
 }
 
-/// Full is more than the limit: the kernel compares with `>` (sk_acceptq_is_full).
 fn is_full(one: &StillListener) -> bool {
-    one.accept_queue.limit.is_some_and(|limit| one.accept_queue.now > limit)
+    let queue = &one.accept_queue;
+    queue.limit.is_some_and(|limit| findings::is_full(queue.now, limit))
 }
 
 /// What was asked for beyond the ordinary.
@@ -255,7 +256,7 @@ fn beneath(still: &Still, width: usize) -> Vec<Line> {
     let full = count(&is_full);
     if full > 0 {
         let noun = counted(full, "accept queue is full", "accept queues are full");
-        told.push((format!("{noun}: new connections are refused there"), BAD));
+        told.push((format!("{noun}: new connections are dropped there"), BAD));
     }
     let at = count(&|one| one.backlog.at_somaxconn == Some(true));
     if at > 0 {

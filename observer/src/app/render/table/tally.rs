@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use observer::report::model::{Listener, Wakeups, Worker};
+use observer::model::{Listener, Wakeups, Worker};
 
 /// The counts that listeners and workers share, and that can be summed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

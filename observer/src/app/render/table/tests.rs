@@ -1,15 +1,18 @@
 //! The table as a whole: what it looks like, and what must hold at every width.
 
+mod findings;
 mod notes;
 mod order;
+mod screens;
 
 use super::fixtures::{self, options};
 use super::*;
 use crate::app::render::text;
+use observer::model::Audit;
 
-/// The rendered text without its legend, which has its own test.
+/// The rendered text without its legend, which has its own test, after the report was judged.
 fn table(report: &Report, options: &TableOptions) -> String {
-    let mut report = report.clone();
+    let mut report = fixtures::judged(report.clone());
     report.window.kind = WindowKind::Interval;
     render(&report, options)
 }
@@ -17,27 +20,6 @@ fn table(report: &Report, options: &TableOptions) -> String {
 /// One line of the text: 2 is the headers, 3 the first listener.
 fn row(text: &str, number: usize) -> &str {
     text.lines().nth(number).expect("a line for each listener")
-}
-
-#[test]
-fn a_herd_at_80_columns() {
-    let expected = "\
-observer 0.1.0 · Linux 6.18.44 · 5.0 s · by tracepoint
-
-LISTENER       HELD BY        ACCEPTED WAKEUPS HERD WASTED EAGAIN QUEUE DROPS
-127.0.0.1:8080 nginx ×8 epoll      200    1600 8.00    88%    136 3/511     0
-  nginx 4243                        25     200         88%     17
-  nginx 4244                        25     200         88%     17
-  nginx 4245                        25     200         88%     17
-  nginx 4246                        25     200         88%     17
-  … 4 more workers                 100     800         88%     68
-
-WAKEUPS = tasks woken by the listener; HERD = wakeups per accepted connection,
-  1.00 is ideal; WASTED = share of wakeups that accepted nothing; EAGAIN =
-  accept calls that found nothing; QUEUE = most connections that waited for
-  accept/limit; DROPS = connection attempts refused
-";
-    assert_eq!(render(&fixtures::herd(8), &options(80)), expected);
 }
 
 #[test]
@@ -55,7 +37,8 @@ fn a_wide_screen_gets_every_outcome() {
     {
         assert!(row(&text, 2).contains(header), "{header}\n{text}");
     }
-    assert!(text.contains("EMFILE 412, ECONNABORTED 3"));
+    assert!(text.contains("accept failed 412 times: no file descriptor left (EMFILE)"), "{text}");
+    assert!(text.contains("accept failed on *:443: ECONNABORTED 3"), "{text}");
 }
 
 #[test]
@@ -91,16 +74,16 @@ fn numbers_are_shown_whole_or_not_at_all() {
 }
 
 #[test]
-fn colour_follows_the_ratio() {
+fn colour_follows_the_severity_of_findings() {
     let coloured = TableOptions { colour: true, ..options(80) };
     let shown = |woken| {
         let mut report = fixtures::report(vec![fixtures::listener("0.0.0.0", 80)]);
         fixtures::traffic(&mut report.listeners[0], "a", 1, 10, woken, None);
-        render(&report, &coloured)
+        render(&fixtures::judged(report), &coloured)
     };
     assert!(shown(1).contains(" 1.00"));
-    assert!(shown(2).contains("\u{1b}[33m2.00\u{1b}[0m"));
-    assert!(shown(4).contains("\u{1b}[1m\u{1b}[31m4.00\u{1b}[0m"));
+    assert!(shown(2).contains("\u{1b}[36m2.00\u{1b}[0m"), "info");
+    assert!(shown(4).contains("\u{1b}[33m4.00\u{1b}[0m"), "a warning");
     let incident = render(&fixtures::incident(), &coloured);
     assert!(incident.contains("\u{1b}[31m5311\u{1b}[0m"), "drops");
     assert!(incident.contains("\u{1b}[31m129/128\u{1b}[0m"), "a full queue");
@@ -108,6 +91,14 @@ fn colour_follows_the_ratio() {
     assert!(incident.contains("\u{1b}[33m12/511\u{1b}[0m"), "a queue that nobody serves");
     assert!(incident.contains("\u{1b}[2m*:22\u{1b}[0m"), "an idle listener");
     assert!(incident.contains("\u{1b}[2m  nginx 4243\u{1b}[0m"), "a worker");
+    // Without findings there is no colour, whatever the numbers are.
+    let mut report = fixtures::incident();
+    for listener in &mut report.listeners {
+        listener.findings.clear();
+    }
+    report.audit = Audit::default();
+    let plain = render(&report, &coloured);
+    assert!(!plain.contains("\u{1b}[3"), "{plain}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::cell::Cell;
 use crate::app::cli::FilterArgs;
 use crate::app::render::text;
-use observer::report::model::{Family, Holder, Listener, Wait, Worker};
+use observer::model::{Family, Holder, Listener, Wait, Worker};
 
 /// The sentence for a report without any listener.
 pub fn empty(filters: &FilterArgs) -> String {

@@ -2,7 +2,7 @@
 
 use super::super::fixtures::{self, NETNS, options};
 use super::*;
-use observer::report::model::{AuditCounter, NetnsAudit, NoRoom, Severity, Via, Wakeups};
+use observer::model::{AuditCounter, NetnsAudit, NoRoom, Via, Wakeups};
 
 #[test]
 fn a_quiet_window_is_told_in_words() {
@@ -14,7 +14,8 @@ fn a_quiet_window_is_told_in_words() {
     report.listeners[0].accept_queue.now = Some(12);
     // Once is enough.
     let text = table(&report, &options(120));
-    assert!(text.contains("\n12 connections wait at *:80 and none was accepted"), "{text}");
+    let told = "\n  warning: 12 connections wait in the accept queue and none was accepted\n";
+    assert!(text.contains(told), "{text}");
     assert!(!text.contains("no connection was accepted"), "{text}");
     // They were queued, and went with their clients or their listener.
     report.listeners[0].accept_queue.now = Some(0);
@@ -99,8 +100,8 @@ fn losses_and_kernel_counters_are_told() {
     assert!(
         text.contains(
             "\nthe kernel counted 4 ListenOverflows (accept queue full): all at other listeners of \
-             the network namespace\nthe audit does not close: in netns 4026531840 observer saw 1 more ListenDrops than the \
-             kernel (1, not 0)\n"
+             the network namespace\ncounts disagree with the kernel by 1 ListenDrops (observer saw 1, the \
+             kernel 0)\n"
         ),
         "{text}"
     );
@@ -157,16 +158,21 @@ fn refusals_of_listeners_that_are_not_shown_are_told_apart() {
 }
 
 #[test]
-fn findings_come_with_what_to_do_the_worst_first() {
+fn errors_that_no_finding_is_about_are_told_by_name() {
+    let text = table(&fixtures::incident(), &options(120));
+    assert!(text.contains("\naccept failed on *:443: ECONNABORTED 3\n"), "{text}");
     let mut report = fixtures::incident();
-    let mut finding = report.listeners[1].findings[0].clone();
-    finding.severity = Severity::Info;
-    finding.summary = "Only so".into();
-    report.listeners[0].findings = vec![finding; 20];
-    let text = table(&report, &options(200));
-    let critical = text.find("critical: *:443: The program has no file descriptor left");
-    let info =
-        text.find("info: 127.0.0.1:8080: Only so (412 accept calls failed with EMFILE). Raise");
-    assert!(critical.is_some() && critical < info, "{text}");
-    assert!(text.contains("… 11 more findings"), "{text}");
+    report.listeners[1].accept_errors.remove("ECONNABORTED");
+    assert!(!table(&report, &options(120)).contains("accept failed on"));
+}
+
+#[test]
+fn counts_that_disagree_in_one_of_several_namespaces_say_in_which() {
+    let mut report = fixtures::many(20);
+    let counter = AuditCounter { kernel: Some(5), observed: Some(3) };
+    report.audit.netns[1].counters.insert("ListenOverflows".into(), counter);
+    let text = table(&report, &options(120));
+    let told = "\nnetns 4026532281: counts disagree with the kernel by 2 ListenOverflows (observer saw \
+                3, the kernel 5)\n";
+    assert!(text.contains(told), "{text}");
 }

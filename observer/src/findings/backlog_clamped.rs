@@ -1,0 +1,123 @@
+//! `backlog-clamped`: `listen()` cut the backlog that the server asked for down to somaxconn.
+
+use super::{
+    id,
+    rule::{Case, Rule, Verdict},
+};
+use crate::model::Severity;
+
+pub(super) struct BacklogClamped;
+
+impl Rule for BacklogClamped {
+    fn id(&self) -> &'static str {
+        id::BACKLOG_CLAMPED
+    }
+
+    fn source(&self) -> &'static str {
+        "listen(2); Linux Documentation/networking/ip-sysctl.rst: somaxconn"
+    }
+
+    fn judge(&self, case: &Case<'_>) -> Option<Verdict> {
+        let backlog = &case.listener.backlog;
+        let (limit, requested) = backlog.limit.zip(backlog.requested)?;
+        // It costs a closed listener nothing any more, and would be told of it to the end of the window.
+        if backlog.clamped != Some(true) || case.listener.closed {
+            return None;
+        }
+        // The backlog is an int, and a negative one asks for as much as there is.
+        let negative = u32::try_from(requested).ok().map(u32::cast_signed).filter(|int| *int < 0);
+        let severity = if negative.is_some() { Severity::Info } else { Severity::Warning };
+        let asked = negative.map_or_else(|| requested.to_string(), |int| int.to_string());
+        let now = backlog.somaxconn;
+        let (summary, fix) = match now.filter(|_| backlog.stale == Some(true)) {
+            Some(now) => (
+                format!(
+                    "listen({asked}) was clamped to {limit}; net.core.somaxconn is {now} since"
+                ),
+                "Restart the server: only another listen() takes the higher limit.".to_owned(),
+            ),
+            None => {
+                let to = match negative {
+                    Some(_) => String::new(),
+                    None => format!(" to {requested}"),
+                };
+                (
+                    format!("listen({asked}) was clamped to somaxconn {limit}"),
+                    format!(
+                        "Raise net.core.somaxconn{to} in the listener's network namespace, then restart \
+                         the server."
+                    ),
+                )
+            }
+        };
+        let now = now.map(|now| format!(", net.core.somaxconn now {now}")).unwrap_or_default();
+        Some(Verdict {
+            severity,
+            summary,
+            evidence: format!("requested {asked}, got {limit}{now}"),
+            fix,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        findings::fixtures::{listener, verdict},
+        model::Backlog,
+    };
+
+    fn judged(requested: Option<u64>, clamped: Option<bool>, stale: bool) -> Option<Verdict> {
+        let mut one = listener();
+        one.backlog = Backlog {
+            limit: Some(128),
+            somaxconn: Some(if stale { 4096 } else { 128 }),
+            requested,
+            clamped,
+            stale: Some(stale),
+            ..Backlog::default()
+        };
+        verdict(&BacklogClamped, &one, true)
+    }
+
+    #[test]
+    fn a_clamp_is_told_where_it_is_known() {
+        assert_eq!(judged(None, None, false), None);
+        assert_eq!(judged(Some(128), Some(false), false), None);
+        let told = judged(Some(129), Some(true), false).expect("a finding");
+        assert_eq!(told.severity, Severity::Warning);
+        assert_eq!(told.summary, "listen(129) was clamped to somaxconn 128");
+        assert_eq!(told.evidence, "requested 129, got 128, net.core.somaxconn now 128");
+        assert!(told.fix.starts_with("Raise net.core.somaxconn to 129 "), "{told:?}");
+    }
+
+    #[test]
+    fn a_closed_listener_has_no_backlog() {
+        let mut one = listener();
+        (one.backlog.requested, one.backlog.clamped) = (Some(4096), Some(true));
+        assert!(verdict(&BacklogClamped, &one, true).is_some());
+        one.closed = true;
+        assert_eq!(verdict(&BacklogClamped, &one, true), None);
+    }
+
+    #[test]
+    fn somaxconn_that_was_raised_since_takes_another_listen() {
+        let told = judged(Some(1024), Some(true), true).expect("a finding");
+        assert_eq!(
+            told.summary,
+            "listen(1024) was clamped to 128; net.core.somaxconn is 4096 since"
+        );
+        assert!(told.fix.starts_with("Restart"), "{told:?}");
+    }
+
+    #[test]
+    fn who_asks_for_as_much_as_there_is_may_have_enough() {
+        let of = |int: i32| judged(Some(u64::from(int.cast_unsigned())), Some(true), false);
+        let told = of(-1).expect("a finding");
+        assert_eq!(told.severity, Severity::Info);
+        assert_eq!(told.summary, "listen(-1) was clamped to somaxconn 128");
+        assert!(told.fix.starts_with("Raise net.core.somaxconn in"), "{told:?}");
+        assert_eq!(of(i32::MAX).expect("a finding").severity, Severity::Warning);
+    }
+}

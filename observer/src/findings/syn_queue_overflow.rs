@@ -1,0 +1,128 @@
+//! `syn-queue-overflow`: SYNs found the SYN queue full, and were dropped or answered with cookies.
+
+use super::{
+    id,
+    rule::{Case, Rule, Verdict},
+    words::{counted, raise_limit, sentence},
+};
+use crate::model::Severity;
+
+/// `net.ipv4.tcp_syncookies` with which every SYN is answered with a cookie, however empty the queue is.
+const ALWAYS: u64 = 2;
+
+pub(super) struct SynQueueOverflow;
+
+impl Rule for SynQueueOverflow {
+    fn id(&self) -> &'static str {
+        id::SYN_QUEUE_OVERFLOW
+    }
+
+    fn source(&self) -> &'static str {
+        "Linux Documentation/networking/ip-sysctl.rst: tcp_syncookies, tcp_max_syn_backlog"
+    }
+
+    /// The SYN queue's limit is the accept queue's (`inet_csk_reqsk_queue_is_full`); `tcp_max_syn_backlog` is
+    /// read only without cookies, and then its last quarter is for peers that are known (`tcp_conn_request`).
+    fn judge(&self, case: &Case<'_>) -> Option<Verdict> {
+        let backlog = &case.listener.backlog;
+        let (full, quarter) =
+            (case.dropped("syn_queue_full"), case.dropped("syn_queue_last_quarter"));
+        let cookies =
+            case.listener.syn_queue.cookies_sent.filter(|_| backlog.syncookies != Some(ALWAYS));
+        let (dropped, cookies) = (full.saturating_add(quarter), cookies.unwrap_or(0));
+        let max = backlog.tcp_max_syn_backlog.map(|max| format!(" (now {max})"));
+        let max = max.unwrap_or_default();
+        let what = match (full, quarter, backlog.limit) {
+            (0, 1.., _) => format!("SYN queue in the last quarter of tcp_max_syn_backlog{max}"),
+            (_, _, Some(limit)) => format!("SYN queue full (limit {limit})"),
+            (_, _, None) => "SYN queue full".to_owned(),
+        };
+        let hedge = case.hedge_drops();
+        let answered = counted(cookies, "SYN answered with a cookie", "SYNs answered with cookies");
+        let (severity, summary) = match (dropped, cookies) {
+            (0, 0) => return None,
+            (0, _) => (Severity::Warning, format!("{what}: {answered}")),
+            _ => {
+                let dropped = counted(dropped, "SYN dropped", "SYNs dropped");
+                (Severity::Critical, format!("{what}: {hedge}{dropped}"))
+            }
+        };
+        let mut evidence = format!("{hedge}{full} dropped at the queue's limit");
+        if quarter > 0 {
+            evidence += &format!(", {hedge}{quarter} in the last quarter of tcp_max_syn_backlog");
+        }
+        if cookies > 0 {
+            evidence += &format!("; {answered}");
+        }
+        let mut ways = Vec::new();
+        if dropped > 0 && backlog.syncookies.is_none_or(|mode| mode == 0) {
+            ways.push("turn on net.ipv4.tcp_syncookies".to_owned());
+        }
+        if quarter > 0 {
+            ways.push(format!("raise net.ipv4.tcp_max_syn_backlog{max}"));
+        }
+        if full > 0 || cookies > 0 {
+            ways.push(raise_limit(backlog));
+        }
+        let mut fix = ways.join(", or ");
+        if dropped == 0 {
+            fix = format!("if this is no flood, {fix}; leave net.ipv4.tcp_syncookies on");
+        }
+        let fix = sentence(&fix);
+        Some(Verdict { severity, summary, evidence, fix })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::findings::fixtures::{drops, listener, verdict};
+
+    fn judged(reasons: &[(&'static str, u64)], cookies: Option<u64>, mode: u64) -> Option<Verdict> {
+        let mut one = listener();
+        one.drops = drops(reasons);
+        one.syn_queue.cookies_sent = cookies;
+        one.backlog.syncookies = Some(mode);
+        one.backlog.tcp_max_syn_backlog = Some(16);
+        verdict(&SynQueueOverflow, &one, true)
+    }
+
+    #[test]
+    fn one_dropped_syn_is_enough() {
+        assert_eq!(judged(&[("syn_queue_full", 0), ("accept_queue_full_syn", 5)], None, 0), None);
+        let told = judged(&[("syn_queue_full", 1)], None, 0).expect("a finding");
+        assert_eq!(told.severity, Severity::Critical);
+        assert_eq!(told.summary, "SYN queue full (limit 127): 1 SYN dropped");
+        assert!(told.fix.contains("tcp_syncookies") && told.fix.contains("listen()"), "{told:?}");
+        assert!(!told.fix.contains("tcp_max_syn_backlog"), "{told:?}");
+    }
+
+    #[test]
+    fn one_cookie_is_enough_and_loses_nothing() {
+        assert_eq!(judged(&[], Some(0), 1), None);
+        let told = judged(&[], Some(1), 1).expect("a finding");
+        assert_eq!(told.severity, Severity::Warning);
+        assert_eq!(told.summary, "SYN queue full (limit 127): 1 SYN answered with a cookie");
+        assert!(!told.fix.contains("tcp_max_syn_backlog"), "{told:?}");
+        // Cookies for everybody are no sign of a full queue.
+        assert_eq!(judged(&[], Some(900), 2), None);
+    }
+
+    #[test]
+    fn the_last_quarter_has_a_limit_of_its_own() {
+        let told = judged(&[("syn_queue_last_quarter", 3)], None, 0).expect("a finding");
+        assert_eq!(
+            told.summary,
+            "SYN queue in the last quarter of tcp_max_syn_backlog (now 16): 3 SYNs dropped"
+        );
+        assert!(told.fix.contains("tcp_max_syn_backlog (now 16)"), "{told:?}");
+        assert!(!told.fix.contains("listen()"), "{told:?}");
+        let both = [("syn_queue_last_quarter", 3), ("syn_queue_full", 2)];
+        let told = judged(&both, Some(4), 1).expect("a finding");
+        assert_eq!(told.summary, "SYN queue full (limit 127): 5 SYNs dropped");
+        // They are on.
+        assert!(!told.fix.contains("tcp_syncookies"), "{told:?}");
+        assert!(told.fix.contains("tcp_max_syn_backlog") && told.fix.contains("listen()"));
+        assert!(told.evidence.ends_with("tcp_max_syn_backlog; 4 SYNs answered with cookies"));
+    }
+}
