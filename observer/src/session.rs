@@ -1,14 +1,14 @@
 //! One window of observing: from the first probe to the last report.
 
-mod lookout;
+mod budget;
+mod events;
+mod events_waiting;
 mod memory;
-mod pace;
-mod point;
+mod open;
 mod requests;
-mod start;
+mod sample;
 mod tell;
-mod tell_events;
-mod telling;
+mod tracker;
 
 use std::time::Instant;
 
@@ -30,11 +30,11 @@ use crate::{
 };
 
 use self::{
-    lookout::Lookout,
-    pace::Paced,
-    point::{Point, Span, counters, read_again},
+    budget::Budget,
+    events_waiting::Telling,
     requests::Requests,
-    telling::Telling,
+    sample::{Sample, Span, counters, read_again},
+    tracker::Tracker,
 };
 
 /// The first interval; 0 stands for none in the kernel maps.
@@ -61,15 +61,15 @@ pub struct Session {
     /// Exits to attach once one waiter of a shared epoll instance has woken the next.
     scan_ends: Vec<(&'static Probe, &'static str)>,
     pid_namespace: Option<u32>,
-    lookout: Lookout,
+    tracker: Tracker,
     places: Places,
-    searches: Paced,
+    searches: Budget,
     requests: Requests,
     last_seen: LastSeen,
     /// Whether intervals show idle listeners too.
     shows_idle: bool,
-    start: Point,
-    last: Point,
+    start: Sample,
+    last: Sample,
     missed_before: u64,
     /// Whether this kernel tells what kprobes missed.
     kprobes_tell: bool,
@@ -98,7 +98,7 @@ impl Session {
     #[must_use]
     pub fn chosen(&self) -> usize {
         let sockets = self.last.namespaces.values().flat_map(|namespace| &namespace.sockets);
-        sockets.filter(|one| self.lookout.selection.contains(one.inode, one.port)).count()
+        sockets.filter(|one| self.tracker.selection.contains(one.inode, one.port)).count()
     }
 
     /// Notes how many events were read from the kernel and found no room.
@@ -119,8 +119,8 @@ impl Session {
     /// When the kernel maps cannot be read.
     pub fn interval(&mut self) -> Result<Report> {
         let now = self.point()?;
-        self.lookout.refresh(&self.maps, &now.counted, &now.namespaces, false);
-        self.lookout.look_at_waiting(&now.counted, &now.namespaces, false);
+        self.tracker.refresh(&self.maps, &now.counted, &now.namespaces, false);
+        self.tracker.look_at_waiting(&now.counted, &now.namespaces, false);
         let difference = now.counted.since(&self.last.counted);
         let requests = self.requests(&now, false);
         let mut last_seen = std::mem::take(&mut self.last_seen);
@@ -160,9 +160,9 @@ impl Session {
         self.total(now, true)
     }
 
-    fn total(&mut self, now: Point, last: bool) -> Result<Report> {
-        self.lookout.refresh(&self.maps, &now.counted, &now.namespaces, last);
-        self.lookout.look_at_waiting(&now.counted, &now.namespaces, last);
+    fn total(&mut self, now: Sample, last: bool) -> Result<Report> {
+        self.tracker.refresh(&self.maps, &now.counted, &now.namespaces, last);
+        self.tracker.look_at_waiting(&now.counted, &now.namespaces, last);
         let requests = self.requests(&now, last);
         let mut last_seen = std::mem::take(&mut self.last_seen);
         let most = if last { usize::MAX } else { self.shown(FEW) };
@@ -181,7 +181,7 @@ impl Session {
 
     /// Everything up to now. While the kernel counts refusals its counters are read twice, before and
     /// after the maps, so that it is known what they were in between.
-    fn point(&mut self) -> Result<Point> {
+    fn point(&mut self) -> Result<Sample> {
         let point = self.read(&counters(&self.last.namespaces))?;
         if counters(&point.namespaces) == counters(&self.last.namespaces) {
             return Ok(point);
@@ -198,21 +198,21 @@ impl Session {
     }
 
     /// Reads the maps, and settles what is decided by now.
-    fn read(&mut self, before: &point::Counters) -> Result<Point> {
+    fn read(&mut self, before: &sample::Counters) -> Result<Sample> {
         self.let_go_of_ended();
         // How long connections have waited is told of the moment at which they were seen to wait: to
         // look at the namespaces takes a while.
-        let monotonic = point::monotonic();
+        let monotonic = sample::monotonic();
         let mut counted = self.maps.read(!has_kprobes(&self.loaded.ebpf))?;
         let missed_runs = self.missed_runs().saturating_sub(self.missed_before);
         self.find_namespaces(&counted);
         let namespaces = namespaces::look_at_all(&mut self.places);
-        let point = Point::new(Snapshot::default(), before, namespaces, missed_runs);
-        self.lookout.choose_newborn(&counted);
+        let point = Sample::new(Snapshot::default(), before, namespaces, missed_runs);
+        self.tracker.choose_newborn(&counted);
         counted.misc.events_lost += self.unread;
-        let strangers = self.lookout.settle(&mut counted);
+        let strangers = self.tracker.settle(&mut counted);
         self.maps.forget_unrecognised(&strangers);
-        Ok(Point { counted, monotonic, ..point })
+        Ok(Sample { counted, monotonic, ..point })
     }
 
     /// Looks for network namespaces: by the processes that are new, and by all of them when that was
@@ -238,8 +238,8 @@ impl Session {
             self.lost_in_kernel = misc.events_lost;
             self.follow_scans(misc.chained);
             let maps = &self.maps;
-            self.lookout.look_at_woken(misc.workers, || maps.worker_keys().collect());
-            self.maps.make_room(&misc, point::monotonic());
+            self.tracker.look_at_woken(misc.workers, || maps.worker_keys().collect());
+            self.maps.make_room(&misc, sample::monotonic());
         }
     }
 

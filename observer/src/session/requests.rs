@@ -5,7 +5,7 @@ use std::{
     time::Instant,
 };
 
-use super::pace::Paced;
+use super::budget::Budget;
 use crate::listener::{
     diag::Socket,
     namespaces::{self, Namespace},
@@ -15,11 +15,11 @@ use crate::listener::{
 
 /// Asks inet_diag, which walks the table of all connections: on a host with many of them not for
 /// each frame of a live view.
-pub(super) struct Requests(Paced);
+pub(super) struct Requests(Budget);
 
 impl Requests {
     pub(super) fn new() -> Self {
-        Self(Paced::new())
+        Self(Budget::new())
     }
 
     /// The requests that wait now where chosen listeners are; they are not known where it was asked

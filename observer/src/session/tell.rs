@@ -2,7 +2,7 @@
 
 use super::{
     Session,
-    point::{Point, Span},
+    sample::{Sample, Span},
 };
 use crate::{
     listener::{diag::Socket, requests::Waiting},
@@ -46,8 +46,8 @@ impl Session {
     }
 
     /// The requests in SYN queues where chosen listeners are.
-    pub(super) fn requests(&mut self, now: &Point, must: bool) -> Waiting {
-        let selection = &self.lookout.selection;
+    pub(super) fn requests(&mut self, now: &Sample, must: bool) -> Waiting {
+        let selection = &self.tracker.selection;
         let chosen = |socket: &Socket| selection.contains(socket.inode, socket.port);
         self.requests.of(&self.places, &now.namespaces, chosen, must)
     }
@@ -73,12 +73,12 @@ impl Session {
             end: &to.readings,
             before: &from.namespaces,
             now: &to.namespaces,
-            holdings: self.lookout.census.holdings(),
-            hidden_holders: self.pid_namespace.is_some() || self.lookout.census.was_refused(),
-            waiters: &self.lookout.waiters,
-            ways: &self.lookout.ways,
+            holdings: self.tracker.census.holdings(),
+            hidden_holders: self.pid_namespace.is_some() || self.tracker.census.was_refused(),
+            waiters: &self.tracker.waiters,
+            ways: &self.tracker.ways,
             requests,
-            selection: &self.lookout.selection,
+            selection: &self.tracker.selection,
             sees_refused_acks: self.sees_refused_acks,
             missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
             most,

@@ -24,24 +24,24 @@ use crate::{
     report::workers::text,
 };
 
-use super::{memory, pace::Paced};
+use super::{budget::Budget, memory};
 
 /// What is known of the processes that hold listeners, and which listeners that chooses.
-pub(super) struct Lookout {
+pub(super) struct Tracker {
     pub(super) selection: Selection,
     pub(super) census: Census,
     /// Whether a process held a listener when somebody looked: by process id and listener.
     held: HashMap<(u32, u64), bool>,
     /// How many rows of workers had been made at the last look.
     known: u64,
-    looks: Paced,
-    scans: Paced,
-    full_scans: Paced,
-    trims: Paced,
-    catch_ups: Paced,
+    looks: Budget,
+    scans: Budget,
+    full_scans: Budget,
+    trims: Budget,
+    catch_ups: Budget,
     /// Tasks that wait for each listener.
     pub(super) waiters: HashMap<u64, Vec<Waiter>>,
-    waits: Paced,
+    waits: Budget,
     asleep: Asleep,
     /// How processes wait for listeners.
     pub(super) ways: Ways,
@@ -49,20 +49,20 @@ pub(super) struct Lookout {
     pub(super) settled: Vec<WorkerKey>,
 }
 
-impl Lookout {
+impl Tracker {
     pub(super) fn new(filters: Filters) -> Self {
         Self {
             selection: Selection::new(filters),
             census: Census::default(),
             held: HashMap::new(),
             known: 0,
-            looks: Paced::new(),
-            scans: Paced::new(),
-            full_scans: Paced::rarely(),
-            trims: Paced::rarely(),
-            catch_ups: Paced::new(),
+            looks: Budget::new(),
+            scans: Budget::new(),
+            full_scans: Budget::rarely(),
+            trims: Budget::rarely(),
+            catch_ups: Budget::new(),
             waiters: HashMap::new(),
-            waits: Paced::new(),
+            waits: Budget::new(),
             asleep: Asleep::default(),
             ways: Ways::default(),
             settled: Vec::new(),

@@ -19,7 +19,7 @@ use crate::{
 
 /// Where a window begins or ends.
 #[derive(Clone)]
-pub(super) struct Point {
+pub(super) struct Sample {
     pub(super) wall: SystemTime,
     pub(super) clock: Instant,
     /// `CLOCK_MONOTONIC` in nanoseconds, which is what `bpf_ktime_get_ns` gives.
@@ -33,8 +33,8 @@ pub(super) struct Point {
 
 /// What a report is about.
 pub(super) struct Span<'a> {
-    pub(super) from: &'a Point,
-    pub(super) to: &'a Point,
+    pub(super) from: &'a Sample,
+    pub(super) to: &'a Sample,
     /// What was counted between them.
     pub(super) counted: &'a Snapshot,
     pub(super) kind: WindowKind,
@@ -45,7 +45,7 @@ pub(super) struct Span<'a> {
 /// Namespaces' counters, by the inode numbers of the namespaces.
 pub(super) type Counters = BTreeMap<u64, NetnsCounters>;
 
-impl Point {
+impl Sample {
     /// What was counted, between two looks at the namespaces' counters.
     pub(super) fn new(
         counted: Snapshot,

@@ -9,13 +9,13 @@ const SHARE: u32 = 200;
 const SMALL_SHARE: u32 = 1000;
 
 /// Something that is done again and again, and the less often the longer it takes.
-pub(super) struct Paced {
+pub(super) struct Budget {
     done: Instant,
     took: Duration,
     share: u32,
 }
 
-impl Paced {
+impl Budget {
     pub(super) fn new() -> Self {
         Self { done: Instant::now(), took: Duration::ZERO, share: SHARE }
     }

@@ -11,12 +11,12 @@ use observer_common::{
 
 use super::{
     FIRST_INTERVAL, Session,
-    lookout::Lookout,
+    budget::Budget,
+    events_waiting::Telling,
     memory,
-    pace::Paced,
-    point::{self, Point, counters, read_again},
     requests::Requests,
-    telling::Telling,
+    sample::{self, Sample, counters, read_again},
+    tracker::Tracker,
 };
 use crate::{
     bpf::{
@@ -100,9 +100,9 @@ impl Session {
         maps.control(control)?;
         // What the kernel counted between the two looks may be in the window or not.
         let before = counters(&namespaces);
-        let mut start = Point::new(Snapshot::default(), &before, namespaces, 0);
+        let mut start = Sample::new(Snapshot::default(), &before, namespaces, 0);
         let after = read_again(&places, &start.namespaces);
-        start.readings = point::readings(&before, &after);
+        start.readings = sample::readings(&before, &after);
         let mut session = Self {
             last: start.clone(),
             start,
@@ -116,9 +116,9 @@ impl Session {
             pid_namespace: plan.pid_namespace,
             maps,
             host,
-            lookout: Lookout::new(config.filters.clone()),
+            tracker: Tracker::new(config.filters.clone()),
             places,
-            searches: Paced::new(),
+            searches: Budget::new(),
             requests: Requests::new(),
             last_seen: LastSeen::default(),
             shows_idle: config.idle,
@@ -132,7 +132,7 @@ impl Session {
         session.kprobes_tell = status::kprobes_tell(&session.loaded.ebpf);
         session.missed_before = session.missed_runs();
         memory::without_types(&mut session.loaded.btf);
-        session.lookout.scan(&session.maps, &session.start.namespaces);
+        session.tracker.scan(&session.maps, &session.start.namespaces);
         memory::give_back();
         Ok((session, events))
     }

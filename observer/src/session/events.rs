@@ -15,8 +15,8 @@ use observer_common::{
 
 use super::{
     Session,
-    point::{self, Point},
-    telling::{Place, REMEMBERED},
+    events_waiting::{Place, REMEMBERED},
+    sample::{self, Sample},
 };
 use crate::{
     listener::select::Candidate,
@@ -35,7 +35,7 @@ impl Session {
 
     /// The events that need not wait for earlier ones any longer; all of them where the window is `over`.
     pub fn tell(&mut self, over: bool) -> Vec<Event> {
-        let now = if over { u64::MAX } else { point::monotonic() };
+        let now = if over { u64::MAX } else { sample::monotonic() };
         let offset = wall_offset();
         let mut told = Vec::new();
         while let Some(record) = self.telling.pop(now) {
@@ -45,8 +45,8 @@ impl Session {
     }
 
     /// Takes the wakeups that the end of the window settled as silent.
-    pub(super) fn tell_settled(&mut self, end: &Point) {
-        for key in &self.lookout.settled {
+    pub(super) fn tell_settled(&mut self, end: &Sample) {
+        for key in &self.tracker.settled {
             let comm = end.counted.workers.get(key).map(|row| row.comm);
             let kind = EventKind::Silent;
             let event = TaskEvent {
@@ -67,7 +67,7 @@ impl Session {
     /// The event that says how many are missing.
     #[must_use]
     pub fn lost(count: u64) -> Event {
-        let time = rfc3339(point::monotonic(), wall_offset());
+        let time = rfc3339(sample::monotonic(), wall_offset());
         let what = What::Lost { count };
         Event {
             schema_version: SCHEMA_VERSION,
@@ -86,7 +86,7 @@ impl Session {
     fn told(&mut self, record: &Record, offset: Duration) -> Option<Event> {
         let id = record.listener();
         let place = self.place(id)?;
-        if !self.lookout.selection.contains(id, place.port) {
+        if !self.tracker.selection.contains(id, place.port) {
             return None;
         }
         let what = match record {
@@ -110,7 +110,7 @@ impl Session {
         let task = task(event);
         Some(match kind {
             EventKind::Woken | EventKind::Silent
-                if self.lookout.is_stranger(pid, listener, &comm) =>
+                if self.tracker.is_stranger(pid, listener, &comm) =>
             {
                 return None;
             }
@@ -156,11 +156,11 @@ impl Session {
             return Some(*place);
         }
         let info = self.maps.listener(id)?;
-        if info.born != 0 && self.lookout.selection.asks_for_processes() {
+        if info.born != 0 && self.tracker.selection.asks_for_processes() {
             let comm = text(&info.comm);
             let creator = Candidate { pid: info.creator, comm: &comm };
             let of_tree = info.flags & FLAG_OF_TREE != 0;
-            self.lookout.selection.consider_creator(id, creator, of_tree);
+            self.tracker.selection.consider_creator(id, creator, of_tree);
         }
         let place =
             Place { netns: info.netns.into(), address: place::address(&info), port: info.port };
@@ -198,7 +198,7 @@ fn client(end: &Endpoint) -> Option<String> {
 /// How far the wall clock is ahead of the kernel's monotonic clock.
 fn wall_offset() -> Duration {
     let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    wall.saturating_sub(Duration::from_nanos(point::monotonic()))
+    wall.saturating_sub(Duration::from_nanos(sample::monotonic()))
 }
 
 fn rfc3339(monotonic: u64, offset: Duration) -> String {
