@@ -23,7 +23,7 @@ use crate::{
         snapshot::Snapshot,
         status::{has_kprobes, missed_runs},
     },
-    listener::{namespaces, places::Places},
+    host::{netns, netns_handles::Places},
     model::{Host, Report, WindowKind},
     probes::Probe,
     report::LastSeen,
@@ -206,7 +206,7 @@ impl Session {
         let mut counted = self.maps.read(!has_kprobes(&self.loaded.ebpf))?;
         let missed_runs = self.missed_runs().saturating_sub(self.missed_before);
         self.find_namespaces(&counted);
-        let namespaces = namespaces::look_at_all(&mut self.places);
+        let namespaces = netns::look_at_all(&mut self.places);
         let point = Sample::new(Snapshot::default(), before, namespaces, missed_runs);
         self.tracker.choose_newborn(&counted);
         counted.misc.events_lost += self.unread;

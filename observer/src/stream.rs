@@ -13,7 +13,7 @@ use crate::{
     async_fd::readable,
     bpf::events::Events,
     config::{Config, Reports},
-    listener::process,
+    host::process,
     model::{Event, Providers, Report},
     session::Session,
 };

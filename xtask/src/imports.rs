@@ -37,7 +37,7 @@ const LIBRARY: &[&[&str]] = &[
     &["findings"],
     &["probes"],
     &["config"],
-    &["plan", "listener"],
+    &["plan", "host"],
     &["bpf"],
     &["report"],
     &["schema", "session"],

@@ -18,17 +18,16 @@ use crate::app::{
 };
 use observer::{
     error::Failure,
-    kernel::{facts::online_cpus, pid_namespace},
-    listener::{
+    host::{
         descendants,
+        filter::Selection,
         holders::{self, Holdings},
-        namespaces,
+        netns,
         options::{self, Options},
-        process,
-        select::Selection,
-        waiters,
+        process, waiters,
         ways::Ways,
     },
+    kernel::{facts::online_cpus, pid_namespace},
     model::Host,
     report::still::{self, LeftOut, Seen, Still},
 };
@@ -54,7 +53,7 @@ pub fn run(args: &ListenersArgs) -> Result<()> {
 }
 
 fn look(args: &ListenersArgs) -> Result<Still> {
-    let looks = namespaces::look_with_requests();
+    let looks = netns::look_with_requests();
     if looks.seen.is_empty() {
         return Err(Failure::not_possible(
             "no network namespace could be read, not even the own one; \

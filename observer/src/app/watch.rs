@@ -17,7 +17,7 @@ use crate::app::{
 };
 use observer::{
     Because, Config, Ended, EventKind, Observer, Reports, Update,
-    listener::select,
+    host::filter,
     model::{Event, Report, What},
 };
 
@@ -141,7 +141,7 @@ impl Face for Plain {
             ));
         }
         if observer.chosen() == 0 {
-            for path in self.filters.cgroup.iter().filter(|path| !select::is_cgroup(path)) {
+            for path in self.filters.cgroup.iter().filter(|path| !filter::is_cgroup(path)) {
                 let path = text::clean(&path.display().to_string());
                 say(&format!("observer: there is no cgroup {path} now"));
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use observer_common::{counters::QueueStats, drops::DropReason as Reason};
 
 use crate::{
-    listener::namespaces::{COUNTERS, NetnsCounters, NetnsId},
+    host::netns::{COUNTERS, NetnsCounters, NetnsId},
     model::{Audit, AuditCounter, NetnsAudit, NoRoom},
 };
 

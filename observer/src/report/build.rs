@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use observer_common::counters::{FLAG_REUSEPORT, QueueStats};
 
 use crate::{
-    listener::holders::Holding,
+    host::holders::Holding,
     model::{Family, Listener, Report, SCHEMA_VERSION, Tool},
     report::{
         counts, exact,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::{listener::holders::Holding, model::Worker, report::counts::jain};
+use crate::{host::holders::Holding, model::Worker, report::counts::jain};
 
 /// Jain's index over what each worker of a listener accepted; `None` where that is not known: below two
 /// workers, where nothing was accepted, where what some of them did is in the row of the others, and where
@@ -48,7 +48,7 @@ mod tests {
 
     use super::fairness;
     use crate::{
-        listener::holders::Holding,
+        host::holders::Holding,
         model::{Holder, Wakeups, Worker},
     };
 

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     bpf::snapshot::Snapshot,
-    listener::{
+    host::{
+        filter::Selection,
         holders::Holdings,
-        namespaces::{Namespace, NetnsId},
+        netns::{Namespace, NetnsId},
         requests::Waiting,
-        select::Selection,
         waiters::Waiter,
         ways::Ways,
     },

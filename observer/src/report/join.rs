@@ -6,9 +6,9 @@ use observer_common::counters::ListenerInfo;
 
 use crate::{
     bpf::snapshot::Snapshot,
-    listener::{
-        diag::Socket,
-        namespaces::{Namespace, NetnsId},
+    host::{
+        inet_diag::Socket,
+        netns::{Namespace, NetnsId},
     },
 };
 
@@ -103,7 +103,7 @@ mod tests {
     use super::join;
     use crate::{
         bpf::snapshot::Snapshot,
-        listener::{diag::Socket, namespaces::Namespace},
+        host::{inet_diag::Socket, netns::Namespace},
     };
 
     fn socket(inode: u64, port: u16, queue: u32) -> Socket {

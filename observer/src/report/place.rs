@@ -8,7 +8,7 @@ use std::{
 use observer_common::counters::ListenerInfo;
 
 use crate::{
-    listener::{diag::Socket, namespaces::NetnsId},
+    host::{inet_diag::Socket, netns::NetnsId},
     report::join::Joined,
 };
 

@@ -3,7 +3,7 @@
 use observer_common::{counters::QueueStats, hist::depth_bound};
 
 use crate::{
-    listener::{diag::Socket, namespaces::Namespace},
+    host::{inet_diag::Socket, netns::Namespace},
     model::{AcceptQueue, Backlog, Bucket, SynQueue},
 };
 

@@ -6,7 +6,7 @@ use observer_common::counters::QueueStats;
 
 use crate::{
     bpf::snapshot::Snapshot,
-    listener::namespaces::NetnsId,
+    host::netns::NetnsId,
     model::{Audit, Drops, NoRoom, Via},
     report::{
         attribute::{self, Counters, Share, Traces},

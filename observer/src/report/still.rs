@@ -8,9 +8,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::{
-    listener::{
-        diag::Socket, holders::Holdings, namespaces::Namespace, options::Options, places::Looks,
-        requests,
+    host::{
+        holders::Holdings, inet_diag::Socket, netns::Namespace, netns_handles::Looks,
+        options::Options, requests,
     },
     model::{Backlog, Drops, Family, Holder, Host, SCHEMA_VERSION, Tool},
     report::queues,

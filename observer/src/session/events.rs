@@ -19,7 +19,7 @@ use super::{
     sample::{self, Sample},
 };
 use crate::{
-    listener::select::Candidate,
+    host::filter::Candidate,
     model::{Event, Line, SCHEMA_VERSION, Task, What},
     report::{
         place,

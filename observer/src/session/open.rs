@@ -28,13 +28,13 @@ use crate::{
         status,
     },
     config::Config,
-    kernel::facts::{Facts, online_cpus},
-    listener::{
+    host::{
         descendants, holders,
-        namespaces::{self, Namespace},
-        places::Places,
+        netns::{self, Namespace},
+        netns_handles::Places,
         waiters,
     },
+    kernel::facts::{Facts, online_cpus},
     model::Host,
     plan::{Request, plan},
     probes::{self, Signal},
@@ -51,8 +51,7 @@ impl Session {
         let pids = &config.filters.pid;
         let facts = Facts::gather(&probes::tracepoints(), &probes::functions());
         let mut places = Places::new();
-        let existing =
-            namespaces::look_at_all(&mut places).values().map(|one| one.sockets.len()).sum();
+        let existing = netns::look_at_all(&mut places).values().map(|one| one.sockets.len()).sum();
         let request = Request {
             provider: config.provider,
             pid_filter: !pids.is_empty(),
@@ -78,7 +77,7 @@ impl Session {
         }
         let host = Host { kernel: facts.kernel, arch: facts.arch, cpus: online_cpus() };
         places.find();
-        let namespaces = namespaces::look_at_all(&mut places);
+        let namespaces = netns::look_at_all(&mut places);
         // Before the tasks are looked at that are in accept: kprobes note those that come later.
         let sockets = || namespaces.values().flat_map(|namespace| &namespace.sockets);
         if sockets().any(|socket| config.filters.port.contains(&socket.port)) {

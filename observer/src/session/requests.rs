@@ -6,10 +6,10 @@ use std::{
 };
 
 use super::budget::Budget;
-use crate::listener::{
-    diag::Socket,
-    namespaces::{self, Namespace},
-    places::Places,
+use crate::host::{
+    inet_diag::Socket,
+    netns::{self, Namespace},
+    netns_handles::Places,
     requests::Waiting,
 };
 
@@ -40,7 +40,7 @@ impl Requests {
             .filter(|(_, namespace)| namespace.sockets.iter().any(&chosen))
             .map(|(netns, _)| *netns)
             .collect();
-        let requests = namespaces::requests_of(places, &wanted);
+        let requests = netns::requests_of(places, &wanted);
         let mut waiting = Waiting::default();
         for (netns, requests) in &requests {
             let Some(namespace) = namespaces.get(netns) else { continue };

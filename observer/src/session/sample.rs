@@ -9,9 +9,9 @@ use nix::time::{ClockId, clock_gettime};
 
 use crate::{
     bpf::snapshot::Snapshot,
-    listener::{
-        namespaces::{self, Namespace, NetnsCounters},
-        places::Places,
+    host::{
+        netns::{self, Namespace, NetnsCounters},
+        netns_handles::Places,
     },
     model::WindowKind,
     report::audit::{Reading, Readings},
@@ -75,7 +75,7 @@ pub(super) fn counters(namespaces: &BTreeMap<u64, Namespace>) -> Counters {
 /// The same namespaces' counters, read anew.
 pub(super) fn read_again(places: &Places, namespaces: &BTreeMap<u64, Namespace>) -> Counters {
     let wanted: BTreeSet<u64> = namespaces.keys().copied().collect();
-    namespaces::counters_of(places, &wanted)
+    netns::counters_of(places, &wanted)
 }
 
 pub(super) fn readings(before: &Counters, after: &Counters) -> Readings {

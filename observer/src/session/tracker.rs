@@ -13,11 +13,11 @@ use observer_common::{
 use crate::{
     bpf::{maps::Maps, snapshot::Snapshot},
     config::Filters,
-    listener::{
-        census::Census,
+    host::{
+        filter::{Candidate, Selection},
         holders,
-        namespaces::Namespace,
-        select::{Candidate, Selection},
+        netns::Namespace,
+        processes::Census,
         waiters::{self, Asleep, Waiter},
         ways::Ways,
     },

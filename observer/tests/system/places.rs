@@ -24,7 +24,7 @@ pub fn tests() -> Vec<Test> {
         (!fs::exists(LAST_PID).unwrap_or(false))
             .then(|| format!("this kernel has no {LAST_PID} (CONFIG_CHECKPOINT_RESTORE)"))
     };
-    vec![Test::new("places::two_workers_of_one_place", Need::Also(need), share_a_place)]
+    vec![Test::new("netns_handles::two_workers_of_one_place", Need::Also(need), share_a_place)]
 }
 
 fn share_a_place() -> Outcome {

@@ -12,12 +12,12 @@ use super::LastSeen;
 use crate::{
     bpf::snapshot::{Incomplete, Snapshot},
     config::Filters,
-    listener::{
-        diag::{Request, Socket},
+    host::{
+        filter::Selection,
         holders::{Holding, Holdings},
-        namespaces::Namespace,
+        inet_diag::{Request, Socket},
+        netns::Namespace,
         requests::Waiting,
-        select::Selection,
         waiters::Waiter,
         way::Way,
         ways::Ways,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::listener::holders::Holding;
+use crate::host::holders::Holding;
 
 fn socket(address: &str, port: u16, inode: u64) -> Socket {
     Socket {

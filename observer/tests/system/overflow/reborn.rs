@@ -9,7 +9,7 @@ use nix::{
     sched::{CloneFlags, setns, unshare},
     sys::resource::{Resource, getrlimit, setrlimit},
 };
-use observer::listener::namespaces::cookie;
+use observer::host::netns::cookie;
 use serde_json::Value;
 
 use super::neighbours::{connect_and_say, listen, refused};

@@ -9,7 +9,7 @@ use foldhash::HashMap;
 use procfs::process::{Process, StatFlags};
 
 use crate::{
-    listener::descriptors::{self, Target},
+    host::proc_fds::{self, Target},
     model::{Holder, Wait},
 };
 
@@ -20,7 +20,7 @@ const EPOLLEXCLUSIVE: u32 = 1 << 28;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holding {
     /// What reports show, but for how it waits: that is how the epoll instances below watch the listener,
-    /// whoever waits on them ([`crate::listener::ways`]).
+    /// whoever waits on them ([`crate::host::ways`]).
     pub holder: Holder,
     /// The process's descriptors of epoll instances that watch the listener.
     pub epolls: Vec<i32>,
@@ -52,7 +52,7 @@ pub fn scan_and_tell(listeners: &HashSet<u64>) -> Scan {
     if listeners.is_empty() {
         return Scan::default();
     }
-    let all = descriptors::processes().unwrap_or_default();
+    let all = proc_fds::processes().unwrap_or_default();
     scan_these(all.into_iter().map(|(pid, _)| pid), listeners)
 }
 
@@ -91,7 +91,7 @@ pub fn is_kernel_thread(pid: u32) -> bool {
 
 fn scan_process(pid: u32, listeners: &HashSet<u64>, holdings: &mut Holdings) -> io::Result<()> {
     let (mut held, mut epolls) = (Vec::new(), Vec::new());
-    let thread = descriptors::of(pid, |fd, target| match target {
+    let thread = proc_fds::of(pid, |fd, target| match target {
         Target::Socket(inode) if listeners.contains(&inode) => held.push((fd, inode)),
         Target::Epoll => epolls.push(fd),
         Target::Socket(_) | Target::Other => {}
@@ -130,7 +130,7 @@ fn scan_process(pid: u32, listeners: &HashSet<u64>, holdings: &mut Holdings) -> 
 #[must_use]
 pub fn holds(pid: u32, listener: u64) -> Option<bool> {
     let (mut any, mut found) = (false, false);
-    descriptors::of(pid, |_, target| {
+    proc_fds::of(pid, |_, target| {
         any = true;
         found |= target == Target::Socket(listener);
     })
@@ -179,7 +179,7 @@ mod tests {
     use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
 
     use super::{parse_epoll, scan, scan_these};
-    use crate::{listener::diag::listening_sockets, model::Wait};
+    use crate::{host::inet_diag::listening_sockets, model::Wait};
 
     #[test]
     fn fdinfo_tells_what_is_watched_and_how() {

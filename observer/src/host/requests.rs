@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr},
 };
 
-use crate::listener::diag::{Request, Socket};
+use crate::host::inet_diag::{Request, Socket};
 
 const EVERY_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
@@ -110,7 +110,7 @@ impl Place {
 #[cfg(test)]
 mod tests {
     use super::count;
-    use crate::listener::diag::{Request, Socket};
+    use crate::host::inet_diag::{Request, Socket};
 
     fn socket(v6: bool, address: &str, interface: u32) -> Socket {
         Socket {

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use nix::sys::socket::{GetSockOpt, getsockopt, sockopt};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use crate::{listener::holders::Holding, model::Holder};
+use crate::{host::holders::Holding, model::Holder};
 
 /// What was asked; `None` where the kernel gave no answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -64,7 +64,7 @@ mod tests {
     use socket2::{Domain, Socket, Type};
 
     use super::{Options, ask};
-    use crate::{listener::holders::Holding, model::Holder};
+    use crate::{host::holders::Holding, model::Holder};
 
     #[test]
     fn a_descriptor_of_this_process_tells_its_options() {

@@ -2,10 +2,9 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use crate::listener::{
-    descriptors,
+use crate::host::{
     holders::{self, Holding, Holdings, Scan},
-    rest,
+    proc_fds, rest,
 };
 
 /// What is known of the processes that hold listeners.
@@ -71,7 +70,7 @@ impl Census {
         let all = all || std::mem::take(&mut self.newborn);
         let mut processes = HashMap::new();
         let mut rested = HashSet::new();
-        for (pid, identity) in descriptors::processes().unwrap_or_default() {
+        for (pid, identity) in proc_fds::processes().unwrap_or_default() {
             let process = Process { identity, ran: rest::has_run(pid) };
             if !all && process.ran.is_some() && self.processes.get(&pid) == Some(&process) {
                 rested.insert(pid);
@@ -128,7 +127,7 @@ impl Census {
         listening: Vec<u64>,
         creator: impl Fn(u64) -> Option<u32>,
     ) -> HashSet<(u32, u64)> {
-        let Ok(processes) = descriptors::processes() else { return HashSet::new() };
+        let Ok(processes) = proc_fds::processes() else { return HashSet::new() };
         let newborn = self.listen(listening);
         let mut now = HashMap::new();
         let mut new = HashSet::new();
@@ -212,7 +211,7 @@ mod tests {
     use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
     use super::Census;
-    use crate::listener::diag::listening_sockets;
+    use crate::host::inet_diag::listening_sockets;
 
     fn listener() -> (TcpListener, u64) {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");

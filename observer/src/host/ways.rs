@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use crate::{
-    listener::{holders::Holding, waiters::Waiter, way::Way},
+    host::{holders::Holding, waiters::Waiter, way::Way},
     model::{Holder, Wait},
 };
 
@@ -67,7 +67,7 @@ mod tests {
 
     use super::{Way, Ways};
     use crate::{
-        listener::{holders::Holding, waiters::Waiter},
+        host::{holders::Holding, waiters::Waiter},
         model::{Holder, Wait},
     };
 

@@ -19,7 +19,7 @@ use procfs::{
     process::Process,
 };
 
-use crate::listener::answer::Answer;
+use crate::host::inet_diag_message::Answer;
 
 /// One socket in LISTEN.
 #[derive(Clone, Debug, PartialEq, Eq)]

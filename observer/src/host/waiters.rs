@@ -8,13 +8,13 @@ use std::{
 use observer_common::calls::kind;
 
 use crate::{
-    kernel::calls::Numbers,
-    listener::{
-        descriptors::threads,
+    host::{
         holders::{self, Holding},
+        proc_fds::threads,
         rest, user_memory,
         way::Way,
     },
+    kernel::calls::Numbers,
 };
 
 /// A task that waits for a listener.

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use crate::{config::Filters, listener::holders::Holdings};
+use crate::{config::Filters, host::holders::Holdings};
 
 /// A process as the filters see it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -171,7 +171,7 @@ mod tests {
     use super::{Selection, is_below, name_matches, parse_cgroups};
     use crate::{
         config::Filters,
-        listener::holders::{Holding, Holdings},
+        host::holders::{Holding, Holdings},
         model::Holder,
     };
 

@@ -6,9 +6,9 @@ use std::{
     os::{fd::AsRawFd as _, unix::net::UnixDatagram},
 };
 
-use crate::listener::{
-    diag::{self, Listening, Request, Socket},
-    places::{Looks, Places},
+use crate::host::{
+    inet_diag::{self, Listening, Request, Socket},
+    netns_handles::{Looks, Places},
 };
 use anyhow::Result;
 
@@ -82,7 +82,7 @@ pub fn look_at_all(places: &mut Places) -> BTreeMap<u64, Namespace> {
 #[must_use]
 pub fn look_with_requests() -> Looks<Namespace> {
     Places::new().look_at_each(|| {
-        let Listening { sockets, requests } = diag::listening_with_requests()?;
+        let Listening { sockets, requests } = inet_diag::listening_with_requests()?;
         Ok(Namespace { sockets, requests, ..settings() })
     })
 }
@@ -98,14 +98,14 @@ pub fn counters_of(places: &Places, wanted: &BTreeSet<u64>) -> BTreeMap<u64, Net
 /// or where the kernel does not tell, are left out.
 #[must_use]
 pub fn requests_of(places: &Places, wanted: &BTreeSet<u64>) -> BTreeMap<u64, Vec<Request>> {
-    let found = places.of_each(wanted, diag::requests).into_iter();
+    let found = places.of_each(wanted, inet_diag::requests).into_iter();
     found.filter_map(|(inode, requests)| Some((inode, requests?))).collect()
 }
 
 /// Looks at the namespace that this thread is in.
 fn look() -> Result<Namespace> {
     Ok(Namespace {
-        sockets: diag::listening_sockets()?,
+        sockets: inet_diag::listening_sockets()?,
         counters: tcp_ext().unwrap_or_default(),
         ..settings()
     })
@@ -171,7 +171,7 @@ fn parse_tcp_ext(text: &str) -> BTreeMap<String, u64> {
 #[cfg(test)]
 mod tests {
     use super::{COUNTERS, look_at_all, parse_tcp_ext};
-    use crate::listener::places::Places;
+    use crate::host::netns_handles::Places;
 
     #[test]
     fn counters_are_found_by_name() {

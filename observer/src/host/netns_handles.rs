@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sched::{CloneFlags, setns};
 
-use crate::listener::{descriptors, rest};
+use crate::host::{proc_fds, rest};
 
 /// A path to each network namespace that a process is in or that has a name, by inode number.
 ///
@@ -75,7 +75,7 @@ impl Places {
     /// Asks those processes of which what is known will not do.
     fn ask(&mut self, will_do: impl Fn(&Known) -> bool) {
         let mut before = std::mem::take(&mut self.known);
-        for (pid, identity) in descriptors::processes().unwrap_or_default() {
+        for (pid, identity) in proc_fds::processes().unwrap_or_default() {
             let same = before.remove(&pid).filter(|known| known.identity == identity);
             let known = same.filter(&will_do).unwrap_or_else(|| {
                 let ran = rest::has_run(pid);
@@ -167,7 +167,7 @@ fn own() -> Option<u64> {
 /// (`exit_task_namespaces`), and the main thread may end before the others.
 fn of_process(pid: u32) -> Option<(u64, u32)> {
     let of = |tid| Some((inode_of(of_thread(pid, tid))?, tid));
-    of(pid).or_else(|| descriptors::threads(pid).into_iter().find_map(of))
+    of(pid).or_else(|| proc_fds::threads(pid).into_iter().find_map(of))
 }
 
 /// The path of a thread's network namespace.
@@ -205,7 +205,7 @@ fn inside<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::{Places, own};
-    use crate::listener::namespaces::Namespace;
+    use crate::host::netns::Namespace;
 
     /// No namespace's inode number.
     const GONE: u64 = 1;
