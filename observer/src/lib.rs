@@ -14,6 +14,7 @@ pub mod kernel;
 pub mod model;
 pub mod plan;
 pub mod probes;
+pub mod recording;
 pub mod report;
 pub mod schema;
 pub mod session;

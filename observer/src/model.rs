@@ -19,10 +19,19 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     audit::{Audit, AuditCounter, NetnsAudit, NoRoom},
-    event::{Event, Line, Task, What},
+    event::{Event, EventLine, Task, What},
     providers::{Provider, Providers, Via, Worth},
     queues::{AcceptQueue, AcceptWait, Backlog, Bucket, ByReason, Drops, SynQueue},
 };
+
+/// Kind of line that a report is among the lines of a recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ReportLine {
+    /// A report.
+    #[default]
+    Report,
+}
 
 /// The version of the report's schema.
 pub const SCHEMA_VERSION: u32 = 1;
@@ -36,6 +45,9 @@ pub struct Report {
     /// meaning.
     #[schemars(extend("const" = SCHEMA_VERSION))]
     pub schema_version: u32,
+    /// Kind of line among the lines of a recording: always `report`.
+    #[serde(rename = "type", default)]
+    pub line: ReportLine,
     /// Program that made the report.
     pub tool: Tool,
     /// Host that the report was made on.

@@ -3,7 +3,6 @@
 use std::{collections::VecDeque, os::fd::OwnedFd, time::Duration};
 
 use anyhow::Result;
-use serde::{Deserialize, Serialize};
 use tokio::{
     io::unix::AsyncFd,
     time::{Instant, Interval, MissedTickBehavior, interval_at, timeout},
@@ -28,8 +27,7 @@ const SILENCE: Duration = Duration::from_millis(20);
 const AT_ONCE: usize = 1_024;
 
 /// What a window tells.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(untagged)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Update {
     /// Something happened, of a kind that was asked for.
     Event(Event),
@@ -40,7 +38,7 @@ pub enum Update {
 }
 
 /// The end of a window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Ended {
     /// Everything since the window opened.
     pub total: Box<Report>,
@@ -49,8 +47,7 @@ pub struct Ended {
 }
 
 /// Why a window ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Because {
     /// [`Observer::close`] was called.
     Closed,

@@ -42,6 +42,7 @@ const LIBRARY: &[&[&str]] = &[
     &["report"],
     &["schema", "session"],
     &["stream"],
+    &["recording"],
 ];
 
 /// One sentence for each circle and each import that goes up.

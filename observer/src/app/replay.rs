@@ -9,7 +9,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::app::{cli::WatchArgs, run::Face as _, watch::Plain};
-use observer::Update;
+use observer::recording;
 
 /// Shows it.
 ///
@@ -21,7 +21,7 @@ pub fn run(file: &Path, args: &WatchArgs) -> Result<()> {
     let lines = BufReader::new(File::open(file).with_context(cannot)?).lines();
     let mut face = Plain::new(args)?;
     for (index, line) in lines.enumerate() {
-        let update: Update = serde_json::from_str(&line.with_context(cannot)?)
+        let update = recording::parse(&line.with_context(cannot)?)
             .with_context(|| format!("line {} of {} is no update", index + 1, file.display()))?;
         face.update(&update)?;
     }

@@ -12,9 +12,9 @@ pub struct Event {
     /// Version of the schema.
     #[schemars(extend("const" = super::SCHEMA_VERSION))]
     pub schema_version: u32,
-    /// Always `event`: what kind of line this is in a recording.
+    /// Kind of line among the lines of a recording: always `event`.
     #[serde(rename = "type")]
-    pub line: Line,
+    pub line: EventLine,
     /// When it happened: RFC 3339, UTC, with nanoseconds. The kernel's monotonic clock, set against the wall
     /// clock of the moment at which observer read it.
     pub time: String,
@@ -31,10 +31,10 @@ pub struct Event {
     pub what: What,
 }
 
-/// The only kind of line that an event is.
+/// Kind of line that an event is among the lines of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Line {
+pub enum EventLine {
     /// An event.
     #[default]
     Event,
@@ -149,7 +149,7 @@ mod tests {
     fn event(what: What) -> Event {
         Event {
             schema_version: SCHEMA_VERSION,
-            line: Line::Event,
+            line: EventLine::Event,
             time: "2026-01-02T03:04:05.000000006Z".into(),
             netns: Some(1),
             inode: Some(2),

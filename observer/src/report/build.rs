@@ -7,7 +7,7 @@ use observer_common::counters::{FLAG_REUSEPORT, QueueStats};
 
 use crate::{
     host::holders::Holding,
-    model::{Family, Listener, Report, SCHEMA_VERSION, Tool},
+    model::{Family, Listener, Report, ReportLine, SCHEMA_VERSION, Tool},
     report::{
         counts, exact,
         fairness::fairness,
@@ -67,6 +67,7 @@ pub fn build(input: Input<'_>, last_seen: &mut LastSeen) -> Report {
     let providers = exact::in_window(input.providers, counted);
     let mut report = Report {
         schema_version: SCHEMA_VERSION,
+        line: ReportLine::Report,
         tool: Tool { name: "observer".into(), version: env!("CARGO_PKG_VERSION").into() },
         host: input.host.clone(),
         window: input.window,

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     host::filter::Candidate,
-    model::{Event, Line, SCHEMA_VERSION, Task, What},
+    model::{Event, EventLine, SCHEMA_VERSION, Task, What},
     report::{
         place,
         workers::{errno_name, text},
@@ -71,7 +71,7 @@ impl Session {
         let what = What::Lost { count };
         Event {
             schema_version: SCHEMA_VERSION,
-            line: Line::Event,
+            line: EventLine::Event,
             time,
             netns: None,
             inode: None,
@@ -95,7 +95,7 @@ impl Session {
         };
         Some(Event {
             schema_version: SCHEMA_VERSION,
-            line: Line::Event,
+            line: EventLine::Event,
             time: rfc3339(record.time(), offset),
             netns: Some(place.netns),
             inode: Some(id),

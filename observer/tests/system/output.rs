@@ -12,7 +12,7 @@ use nix::sys::signal::Signal;
 use crate::{
     Need, Outcome, Test,
     observer::{Observer, program, provider, run},
-    role::{Actor, connect},
+    role::{Actor, as_role, connect},
     schema::parse_report,
 };
 
@@ -27,6 +27,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("output::debug_lines_come_with_vv_only", Need::Kernel, debug_lines),
         Test::new("output::man_and_completions_are_generated", Need::Nothing, generated),
         Test::new("output::the_schema_is_the_one_in_docs", Need::Nothing, schema),
+        Test::new("output::what_was_recorded_shows_the_same", Need::Kernel, recorded),
         Test::new("output::demo_agrees_with_the_workload", Need::Kernel, demo),
     ]
 }
@@ -182,6 +183,39 @@ fn schema() -> Outcome {
     let page = run(&["schema", "--format", "markdown"])?;
     ensure!(page.stdout == include_bytes!("../../../docs/json.md"), "another reference");
     ensure!(run(&["schema", "nothing"])?.status.code() == Some(2), "no such document");
+    Ok(())
+}
+
+/// Updates that were kept, shown again by the same face: byte for byte what the run showed.
+fn recorded() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    let mut server = Actor::spawn(as_role("overflow-reborn")?)?;
+    let _netns = server.line()?;
+    let port = server.port()?.to_string();
+    for format in ["table", "json"] {
+        let file = directory.path().join(format);
+        let file = file.to_str().context("a path")?;
+        let shown = ["--port", &port, "--format", format, "-v", "--updates", file];
+        let observer = Observer::start(&[&shown[..], &["--interval", "100ms"]].concat())?;
+        server.ask(2)?;
+        ensure!(server.line()?.trim() == "2", "it did not refuse");
+        std::thread::sleep(std::time::Duration::from_millis(300));
+        observer.signal(Signal::SIGINT)?;
+        let live = observer.wait()?;
+        ensure!(live.status.success(), "{}", live.stderr);
+        let kept = std::fs::read_to_string(file)?;
+        ensure!(format != "json" || kept == live.stdout, "JSON is not what was kept: {kept}");
+        let again = run(&[&["replay", file], &shown[..5]].concat())?;
+        let (out, err) = (String::from_utf8(again.stdout)?, String::from_utf8(again.stderr)?);
+        ensure!(again.status.success(), "{err}");
+        ensure!(out == live.stdout, "live:\n{}\nagain:\n{out}", live.stdout);
+        ensure!(err == live.stderr, "live:\n{}\nagain:\n{err}", live.stderr);
+        let drops = err.lines().filter(|line| line.ends_with("accept queue full syn")).count();
+        let reports = kept.lines().filter(|line| line.contains(r#""type":"report""#)).count();
+        ensure!(reports > 1, "{kept}");
+        let counted = !kept.contains(r#""drops":{"via":"tracepoint""#);
+        ensure!(drops == if counted { 2 } else { 0 }, "{drops} drops: {err}");
+    }
     Ok(())
 }
 

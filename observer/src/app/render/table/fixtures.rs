@@ -6,8 +6,8 @@ use super::TableOptions;
 use observer::findings;
 use observer::model::{
     AcceptQueue, AcceptWait, Audit, AuditCounter, Backlog, Drops, Family, Holder, Host, Listener,
-    NetnsAudit, Provider, Providers, Report, SCHEMA_VERSION, SynQueue, Tool, Via, Wait, Wakeups,
-    Window, WindowKind, Worker,
+    NetnsAudit, Provider, Providers, Report, ReportLine, SCHEMA_VERSION, SynQueue, Tool, Via, Wait,
+    Wakeups, Window, WindowKind, Worker,
 };
 
 /// The network namespace of most listeners.
@@ -24,6 +24,7 @@ pub(crate) fn report(listeners: Vec<Listener>) -> Report {
     let provider = |via| Provider { via, exact: true, inferred: None, uncounted: None };
     Report {
         schema_version: SCHEMA_VERSION,
+        line: ReportLine::Report,
         tool: Tool { name: "observer".into(), version: "0.1.0".into() },
         host: Host { kernel: "6.18.44".into(), arch: "x86_64".into(), cpus: 2 },
         window: Window {
