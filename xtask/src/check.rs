@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use crate::{
-    imports, process,
+    imports, paths, process,
     setup::{Core, Ready, bpf_target},
     workspace::Workspace,
 };
@@ -29,18 +29,19 @@ pub(crate) fn check(workspace: &Workspace, ready: &Ready) -> Result<ExitCode> {
     fmt.args(["fmt", "--all", "--check"]);
 
     let mut good = step("fmt", fmt)?;
-    good &= imports(workspace)?;
+    good &= ours("imports", &imports::complaints(workspace)?);
+    good &= ours("paths in pages", &paths::complaints(workspace)?);
     good &= step("clippy", clippy)?;
     good &= kernel_side(workspace, ready)?;
     good &= step("doc", doc)?;
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn imports(workspace: &Workspace) -> Result<bool> {
-    let complaints = imports::complaints(workspace)?;
-    println!("check: imports ... {}", if complaints.is_empty() { "ok" } else { "FAILED" });
+/// A check of our own, by its complaints.
+fn ours(name: &str, complaints: &[String]) -> bool {
+    println!("check: {name} ... {}", if complaints.is_empty() { "ok" } else { "FAILED" });
     complaints.iter().for_each(|complaint| println!("{complaint}"));
-    Ok(complaints.is_empty())
+    complaints.is_empty()
 }
 
 fn kernel_side(workspace: &Workspace, ready: &Ready) -> Result<bool> {

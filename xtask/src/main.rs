@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod imports;
 mod lacks;
+mod paths;
 mod process;
 mod run;
 mod setup;
