@@ -101,14 +101,16 @@ pub(crate) fn succeeds(ctx: *mut c_void, listener: ListenerId, ids: u64, child: 
     0
 }
 
+/// Set in the result of a call of which it is noted that it was counted, see [`observer_common::counters::TaskState::counted`].
+const NOTED: u32 = 1 << 31;
+
 /// Counts a connection that the current task accepted, whose sock is `child`. `counted` is what the end
 /// of the system call is to find, where a program sees it too.
 #[inline(always)]
 pub(crate) fn succeeded<C: EbpfContext>(ctx: &C, key: WorkerKey, child: u64, counted: u32) {
     let WorkerKey { listener, pid, tid } = key;
-    // A sock lies at a multiple of eight.
-    let _counted =
-        ended(ctx.as_ptr(), listener, ids::pack(pid, tid), 0, child | u64::from(counted));
+    let result = if counted == 0 { 0 } else { NOTED };
+    let _counted = ended(ctx.as_ptr(), listener, ids::pack(pid, tid), result, child);
 }
 
 /// Counts an accept call of the current task that failed.
@@ -120,11 +122,11 @@ pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
 
 /// Counts an accept call of the current task that ended, with an error or with 0, and what became of the
 /// wakeup before it. A function of its own with each step in one place: the verifier follows every place
-/// that a function is called from anew. `child` is the address of the connection's sock, or 0; its lowest bit
-/// is noted of the task, see [`TaskState::counted`].
+/// that a function is called from anew. `result` is the errno, or 0 with or without [`NOTED`]; `child` is the
+/// address of the connection's sock, or 0.
 #[inline(never)]
-fn ended(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32, child: u64) -> i32 {
-    let (child, counted) = (child & !1, child as u32 & 1);
+fn ended(ctx: *mut c_void, listener: ListenerId, ids: u64, result: u32, child: u64) -> i32 {
+    let (errno, counted) = (result & !NOTED, u32::from(result & NOTED != 0));
     let key = worker::key(listener, ids);
     let entered = if errno == 0 { waits::accepted(child, listener) } else { 0 };
     let mut settles = false;
@@ -152,7 +154,7 @@ fn ended(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32, child: u6
     worker::count(state, key, null(), call);
     if errno == 0 {
         if events::asked(EventKind::Accepted) {
-            let child = if settles { child | OF_WAKEUP } else { child };
+            let entered = if settles { entered | OF_WAKEUP } else { entered };
             let _sent = events::accepted(ctx, listener, ids, child, entered);
         }
         return 0;

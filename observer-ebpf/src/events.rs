@@ -113,11 +113,12 @@ pub(crate) fn failed(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u3
     0
 }
 
-/// Set in the address of a connection whose accept is the outcome of a wakeup.
-pub(crate) const OF_WAKEUP: u64 = 1;
+/// Set in the time of a connection whose accept is the outcome of a wakeup. The kernel's clock has no such time,
+/// and the verifier lets nobody set a bit in an address.
+pub(crate) const OF_WAKEUP: u64 = 1 << 63;
 
 /// Tells that the current task accepted a connection, which `child` is, and when it had entered the queue, or
-/// 0. The lowest bit of the address says whether the accept is the outcome of a wakeup.
+/// 0, with [`OF_WAKEUP`].
 #[inline(never)]
 pub(crate) fn accepted(
     ctx: *mut c_void,
@@ -127,12 +128,11 @@ pub(crate) fn accepted(
     entered: u64,
 ) -> i32 {
     let mut event = of_task(EventKind::Accepted, listener, ids, null());
+    let (of_wakeup, entered) = (entered & OF_WAKEUP != 0, entered & !OF_WAKEUP);
     if entered != 0 {
-        event.connection = Connection { entered, child: child & !OF_WAKEUP };
+        event.connection = Connection { entered, child };
     }
-    if child & OF_WAKEUP != 0
-        && let Some(at) = WOKEN_AT.get_ptr(event.tid)
-    {
+    if of_wakeup && let Some(at) = WOKEN_AT.get_ptr(event.tid) {
         // SAFETY: a copy of an integer in a live map value.
         event.woken = unsafe { *at };
     }
