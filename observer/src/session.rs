@@ -18,6 +18,7 @@ use observer_common::{config::Control, event::EventKind};
 use crate::{
     bpf::{
         attach::Attached,
+        events::Events,
         load::Loaded,
         maps::Maps,
         snapshot::Snapshot,
@@ -76,9 +77,10 @@ pub struct Session {
     /// Kinds of events that are told.
     kinds: Vec<EventKind>,
     telling: Telling,
-    /// Events that were lost: for want of room in the kernel's buffers, and in ours.
+    /// Where events come from, if any kind was asked for.
+    events: Option<Events>,
+    /// Events that found no room in the kernel's buffers.
     lost_in_kernel: u64,
-    unread: u64,
 }
 
 impl Session {
@@ -101,15 +103,10 @@ impl Session {
         sockets.filter(|one| self.tracker.selection.contains(one.inode, one.port)).count()
     }
 
-    /// Notes how many events were read from the kernel and found no room.
-    pub fn note_unread(&mut self, unread: u64) {
-        self.unread = unread;
-    }
-
     /// Events that were lost since the window opened.
     #[must_use]
     pub fn events_lost(&self) -> u64 {
-        self.lost_in_kernel + self.unread
+        self.lost_in_kernel + self.telling.lost
     }
 
     /// The counts of the interval that ends now.
@@ -209,7 +206,7 @@ impl Session {
         let namespaces = netns::look_at_all(&mut self.places);
         let point = Sample::new(Snapshot::default(), before, namespaces, missed_runs);
         self.tracker.choose_newborn(&counted);
-        counted.misc.events_lost += self.unread;
+        counted.misc.events_lost += self.telling.lost;
         let strangers = self.tracker.settle(&mut counted);
         self.maps.forget_unrecognised(&strangers);
         Ok(Sample { counted, monotonic, ..point })

@@ -5,26 +5,22 @@ use std::{collections::VecDeque, os::fd::OwnedFd, time::Duration};
 use anyhow::Result;
 use tokio::{
     io::unix::AsyncFd,
-    time::{Instant, Interval, MissedTickBehavior, interval_at, timeout},
+    time::{Instant, Interval, MissedTickBehavior, interval_at},
 };
 
 use crate::{
     async_fd::readable,
-    bpf::events::Events,
     config::{Config, Reports},
     host::process,
     model::{Event, Providers, Report},
     session::Session,
 };
 
-/// How often woken processes are looked at, which may not live until the report, and events are told.
+/// How often woken processes are looked at, which may not live until the report.
 const LOOK: Duration = Duration::from_millis(100);
 
-/// Events that were sent before the window closed are all read once none came for this long.
-const SILENCE: Duration = Duration::from_millis(20);
-
-/// Most events that are taken at once before ticks have their turn again.
-const AT_ONCE: usize = 1_024;
+/// How often events are read, where any were asked for.
+const READ: Duration = Duration::from_millis(20);
 
 /// What a window tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,9 +71,9 @@ pub enum Because {
 /// ```
 pub struct Observer {
     session: Session,
-    events: Option<Events>,
     processes: Vec<AsyncFd<OwnedFd>>,
     looks: Interval,
+    reads: Option<Interval>,
     reports: Option<Interval>,
     /// Whether reports are of everything so far.
     so_far: bool,
@@ -107,7 +103,7 @@ impl Observer {
     pub fn open(config: &Config) -> Result<Self> {
         let watch = |pid: &u32| Ok(readable(process::open(*pid)?)?);
         let processes = config.filters.pid.iter().map(watch).collect::<Result<_>>()?;
-        let (session, events) = Session::open(config)?;
+        let session = Session::open(config)?;
         let ticks = |period| {
             let mut ticks = interval_at(Instant::now() + period, period);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
@@ -120,9 +116,9 @@ impl Observer {
         };
         Ok(Self {
             session,
-            events,
             processes,
             looks: ticks(LOOK),
+            reads: (!config.events.is_empty()).then(|| ticks(READ)),
             reports: period.map(ticks),
             so_far,
             ready: VecDeque::new(),
@@ -143,7 +139,7 @@ impl Observer {
             match self.phase {
                 Phase::Open => {}
                 Phase::Closing(because) => {
-                    self.finish(because).await?;
+                    self.finish(because)?;
                     continue;
                 }
                 Phase::Over => {
@@ -157,19 +153,18 @@ impl Observer {
                     self.phase = Phase::Closing(Because::ProcessesEnded);
                 }
                 () = tick(&mut self.reports) => {
-                    self.note_lost();
                     let report =
                         if self.so_far { self.session.so_far()? } else { self.session.interval()? };
                     return Ok(Some(Update::Report(Box::new(report))));
                 }
-                _ = self.looks.tick() => {
-                    self.session.look_at_woken();
-                    self.tell();
+                _ = self.looks.tick() => self.session.look_at_woken(),
+                () = tick(&mut self.reads) => {
+                    self.ready.extend(self.session.read_events());
+                    self.tell_lost(self.session.events_lost());
                 }
                 () = std::future::ready(()), if !self.ready.is_empty() => {
                     return Ok(self.ready.pop_front().map(Update::Event));
                 }
-                () = take_some(&mut self.events, &mut self.session) => {}
             }
         }
     }
@@ -206,30 +201,13 @@ impl Observer {
     }
 
     /// Closes the window, and reads the rest.
-    async fn finish(&mut self, because: Because) -> Result<()> {
+    fn finish(&mut self, because: Because) -> Result<()> {
         self.phase = Phase::Over;
-        self.note_lost();
-        let mut total = self.session.finish()?;
-        if let Some(events) = &mut self.events {
-            let before = events.lost();
-            while let Ok(Some(record)) = timeout(SILENCE, events.next()).await {
-                self.session.take(record);
-            }
-            total.audit.events_lost += events.lost() - before;
-            self.ready.extend(self.session.tell(true));
-            self.tell_lost(total.audit.events_lost);
-        }
+        let total = self.session.finish()?;
+        self.ready.extend(self.session.read_last_events());
+        self.tell_lost(total.audit.events_lost);
         self.end = Some(Ended { total: Box::new(total), because });
         Ok(())
-    }
-
-    /// Hands on the events that need not wait any longer, and says how many are missing.
-    fn tell(&mut self) {
-        if self.events.is_some() {
-            self.ready.extend(self.session.tell(false));
-            self.note_lost();
-            self.tell_lost(self.session.events_lost());
-        }
     }
 
     /// Says how many events are missing, where that has grown.
@@ -238,23 +216,6 @@ impl Observer {
             self.ready.push_back(Session::lost(lost - self.lost_told));
             self.lost_told = lost;
         }
-    }
-
-    fn note_lost(&mut self) {
-        if let Some(events) = &self.events {
-            self.session.note_unread(events.lost());
-        }
-    }
-}
-
-/// Takes the events that are there, but not so many that the rest has to wait; for ever where no kind was
-/// asked for.
-async fn take_some(events: &mut Option<Events>, session: &mut Session) {
-    let Some(events) = events else { return std::future::pending().await };
-    let Some(first) = events.next().await else { return std::future::pending().await };
-    session.take(first);
-    for record in std::iter::from_fn(|| events.next_now()).take(AT_ONCE) {
-        session.take(record);
     }
 }
 

@@ -1,9 +1,9 @@
-//! The perf events: read as they come, decoded, handed on.
+//! The perf events: read now and then, decoded.
+//!
+//! Nobody is woken for an event: that would cost the server that makes it. Buffers are read by the clock, and hold
+//! what comes meanwhile; what finds no room is counted by the program that failed to send it.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
-};
+use std::ops::ControlFlow;
 
 use anyhow::{Context as _, Result};
 use aya::{
@@ -15,27 +15,21 @@ use aya::{
 };
 use bytes::BytesMut;
 use observer_common::event::{ClientEvent, Record};
-use tokio::{
-    io::unix::AsyncFd,
-    sync::mpsc::{Receiver, Sender, channel, error::TrySendError},
-};
 
-use crate::async_fd::readable;
+/// Pages of each CPU's buffer: 128 KiB, some fourteen hundred events between two reads.
+const PAGES: usize = 32;
 
-/// Pages of each CPU's buffer: 64 KiB, some seven hundred events between two reads.
-const PAGES: usize = 16;
+/// Most events that are read of a CPU at once: as many come to a buffer while it is read as this machine can make.
+const AT_ONCE: usize = 4_096;
 
-/// Most events that are read and wait to be handed on.
-const WAITING: usize = 16_384;
-
-/// Events as they come from all CPUs: those of one in their order, those of several in none.
+/// A buffer for each CPU.
 pub struct Events {
-    receiver: Receiver<Record>,
-    lost: Arc<AtomicU64>,
+    buffers: Vec<PerfEventArrayBuffer<MapData>>,
+    bytes: BytesMut,
 }
 
 impl Events {
-    /// Opens a buffer on every online CPU and reads them from tasks of the current runtime.
+    /// Opens a buffer on every online CPU.
     ///
     /// # Errors
     ///
@@ -43,64 +37,42 @@ impl Events {
     pub fn open(ebpf: &mut Ebpf) -> Result<Self> {
         let map = ebpf.take_map("EVENTS").context("the object has no map EVENTS")?;
         let mut array = PerfEventArray::try_from(map)?;
-        let (sender, receiver) = channel(WAITING);
-        let lost = Arc::new(AtomicU64::new(0));
-        for cpu in aya::util::online_cpus().map_err(|(path, error)| {
+        let cpus = aya::util::online_cpus().map_err(|(path, error)| {
             anyhow::Error::new(error).context(format!("cannot read {path}"))
-        })? {
-            let buffer = array
+        })?;
+        let open = |cpu| {
+            array
                 .open(cpu, Some(PAGES))
-                .with_context(|| format!("the kernel refused an event buffer on CPU {cpu}"))?;
-            tokio::spawn(read(readable(buffer)?, sender.clone(), Arc::clone(&lost)));
-        }
-        Ok(Self { receiver, lost })
+                .with_context(|| format!("the kernel refused an event buffer on CPU {cpu}"))
+        };
+        let buffers = cpus.into_iter().map(open).collect::<Result<_>>()?;
+        Ok(Self { buffers, bytes: BytesMut::with_capacity(size_of::<ClientEvent>() * 2) })
     }
 
-    /// The next event; `None` where no buffer can be read any more.
-    pub async fn next(&mut self) -> Option<Record> {
-        self.receiver.recv().await
-    }
-
-    /// The next event that has been read already.
-    pub fn next_now(&mut self) -> Option<Record> {
-        self.receiver.try_recv().ok()
-    }
-
-    /// Events that were read and found no room, since the buffers were opened.
-    #[must_use]
-    pub fn lost(&self) -> u64 {
-        self.lost.load(Ordering::Relaxed)
-    }
-}
-
-/// Reads one CPU's buffer until nobody listens any more.
-async fn read(
-    mut buffer: AsyncFd<PerfEventArrayBuffer<MapData>>,
-    sender: Sender<Record>,
-    lost: Arc<AtomicU64>,
-) {
-    let mut bytes = BytesMut::with_capacity(size_of::<ClientEvent>() * 2);
-    while let Ok(mut guard) = buffer.readable_mut().await {
-        guard.get_inner_mut().for_each(|event| {
-            // What the kernel says it lost was counted by the program that failed to send it.
-            let PerfEvent::Sample { head, tail } = event else { return };
-            bytes.clear();
-            bytes.extend_from_slice(head);
-            bytes.extend_from_slice(tail);
-            match Record::decode(&bytes) {
-                Ok(event) => {
-                    if let Err(TrySendError::Full(_)) = sender.try_send(event) {
-                        lost.fetch_add(1, Ordering::Relaxed);
+    /// Hands on the events that are there, those of one CPU in their order. Returns whether these were all.
+    pub fn read(&mut self, mut take: impl FnMut(Record)) -> bool {
+        let Self { buffers, bytes } = self;
+        let mut all = true;
+        for buffer in buffers {
+            let end = buffer.try_fold(1, |count, event| {
+                // What the kernel says it lost was counted by the program that failed to send it.
+                if let PerfEvent::Sample { head, tail } = event {
+                    bytes.clear();
+                    bytes.extend_from_slice(head);
+                    bytes.extend_from_slice(tail);
+                    match Record::decode(bytes) {
+                        Ok(event) => take(event),
+                        Err(error) => log::debug!("a perf event could not be read: {error:?}"),
                     }
                 }
-                Err(error) => log::debug!("a perf event could not be read: {error:?}"),
-            }
-        });
-        guard.clear_ready();
-        if sender.is_closed() {
-            return;
+                if count == AT_ONCE {
+                    ControlFlow::Break(())
+                } else {
+                    ControlFlow::Continue(count + 1)
+                }
+            });
+            all &= end.is_continue();
         }
-        // A flood on this CPU leaves the others, and the reports, their turn.
-        tokio::task::yield_now().await;
+        all
     }
 }

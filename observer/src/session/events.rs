@@ -15,7 +15,7 @@ use observer_common::{
 
 use super::{
     Session,
-    events_waiting::{Place, REMEMBERED},
+    events_waiting::{Place, REMEMBERED, Telling},
     sample::{self, Sample},
 };
 use crate::{
@@ -28,17 +28,29 @@ use crate::{
 };
 
 impl Session {
-    /// Takes an event as the kernel programs sent it.
-    pub fn take(&mut self, record: Record) {
-        self.telling.take(record);
+    /// Reads the events that came, and tells those that need not wait for earlier ones any longer.
+    pub fn read_events(&mut self) -> Vec<Event> {
+        let Some(events) = &mut self.events else { return Vec::new() };
+        let began = sample::monotonic();
+        let telling = &mut self.telling;
+        if events.read(|record| telling.take(record)) {
+            telling.was_read(began);
+        }
+        self.tell(Telling::pop)
     }
 
-    /// The events that need not wait for earlier ones any longer; all of them where the window is `over`.
-    pub fn tell(&mut self, over: bool) -> Vec<Event> {
-        let now = if over { u64::MAX } else { sample::monotonic() };
+    /// Reads what is left once the window is closed, and tells all.
+    pub fn read_last_events(&mut self) -> Vec<Event> {
+        let Some(events) = &mut self.events else { return Vec::new() };
+        let telling = &mut self.telling;
+        while !events.read(|record| telling.take(record)) {}
+        self.tell(Telling::pop_last)
+    }
+
+    fn tell(&mut self, pop: fn(&mut Telling) -> Option<Record>) -> Vec<Event> {
         let offset = wall_offset();
         let mut told = Vec::new();
-        while let Some(record) = self.telling.pop(now) {
+        while let Some(record) = pop(&mut self.telling) {
             told.extend(self.told(&record, offset));
         }
         told

@@ -10,11 +10,7 @@ use observer_common::{
     event::Record,
 };
 
-/// How long an event waits for earlier ones of other CPUs, in nanoseconds. Their buffers are read as soon as
-/// something is in them.
-const REORDER: u64 = 50_000_000;
-
-/// Most events that wait. What comes then pushes out the earliest, in order or not.
+/// Most events that wait. What comes then is lost, and counted.
 const WAITING: usize = 65_536;
 
 /// Most connections that have a number and were not accepted, and most listeners that are remembered.
@@ -24,6 +20,13 @@ pub(super) const REMEMBERED: usize = 65_536;
 #[derive(Default)]
 pub(super) struct Telling {
     waiting: BinaryHeap<Waiting>,
+    /// Events that came so far: of one CPU, those of one moment stay in their order.
+    came: u64,
+    /// Events that found no room.
+    pub(super) lost: u64,
+    /// When the buffers had last been read to their end, and the time before: no event that happened before
+    /// that can still come.
+    read: [u64; 2],
     /// Numbers of the connections that wait to be accepted, the oldest first.
     connections: BTreeMap<Connection, u64>,
     /// The number that was given last.
@@ -40,11 +43,11 @@ pub(super) struct Place {
 }
 
 /// An event that waits, the earliest first.
-struct Waiting(Record);
+struct Waiting(Record, u64);
 
 impl PartialEq for Waiting {
     fn eq(&self, other: &Self) -> bool {
-        self.0.time() == other.0.time()
+        self.cmp(other).is_eq()
     }
 }
 
@@ -58,23 +61,37 @@ impl PartialOrd for Waiting {
 
 impl Ord for Waiting {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        other.0.time().cmp(&self.0.time())
+        (other.0.time(), other.1).cmp(&(self.0.time(), self.1))
     }
 }
 
 impl Telling {
     /// Takes an event as it comes.
     pub(super) fn take(&mut self, record: Record) {
-        self.waiting.push(Waiting(record));
+        if self.waiting.len() < WAITING {
+            self.came += 1;
+            self.waiting.push(Waiting(record, self.came));
+        } else {
+            self.lost += 1;
+        }
     }
 
-    /// The earliest event, where it need not wait any longer.
-    pub(super) fn pop(&mut self, now: u64) -> Option<Record> {
-        let Waiting(first) = self.waiting.peek()?;
-        if self.waiting.len() < WAITING && first.time().saturating_add(REORDER) > now {
-            return None;
-        }
-        self.waiting.pop().map(|Waiting(record)| record)
+    /// Notes that the buffers were read to their end, beginning at `began`. A program that was under way then may
+    /// send an earlier event still, which the next reading has.
+    pub(super) fn was_read(&mut self, began: u64) {
+        self.read = [self.read[1], began];
+    }
+
+    /// The earliest event, where none that happened before can still come.
+    pub(super) fn pop(&mut self) -> Option<Record> {
+        let Waiting(first, _) = self.waiting.peek()?;
+        (first.time() < self.read[0]).then_some(())?;
+        self.waiting.pop().map(|Waiting(record, _)| record)
+    }
+
+    /// The earliest event, where no more can come at all.
+    pub(super) fn pop_last(&mut self) -> Option<Record> {
+        self.waiting.pop().map(|Waiting(record, _)| record)
     }
 
     /// The number of a connection; `None` where it is not known which it is. `last` says that nothing more
@@ -107,7 +124,7 @@ mod tests {
         event::{EventKind, Record, TaskEvent},
     };
 
-    use super::{REMEMBERED, REORDER, Telling};
+    use super::{REMEMBERED, Telling, WAITING};
 
     fn at(time: u64) -> Record {
         let connection = Connection::default();
@@ -134,14 +151,39 @@ mod tests {
         for time in [30, 10, 20] {
             telling.take(at(time));
         }
-        let mut times =
-            |now| std::iter::from_fn(|| telling.pop(now)).map(|one| one.time()).collect();
-        let none: Vec<u64> = times(REORDER + 9);
-        assert_eq!(none, [] as [u64; 0]);
-        let first: Vec<u64> = times(REORDER + 20);
-        assert_eq!(first, [10, 20]);
-        let last: Vec<u64> = times(u64::MAX);
-        assert_eq!(last, [30]);
+        let times = |telling: &mut Telling| -> Vec<u64> {
+            std::iter::from_fn(|| telling.pop()).map(|one| one.time()).collect()
+        };
+        assert_eq!(times(&mut telling), [] as [u64; 0]);
+        telling.was_read(21);
+        assert_eq!(times(&mut telling), [] as [u64; 0], "one of before may be under way");
+        telling.take(at(15));
+        telling.was_read(40);
+        assert_eq!(times(&mut telling), [10, 15, 20]);
+        assert_eq!(telling.pop_last().map(|one| one.time()), Some(30));
+    }
+
+    #[test]
+    fn events_of_one_moment_stay_in_the_order_in_which_they_came() {
+        let mut telling = Telling::default();
+        let kinds = [EventKind::Closed, EventKind::Silent, EventKind::Woken];
+        for kind in kinds {
+            let Record::Task(event, _) = at(5) else { continue };
+            telling.take(Record::Task(event, kind));
+        }
+        for kind in kinds {
+            let is = telling.pop_last();
+            assert!(matches!(is, Some(Record::Task(_, it)) if it == kind), "{kind:?}: {is:?}");
+        }
+    }
+
+    #[test]
+    fn events_that_nobody_reads_are_lost_and_counted() {
+        let mut telling = Telling::default();
+        for time in 0..WAITING as u64 + 3 {
+            telling.take(at(time));
+        }
+        assert_eq!((telling.waiting.len(), telling.lost), (WAITING, 3));
     }
 
     #[test]

@@ -47,7 +47,7 @@ impl Session {
     /// # Errors
     ///
     /// A [`crate::error::Failure`] when this host cannot observe.
-    pub fn open(config: &Config) -> Result<(Self, Option<Events>)> {
+    pub fn open(config: &Config) -> Result<Self> {
         let pids = &config.filters.pid;
         let facts = Facts::gather(&probes::tracepoints(), &probes::functions());
         let mut places = Places::new();
@@ -126,14 +126,14 @@ impl Session {
             kinds: config.events.clone(),
             telling: Telling::default(),
             lost_in_kernel: 0,
-            unread: 0,
+            events,
         };
         session.kprobes_tell = status::kprobes_tell(&session.loaded.ebpf);
         session.missed_before = session.missed_runs();
         memory::without_types(&mut session.loaded.btf);
         session.tracker.scan(&session.maps, &session.start.namespaces);
         memory::give_back();
-        Ok((session, events))
+        Ok(session)
     }
 }
 
