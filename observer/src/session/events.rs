@@ -126,14 +126,12 @@ impl Session {
             {
                 return None;
             }
-            EventKind::Woken => {
-                What::Woken { connection: self.telling.number(connection, false), task }
-            }
+            EventKind::Woken => What::Woken { connection: self.telling.number(connection), task },
             EventKind::Silent => What::Silent { task },
             EventKind::Accepted => {
                 let since = |from: u64| (from != 0).then(|| time.saturating_sub(from));
                 What::Accepted {
-                    connection: self.telling.number(connection, true),
+                    connection: self.telling.number(connection),
                     task,
                     wait: since(connection.entered),
                     since_wakeup: since(woken),
@@ -154,7 +152,7 @@ impl Session {
     fn of_client(&mut self, event: &ClientEvent) -> What {
         let client = client(&event.client);
         if event.kind == EventKind::Queued as u32 {
-            let connection = self.telling.number(event.connection, false);
+            let connection = self.telling.number(event.connection);
             return What::Queued { connection, client, depth: event.detail, limit: event.limit };
         }
         let reason = usize::try_from(event.detail).ok().and_then(|at| DropReason::ALL.get(at));

@@ -13,7 +13,7 @@ use observer_common::{
 /// Most events that wait. What comes then is lost, and counted.
 const WAITING: usize = 65_536;
 
-/// Most connections that have a number and were not accepted, and most listeners that are remembered.
+/// Most connections and most listeners that are remembered, the latest of each.
 pub(super) const REMEMBERED: usize = 65_536;
 
 /// What is known of events that were not told yet.
@@ -27,7 +27,7 @@ pub(super) struct Telling {
     /// When the buffers had last been read to their end, and the time before: no event that happened before
     /// that can still come.
     read: [u64; 2],
-    /// Numbers of the connections that wait to be accepted, the oldest first.
+    /// Numbers of connections, the oldest first.
     connections: BTreeMap<Connection, u64>,
     /// The number that was given last.
     numbered: u64,
@@ -94,25 +94,20 @@ impl Telling {
         self.waiting.pop().map(|Waiting(record, _)| record)
     }
 
-    /// The number of a connection; `None` where it is not known which it is. `last` says that nothing more
-    /// will be told of it.
-    pub(super) fn number(&mut self, connection: Connection, last: bool) -> Option<u64> {
+    /// The number of a connection; `None` where it is not known which it is. Connections keep theirs once they are
+    /// accepted: the notification that woke who accepted one may go on to wake others.
+    pub(super) fn number(&mut self, connection: Connection) -> Option<u64> {
         if connection.entered == 0 {
             return None;
         }
-        if let Some(number) = self.connections.get(&connection).copied() {
-            if last {
-                self.connections.remove(&connection);
-            }
-            return Some(number);
+        if let Some(number) = self.connections.get(&connection) {
+            return Some(*number);
         }
         self.numbered += 1;
-        if !last {
-            if self.connections.len() >= REMEMBERED {
-                self.connections.pop_first();
-            }
-            self.connections.insert(connection, self.numbered);
+        if self.connections.len() >= REMEMBERED {
+            self.connections.pop_first();
         }
+        self.connections.insert(connection, self.numbered);
         Some(self.numbered)
     }
 }
@@ -187,22 +182,20 @@ mod tests {
     }
 
     #[test]
-    fn a_connection_keeps_its_number_until_it_is_accepted() {
+    fn a_connection_keeps_its_number() {
         let mut telling = Telling::default();
         let connection = |entered| Connection { entered, child: 8 };
-        assert_eq!(telling.number(connection(0), false), None);
-        assert_eq!(telling.number(connection(5), false), Some(1));
-        assert_eq!(telling.number(connection(6), false), Some(2));
-        assert_eq!(telling.number(connection(5), true), Some(1));
-        assert!(!telling.connections.contains_key(&connection(5)));
-        assert_eq!(telling.number(connection(7), true), Some(3));
+        assert_eq!(telling.number(connection(0)), None);
+        assert_eq!(telling.number(connection(5)), Some(1));
+        assert_eq!(telling.number(connection(6)), Some(2));
+        assert_eq!(telling.number(connection(5)), Some(1));
     }
 
     #[test]
-    fn connections_that_nobody_accepts_do_not_pile_up() {
+    fn connections_do_not_pile_up() {
         let mut telling = Telling::default();
         for entered in 1..=REMEMBERED as u64 + 3 {
-            telling.number(Connection { entered, child: 8 }, false);
+            telling.number(Connection { entered, child: 8 });
         }
         assert_eq!(telling.connections.len(), REMEMBERED);
         assert_eq!(telling.connections.first_key_value().map(|(one, _)| one.entered), Some(4));
