@@ -11,8 +11,8 @@ use super::{
 };
 use crate::{
     vm::{
-        counted::{Counted, series},
         directory,
+        icount::{Counted, series},
     },
     workspace::Workspace,
 };
