@@ -14,8 +14,7 @@ use serde_json::Value;
 
 use super::{
     figure::{Figure, Missing, Speed, Tool as Kind, With},
-    maths::median,
-    measured::{Measured, Part},
+    stats::median,
     tool::{Ready, Tool},
 };
 
@@ -45,9 +44,6 @@ tracepoint:syscalls:sys_exit_accept4 { @accepts[tid, args->ret < 0 ? args->ret :
 /// It says so before the rest is attached.
 const AFTER_WORD: Duration = Duration::from_secs(2);
 
-/// The place of what is measured on this machine.
-pub(super) const HERE: &str = "here";
-
 /// Which hooks every kernel of today gives, and this is where they are slowest.
 const PROVIDER: &str = "tracepoint";
 
@@ -59,7 +55,7 @@ const MILLIS: u64 = 250;
 const WARM_UP: u64 = 200;
 
 /// Measures so many rounds.
-pub(super) fn measure(observer: &str, rounds: u32, all: &mut Vec<Measured>) -> Result<()> {
+pub(super) fn measure(observer: &str, rounds: u32) -> Result<Vec<Figure>> {
     let kinds = [
         With::new(Kind::None, ""),
         With::new(Kind::Floor, PROVIDER),
@@ -112,13 +108,7 @@ pub(super) fn measure(observer: &str, rounds: u32, all: &mut Vec<Measured>) -> R
         }
     }
     let figures = speeds.into_iter().filter(|speed| !speed.rounds.is_empty()).map(Figure::Speed);
-    let figures = figures.chain(missing.into_iter().map(Figure::Missing));
-    all.extend(figures.map(|figure| Measured {
-        part: Part::Native,
-        place: HERE.to_owned(),
-        figure,
-    }));
-    Ok(())
+    Ok(figures.chain(missing.into_iter().map(Figure::Missing)).collect())
 }
 
 fn command(observer: &str, with: &With) -> Option<(Command, Ready)> {

@@ -2,7 +2,7 @@
 //! prints one line of JSON when it has something to tell.
 
 mod children;
-mod hold;
+mod idle;
 mod say;
 
 use std::{
@@ -18,10 +18,10 @@ use serde_json::json;
 
 use self::{
     children::{Children, be_ahead, be_patient, stay_on},
-    hold::{address, connect, hold, listener, listeners, serve},
+    idle::{address, connect, idle, listener, listeners, serve},
     say::say,
 };
-use super::inside;
+use super::guest;
 
 /// One of them.
 #[derive(Debug, Args)]
@@ -40,7 +40,7 @@ enum Role {
         rounds: u64,
     },
     /// Listeners that are there, and workers that wait for the first
-    Hold {
+    Idle {
         #[arg(long)]
         listeners: usize,
         #[arg(long, default_value_t = 0)]
@@ -50,7 +50,7 @@ enum Role {
         rate: u32,
     },
     /// Everything that is measured in a virtual machine
-    Inside(inside::InsideArgs),
+    Guest(guest::GuestArgs),
 }
 
 /// Options of the loop.
@@ -88,8 +88,8 @@ pub(crate) fn run(args: &RoleArgs) -> Result<ExitCode> {
     match &args.role {
         Role::Load(args) => load(args)?,
         Role::Ping { rounds } => ping(*rounds)?,
-        Role::Hold { listeners, workers, rate } => hold(*listeners, *workers, *rate)?,
-        Role::Inside(args) => return inside::run(args),
+        Role::Idle { listeners, workers, rate } => idle(*listeners, *workers, *rate)?,
+        Role::Guest(args) => return guest::run(args),
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -15,9 +15,7 @@ use serde_json::Value;
 
 use super::{
     figure::{Along, Figure, Missing, Need, Point},
-    maths::median,
-    measured::{Measured, Part},
-    native::HERE,
+    stats::median,
     tool::{Ready, Tool},
 };
 use crate::workspace::Workspace;
@@ -75,40 +73,33 @@ const OTHERS: u64 = 50;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Measures all of it.
-pub(super) fn measure(
-    workspace: &Workspace,
-    observer: &str,
-    all: &mut Vec<Measured>,
-) -> Result<()> {
+pub(super) fn measure(workspace: &Workspace, observer: &str) -> Result<Vec<Figure>> {
+    let mut all = Vec::new();
     for held in HELD {
         eprintln!("userspace: {}", held.name());
         match watch(observer, held) {
-            Ok(figures) => all.extend(figures.into_iter().map(measured)),
+            Ok(figures) => all.extend(figures),
             Err(error) => {
                 let (what, why) = (held.name(), format!("{error:#}").replace('\n', " "));
                 eprintln!("userspace: {what}: {why}");
-                all.push(measured(Figure::Missing(Missing { what, why })));
+                all.push(Figure::Missing(Missing { what, why }));
             }
         }
     }
     let bytes = fs::metadata(static_program(workspace)?)?.len();
-    all.push(measured(Figure::Need(Need {
+    all.push(Figure::Need(Need {
         what: "program, static and stripped".to_owned(),
         value: bytes as f64 / MIB,
         unit: "MiB".to_owned(),
         target: Some(8.0),
-    })));
-    Ok(())
-}
-
-fn measured(figure: Figure) -> Measured {
-    Measured { part: Part::Userspace, place: HERE.to_owned(), figure }
+    }));
+    Ok(all)
 }
 
 /// Each need, and the same as a point of its growth.
 fn watch(observer: &str, held: Held) -> Result<Vec<Figure>> {
     let mut role = Command::new(env::current_exe()?);
-    role.args(["bench-role", "hold", "--listeners", &held.listeners.to_string()]);
+    role.args(["bench-role", "idle", "--listeners", &held.listeners.to_string()]);
     role.args(["--workers", &held.workers.to_string(), "--rate", &held.rate.to_string()]);
     let holder = Tool::start(role, Ready::Says("{"))?;
     let start = || {

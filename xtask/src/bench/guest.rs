@@ -1,4 +1,4 @@
-//! What is measured in a guest: instructions. QEMU's `-icount shift=0` lets one nanosecond of the
+//! Measurements in a guest: instructions. QEMU's `-icount shift=0` lets one nanosecond of the
 //! guest's time pass for each instruction that it executes, so that the clock counts them.
 //!
 //! It speaks as the tests do: one result for each measurement, and figures on standard error.
@@ -18,13 +18,13 @@ use serde_json::Value;
 
 use super::{
     figure::{Along, Case, End, Figure, Instructions, Missing, Point, Program, Tool as Kind, With},
-    maths::median,
+    stats::median,
     tool::{Ready, Tool},
 };
 
 /// Options.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct InsideArgs {
+pub(crate) struct GuestArgs {
     /// observer's program
     #[arg(long)]
     observer: String,
@@ -36,7 +36,6 @@ pub(crate) struct InsideArgs {
     peer: Vec<String>,
 }
 
-const CASES: [Case; 4] = [Case::One, Case::Herd, Case::Exclusive, Case::Pipe];
 /// What a filter that no listener fits is measured with.
 const OTHERS: [Case; 1] = [Case::One];
 const RUNS: usize = 3;
@@ -56,7 +55,7 @@ const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// Measures everything.
-pub(crate) fn run(args: &InsideArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &GuestArgs) -> Result<ExitCode> {
     let mut plan = vec![(With::new(Kind::None, ""), None)];
     for provider in &args.provider {
         let command = |words: &[&str]| {
@@ -138,7 +137,7 @@ fn beside(with: &With, command: Option<(Command, Ready)>) -> Result<Option<Strin
         std::thread::sleep(Duration::from_secs(1));
         tool.freeze(true)?;
     }
-    let cases = if with.tool == Kind::Filtered { &OTHERS[..] } else { &CASES[..] };
+    let cases = if with.tool == Kind::Filtered { &OTHERS[..] } else { &Case::ALL[..] };
     for case in cases {
         let mut each = Vec::new();
         let mut wakeups = 0.0;
