@@ -10,6 +10,7 @@ mod figure;
 mod growth;
 mod guest;
 mod instructions;
+mod inventory;
 mod load;
 mod native;
 mod page;
@@ -19,6 +20,7 @@ mod stats;
 mod store;
 mod summary;
 mod targets;
+mod told;
 mod tool;
 mod userspace;
 

@@ -1,9 +1,8 @@
-//! What the bench measures with: processes of this very program, started with `bench-role`. Each
-//! prints one line of JSON when it has something to tell.
+//! Processes of this very program that the bench measures or measures with, started with `bench-role`:
+//! clients and workers (`children`), and servers that only wait (`idle`).
 
 mod children;
 mod idle;
-mod say;
 
 use std::{
     os::fd::AsFd as _,
@@ -14,16 +13,17 @@ use std::{
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use nix::unistd::{pipe, read, write};
-use serde_json::json;
 
 use self::{
     children::{Children, be_ahead, be_patient, stay_on},
     idle::{address, connect, idle, listener, listeners, serve},
-    say::say,
 };
-use super::guest;
+use super::{
+    guest,
+    told::{Told, say},
+};
 
-/// One of them.
+/// The role, with its options.
 #[derive(Debug, Args)]
 pub(crate) struct RoleArgs {
     #[command(subcommand)]
@@ -132,8 +132,8 @@ fn load(args: &LoadArgs) -> Result<()> {
     }
     let took = began.elapsed();
     let (wakeups, on_cpu) = (children.sleeps()? - sleeps, children.on_cpu()? - on_cpu);
-    let took = u64::try_from(took.as_nanos())?;
-    say(&json!({"count": connections, "nanoseconds": took, "wakeups": wakeups, "cpu": on_cpu}))
+    let nanoseconds = u64::try_from(took.as_nanos())?;
+    say(&Told { count: connections, nanoseconds, wakeups, cpu: on_cpu })
 }
 
 fn ping(rounds: u64) -> Result<()> {
@@ -164,7 +164,5 @@ fn ping(rounds: u64) -> Result<()> {
     }
     let took = began.elapsed();
     let wakeups = children.sleeps()? - sleeps;
-    say(
-        &json!({"count": rounds, "nanoseconds": u64::try_from(took.as_nanos())?, "wakeups": wakeups}),
-    )
+    say(&Told { count: rounds, nanoseconds: u64::try_from(took.as_nanos())?, wakeups, cpu: 0 })
 }

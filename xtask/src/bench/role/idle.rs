@@ -23,7 +23,7 @@ use nix::{
 };
 use serde_json::json;
 
-use super::{children::Children, say::say};
+use super::{super::told::say, children::Children};
 
 pub(super) fn listener() -> Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
