@@ -38,14 +38,14 @@ pub(crate) struct GuestArgs {
     peer: Vec<String>,
 }
 
-/// What a filter that no listener fits is measured with.
+/// Cases that a filter which no listener fits is measured with.
 const OTHERS: [Case; 1] = [Case::One];
 const RUNS: usize = 3;
-/// Listeners that are there, and workers that wait for one, where it is looked at how costs grow.
+/// Sizes at which growth is measured: listeners, and workers of one.
 const MORE: [u64; 3] = [1, 10, 100];
-/// Of so many, fewer connections are enough: a hundred workers are woken by each.
+/// Workers from which on fewer connections are enough: each wakes all of them.
 const MANY: u64 = 100;
-/// Instructions for each connection that two runs of the same may differ by.
+/// Instructions for each connection by which two runs of the same may differ.
 const NOISE: f64 = 600.0;
 const WARM_UP: u64 = 100;
 const CONNECTIONS: u64 = 300;

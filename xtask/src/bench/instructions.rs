@@ -19,7 +19,7 @@ use crate::{
 /// Hooks that are tried on each kernel; what a kernel does not give is a row that says so.
 const PROVIDERS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
 
-/// What one kernel came to.
+/// Results of one kernel.
 pub(super) struct Guest {
     /// Series of the kernel.
     pub(super) series: &'static str,
@@ -80,7 +80,7 @@ pub(super) fn measure(
     Ok(good)
 }
 
-/// A guest's figures, all of them: a console that ends too soon must not look like less to tell.
+/// All figures of a guest: a console that ends too soon must not look like less to tell.
 fn whole(lines: &[String]) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for line in lines {

@@ -9,10 +9,10 @@ use crate::{process, workspace::Workspace};
 /// Connections at the highest rate.
 const CONNECTIONS: &str = "1000000";
 
-/// What the tests say before each figure.
+/// Words of the tests before each figure.
 const FIGURE: &str = "figure load ";
 
-/// Runs them with this program.
+/// Results of these tests with this program.
 ///
 /// # Errors
 ///
@@ -37,7 +37,7 @@ pub(super) fn measure(workspace: &Workspace, observer: &str) -> Result<Vec<Figur
     Ok(told)
 }
 
-/// What the tests told, wherever it stands in a line: the harness's words are before it.
+/// Figures of the tests, wherever they stand in a line: the harness's words are before them.
 fn figures(output: &str) -> Result<Vec<Load>> {
     let texts = output.lines().filter_map(|line| Some(line.split_once(FIGURE)?.1));
     texts

@@ -41,10 +41,10 @@ tracepoint:sched:sched_waking /@in[cpu]/ { @wakeups[@in[cpu], args->pid] = count
 tracepoint:syscalls:sys_exit_accept4 { @accepts[tid, args->ret < 0 ? args->ret : 0] = count(); }
 "#;
 
-/// It says so before the rest is attached.
+/// Time after bpftrace's first word in which it attaches the rest.
 const AFTER_WORD: Duration = Duration::from_secs(2);
 
-/// Which hooks every kernel of today gives, and this is where they are slowest.
+/// Hooks that every kernel of today gives; they are observer's slowest.
 const PROVIDER: &str = "tracepoint";
 
 /// Runs of the loop in each round, of which the middle one counts, and how long each takes. Between
@@ -54,7 +54,7 @@ const RUNS: usize = 5;
 const MILLIS: u64 = 250;
 const WARM_UP: u64 = 200;
 
-/// Measures so many rounds.
+/// Speeds of the loop in so many rounds, and the tools that did not run.
 pub(super) fn measure(observer: &str, rounds: u32) -> Result<Vec<Figure>> {
     let kinds = [
         With::new(Kind::None, ""),
@@ -146,7 +146,7 @@ fn once() -> Result<Told> {
     play(role)
 }
 
-/// The last CPU that this process may run on: interrupts prefer the first.
+/// Last CPU that this process may run on: interrupts prefer the first.
 fn cpu() -> Result<usize> {
     let may = sched_getaffinity(Pid::from_raw(0))?;
     let last = (0..CpuSet::count()).rev().find(|cpu| may.is_set(*cpu).unwrap_or(false));
