@@ -22,13 +22,7 @@ pub(crate) enum Figure {
     /// What could not be measured.
     Missing(Missing),
     /// The end of a guest's figures, and how many came before it.
-    End(End),
-}
-
-/// The end of a guest's figures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct End {
-    pub(crate) count: usize,
+    End { count: usize },
 }
 
 /// Instructions of a guest.

@@ -17,7 +17,7 @@ use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 
 use super::{
-    figure::{Along, Case, End, Figure, Instructions, Missing, Point, Program, Tool as Kind, With},
+    figure::{Along, Case, Figure, Instructions, Missing, Point, Program, Tool as Kind, With},
     inventory::inventory,
     stats::median,
     told::{Told, play, role},
@@ -92,7 +92,7 @@ pub(crate) fn run(args: &GuestArgs) -> Result<ExitCode> {
     if let Some(provider) = args.provider.first() {
         failed |= report(&format!("growth, {provider}"), growth(&args.observer, provider));
     }
-    tell(&Figure::End(End { count: TOLD.load(Relaxed) }));
+    tell(&Figure::End { count: TOLD.load(Relaxed) });
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 

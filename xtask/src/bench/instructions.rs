@@ -85,9 +85,9 @@ fn whole(lines: &[String]) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for line in lines {
         let figure = serde_json::from_str(line).with_context(|| format!("no figure: {line}"))?;
-        if let Figure::End(end) = figure {
-            if end.count != figures.len() {
-                bail!("{} figures were told and {} came", end.count, figures.len());
+        if let Figure::End { count } = figure {
+            if count != figures.len() {
+                bail!("{count} figures were told and {} came", figures.len());
             }
             return Ok(figures);
         }

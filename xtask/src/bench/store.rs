@@ -28,14 +28,9 @@ pub(crate) enum Part {
 }
 
 impl Part {
-    /// Name of the file, without a place, and of the option.
-    pub(super) fn word(self) -> &'static str {
-        match self {
-            Self::Icount => "icount",
-            Self::Native => "native",
-            Self::Userspace => "userspace",
-            Self::Load => "load",
-        }
+    /// Name of the option, and of the file.
+    pub(super) fn word(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
     }
 
     /// Name on the page.
@@ -125,7 +120,7 @@ impl Run {
 pub(super) fn write(directory: &Path, run: &Run) -> Result<()> {
     fs::create_dir_all(directory)?;
     let path = directory.join(match run.part {
-        Part::Icount => format!("icount-{}.json", run.place),
+        Part::Icount => format!("{}-{}.json", run.part.word(), run.place),
         part => format!("{}.json", part.word()),
     });
     let text = serde_json::to_string_pretty(run)?;
