@@ -1,41 +1,42 @@
 //! What observing costs: beside nothing, beside programs that do nothing on the same hooks, and beside
 //! what people would use instead.
 //!
-//! The way: each part (`icount` in virtual machines, `native`, `userspace` and `load` here) tells
-//! figures (`figure`), which may be put to those of earlier runs (`kept`); the figures become rows with
-//! their targets (`table`), and the rows a page (`page`).
-//! What runs while something is measured is a process of this program (`role`, `inside`).
+//! The way: each part (`instructions` in virtual machines, `native`, `userspace` and `load` here) makes
+//! figures (`figure`), which are kept as JSON in `target/bench` (`store`). `summary` makes rows of them,
+//! with their `targets` and their `growth`, and `page` puts the rows into the template `cost.md.jinja`.
+//! What runs while something is measured is a process of this program (`role`, `guest`), or a `tool`.
 
 mod figure;
-mod goal;
 mod growth;
-mod icount;
-mod inside;
-mod kept;
+mod guest;
+mod instructions;
+mod inventory;
 mod load;
-mod maths;
-mod measured;
 mod native;
 mod page;
 mod peers;
 pub(crate) mod role;
-mod short;
-mod table;
+mod stats;
+mod store;
+mod summary;
+mod targets;
+mod told;
 mod tool;
 mod userspace;
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{fs, path::Path, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail};
-use clap::{Args, ValueEnum};
+use clap::{Args, ValueEnum as _};
 
 use self::{
-    figure::{Figure, Machine},
-    measured::{Measured, Part},
+    figure::Figure,
+    store::{Machine, Part, Run},
 };
 use crate::{
     run,
     setup::{Goal, setup},
+    vm,
     workspace::Workspace,
 };
 
@@ -51,114 +52,130 @@ pub(crate) struct BenchArgs {
     /// Rounds of the loop on this machine
     #[arg(long, value_name = "N", default_value_t = 12, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
-    /// Write docs/cost.md from what is measured, which must be everything, or from that and what
-    /// `--from` adds
+    /// Measure nothing: show all that target/bench has
+    #[arg(long, conflicts_with_all = ["only", "kernel"])]
+    show: bool,
+    /// Write docs/cost.md from all that target/bench has then, which must be every part and kernel
     #[arg(long)]
     docs: bool,
-    /// Show what was measured before and kept with `--format json` (repeatable): of the same part and
-    /// kernel, the later file counts, and what is measured now with --only or --kernel
-    #[arg(long, value_name = "FILE")]
-    from: Vec<PathBuf>,
-    /// How to print
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
 }
 
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Format {
-    /// For people
-    Table,
-    /// For programs: one object per line
-    Json,
-}
+/// Place of what is measured on this machine.
+const HERE: &str = "here";
 
-/// Measures, and prints the table.
+/// Measures, and prints the page.
 pub(crate) fn bench(workspace: &Workspace, args: &BenchArgs) -> Result<ExitCode> {
-    let chosen = !args.only.is_empty() || !args.kernel.is_empty();
-    if args.docs && chosen && args.from.is_empty() {
-        bail!(
-            "docs/cost.md has every part: leave out --only and --kernel, or add the rest by --from"
-        );
-    }
-    let mut all = Vec::new();
+    let directory = workspace.target().join("bench");
     let mut good = true;
-    for path in &args.from {
-        let text = fs::read_to_string(path)
-            .with_context(|| format!("{} cannot be read", path.display()))?;
-        let earlier =
-            kept::kept(&text).with_context(|| format!("{} has other lines", path.display()))?;
-        kept::put(&mut all, earlier);
-    }
-    if args.from.is_empty() || chosen {
+    let mut shown = Vec::new();
+    if !args.show {
         setup(workspace, Goal::Build)?;
-        let mut now = Vec::new();
-        good = measure(workspace, args, &mut now)?;
-        with_machine(&page::this_machine(workspace)?, &mut now);
-        kept::put(&mut all, now);
+        good = measure(workspace, args, &directory, &mut shown)?;
     }
-    if all.is_empty() {
-        bail!("nothing could be measured");
-    }
-    let goals = goal::goals(&all);
+    let kept = store::read(&directory)?;
     if args.docs {
         if !good {
-            bail!("docs/cost.md is made from a run in which nothing failed");
+            bail!("docs/cost.md is made from runs in which nothing failed");
+        }
+        let lacking = lacking(&kept)?;
+        if !lacking.is_empty() {
+            bail!("docs/cost.md has every part: measure {} first", lacking.join(", "));
         }
         let path = workspace.root().join("docs/cost.md");
-        let page = page::page(&all, &goals);
+        let page = page::page(&kept)?;
         fs::write(&path, page).with_context(|| format!("{} cannot be written", path.display()))?;
     }
-    match args.format {
-        Format::Table => print!("{}", table::text(&all, &goals)),
-        Format::Json => print!("{}", kept::json(&all, &goals)?),
+    store::sort(&mut shown);
+    let shown = if args.show { kept } else { shown };
+    if shown.is_empty() {
+        bail!("nothing was measured");
     }
+    print!("{}", page::page(&shown)?);
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Adds to every part and place where it was measured.
-fn with_machine(machine: &Machine, all: &mut Vec<Measured>) {
-    let mut places: Vec<(Part, String)> = Vec::new();
-    for one in &*all {
-        let place = (one.part, one.place.clone());
-        if !places.contains(&place) {
-            places.push(place);
+/// Options that measure what is not there.
+fn lacking(kept: &[Run]) -> Result<Vec<String>> {
+    let has = |part, place: &str| kept.iter().any(|run| run.part == part && run.place == place);
+    let mut lacking = Vec::new();
+    for part in Part::value_variants() {
+        if *part == Part::Icount {
+            let series = vm::icount::series(&[])?.into_iter().map(|series| series.name);
+            let none = series.filter(|name| !has(*part, name));
+            lacking.extend(none.map(|name| format!("--kernel {name}")));
+        } else if !has(*part, HERE) {
+            lacking.push(format!("--only {}", part.word()));
         }
     }
-    let figure = Figure::Machine(machine.clone());
-    all.extend(places.into_iter().map(|(part, place)| Measured {
-        part,
-        place,
-        figure: figure.clone(),
-    }));
+    Ok(lacking)
 }
 
-/// Measures what was asked for. False where something failed that should not.
-fn measure(workspace: &Workspace, args: &BenchArgs, all: &mut Vec<Measured>) -> Result<bool> {
+/// Measures what was asked for, and keeps each part as soon as it is there. False where one failed,
+/// which leaves what was kept of it before.
+fn measure(
+    workspace: &Workspace,
+    args: &BenchArgs,
+    directory: &Path,
+    all: &mut Vec<Run>,
+) -> Result<bool> {
+    let machine = Machine::this(workspace)?;
+    let mut keep = |part, place: &str, release, figures: Vec<Figure>| {
+        let (place, machine) = (place.to_owned(), machine.clone());
+        let run = Run { part, place, release, machine, figures };
+        let result = store::write(directory, &run);
+        all.push(run);
+        result
+    };
     // A kernel that is named is one of the virtual machines.
     let wants = |part| match args.only[..] {
-        [] => args.kernel.is_empty() || args.from.is_empty() || part == Part::Icount,
+        [] => args.kernel.is_empty() || part == Part::Icount,
         ref only => only.contains(&part),
     };
     let mut good = true;
     if wants(Part::Icount) {
-        good &= icount::measure(workspace, &args.kernel, all)?;
+        good &= instructions::measure(workspace, &args.kernel, |guest| {
+            keep(Part::Icount, guest.series, Some(guest.release), guest.figures)
+        })?;
     }
-    let here: Vec<_> = [Part::Native, Part::Userspace, Part::Load]
-        .into_iter()
-        .filter(|part| wants(*part))
-        .collect();
+    let here = [Part::Native, Part::Userspace, Part::Load];
+    let here: Vec<_> = here.into_iter().filter(|part| wants(*part)).collect();
     if here.is_empty() {
         return Ok(good);
     }
     let observer = run::build(workspace)?.display().to_string();
     for part in here {
-        match part {
-            Part::Native => native::measure(&observer, args.rounds, all)?,
-            Part::Userspace => userspace::measure(workspace, &observer, all)?,
-            Part::Load => good &= load::measure(workspace, &observer, all)?,
-            Part::Icount => {}
+        let figures = match part {
+            Part::Native => native::measure(&observer, args.rounds),
+            Part::Userspace => userspace::measure(workspace, &observer),
+            Part::Load => load::measure(workspace, &observer),
+            Part::Icount => continue,
+        };
+        match figures {
+            Ok(figures) => keep(part, HERE, None, figures)?,
+            Err(error) => {
+                good = false;
+                eprintln!("error: {}: {error:#}", part.word());
+            }
         }
     }
     Ok(good)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{lacking, store::tests::sample};
+
+    #[test]
+    fn the_page_lacks_what_was_not_measured() {
+        let mut runs = sample();
+        let kernels = lacking(&runs).expect("kernels");
+        assert!(kernels.contains(&"--kernel 5.10".to_owned()), "{kernels:?}");
+        assert!(
+            !kernels.iter().any(|one| one.contains("6.12") || one.contains("--only")),
+            "{kernels:?}"
+        );
+        runs.retain(|run| run.place != "here");
+        let all = lacking(&runs).expect("kernels");
+        assert_eq!(all[kernels.len()..], ["--only native", "--only userspace", "--only load"]);
+    }
 }

@@ -1,11 +1,15 @@
-//! `cargo xtask`: one command each to set up, build, run, check and test observer.
+//! `cargo xtask`: one command each to set up, build, run, check and test observer, and to measure what it
+//! costs.
+//!
+//! The commands are in the files of their names (`setup`, `run`, `check` with `imports`, `test`, `vm`,
+//! `bench`); what several of them need is in the others (`workspace`, `process`, `not_run`, `unfetched`).
 
 #![expect(clippy::print_stdout, reason = "what these commands print is their result")]
 
 mod bench;
 mod check;
 mod imports;
-mod lacks;
+mod not_run;
 mod paths;
 mod process;
 mod run;
@@ -104,6 +108,6 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         }
         Task::Bench(args) => bench::bench(&workspace, &args),
         Task::BenchRole(args) => bench::role::run(&args),
-        Task::Guest => vm::guest::run(),
+        Task::Guest => vm::init::run(),
     }
 }

@@ -11,7 +11,7 @@ use self::{
     child::{End, Limit, stream},
     tally::Tally,
 };
-use crate::{lacks, setup::Missing, vm, workspace::Workspace};
+use crate::{not_run, setup::Missing, vm, workspace::Workspace};
 
 /// Compiling included; the tests take a few minutes.
 const LIMIT: Limit = Limit { run: Duration::from_secs(20 * 60), grace: Duration::from_secs(5) };
@@ -50,7 +50,7 @@ pub(crate) fn test(
     });
     let (end, mut flaky) = end?;
     let mut complaints = complaints(&tally, &end);
-    let mut lacks = lacks::of_tests(tally.reasons(), missing);
+    let mut lacks = not_run::of_tests(tally.reasons(), missing);
     let mut skips = tally.skips();
     match machines {
         None => {}
@@ -67,7 +67,7 @@ pub(crate) fn test(
         // The panic has said why.
         Some(Err(_)) => complaints.push("the virtual machines: their thread panicked".to_owned()),
     }
-    complaints.extend(lacks::complaint(&lacks, lacks::in_ci()));
+    complaints.extend(not_run::complaint(&lacks, not_run::in_ci()));
     lacks.iter().for_each(|lack| println!("{lack}"));
     flaky.iter().for_each(|test| println!("flaky: {test}: failed, and passed alone"));
     skips.iter().for_each(|skip| println!("skipped: {skip}"));

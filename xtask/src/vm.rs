@@ -1,18 +1,18 @@
 //! The system tests on other kernels, each in a virtual machine that needs no root.
 //!
 //! The way: which machines (`plan`), QEMU and the kernels from Debian's archive (`sources`, `archive`,
-//! `emulator`, `kernel`), the guest's programs and root (`initramfs`, `cpio`, `job`), running them (`machine`, `qemu`;
-//! `guest` is what runs inside), and what their consoles tell (`protocol`, `console`, `report`).
+//! `emulator`, `kernel`), the guest's programs and root (`initramfs`, `cpio`, `job`), running them (`machine`,
+//! `qemu`; `init` is what runs inside), what their consoles tell (`protocol`, `console`), and what is made
+//! of it (`results`, `report`, `docs`). `icount` runs a program where the clock counts instructions.
 
 pub(crate) mod archive;
 mod args;
 mod console;
-pub(crate) mod counted;
 mod cpio;
 mod docs;
 pub(crate) mod emulator;
-mod findings;
-pub(crate) mod guest;
+pub(crate) mod icount;
+pub(crate) mod init;
 mod initramfs;
 mod job;
 mod kernel;
@@ -21,6 +21,7 @@ mod plan;
 mod protocol;
 pub(crate) mod qemu;
 mod report;
+mod results;
 mod shell;
 mod sources;
 
@@ -48,7 +49,7 @@ use self::{
     plan::machines,
     report::Report,
 };
-use crate::{lacks, workspace::Workspace};
+use crate::{not_run, workspace::Workspace};
 
 /// At most so many machines at once, each of which keeps one CPU and a gigabyte busy.
 const LANES: usize = 4;
@@ -65,7 +66,7 @@ pub(crate) fn vm(workspace: &Workspace, args: &VmArgs) -> Result<ExitCode> {
     lacks.iter().for_each(|lack| println!("{lack}"));
     flaky.iter().for_each(|test| println!("flaky: {test}: failed, and passed alone"));
     skips.iter().for_each(|skip| println!("skipped: {skip}"));
-    let mut complaints: Vec<_> = lacks::complaint(&lacks, lacks::in_ci()).into_iter().collect();
+    let mut complaints: Vec<_> = not_run::complaint(&lacks, not_run::in_ci()).into_iter().collect();
     if passed + failed == 0 {
         complaints.push("no test ran".to_owned());
     }

@@ -12,7 +12,7 @@ use crate::{
     observer::{on_port, run},
     role::{Actor, netns, own_netns, say, wait_for_line},
     schema::parse_listeners,
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 /// Its limit was cut down to 16 before the window: nothing tells.

@@ -17,7 +17,7 @@ use crate::{
     Need, Outcome, Test,
     observer::number,
     role::{Actor, connect, netns, say, wait_for_line},
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 /// Connections to each server.

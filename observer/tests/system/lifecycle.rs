@@ -7,7 +7,7 @@ use crate::{
     Need, Outcome, Test,
     observer::{Observer, number, only_on_port},
     role::{Actor, connect},
-    together::{Begin, Play, in_the_report, in_the_window},
+    shared_run::{Begin, Play, in_the_report, in_the_window},
     workload::Workload,
 };
 

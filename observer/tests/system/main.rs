@@ -11,14 +11,12 @@
 mod backlog;
 mod cases;
 mod compare;
-mod ending;
 mod events;
 mod fairness;
 mod faults;
 mod filters;
 mod findings;
 mod host;
-mod kinds;
 mod lifecycle;
 mod listeners;
 mod load;
@@ -32,8 +30,10 @@ mod places;
 mod queues;
 mod role;
 mod schema;
+mod shared_run;
+mod shutdown;
+mod socket_kinds;
 mod threads;
-mod together;
 mod truth;
 mod verifier;
 mod waits;
@@ -45,7 +45,7 @@ use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
 use crate::{
     observer::provider,
-    together::{Begin, Together},
+    shared_run::{Begin, SharedRun},
 };
 
 /// What a test needs of the machine.
@@ -94,7 +94,7 @@ const TRIES: usize = 4;
 /// counts; what such a window fails to show decides nothing, and the test is run again. A window
 /// without skipped runs decides at once, and a test that never gets one has failed.
 fn until_whole(run: &dyn Fn() -> Outcome, name: &str) -> Outcome {
-    ending::test_begins(name);
+    shutdown::test_begins(name);
     for _ in 1..TRIES {
         missed::forget_missed_runs();
         match run() {
@@ -174,14 +174,14 @@ fn main() -> ExitCode {
         output::tests(),
         places::tests(),
         faults::tests(),
-        kinds::tests(),
+        socket_kinds::tests(),
         overflow::tests(),
         waits::tests(),
         nginx::tests(),
         listeners::tests(),
         schema::tests(),
         load::tests(),
-        kinds::last_tests(),
+        socket_kinds::last_tests(),
     ];
     let lacking = |test: Test| {
         let lacking = host.lacks(test.need);
@@ -195,7 +195,7 @@ fn main() -> ExitCode {
         }
         _ => None,
     });
-    let together = Arc::new(Together::new(sharing.collect()));
+    let together = Arc::new(SharedRun::new(sharing.collect()));
     let trials = tests.into_iter().map(|(test, lacking)| {
         if let Some(reason) = &lacking
             && !arguments.list
@@ -228,7 +228,7 @@ fn main() -> ExitCode {
     });
     let trials = trials.collect();
     let code = libtest_mimic::run(&arguments, trials).exit_code();
-    let mut failures = ending::failures();
+    let mut failures = shutdown::failures();
     // The test of it may have been filtered out, and the others were skipped.
     failures.extend(host::provider_lacks());
     for failure in &failures {

@@ -17,7 +17,7 @@ use nix::{
 };
 use serde_json::Value;
 
-use crate::{Outcome, ending, missed, schema::parse_report};
+use crate::{Outcome, missed, schema::parse_report, shutdown};
 
 /// The program: the one that was built with the tests, unless the environment names another.
 pub fn program() -> PathBuf {
@@ -128,7 +128,7 @@ impl Observer {
     }
 
     /// Interrupts it and reads the total. Letting its programs go takes it a while more, which is not
-    /// waited for: [`ending::failures`] is asked in the end.
+    /// waited for: [`shutdown::failures`] is asked in the end.
     pub fn total(mut self) -> anyhow::Result<Value> {
         let stdout = self.take_stdout()?;
         self.signal(Signal::SIGINT)?;
@@ -150,7 +150,7 @@ impl Observer {
             };
             let report = parse_report(&line)?;
             if report["window"]["kind"] == "total" {
-                ending::leave(move || {
+                shutdown::leave(move || {
                     self.ended_well()?;
                     let more = lines.iter().collect::<Vec<_>>().join("\n");
                     ensure!(more.is_empty(), "more came after the total: {more}");

@@ -12,7 +12,7 @@ use socket2::{Domain, Socket, Type};
 use crate::{
     Need, Test,
     observer::number,
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 pub fn tests() -> Vec<Test> {

@@ -49,7 +49,7 @@ pub fn play() -> Option<ExitCode> {
         "pid-namespace" => crate::pid_namespace::play(),
         other if other.starts_with("threads-") => crate::threads::play(other),
         other if other.starts_with("load-") => crate::load::play(other),
-        other => crate::kinds::play(other),
+        other => crate::socket_kinds::play(other),
     };
     Some(match result {
         Ok(()) => ExitCode::SUCCESS,
@@ -181,7 +181,7 @@ pub fn netns() -> anyhow::Result<u64> {
 /// Gives this process a network namespace of its own, with loopback.
 pub fn own_netns() -> anyhow::Result<()> {
     unshare(CloneFlags::CLONE_NEWNET)?;
-    crate::kinds::loopback_up()
+    crate::socket_kinds::loopback_up()
 }
 
 /// Accepts for ever, one at a time.

@@ -15,7 +15,7 @@ use socket2::Socket;
 use crate::{
     Need, Test,
     observer::number,
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 pub use moved::play;

@@ -1,14 +1,13 @@
-//! What was measured, as it goes from a guest to the host and from there to the table.
+//! Figures: what was measured, as it goes from a guest to the host, into the files that are kept and from
+//! there to the page.
 
 use serde::{Deserialize, Serialize};
 
-/// One thing that was measured.
+/// Figure of one kind.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "figure", rename_all = "lowercase")]
 pub(crate) enum Figure {
-    /// The kernel that the others of the same place are from.
-    Kernel(Kernel),
-    /// Instructions of a guest, for each connection or wakeup.
+    /// Instructions of a guest.
     Instructions(Instructions),
     /// A kernel program's runs.
     Program(Program),
@@ -16,29 +15,14 @@ pub(crate) enum Figure {
     Speed(Speed),
     /// What observer needs beside its kernel programs.
     Need(Need),
-    /// The same with more and more of something.
+    /// Value at one size of something that grows.
     Point(Point),
     /// A load, and what was seen of it.
     Load(Load),
     /// What could not be measured.
     Missing(Missing),
-    /// Where and when the others of the same part and place were measured.
-    Machine(Machine),
     /// The end of a guest's figures, and how many came before it.
-    End(End),
-}
-
-/// The end of a guest's figures.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct End {
-    pub(crate) count: usize,
-}
-
-/// A kernel.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Kernel {
-    /// As `uname -r` says it.
-    pub(crate) release: String,
+    End { count: usize },
 }
 
 /// Instructions of a guest.
@@ -46,13 +30,13 @@ pub(crate) struct Kernel {
 pub(crate) struct Instructions {
     pub(crate) case: Case,
     pub(crate) with: With,
-    /// Of each run, for one connection or one wakeup.
+    /// Instructions for one connection or one wakeup, in each run.
     pub(crate) each: Vec<f64>,
     /// Wakeups of workers for each connection, in the last run: the work must be the same.
     pub(crate) wakeups: f64,
 }
 
-/// What runs.
+/// Work that is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Case {
@@ -67,7 +51,10 @@ pub(crate) enum Case {
 }
 
 impl Case {
-    /// In words.
+    /// All of them, in the order of the page.
+    pub(crate) const ALL: [Self; 4] = [Self::One, Self::Herd, Self::Exclusive, Self::Pipe];
+
+    /// Name on the page.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::One => "1 worker",
@@ -78,7 +65,7 @@ impl Case {
     }
 }
 
-/// What it runs beside.
+/// Tool beside which the work runs.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct With {
     pub(crate) tool: Tool,
@@ -98,17 +85,17 @@ pub(crate) enum Tool {
     Observer,
     /// observer with a filter that no listener fits.
     Filtered,
-    /// What people would use instead.
+    /// Tool that people would use instead.
     Peer,
 }
 
 impl With {
-    /// Of a kind, by these hooks.
+    /// Tool of a kind, by these hooks.
     pub(crate) fn new(tool: Tool, by: &str) -> Self {
         Self { tool, by: by.to_owned() }
     }
 
-    /// In words.
+    /// Name on the page.
     pub(crate) fn name(&self) -> String {
         match self.tool {
             Tool::None => "nothing".to_owned(),
@@ -139,7 +126,7 @@ pub(crate) struct Program {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Speed {
     pub(crate) with: With,
-    /// Of each round.
+    /// Connections a second, in each round.
     pub(crate) rounds: Vec<f64>,
     /// Nanoseconds that client and workers were on a CPU for each connection, softirqs in their context
     /// included: less is in it of what else the machine does.
@@ -155,23 +142,23 @@ pub(crate) struct Need {
     pub(crate) what: String,
     pub(crate) value: f64,
     pub(crate) unit: String,
-    /// At most so much, where that was promised.
+    /// Limit, where there is one.
     pub(crate) target: Option<f64>,
 }
 
-/// One figure where there was so much of something.
+/// Value at one size of something that grows.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Point {
     pub(crate) along: Along,
     pub(crate) at: u64,
-    /// With its unit.
+    /// Name of the value, with its unit.
     pub(crate) what: String,
     pub(crate) value: f64,
-    /// What two measurements of the same may differ by.
+    /// Difference that two measurements of the same may have.
     pub(crate) noise: f64,
 }
 
-/// What there is more and more of.
+/// Something that grows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Along {
@@ -184,7 +171,7 @@ pub(crate) enum Along {
 }
 
 impl Along {
-    /// In words.
+    /// Name on the page.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Listeners => "listeners",
@@ -195,10 +182,10 @@ impl Along {
 }
 
 /// A load, and what observer saw of it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Load {
     pub(crate) what: String,
-    /// By the workload's own count.
+    /// Count by the workload itself.
     pub(crate) made: u64,
     pub(crate) seen: u64,
     pub(crate) events_lost: u64,
@@ -206,20 +193,9 @@ pub(crate) struct Load {
     pub(crate) missed_runs: u64,
     /// Whether the audit closes; `None` where the kernel's counters have no counterpart.
     pub(crate) closes: Option<bool>,
-    /// What observer had resident before and after, in pages of 4 KiB.
+    /// Resident memory of observer before and after, in pages of 4 KiB.
     pub(crate) pages_before: u64,
     pub(crate) pages_after: u64,
-}
-
-/// Where and when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Machine {
-    pub(crate) date: String,
-    pub(crate) processor: String,
-    pub(crate) processors: usize,
-    /// As `uname -r` says it.
-    pub(crate) kernel: String,
-    pub(crate) qemu: String,
 }
 
 /// What could not be measured.
@@ -227,20 +203,4 @@ pub(crate) struct Machine {
 pub(crate) struct Missing {
     pub(crate) what: String,
     pub(crate) why: String,
-}
-
-#[cfg(test)]
-pub(crate) mod tests {
-    use super::Machine;
-
-    /// A machine on a day.
-    pub(crate) fn machine(date: &str) -> Machine {
-        Machine {
-            date: date.to_owned(),
-            processor: "A Processor".to_owned(),
-            processors: 2,
-            kernel: "6.18.1".to_owned(),
-            qemu: "QEMU emulator version 7.2".to_owned(),
-        }
-    }
 }

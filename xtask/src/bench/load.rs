@@ -1,51 +1,43 @@
 //! Load without loss: the system tests of that name, with more of it than their usual runs, and what
 //! they tell.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 
-use super::{
-    figure::{Figure, Load, Missing},
-    measured::{Measured, Part},
-    native::HERE,
-};
+use super::figure::{Figure, Load, Missing};
 use crate::{process, workspace::Workspace};
 
 /// Connections at the highest rate.
 const CONNECTIONS: &str = "1000000";
 
-/// What the tests say before each figure.
+/// Words of the tests before each figure.
 const FIGURE: &str = "figure load ";
 
-/// Runs them with this program. False where one of them failed.
-pub(super) fn measure(
-    workspace: &Workspace,
-    observer: &str,
-    all: &mut Vec<Measured>,
-) -> Result<bool> {
+/// Results of these tests with this program.
+///
+/// # Errors
+///
+/// When one of them failed; what they told is printed.
+pub(super) fn measure(workspace: &Workspace, observer: &str) -> Result<Vec<Figure>> {
     eprintln!("load: {CONNECTIONS} connections, and the other tests of load");
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--package", "observer", "--test", "system", "--", "load::"]);
     cargo.env("OBSERVER_TEST_LOAD", CONNECTIONS).env("OBSERVER_PROGRAM", observer);
     let (status, output) = process::capture(cargo)?;
+    if !status.success() {
+        eprint!("{output}");
+        bail!("a test of load failed: see cargo test -- load::");
+    }
     let mut told: Vec<_> = figures(&output)?.into_iter().map(Figure::Load).collect();
-    if !status.success() || told.is_empty() {
+    if told.is_empty() {
         eprint!("{output}");
         let what = "load without loss, whole".to_owned();
-        let why = match status.success() {
-            true => "every test of load was skipped",
-            false => "a test of load failed",
-        };
-        told.push(Figure::Missing(Missing {
-            what,
-            why: format!("{why}; see cargo test -- load::"),
-        }));
+        let why = "every test of load was skipped; see cargo test -- load::".to_owned();
+        told.push(Figure::Missing(Missing { what, why }));
     }
-    let here = |figure| Measured { part: Part::Load, place: HERE.to_owned(), figure };
-    all.extend(told.into_iter().map(here));
-    Ok(status.success())
+    Ok(told)
 }
 
-/// What the tests told, wherever it stands in a line: the harness's words are before it.
+/// Figures of the tests, wherever they stand in a line: the harness's words are before them.
 fn figures(output: &str) -> Result<Vec<Load>> {
     let texts = output.lines().filter_map(|line| Some(line.split_once(FIGURE)?.1));
     texts

@@ -3,19 +3,18 @@
 //! while it runs, so that what else the machine does and where the scheduler puts a worker are no part
 //! of it; and each round is compared with itself.
 
-use std::{env, process::Command, thread, time::Duration};
+use std::{process::Command, thread, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use nix::{
     sched::{CpuSet, sched_getaffinity},
     unistd::Pid,
 };
-use serde_json::Value;
 
 use super::{
     figure::{Figure, Missing, Speed, Tool as Kind, With},
-    maths::median,
-    measured::{Measured, Part},
+    stats::median,
+    told::{Told, play, role},
     tool::{Ready, Tool},
 };
 
@@ -42,13 +41,10 @@ tracepoint:sched:sched_waking /@in[cpu]/ { @wakeups[@in[cpu], args->pid] = count
 tracepoint:syscalls:sys_exit_accept4 { @accepts[tid, args->ret < 0 ? args->ret : 0] = count(); }
 "#;
 
-/// It says so before the rest is attached.
+/// Time after bpftrace's first word in which it attaches the rest.
 const AFTER_WORD: Duration = Duration::from_secs(2);
 
-/// The place of what is measured on this machine.
-pub(super) const HERE: &str = "here";
-
-/// Which hooks every kernel of today gives, and this is where they are slowest.
+/// Hooks that every kernel of today gives; they are observer's slowest.
 const PROVIDER: &str = "tracepoint";
 
 /// Runs of the loop in each round, of which the middle one counts, and how long each takes. Between
@@ -58,8 +54,8 @@ const RUNS: usize = 5;
 const MILLIS: u64 = 250;
 const WARM_UP: u64 = 200;
 
-/// Measures so many rounds.
-pub(super) fn measure(observer: &str, rounds: u32, all: &mut Vec<Measured>) -> Result<()> {
+/// Speeds of the loop in so many rounds, and the tools that did not run.
+pub(super) fn measure(observer: &str, rounds: u32) -> Result<Vec<Figure>> {
     let kinds = [
         With::new(Kind::None, ""),
         With::new(Kind::Floor, PROVIDER),
@@ -77,12 +73,11 @@ pub(super) fn measure(observer: &str, rounds: u32, all: &mut Vec<Measured>) -> R
             if missing.iter().any(|one: &Missing| one.what == with.name()) {
                 continue;
             }
-            let tool = match command(observer, &with)
-                .map(|(one, ready)| Tool::start_listening(one, ready))
-            {
-                None => None,
-                Some(Ok(tool)) => Some(tool),
-                Some(Err(error)) => {
+            let started = command(observer, &with)
+                .map(|one| Tool::start_listening(one, Ready::Says("observing")));
+            let tool = match started.transpose() {
+                Ok(tool) => tool,
+                Err(error) => {
                     let (what, why) = (with.name(), format!("{error:#}").replace('\n', " "));
                     eprintln!("native: {what}: {why}");
                     missing.push(Missing { what, why });
@@ -93,44 +88,42 @@ pub(super) fn measure(observer: &str, rounds: u32, all: &mut Vec<Measured>) -> R
                 thread::sleep(AFTER_WORD);
             }
             let runs = (0..RUNS).map(|_| once()).collect::<Result<Vec<_>>>()?;
-            let one = Once::middle(&runs).context("no run")?;
+            let middle = |value: fn(&Told) -> f64| {
+                median(&runs.iter().map(value).collect::<Vec<_>>()).context("no run")
+            };
+            let speed = middle(|run| 1e9 / run.each(run.nanoseconds))?;
+            let cpu = middle(|run| run.each(run.cpu))?;
+            let wakeups = middle(|run| run.each(run.wakeups))?;
             let said = tool.map(Tool::end).transpose()?.unwrap_or_default();
             if with.tool == Kind::Peer {
-                check_peer(&said, one.made)?;
+                let made = runs.iter().map(|run| run.count + WARM_UP).sum::<u64>();
+                check_peer(&said, made as f64)?;
             }
             let name = with.name();
             eprintln!(
-                "native: round {} of {rounds}: {name}: {:.0}/s, {:.0} ns of CPU and {:.2} wakeups each",
+                "native: round {} of {rounds}: {name}: {speed:.0}/s, {cpu:.0} ns of CPU and {wakeups:.2} wakeups each",
                 round + 1,
-                one.speed,
-                one.cpu,
-                one.wakeups
             );
-            speeds[place].rounds.push(one.speed);
-            speeds[place].cpu.push(one.cpu);
-            speeds[place].wakeups.push(one.wakeups);
+            speeds[place].rounds.push(speed);
+            speeds[place].cpu.push(cpu);
+            speeds[place].wakeups.push(wakeups);
         }
     }
     let figures = speeds.into_iter().filter(|speed| !speed.rounds.is_empty()).map(Figure::Speed);
-    let figures = figures.chain(missing.into_iter().map(Figure::Missing));
-    all.extend(figures.map(|figure| Measured {
-        part: Part::Native,
-        place: HERE.to_owned(),
-        figure,
-    }));
-    Ok(())
+    Ok(figures.chain(missing.into_iter().map(Figure::Missing)).collect())
 }
 
-fn command(observer: &str, with: &With) -> Option<(Command, Ready)> {
+/// The tool's command, which says `observing` when it is attached.
+fn command(observer: &str, with: &With) -> Option<Command> {
     let mut command = Command::new(observer);
     match with.tool {
         Kind::Floor => command.arg("floor"),
         Kind::Observer => command.args(["--duration", "10h"]),
-        Kind::Peer => return Some((bpftrace(), Ready::Says("observing"))),
+        Kind::Peer => return Some(bpftrace()),
         Kind::None | Kind::Filtered => return None,
     };
     command.args(["--provider", &with.by]);
-    Some((command, Ready::Says("observing")))
+    Some(command)
 }
 
 /// bpftrace, with a tracefs of its own: its list of tracepoints comes from there, and it is not
@@ -146,52 +139,14 @@ fn bpftrace() -> Command {
     command
 }
 
-/// What one run of the loop came to.
-struct Once {
-    /// Connections a second.
-    speed: f64,
-    /// Nanoseconds of CPU for each.
-    cpu: f64,
-    /// Wakeups of workers for each.
-    wakeups: f64,
-    /// All connections, those to warm up included.
-    made: f64,
-}
-
-impl Once {
-    /// The middle of each; all connections.
-    fn middle(runs: &[Self]) -> Option<Self> {
-        let of = |value: fn(&Self) -> f64| median(&runs.iter().map(value).collect::<Vec<_>>());
-        Some(Self {
-            speed: of(|one| one.speed)?,
-            cpu: of(|one| one.cpu)?,
-            wakeups: of(|one| one.wakeups)?,
-            made: runs.iter().map(|one| one.made).sum(),
-        })
-    }
-}
-
-fn once() -> Result<Once> {
-    let mut role = Command::new(env::current_exe()?);
-    role.args(["bench-role", "load", "--workers", "8", "--ahead-on", &cpu()?.to_string()]);
+/// One run of the loop.
+fn once() -> Result<Told> {
+    let mut role = role(&["load", "--workers", "8", "--ahead-on", &cpu()?.to_string()])?;
     role.args(["--warm-up", &WARM_UP.to_string(), "--millis", &MILLIS.to_string()]);
-    let output = role.output()?;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let value: Value = serde_json::from_slice(&output.stdout)?;
-    let field = |name: &str| value[name].as_f64().with_context(|| format!("no {name}"));
-    let took = Duration::from_nanos(value["nanoseconds"].as_u64().context("no time")?);
-    let count = field("count")?;
-    Ok(Once {
-        speed: count / took.as_secs_f64(),
-        cpu: field("cpu")? / count,
-        wakeups: field("wakeups")? / count,
-        made: count + WARM_UP as f64,
-    })
+    play(role)
 }
 
-/// The last CPU that this process may run on: interrupts prefer the first.
+/// Last CPU that this process may run on: interrupts prefer the first.
 fn cpu() -> Result<usize> {
     let may = sched_getaffinity(Pid::from_raw(0))?;
     let last = (0..CpuSet::count()).rev().find(|cpu| may.is_set(*cpu).unwrap_or(false));

@@ -1,125 +1,210 @@
-//! docs/cost.md: the tables as they are printed, where and when they were measured, and how. All but
-//! [`this_machine`] is pure.
-
-use std::{fs, process::Command};
+//! The page: the template with its numbers put in. Pure.
 
 use anyhow::{Context as _, Result};
-use clap::ValueEnum as _;
+use minijinja::{Environment, UndefinedBehavior, syntax::SyntaxConfig, value::Serde};
 
-use super::{
-    figure::{Figure, Machine},
-    goal::Goal,
-    kept,
-    measured::{Measured, Part},
-    short, table,
-};
-use crate::{process, vm::emulator::Emulator, workspace::Workspace};
+use super::{stats::grouped, store::Run, summary::summary};
 
-const HEAD: &str = "\
-# What observing costs
+/// All words of the page, and the places of its numbers.
+const TEMPLATE: &str = include_str!("cost.md.jinja");
 
-Made by `cargo xtask bench --docs`; not written by hand.
-";
-
-const METHOD: &str = "
-## Method
-
-- Instructions: QEMU with `-icount shift=0,sleep=off -smp 1` lets one nanosecond of the guest pass for each
-  instruction, so that its clock counts them; the median of three runs of 300 connections.
-- The loop: a client connects, waits for the worker's close and closes; it is SCHED_IDLE (here SCHED_FIFO, below
-  its workers), so that each connection finds every worker asleep. The tool beside it is stopped meanwhile.
-- The floor: programs of two BPF instructions, attached by observer's own code to the same hooks.
-- This machine: all on one CPU, the middle of five runs of 250 ms; tools by turns, each round in another order
-  and compared with itself: the middle of the rounds, and what lies halfway out on both sides.
-- What else there is to know of a table stands above it; `cargo xtask bench` makes all of them anew.
-";
-
-/// This machine, today.
-pub(super) fn this_machine(workspace: &Workspace) -> Result<Machine> {
-    let cpu = fs::read_to_string("/proc/cpuinfo").context("what machine is this?")?;
-    let model = cpu.lines().find_map(|line| line.strip_prefix("model name"));
-    let ask = |program: &str, arguments: &[&str]| {
-        process::ask(Command::new(program).args(arguments)).unwrap_or_else(|| "?".to_owned())
-    };
-    let qemu = Emulator::here(workspace);
-    Ok(Machine {
-        processor: model.map_or("?", |model| model.trim_start_matches([':', '\t', ' '])).to_owned(),
-        processors: std::thread::available_parallelism().map_or(1, usize::from),
-        kernel: ask("uname", &["-r"]),
-        date: ask("date", &["--utc", "+%F"]),
-        qemu: qemu.as_ref().map_or("?", Emulator::version).to_owned(),
-    })
+/// Renders what was measured; a table of which there is nothing is left out.
+pub(super) fn page(runs: &[Run]) -> Result<String> {
+    let mut environment = Environment::new();
+    let mut syntax = SyntaxConfig::builder();
+    syntax.trim_blocks(true).lstrip_blocks(true).keep_trailing_newline(true);
+    environment.set_syntax(syntax.build().context("the template's syntax")?);
+    environment.set_undefined_behavior(UndefinedBehavior::Strict);
+    // An unknown number leaves its cell empty.
+    environment.add_filter("grouped", |value: Option<f64>| value.map(grouped).unwrap_or_default());
+    environment.add_filter("fixed", |value: Option<f64>, digits: usize| {
+        value.map(|value| format!("{value:.digits$}")).unwrap_or_default()
+    });
+    environment.add_filter("percent", |value: Option<f64>| {
+        value.map(|part| format!("{:.1} %", 100.0 * part)).unwrap_or_default()
+    });
+    environment.add_filter("cell", |text: &str| text.replace('|', "/"));
+    let text = environment.render_str(TEMPLATE, Serde(summary(runs))).context("cost.md.jinja")?;
+    Ok(align(&text))
 }
 
-/// Where and when each part was measured.
-fn places(all: &[Measured]) -> String {
+/// Makes the columns of all tables as wide as their widest cells.
+fn align(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().collect();
+    let is_row = |line: &str| line.starts_with('|');
+    let blocks = lines.chunk_by(|a, b| is_row(a) == is_row(b));
+    blocks
+        .map(|block| if is_row(block[0]) { table(block) } else { block.join("\n") + "\n" })
+        .collect()
+}
+
+/// A table whose second line says which columns stand to the right.
+fn table(lines: &[&str]) -> String {
+    let cells = |line: &&'_ str| -> Vec<String> {
+        let inner = line.strip_prefix('|').and_then(|line| line.strip_suffix('|')).unwrap_or(line);
+        inner.split('|').map(|cell| cell.trim().to_owned()).collect()
+    };
+    let rows: Vec<_> = lines.iter().map(cells).collect();
+    let Some(rule) = rows.get(1) else { return String::new() };
     let mut text = String::new();
-    for (machine, parts) in kept::machines(all) {
-        let Machine { date, processor, processors, kernel, qemu } = machine;
-        let emulator =
-            if parts.contains(&Part::Icount) { format!("; {qemu}") } else { String::new() };
-        let parts: Vec<_> = parts.into_iter().map(Part::name).collect();
-        let parts = parts.join(", ");
-        text.push_str(&format!(
-            "- {date}; {processor}, {processors} CPUs, Linux {kernel}{emulator}: {parts}.\n"
-        ));
+    for (index, row) in rows.iter().enumerate() {
+        for (column, (cell, rule)) in row.iter().zip(rule).enumerate() {
+            let of_all = rows.iter().enumerate().filter(|(index, _)| *index != 1);
+            let widths = of_all.filter_map(|(_, row)| Some(row.get(column)?.chars().count()));
+            let width = widths.max().unwrap_or(0).max(3);
+            text.push_str(&match (index == 1, rule.ends_with(':')) {
+                (true, true) => format!("| {}: ", "-".repeat(width - 1)),
+                (true, false) => format!("| {} ", "-".repeat(width)),
+                (false, true) => format!("| {cell:>width$} "),
+                (false, false) => format!("| {cell:<width$} "),
+            });
+        }
+        text.push_str("|\n");
     }
     text
 }
 
-/// What a reader could miss in the tables: that figures are of different times, and parts that are not
-/// there.
-fn gaps(all: &[Measured]) -> String {
-    let mut gaps = String::new();
-    let has = |part| all.iter().any(|one| one.part == part);
-    for part in Part::value_variants().iter().filter(|part| !has(**part)) {
-        gaps.push_str(&format!("**Not in this page: {}.**\n", part.name()));
-    }
-    gaps
-}
-
-/// The page.
-pub(super) fn page(all: &[Measured], goals: &[Goal]) -> String {
-    let guests = all.iter().filter_map(|one| match &one.figure {
-        Figure::Kernel(kernel) => Some(kernel.release.clone()),
-        _ => None,
-    });
-    let guests = guests.collect::<Vec<_>>().join(", ");
-    let met = goals.iter().filter(|goal| goal.met()).count();
-    format!(
-        "{HEAD}\n{}\n\n{}\nVirtual machines: Linux {guests}.\n{met} of {} targets are met.\n{}{METHOD}\n## \
-         Measured\n\n{}",
-        short::text(all),
-        places(all),
-        goals.len(),
-        gaps(all),
-        table::text(all, goals),
-    )
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{
-        super::{
-            figure::tests::machine,
-            goal::{goals, tests::herd},
-        },
-        *,
-    };
+    use super::{super::store::tests::sample, *};
+
+    /// Cells of the row that has this one, below a heading.
+    fn row(page: &str, heading: &str, cell: &str) -> Vec<String> {
+        let section = page.split("### ").find(|part| part.starts_with(heading));
+        let section = section.unwrap_or_else(|| panic!("no {heading:?} in:\n{page}"));
+        let rows = section.lines().map(|line| line.split('|').map(|cell| cell.trim().to_owned()));
+        let rows: Vec<Vec<String>> = rows.map(Iterator::collect).collect();
+        let row = rows.iter().find(|row| row.iter().any(|one| one == cell));
+        row.unwrap_or_else(|| panic!("no {cell:?} in:\n{section}"))[1..].to_vec()
+    }
 
     #[test]
-    fn the_page_says_where_when_and_how() {
-        let mut all = herd(1000.0, 1010.0, 1020.0);
-        let figure = Figure::Machine(machine("2026-01-02"));
-        all.push(Measured { part: Part::Icount, place: "6.12".to_owned(), figure });
-        let page = page(&all, &goals(&all));
-        let line = "- 2026-01-02; A Processor, 2 CPUs, Linux 6.18.1; QEMU emulator version 7.2: \
-                    instructions in virtual machines.";
-        for part in [line, "2 of 2 targets", "-icount", "herd of 8"] {
+    fn the_page_says_when_where_and_how() {
+        let page = page(&sample()).expect("a page");
+        for part in [
+            "\n- Measured on 2026-01-02 on A Processor with 2 CPUs, Linux 6.18.1, QEMU emulator version 7.2: \
+             instructions in virtual machines, the loop's speed on this machine.\n",
+            "\n- Measured on 2026-01-03 on A Processor with 2 CPUs, Linux 6.18.1: what the process needs, load \
+             without loss.\n",
+            "\nVirtual machines: Linux 6.1.9-cloud, 6.12.9-cloud.\n",
+            "\n6 of 10 targets are met.\n",
+            "-icount",
+        ] {
             assert!(page.contains(part), "no {part:?} in:\n{page}");
         }
-        assert!(page.contains("Not in this page: the loop's speed"), "{page}");
-        assert!(!page.contains("Not in this page: instructions"), "{page}");
-        assert!(METHOD.lines().filter(|line| !line.is_empty()).count() <= 10 + 1);
+    }
+
+    #[test]
+    fn what_was_measured_is_said_in_sentences_and_nothing_else() {
+        let mut runs = sample();
+        let text = page(&runs).expect("a page");
+        for sentence in [
+            "\nBy the hooks that observer chooses, a connection that wakes eight workers takes 2.0 to 4.0 % more \
+             instructions, of which empty programs on the same hooks are 1.0 %.\n",
+            "\nBy tracepoints alone, a herd of eight that does nothing but accept makes 8.8 % fewer connections \
+             a second on this machine, and 20.0 % fewer beside bpftrace.\n",
+        ] {
+            assert!(text.contains(sentence), "no {sentence:?} in:\n{text}");
+        }
+        runs.retain(|run| run.place == "6.12");
+        let text = page(&runs).expect("a page");
+        assert!(text.contains("takes 4.0 % more") && !text.contains("By tracepoints"), "{text}");
+        let text = page(&[]).expect("a page");
+        assert!(!text.contains("By the hooks") && !text.contains("By tracepoints"), "{text}");
+        assert!(!text.contains("###") && text.contains("0 of 0 targets"), "{text}");
+    }
+
+    #[test]
+    fn every_kind_of_figure_has_its_table() {
+        let page = page(&sample()).expect("a page");
+        let instructions = "Instructions for each connection";
+        assert_eq!(
+            row(&page, instructions, "104,000"),
+            [
+                "6.12",
+                "herd of 8",
+                "observer, fentry",
+                "104,000",
+                "0.2 %",
+                "8.00",
+                "4,000",
+                "4.0 %",
+                "3,000",
+                "% of none ≤ 3: missed by 1; times the floor ≤ 2: missed by 2",
+                "",
+            ]
+        );
+        assert_eq!(
+            row(&page, instructions, "100,000")[3..],
+            ["100,000", "0.2 %", "8.00", "", "", "", "", "",]
+        );
+        assert_eq!(
+            row(&page, "Connections a second", "observer, tracepoint"),
+            [
+                "observer, tracepoint",
+                "1",
+                "912",
+                "0.0 %",
+                "8.8 % (8.8 % to 8.8 %)",
+                "1,096,491",
+                "0.0 %",
+                "9.6 % (9.6 % to 9.6 %)",
+                "8.00",
+                "% below the floor ≤ 2: missed by 2.00; of bpftrace's loss ≤ 0.50: met",
+                "",
+            ]
+        );
+        assert_eq!(
+            row(&page, "Each kernel program", "`waking`"),
+            ["6.12", "fentry", "`waking`", "8.00", "250", "2,000", "2022", "9706", "",]
+        );
+        assert_eq!(
+            row(&page, "What the process needs", "binary"),
+            ["binary", "7.50", "MiB", "≤ 8: met", ""]
+        );
+        assert_eq!(
+            row(&page, "Growth", "CPU, % of one"),
+            [
+                "here",
+                "CPU, % of one",
+                "listeners",
+                "10, 100, 1,000",
+                "1.00, 11.0, 100",
+                "×11.00, ×9.09",
+                "linear: 0.100 each",
+                "",
+            ]
+        );
+        assert_eq!(
+            row(&page, "Load without loss", "many connections"),
+            [
+                "many connections",
+                "1,000,000",
+                "999,994",
+                "0",
+                "6",
+                "0",
+                "–",
+                "8.00, 8.50",
+                "lost and not said ≤ 0: met",
+                "",
+            ]
+        );
+        assert_eq!(row(&page, "Not measured", "a/b"), ["6.1", "a/b", "c/d", ""]);
+        assert_eq!(row(&page, "Not measured", "bpftrace")[0], "virtual machines");
+    }
+
+    #[test]
+    fn every_line_of_a_table_is_as_wide_as_the_others() {
+        let page = page(&sample()).expect("a page");
+        for table in page.split("\n\n").filter(|part| part.starts_with('|')) {
+            let mut widths: Vec<_> = table.lines().map(|line| line.chars().count()).collect();
+            widths.dedup();
+            assert_eq!(widths.len(), 1, "{table}");
+        }
+        assert_eq!(
+            align("|a|b|\n|-|-:|\n|–|10|\n"),
+            "| a   |   b |\n| --- | --: |\n| –   |  10 |\n"
+        );
     }
 }

@@ -11,15 +11,15 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::vm::archive::Suite;
 
-/// The suite that they come from, and the packages: the tools, and the libraries of their programs.
+/// Suite and packages that the tools and their libraries come from.
 const SUITE: &str = "bookworm";
 const PACKAGES: [&str; 4] = ["libbpf-tools", "libelf1", "zlib1g", "libc6"];
 
-/// The tools. The counts of `tcpsynbl` are of SYN queues, `tcptracer` tells every connect, accept and
+/// Tools to measure. `tcpsynbl` counts lengths of SYN queues, `tcptracer` tells every connect, accept and
 /// close, `tcpstates` every change of a connection's state. The package has no `tcpaccept`.
 pub(super) const TOOLS: [&str; 3] = ["tcpsynbl", "tcptracer", "tcpstates"];
 
-/// Their libraries, where the loader looks for them.
+/// Libraries of the tools, where the loader looks for them.
 const LIBRARIES: [&str; 4] = [
     "lib64/ld-linux-x86-64.so.2",
     "lib/x86_64-linux-gnu/libc.so.6",

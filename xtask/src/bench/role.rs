@@ -1,9 +1,8 @@
-//! What the bench measures with: processes of this very program, started with `bench-role`. Each
-//! prints one line of JSON when it has something to tell.
+//! Processes of this very program that the bench measures or measures with, started with `bench-role`:
+//! clients and workers (`children`), and servers that only wait (`idle`).
 
 mod children;
-mod hold;
-mod say;
+mod idle;
 
 use std::{
     os::fd::AsFd as _,
@@ -14,16 +13,17 @@ use std::{
 use anyhow::Result;
 use clap::{Args, Subcommand};
 use nix::unistd::{pipe, read, write};
-use serde_json::json;
 
 use self::{
     children::{Children, be_ahead, be_patient, stay_on},
-    hold::{address, connect, hold, listener, listeners, serve},
-    say::say,
+    idle::{address, connect, idle, listener, listeners, serve},
 };
-use super::inside;
+use super::{
+    guest,
+    told::{Told, say},
+};
 
-/// One of them.
+/// The role, with its options.
 #[derive(Debug, Args)]
 pub(crate) struct RoleArgs {
     #[command(subcommand)]
@@ -40,7 +40,7 @@ enum Role {
         rounds: u64,
     },
     /// Listeners that are there, and workers that wait for the first
-    Hold {
+    Idle {
         #[arg(long)]
         listeners: usize,
         #[arg(long, default_value_t = 0)]
@@ -50,7 +50,7 @@ enum Role {
         rate: u32,
     },
     /// Everything that is measured in a virtual machine
-    Inside(inside::InsideArgs),
+    Guest(guest::GuestArgs),
 }
 
 /// Options of the loop.
@@ -88,8 +88,8 @@ pub(crate) fn run(args: &RoleArgs) -> Result<ExitCode> {
     match &args.role {
         Role::Load(args) => load(args)?,
         Role::Ping { rounds } => ping(*rounds)?,
-        Role::Hold { listeners, workers, rate } => hold(*listeners, *workers, *rate)?,
-        Role::Inside(args) => return inside::run(args),
+        Role::Idle { listeners, workers, rate } => idle(*listeners, *workers, *rate)?,
+        Role::Guest(args) => return guest::run(args),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -132,8 +132,8 @@ fn load(args: &LoadArgs) -> Result<()> {
     }
     let took = began.elapsed();
     let (wakeups, on_cpu) = (children.sleeps()? - sleeps, children.on_cpu()? - on_cpu);
-    let took = u64::try_from(took.as_nanos())?;
-    say(&json!({"count": connections, "nanoseconds": took, "wakeups": wakeups, "cpu": on_cpu}))
+    let nanoseconds = u64::try_from(took.as_nanos())?;
+    say(&Told { count: connections, nanoseconds, wakeups, cpu: on_cpu })
 }
 
 fn ping(rounds: u64) -> Result<()> {
@@ -164,7 +164,5 @@ fn ping(rounds: u64) -> Result<()> {
     }
     let took = began.elapsed();
     let wakeups = children.sleeps()? - sleeps;
-    say(
-        &json!({"count": rounds, "nanoseconds": u64::try_from(took.as_nanos())?, "wakeups": wakeups}),
-    )
+    say(&Told { count: rounds, nanoseconds: u64::try_from(took.as_nanos())?, wakeups, cpu: 0 })
 }

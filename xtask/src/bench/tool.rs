@@ -16,18 +16,18 @@ use nix::{
 
 use crate::process;
 
-/// How long a tool may take to attach, and to end.
+/// Time in which a tool attaches, and in which it ends.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// After this time it is asked again to end.
+/// Time after which it is asked again to end.
 const AGAIN: Duration = Duration::from_secs(5);
 
-/// How it is known that a tool is attached.
+/// Sign that a tool is attached.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Ready {
-    /// It says a line that begins so, on either stream.
+    /// A line that begins so, on either stream.
     Says(&'static str),
-    /// It does not tell: so long after its start.
+    /// Time after its start, where it says nothing.
     After(Duration),
 }
 
@@ -35,16 +35,16 @@ pub(crate) enum Ready {
 #[derive(Debug)]
 pub(crate) struct Tool {
     child: Child,
-    /// What it says from then on, where that is listened to.
+    /// Lines that it says from then on, where somebody listens.
     lines: Option<Receiver<String>>,
-    /// What it said when it was attached.
+    /// Line that it said when it was attached.
     pub(crate) said: String,
-    /// From its start to being attached, where it tells that.
+    /// Time from its start to that line.
     pub(crate) took: Duration,
 }
 
 impl Tool {
-    /// Starts one, and returns when it is attached.
+    /// Starts a tool, and returns when it is attached.
     ///
     /// # Errors
     ///
@@ -56,7 +56,7 @@ impl Tool {
         Ok(tool)
     }
 
-    /// The same, for who wants to know in the end what it said.
+    /// Starts a tool whose lines are kept until its end.
     ///
     /// # Errors
     ///
@@ -134,7 +134,7 @@ impl Tool {
         Ok(())
     }
 
-    /// Ends it; what it said since it was attached, if that was listened to.
+    /// Ends it, and returns what it said since it was attached, where somebody listened.
     pub(crate) fn end(mut self) -> Result<Vec<String>> {
         self.freeze(false)?;
         let deadline = Instant::now() + PATIENCE;

@@ -3,7 +3,7 @@
 
 use std::{
     collections::BTreeSet,
-    env, fs,
+    fs,
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -15,14 +15,14 @@ use serde_json::Value;
 
 use super::{
     figure::{Along, Figure, Missing, Need, Point},
-    maths::median,
-    measured::{Measured, Part},
-    native::HERE,
+    inventory::inventory,
+    stats::median,
+    told::role,
     tool::{Ready, Tool},
 };
 use crate::workspace::Workspace;
 
-/// What is there while observer is looked at.
+/// Server beside which observer is looked at.
 #[derive(Clone, Copy, Debug)]
 struct Held {
     listeners: u64,
@@ -32,7 +32,7 @@ struct Held {
     rate: u64,
 }
 
-/// Listeners, workers and connections a second, tenfold twice; and listeners once more.
+/// Servers with tenfold listeners, workers and connections a second, twice; and with listeners once more.
 const HELD: [Held; 10] = [
     Held { listeners: 10, workers: 0, rate: 0 },
     Held { listeners: 100, workers: 0, rate: 0 },
@@ -55,7 +55,7 @@ impl Held {
         }
     }
 
-    /// What there is more and more of in the rows that this is one of.
+    /// Dimension along which this server is one point, and its size there.
     fn along(self) -> (Along, u64) {
         match self {
             Self { rate: 1.., .. } => (Along::Rate, self.rate),
@@ -65,7 +65,7 @@ impl Held {
     }
 }
 
-/// So long reports are looked at, after the first ones.
+/// Time for which observer is looked at, after its first reports.
 const WINDOW: Duration = Duration::from_secs(10);
 const SETTLE: Duration = Duration::from_secs(3);
 /// Starts, of which the middle one counts.
@@ -75,55 +75,47 @@ const OTHERS: u64 = 50;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Measures all of it.
-pub(super) fn measure(
-    workspace: &Workspace,
-    observer: &str,
-    all: &mut Vec<Measured>,
-) -> Result<()> {
+pub(super) fn measure(workspace: &Workspace, observer: &str) -> Result<Vec<Figure>> {
+    let mut all = Vec::new();
     for held in HELD {
         eprintln!("userspace: {}", held.name());
         match watch(observer, held) {
-            Ok(figures) => all.extend(figures.into_iter().map(measured)),
+            Ok(figures) => all.extend(figures),
             Err(error) => {
                 let (what, why) = (held.name(), format!("{error:#}").replace('\n', " "));
                 eprintln!("userspace: {what}: {why}");
-                all.push(measured(Figure::Missing(Missing { what, why })));
+                all.push(Figure::Missing(Missing { what, why }));
             }
         }
     }
     let bytes = fs::metadata(static_program(workspace)?)?.len();
-    all.push(measured(Figure::Need(Need {
+    all.push(Figure::Need(Need {
         what: "program, static and stripped".to_owned(),
         value: bytes as f64 / MIB,
         unit: "MiB".to_owned(),
         target: Some(8.0),
-    })));
-    Ok(())
+    }));
+    Ok(all)
 }
 
-fn measured(figure: Figure) -> Measured {
-    Measured { part: Part::Userspace, place: HERE.to_owned(), figure }
-}
-
-/// Each need, and the same as a point of its growth.
+/// Needs beside a server, each also as a point of its growth.
 fn watch(observer: &str, held: Held) -> Result<Vec<Figure>> {
-    let mut role = Command::new(env::current_exe()?);
-    role.args(["bench-role", "hold", "--listeners", &held.listeners.to_string()]);
-    role.args(["--workers", &held.workers.to_string(), "--rate", &held.rate.to_string()]);
+    let Held { listeners, workers, rate } = held;
+    let mut role = role(&["idle", "--listeners", &listeners.to_string()])?;
+    role.args(["--workers", &workers.to_string(), "--rate", &rate.to_string()]);
     let holder = Tool::start(role, Ready::Says("{"))?;
     let start = || {
         let mut command = Command::new(observer);
         command.args(["--interval", "1s", "--format", "json"]);
         Tool::start(command, Ready::Says("observing"))
     };
-    let mut starts = Vec::new();
+    let mut tool = start()?;
+    let mut starts = vec![tool.took.as_secs_f64() * 1000.0];
     for _ in 1..STARTS {
-        let tool = start()?;
-        starts.push(tool.took.as_secs_f64() * 1000.0);
         tool.end()?;
+        tool = start()?;
+        starts.push(tool.took.as_secs_f64() * 1000.0);
     }
-    let tool = start()?;
-    starts.push(tool.took.as_secs_f64() * 1000.0);
     thread::sleep(SETTLE);
     let (began, before) = (Instant::now(), cpu(tool.pid())?);
     thread::sleep(WINDOW);
@@ -161,13 +153,13 @@ fn watch(observer: &str, held: Held) -> Result<Vec<Figure>> {
     Ok(needs.into_iter().flat_map(both).collect())
 }
 
-/// How many listeners it said that it observes.
+/// Number of listeners that observer said it observes.
 fn observed(said: &str) -> Result<u64> {
     let count = said.split_whitespace().nth(1).and_then(|word| word.parse().ok());
     count.with_context(|| format!("how many listeners? {said}"))
 }
 
-/// How many listeners this machine has now.
+/// Number of listeners that this machine has now.
 fn existing(observer: &str) -> Result<u64> {
     let output = Command::new(observer).args(["listeners", "--format", "json"]).output()?;
     let all: Value =
@@ -175,7 +167,7 @@ fn existing(observer: &str) -> Result<u64> {
     Ok(all["listeners"].as_array().context("no listeners")?.len() as u64)
 }
 
-/// The process's time on a CPU (the first number of `/proc/PID/schedstat`, of every thread).
+/// Time of the process on a CPU (the first number of `/proc/PID/schedstat`, of every thread).
 fn cpu(pid: Pid) -> Result<Duration> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
@@ -186,7 +178,7 @@ fn cpu(pid: Pid) -> Result<Duration> {
     Ok(Duration::from_nanos(sum))
 }
 
-/// A line of the process's status, in bytes.
+/// Amount of memory in the process's status, in bytes.
 fn memory(pid: Pid, name: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status
@@ -197,7 +189,7 @@ fn memory(pid: Pid, name: &str) -> Result<f64> {
     Ok(kilobytes * 1024.0)
 }
 
-/// The bytes of the maps that the process has open, as the kernel tells them.
+/// Bytes of the maps that the process has open, as the kernel tells them.
 fn maps(observer: &str, pid: Pid) -> Result<f64> {
     let mut ids = BTreeSet::new();
     for entry in fs::read_dir(format!("/proc/{pid}/fdinfo"))? {
@@ -205,13 +197,9 @@ fn maps(observer: &str, pid: Pid) -> Result<f64> {
         let id = text.lines().find_map(|line| line.strip_prefix("map_id:"));
         ids.extend(id.and_then(|id| id.trim().parse::<u64>().ok()));
     }
-    let output = Command::new(observer).arg("inventory").output()?;
-    let text = String::from_utf8(output.stdout)?;
-    let items = text.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
-    let ours = items.iter().filter(|item| {
-        item["what"] == "map" && item["id"].as_u64().is_some_and(|id| ids.contains(&id))
-    });
-    let bytes: Vec<_> = ours.filter_map(|item| item["bytes"].as_f64()).collect();
+    let maps = inventory(observer, "map")?;
+    let ours = maps.iter().filter(|(id, _)| ids.contains(id));
+    let bytes: Vec<_> = ours.filter_map(|(_, map)| map["bytes"].as_f64()).collect();
     if bytes.is_empty() {
         bail!("observer holds no maps");
     }

@@ -5,8 +5,8 @@ use std::{collections::BTreeMap, fmt::Write as _};
 use serde_json::Value;
 
 use super::{
-    findings::{Counts, Told},
     plan::Provider,
+    results::{Counts, Told},
 };
 
 const HEAD: &str = "\
@@ -175,7 +175,7 @@ mod tests {
     use serde_json::json;
 
     use super::page;
-    use crate::vm::{findings::tests::told, plan::Provider};
+    use crate::vm::{plan::Provider, results::tests::told};
 
     #[test]
     fn the_page_has_what_the_machines_told() {

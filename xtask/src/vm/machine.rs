@@ -13,13 +13,13 @@ use super::{
     args::VmArgs,
     console::{Console, End, Event, Outcome},
     emulator::Emulator,
-    findings::Told,
     initramfs::{self, Programs},
     job::Job,
     kernel::Kernel,
     plan::{self, Machine},
     qemu::{self, Files},
     report::Report,
+    results::Told,
 };
 
 /// What the tests of a guest are cut to where nobody says otherwise: emulation is twenty to fifty

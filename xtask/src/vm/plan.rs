@@ -126,9 +126,9 @@ impl Scope {
             "faults::",
             "filters::",
             "findings::",
-            "kinds::late_ipv6",
-            "kinds::late_mptcp",
-            "kinds::late_socket",
+            "socket_kinds::late_ipv6",
+            "socket_kinds::late_mptcp",
+            "socket_kinds::late_socket",
             // Against `ss`, which no guest has.
             "listeners::",
             "load::",
@@ -138,7 +138,8 @@ impl Scope {
         ];
         // The verifier, the kernel's types, which hooks it gives, and how it numbers tasks.
         let kernel = ["doctor::", "pid_namespace::", "threads::", "verifier::"];
-        let provider = ["kinds::", "lifecycle::", "places::", "truth::passers_by", "truth::two_"];
+        let provider =
+            ["socket_kinds::", "lifecycle::", "places::", "truth::passers_by", "truth::two_"];
         let mut names = neither.to_vec();
         if self >= Self::Provider {
             names.extend(kernel);

@@ -8,10 +8,10 @@ use std::{
 
 use super::{
     console::Outcome,
-    findings::{Told, Verified, beside},
     plan::{Machine, SERIES},
+    results::{Told, Verified, beside},
 };
-use crate::{lacks::Lack, unfetched::is_unfetched};
+use crate::{not_run::Lack, unfetched::is_unfetched};
 
 /// What all machines came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]

@@ -23,8 +23,8 @@ use super::{
 };
 use crate::{
     Outcome,
-    kinds::loopback_up,
     role::{say, wait_for_line},
+    socket_kinds::loopback_up,
 };
 
 /// How clients come to the listener.

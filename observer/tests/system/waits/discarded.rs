@@ -12,9 +12,9 @@ use socket2::Socket;
 
 use crate::{
     Outcome,
-    kinds::{inode, listen},
     observer::number,
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
+    socket_kinds::{inode, listen},
 };
 
 /// Connections that are accepted.

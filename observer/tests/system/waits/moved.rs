@@ -17,10 +17,10 @@ use socket2::{Domain, Socket, Type};
 
 use crate::{
     Outcome, Skip,
-    kinds::{inode, loopback_up},
     observer::number,
     role::{Actor, say, wait_for_line},
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
+    socket_kinds::{inode, loopback_up},
 };
 
 const MIGRATE: &str = "/proc/sys/net/ipv4/tcp_migrate_req";

@@ -36,7 +36,7 @@ impl Children {
         Ok(())
     }
 
-    /// How often they went to sleep, by the kernel's count.
+    /// Number of times that they went to sleep, by the kernel's count.
     pub(super) fn sleeps(&self) -> Result<u64> {
         let of = |pid: &Pid| -> Result<u64> {
             let status = fs::read_to_string(format!("/proc/{pid}/status"))?;

@@ -5,14 +5,13 @@ use std::{collections::BTreeMap, time::Instant};
 use anyhow::{Context as _, Result, bail};
 
 use super::{
-    figure::{Figure, Kernel, Missing},
-    measured::{Measured, Part},
+    figure::{Figure, Missing},
     peers,
 };
 use crate::{
     vm::{
-        counted::{Counted, series},
         directory,
+        icount::{Counted, series},
     },
     workspace::Workspace,
 };
@@ -20,48 +19,35 @@ use crate::{
 /// Hooks that are tried on each kernel; what a kernel does not give is a row that says so.
 const PROVIDERS: [&str; 3] = ["fentry", "kprobe", "tracepoint"];
 
-/// What would have a place here and is not measured, with the reason.
-const UNTRIED: [(&str, &str); 2] = [
-    ("bpftrace", "needs LLVM and a hundred megabytes in the guest: measured on this machine only"),
-    (
-        "bcc's tcpaccept",
-        "needs Python, LLVM and the kernel's headers; libbpf-tools has no tcpaccept",
-    ),
-];
-
-/// The place of what is measured on none of them.
-const UNKNOWN: &str = "virtual machines";
-
-fn measured(place: &str, figure: Figure) -> Measured {
-    Measured { part: Part::Icount, place: place.to_owned(), figure }
+/// Results of one kernel.
+pub(super) struct Guest {
+    /// Series of the kernel.
+    pub(super) series: &'static str,
+    /// Release of the kernel, as `uname -r` says it.
+    pub(super) release: String,
+    pub(super) figures: Vec<Figure>,
 }
 
-/// Measures on these kernels, or on all. False where a machine failed.
-pub(crate) fn measure(
+/// Measures on these kernels, or on all, and has each of them kept. False where a machine failed.
+pub(super) fn measure(
     workspace: &Workspace,
     kernels: &[String],
-    all: &mut Vec<Measured>,
+    mut keep: impl FnMut(Guest) -> Result<()>,
 ) -> Result<bool> {
     let series = series(kernels)?;
-    let peers = match peers::obtain(&directory(workspace)?) {
-        Ok(files) => files,
+    let (peers, missing) = match peers::obtain(&directory(workspace)?) {
+        Ok(files) => (files, None),
         Err(error) => {
             let (what, why) = (peers::TOOLS.join(", "), format!("{error:#}"));
             eprintln!("bench: {what}: {why}");
-            let figure = Figure::Missing(Missing { what, why });
-            all.push(measured(UNKNOWN, figure));
-            BTreeMap::new()
+            (BTreeMap::new(), Some(Figure::Missing(Missing { what, why })))
         }
     };
-    for (what, why) in UNTRIED {
-        let figure = Figure::Missing(Missing { what: what.to_owned(), why: why.to_owned() });
-        all.push(measured(UNKNOWN, figure));
-    }
     let tools: &[&str] = if peers.is_empty() { &[] } else { &peers::TOOLS };
     let counted = Counted::new(workspace, peers)?;
     let mut good = true;
     for series in series {
-        let mut arguments = ["bench-role", "inside", "--observer", "/bin/observer"].to_vec();
+        let mut arguments = ["bench-role", "guest", "--observer", "/bin/observer"].to_vec();
         for provider in PROVIDERS {
             // Where observer by itself would take a mixture, fentry alone is refused.
             let provider =
@@ -79,32 +65,29 @@ pub(crate) fn measure(
                 eprintln!("{:>5} s  {}: {done}", started.elapsed().as_secs(), series.name);
             },
         );
-        let place = series.name;
         match told.and_then(|told| Ok((told.version, whole(&told.figures)?))) {
-            Ok((version, figures)) => {
+            Ok((version, mut figures)) => {
+                figures.extend(missing.clone());
                 let release = version.split_whitespace().nth(2).unwrap_or("?").to_owned();
-                let figures = [Figure::Kernel(Kernel { release })].into_iter().chain(figures);
-                all.extend(figures.map(|figure| measured(place, figure)));
+                keep(Guest { series: series.name, release, figures })?;
             }
             Err(error) => {
                 good = false;
-                let (what, why) = ("the virtual machine".to_owned(), format!("{error:#}"));
-                eprintln!("error: {}: {why}", series.name);
-                all.push(measured(place, Figure::Missing(Missing { what, why })));
+                eprintln!("error: {}: {error:#}", series.name);
             }
         }
     }
     Ok(good)
 }
 
-/// A guest's figures, all of them: a console that ends too soon must not look like less to tell.
+/// All figures of a guest: a console that ends too soon must not look like less to tell.
 fn whole(lines: &[String]) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for line in lines {
         let figure = serde_json::from_str(line).with_context(|| format!("no figure: {line}"))?;
-        if let Figure::End(end) = figure {
-            if end.count != figures.len() {
-                bail!("{} figures were told and {} came", end.count, figures.len());
+        if let Figure::End { count } = figure {
+            if count != figures.len() {
+                bail!("{count} figures were told and {} came", figures.len());
             }
             return Ok(figures);
         }

@@ -26,7 +26,7 @@ use super::server::listen;
 use crate::{
     Need, Outcome, Test,
     role::{Actor, say, wait_for_line},
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 /// Tasks that are in accept when the process ends.
@@ -37,9 +37,13 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::together("kinds::signals_are_errors_only_of_who_goes_on", Need::Kernel, signals),
         Test::together(
-            "kinds::signals_that_restart_accept_are_no_errors",
+            "socket_kinds::signals_are_errors_only_of_who_goes_on",
+            Need::Kernel,
+            signals,
+        ),
+        Test::together(
+            "socket_kinds::signals_that_restart_accept_are_no_errors",
             Need::Kernel,
             restart::play,
         ),

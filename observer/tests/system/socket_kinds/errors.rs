@@ -24,7 +24,7 @@ use crate::{
     Need, Outcome, Test,
     observer::{Observer, provider},
     role::{Actor, say, wait_for_line},
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 /// Failures after which a server gives up.
@@ -34,15 +34,19 @@ const RING_FAILURES: u64 = 20;
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::together("kinds::emfile_of_a_spinning_epoll_server", Need::Kernel, epoll_emfile),
-        Test::together("kinds::emfile_of_io_uring", Need::Also(no_ring), ring_emfile),
+        Test::together(
+            "socket_kinds::emfile_of_a_spinning_epoll_server",
+            Need::Kernel,
+            epoll_emfile,
+        ),
+        Test::together("socket_kinds::emfile_of_io_uring", Need::Also(no_ring), ring_emfile),
         Test::new(
-            "kinds::a_dead_task_s_accept_is_not_waited_for",
+            "socket_kinds::a_dead_task_s_accept_is_not_waited_for",
             Need::Also(not_by_fentry),
             dead_task,
         ),
         Test::new(
-            "kinds::what_kprobes_missed_is_asked_for",
+            "socket_kinds::what_kprobes_missed_is_asked_for",
             Need::Also(not_by_kprobe),
             missed_is_asked_for,
         ),

@@ -29,7 +29,7 @@ const LIMIT: Duration = Duration::from_secs(4);
 
 pub fn tests() -> Vec<Test> {
     vec![Test::new(
-        "kinds::accepts_under_way_when_observer_begins_are_counted_once",
+        "socket_kinds::accepts_under_way_when_observer_begins_are_counted_once",
         Need::Kernel,
         once,
     )]

@@ -8,13 +8,17 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::server::{Server, check, connect, listen, wait_and_reset};
 use crate::{
     Need, Test,
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::together("kinds::mptcp_with_plain_clients", Need::Also(lacking), || mptcp(false)),
-        Test::together("kinds::mptcp_with_mptcp_clients", Need::Also(lacking), || mptcp(true)),
+        Test::together("socket_kinds::mptcp_with_plain_clients", Need::Also(lacking), || {
+            mptcp(false)
+        }),
+        Test::together("socket_kinds::mptcp_with_mptcp_clients", Need::Also(lacking), || {
+            mptcp(true)
+        }),
     ]
 }
 

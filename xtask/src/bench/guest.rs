@@ -1,11 +1,11 @@
-//! What is measured in a guest: instructions. QEMU's `-icount shift=0` lets one nanosecond of the
+//! Measurements in a guest: instructions. QEMU's `-icount shift=0` lets one nanosecond of the
 //! guest's time pass for each instruction that it executes, so that the clock counts them.
 //!
 //! It speaks as the tests do: one result for each measurement, and figures on standard error.
 
 use std::{
     collections::BTreeMap,
-    env, fs,
+    error, fmt, fs,
     process::{Command, ExitCode},
     sync::atomic::{AtomicUsize, Ordering::Relaxed},
     time::Duration,
@@ -17,14 +17,16 @@ use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 
 use super::{
-    figure::{Along, Case, End, Figure, Instructions, Missing, Point, Program, Tool as Kind, With},
-    maths::median,
+    figure::{Along, Case, Figure, Instructions, Missing, Point, Program, Tool as Kind, With},
+    inventory::inventory,
+    stats::median,
+    told::{Told, play, role},
     tool::{Ready, Tool},
 };
 
 /// Options.
 #[derive(Args, Clone, Debug)]
-pub(crate) struct InsideArgs {
+pub(crate) struct GuestArgs {
     /// observer's program
     #[arg(long)]
     observer: String,
@@ -36,15 +38,14 @@ pub(crate) struct InsideArgs {
     peer: Vec<String>,
 }
 
-const CASES: [Case; 4] = [Case::One, Case::Herd, Case::Exclusive, Case::Pipe];
-/// What a filter that no listener fits is measured with.
+/// Cases that a filter which no listener fits is measured with.
 const OTHERS: [Case; 1] = [Case::One];
 const RUNS: usize = 3;
-/// Listeners that are there, and workers that wait for one, where it is looked at how costs grow.
+/// Sizes at which growth is measured: listeners, and workers of one.
 const MORE: [u64; 3] = [1, 10, 100];
-/// Of so many, fewer connections are enough: a hundred workers are woken by each.
+/// Workers from which on fewer connections are enough: each wakes all of them.
 const MANY: u64 = 100;
-/// Instructions for each connection that two runs of the same may differ by.
+/// Instructions for each connection by which two runs of the same may differ.
 const NOISE: f64 = 600.0;
 const WARM_UP: u64 = 100;
 const CONNECTIONS: u64 = 300;
@@ -56,7 +57,7 @@ const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 const TRACEFS: &str = "/sys/kernel/tracing";
 
 /// Measures everything.
-pub(crate) fn run(args: &InsideArgs) -> Result<ExitCode> {
+pub(crate) fn run(args: &GuestArgs) -> Result<ExitCode> {
     let mut plan = vec![(With::new(Kind::None, ""), None)];
     for provider in &args.provider {
         let command = |words: &[&str]| {
@@ -91,19 +92,31 @@ pub(crate) fn run(args: &InsideArgs) -> Result<ExitCode> {
     if let Some(provider) = args.provider.first() {
         failed |= report(&format!("growth, {provider}"), growth(&args.observer, provider));
     }
-    tell(&Figure::End(End { count: TOLD.load(Relaxed) }));
+    tell(&Figure::End { count: TOLD.load(Relaxed) });
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
+/// A tool that cannot run here, in its own words: no failure.
+#[derive(Debug)]
+struct Unusable(String);
+
+impl fmt::Display for Unusable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl error::Error for Unusable {}
+
 /// Tells what came of a measurement; true when it failed where it should not.
-fn report(name: &str, result: Result<Option<String>>) -> bool {
-    match result {
-        Ok(None) => println!("test {name} ... ok"),
-        Ok(Some(why)) => {
-            tell(&Figure::Missing(Missing { what: name.to_owned(), why: why.clone() }));
+fn report(name: &str, result: Result<()>) -> bool {
+    match result.map_err(|error| error.downcast::<Unusable>()) {
+        Ok(()) => println!("test {name} ... ok"),
+        Err(Ok(Unusable(why))) => {
             println!("test {name} ... ignored ({why})");
+            tell(&Figure::Missing(Missing { what: name.to_owned(), why }));
         }
-        Err(error) => {
+        Err(Err(error)) => {
             eprintln!("{name}: {error:#}");
             println!("test {name} ... FAILED");
             return true;
@@ -112,7 +125,7 @@ fn report(name: &str, result: Result<Option<String>>) -> bool {
     false
 }
 
-/// How many figures were told.
+/// Number of figures that were told.
 static TOLD: AtomicUsize = AtomicUsize::new(0);
 
 fn tell(figure: &Figure) {
@@ -122,92 +135,61 @@ fn tell(figure: &Figure) {
     }
 }
 
-/// Starts a tool; what the tool says where it cannot run here is no failure.
-fn start(command: Command, ready: Ready) -> std::result::Result<Tool, String> {
-    Tool::start(command, ready).map_err(|error| format!("{error:#}").replace('\n', " "))
+/// A tool that is attached and stands still: what its kernel programs cost is measured, and nothing of
+/// what its process does.
+fn frozen(command: Command, ready: Ready) -> Result<Tool> {
+    let tool = Tool::start(command, ready)
+        .map_err(|error| Unusable(format!("{error:#}").replace('\n', " ")))?;
+    std::thread::sleep(Duration::from_secs(1));
+    tool.freeze(true)?;
+    Ok(tool)
 }
 
-/// All cases beside one tool, which stands still while they run: what its kernel programs cost is
-/// measured here, and nothing of what its process does.
-fn beside(with: &With, command: Option<(Command, Ready)>) -> Result<Option<String>> {
-    let tool = match command.map(|(command, ready)| start(command, ready)).transpose() {
-        Ok(tool) => tool,
-        Err(why) => return Ok(Some(why)),
-    };
-    if let Some(tool) = &tool {
-        std::thread::sleep(Duration::from_secs(1));
-        tool.freeze(true)?;
-    }
-    let cases = if with.tool == Kind::Filtered { &OTHERS[..] } else { &CASES[..] };
+/// observer, attached by these hooks and standing still.
+fn observing(observer: &str, provider: &str) -> Result<Tool> {
+    let mut command = Command::new(observer);
+    command.args(["--duration", "10h", "--provider", provider]);
+    frozen(command, Ready::Says("observing"))
+}
+
+/// All cases beside one tool.
+fn beside(with: &With, command: Option<(Command, Ready)>) -> Result<()> {
+    let tool = command.map(|(command, ready)| frozen(command, ready)).transpose()?;
+    let cases = if with.tool == Kind::Filtered { &OTHERS[..] } else { &Case::ALL[..] };
     for case in cases {
-        let mut each = Vec::new();
-        let mut wakeups = 0.0;
-        for _ in 0..RUNS {
-            let one = once(*case)?;
-            each.push(one.nanoseconds / one.count);
-            wakeups = one.wakeups / one.count;
-        }
+        let runs = (0..RUNS).map(|_| once(*case)).collect::<Result<Vec<_>>>()?;
+        let each = runs.iter().map(|run| run.each(run.nanoseconds)).collect();
+        let wakeups = runs.last().map_or(0.0, |run| run.each(run.wakeups));
         let (case, with) = (*case, with.clone());
         tell(&Figure::Instructions(Instructions { case, with, each, wakeups }));
     }
     tool.map(Tool::end).transpose()?;
-    Ok(None)
+    Ok(())
 }
 
-struct Once {
-    count: f64,
-    nanoseconds: f64,
-    wakeups: f64,
-}
-
-fn role() -> Result<Command> {
-    let mut role = Command::new(env::current_exe()?);
-    role.arg("bench-role");
-    Ok(role)
-}
-
-fn once(case: Case) -> Result<Once> {
-    let mut role = role()?;
-    if case == Case::Pipe {
-        role.args(["ping", "--rounds", &ROUNDS.to_string()]);
-    } else {
-        let workers = if case == Case::One { "1" } else { "8" };
-        role.args(["load", "--patient", "--workers", workers]);
-        role.args(["--warm-up", &WARM_UP.to_string(), "--connections", &CONNECTIONS.to_string()]);
-        if case == Case::Exclusive {
-            role.arg("--exclusive");
-        }
+/// One run of a case.
+fn once(case: Case) -> Result<Told> {
+    match case {
+        Case::Pipe => play(role(&["ping", "--rounds", &ROUNDS.to_string()])?),
+        Case::One => connections(1, 1, &[]),
+        Case::Herd => connections(8, 1, &[]),
+        Case::Exclusive => connections(8, 1, &["--exclusive"]),
     }
+}
+
+/// One run of the loop with so many workers, and with fewer connections by this factor.
+fn connections(workers: u64, fewer: u64, options: &[&str]) -> Result<Told> {
+    let mut role = role(&["load", "--patient", "--workers", &workers.to_string()])?;
+    role.args(["--warm-up", &(WARM_UP / fewer).to_string()]);
+    role.args(["--connections", &(CONNECTIONS / fewer).to_string()]).args(options);
     play(role)
 }
 
-/// Plays a role, and reads what it tells.
-fn play(mut role: Command) -> Result<Once> {
-    let output = role.output()?;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim().replace('\n', "; "));
-    }
-    let value: Value = serde_json::from_slice(&output.stdout)?;
-    let field = |name: &str| value[name].as_f64().with_context(|| format!("no {name}"));
-    Ok(Once {
-        count: field("count")?,
-        nanoseconds: field("nanoseconds")?,
-        wakeups: field("wakeups")?,
-    })
-}
-
-/// The loop with more and more listeners, and with more and more workers: its own instructions, and
-/// those that observer adds.
-fn growth(observer: &str, provider: &str) -> Result<Option<String>> {
+/// Growth of the loop with more and more listeners, and with more and more workers: its own
+/// instructions, and those that observer adds.
+fn growth(observer: &str, provider: &str) -> Result<()> {
     let alone = grown()?;
-    let mut command = Command::new(observer);
-    command.args(["--duration", "10h", "--provider", provider]);
-    let tool = match start(command, Ready::Says("observing")) {
-        Ok(tool) => tool,
-        Err(why) => return Ok(Some(why)),
-    };
-    std::thread::sleep(Duration::from_secs(1));
-    tool.freeze(true)?;
+    let tool = observing(observer, provider)?;
     let beside = grown()?;
     tool.end()?;
     for ((along, at, own), (_, _, both)) in alone.into_iter().zip(beside) {
@@ -217,7 +199,7 @@ fn growth(observer: &str, provider: &str) -> Result<Option<String>> {
         point("instructions a connection".to_owned(), own);
         point(format!("added by observer, {provider}"), both - own);
     }
-    Ok(None)
+    Ok(())
 }
 
 /// Instructions of a connection, with more and more of each.
@@ -227,16 +209,10 @@ fn grown() -> Result<Vec<(Along, u64, f64)>> {
         for at in MORE {
             let (others, workers) = if along == Along::Listeners { (at - 1, 1) } else { (0, at) };
             let fewer = if workers >= MANY { 5 } else { 1 };
-            let mut each = Vec::new();
-            for _ in 0..RUNS {
-                let mut role = role()?;
-                role.args(["load", "--patient", "--workers", &workers.to_string()]);
-                role.args(["--others", &others.to_string()]);
-                role.args(["--warm-up", &(WARM_UP / fewer).to_string()]);
-                role.args(["--connections", &(CONNECTIONS / fewer).to_string()]);
-                let one = play(role)?;
-                each.push(one.nanoseconds / one.count);
-            }
+            let options = ["--others", &others.to_string()];
+            let once =
+                || connections(workers, fewer, &options).map(|run| run.each(run.nanoseconds));
+            let each = (0..RUNS).map(|_| once()).collect::<Result<Vec<_>>>()?;
             points.push((along, at, median(&each).context("no runs")?));
         }
     }
@@ -244,21 +220,14 @@ fn grown() -> Result<Vec<(Along, u64, f64)>> {
 }
 
 /// Runs and instructions of each of observer's programs, by the kernel's statistics.
-fn programs(observer: &str, provider: &str) -> Result<Option<String>> {
-    let mut command = Command::new(observer);
-    command.args(["--duration", "10h", "--provider", provider]);
-    let tool = match start(command, Ready::Says("observing")) {
-        Ok(tool) => tool,
-        Err(why) => return Ok(Some(why)),
-    };
-    std::thread::sleep(Duration::from_secs(1));
-    tool.freeze(true)?;
+fn programs(observer: &str, provider: &str) -> Result<()> {
+    let tool = observing(observer, provider)?;
     fs::write(STATISTICS, "1").context("the kernel keeps no statistics")?;
     // Rows are made by the first connections of each worker, which are not of interest.
     once(Case::Herd)?;
-    let before = inventory(observer)?;
+    let before = inventory(observer, "program")?;
     once(Case::Herd)?;
-    let after = inventory(observer)?;
+    let after = inventory(observer, "program")?;
     fs::write(STATISTICS, "0")?;
     tool.end()?;
     // Each had as many connections to warm up.
@@ -281,17 +250,5 @@ fn programs(observer: &str, provider: &str) -> Result<Option<String>> {
             code_bytes: item["code_bytes"].as_u64().unwrap_or(0),
         }));
     }
-    Ok(None)
-}
-
-/// The programs that are loaded now, by their ids.
-fn inventory(observer: &str) -> Result<BTreeMap<u64, Value>> {
-    let output = Command::new(observer).arg("inventory").output()?;
-    if !output.status.success() {
-        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    let text = String::from_utf8(output.stdout)?;
-    let items = text.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
-    let programs = items.into_iter().filter(|item| item["what"] == "program");
-    Ok(programs.filter_map(|item| Some((item["id"].as_u64()?, item))).collect())
+    Ok(())
 }

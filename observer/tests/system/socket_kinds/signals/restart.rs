@@ -26,9 +26,9 @@ use socket2::Socket;
 use super::{PATIENCE, falls_asleep};
 use crate::{
     Outcome,
-    kinds::listen,
     role::{Actor, say, wait_for_line},
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
+    socket_kinds::listen,
 };
 
 /// Tasks in accept on the listener without a time limit.

@@ -15,13 +15,13 @@ use crate::{
     Need, Outcome, Test,
     observer::{Observer, number},
     role::{Actor, netns, own_netns, say, wait_for_line},
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::together("kinds::a_sock_that_is_used_again_at_once", Need::Kernel, used_again),
-        Test::new("kinds::more_listeners_than_there_is_room_for", Need::Kernel, no_room),
+        Test::together("socket_kinds::a_sock_that_is_used_again_at_once", Need::Kernel, used_again),
+        Test::new("socket_kinds::more_listeners_than_there_is_room_for", Need::Kernel, no_room),
     ]
 }
 

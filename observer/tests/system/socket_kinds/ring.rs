@@ -14,7 +14,7 @@ use socket2::Socket;
 use super::server::{Tally, check, connect, listen, listener, sleeps};
 use crate::{
     Need, Outcome, Test,
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 const CONNECTIONS: u64 = 10;
@@ -32,17 +32,17 @@ enum Way {
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::together("kinds::io_uring_single", Need::Also(no_ring), || by_ring(Way::One)),
-        Test::together("kinds::io_uring_multishot", Need::Also(no_multishot), || {
+        Test::together("socket_kinds::io_uring_single", Need::Also(no_ring), || by_ring(Way::One)),
+        Test::together("socket_kinds::io_uring_multishot", Need::Also(no_multishot), || {
             by_ring(Way::Many)
         }),
         Test::together(
-            "kinds::io_uring_multishot_into_its_table",
+            "socket_kinds::io_uring_multishot_into_its_table",
             Need::Also(no_multishot),
             || by_ring(Way::ManyIntoTable),
         ),
         Test::together(
-            "kinds::io_uring_multishot_that_finds_connections",
+            "socket_kinds::io_uring_multishot_that_finds_connections",
             Need::Also(no_multishot),
             finds_connections,
         ),

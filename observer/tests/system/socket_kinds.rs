@@ -4,8 +4,8 @@ mod address;
 mod crowd;
 mod errors;
 mod fast_open;
+mod fd_passing;
 mod file_table;
-mod handed;
 mod i386;
 mod in_kernel;
 mod late;
@@ -32,7 +32,7 @@ pub fn tests() -> Vec<Test> {
         errors::tests(),
         fast_open::tests(),
         file_table::tests(),
-        handed::tests(),
+        fd_passing::tests(),
         late::tests(),
         mptcp::tests(),
         refused::tests(),
@@ -54,12 +54,12 @@ pub fn play(role: &str) -> Outcome {
         "kinds-ring-emfile" => errors::ring(),
         "kinds-enfile" => file_table::serve(),
         "kinds-fast-open" => fast_open::serve_and_connect(),
-        "kinds-exec" => handed::before_exec(),
-        "kinds-inherited" => handed::inherited(),
+        "kinds-exec" => fd_passing::before_exec(),
+        "kinds-inherited" => fd_passing::inherited(),
         "kinds-signals" => signals::serve(),
         "kinds-refused" => refused::serve(),
         "kinds-restarts" => signals::serve_restarts(),
-        "kinds-receive" => handed::receive(),
+        "kinds-receive" => fd_passing::receive(),
         other => match other.strip_prefix("kinds-wait-") {
             Some(way) => waiting::serve(way),
             None => bail!("no role {other}"),

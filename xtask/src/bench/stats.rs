@@ -1,6 +1,6 @@
-//! The little arithmetic of the bench. Pure.
+//! Statistics, and how numbers are written. Pure.
 
-/// The middle of the values; of two, halfway between them.
+/// Median of the values.
 pub(crate) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -11,9 +11,8 @@ pub(crate) fn median(values: &[f64]) -> Option<f64> {
     Some(f64::midpoint(sorted[sorted.len() / 2 - 1], upper))
 }
 
-/// By which part of its partner each of `values` is greater: the middle of that, and the same of what
-/// lies halfway out on both sides. Partners come from the same round, so that what was slow for both
-/// makes no difference.
+/// Parts by which each of `values` is greater than its partner: their median and both quartiles. Partners
+/// come from the same round, so that what was slow for both makes no difference.
 pub(crate) fn paired(values: &[f64], partners: &[f64]) -> Option<(f64, f64, f64)> {
     let parts = values.iter().zip(partners).filter(|(_, partner)| **partner != 0.0);
     let mut parts: Vec<_> = parts.map(|(value, partner)| value / partner - 1.0).collect();
@@ -23,7 +22,7 @@ pub(crate) fn paired(values: &[f64], partners: &[f64]) -> Option<(f64, f64, f64)
     Some((middle, median(&parts[..half])?, median(&parts[parts.len() - half..])?))
 }
 
-/// From the least to the greatest, as a part of the median.
+/// Distance from the least to the greatest, as a part of the median.
 pub(crate) fn spread(values: &[f64]) -> Option<f64> {
     let middle = median(values)?;
     let least = values.iter().copied().fold(f64::INFINITY, f64::min);
@@ -31,7 +30,7 @@ pub(crate) fn spread(values: &[f64]) -> Option<f64> {
     (middle != 0.0).then(|| (greatest - least) / middle)
 }
 
-/// `1234567` as `1,234,567`.
+/// Whole number with its thousands set apart: `1,234,567`.
 pub(crate) fn grouped(value: f64) -> String {
     let digits = format!("{:.0}", value.abs());
     let mut text = String::new();
@@ -42,6 +41,20 @@ pub(crate) fn grouped(value: f64) -> String {
         text.push(digit);
     }
     if value <= -0.5 { format!("-{text}") } else { text }
+}
+
+/// Number with three digits that count.
+pub(crate) fn significant(value: f64) -> String {
+    if value.abs() >= 100.0 {
+        return grouped(value);
+    }
+    if value == 0.0 {
+        return "0".to_owned();
+    }
+    // A size of ten has one digit less behind the point; what is very small has a few more.
+    #[expect(clippy::cast_possible_truncation, reason = "an exponent")]
+    let digits = (2 - value.abs().log10().floor() as i32).clamp(0, 9);
+    format!("{value:.*}", usize::try_from(digits).unwrap_or(0))
 }
 
 #[cfg(test)]
@@ -78,6 +91,15 @@ mod tests {
             [(0.4, "0"), (999.0, "999"), (1000.0, "1,000"), (-1_234_567.0, "-1,234,567")]
         {
             assert_eq!(grouped(value), text);
+        }
+    }
+
+    #[test]
+    fn three_digits_count() {
+        for (value, text) in
+            [(0.0, "0"), (0.001_234, "0.00123"), (62.04, "62.0"), (9170.4, "9,170")]
+        {
+            assert_eq!(significant(value), text);
         }
     }
 }

@@ -38,7 +38,7 @@ use crate::{
     observer::{Observer, number, run},
     role::{Actor, say},
     schema::parse_listeners,
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 /// Connections to each server.
@@ -49,7 +49,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub fn tests() -> Vec<Test> {
     macro_rules! waits {
         ($($name:literal $need:expr, $way:literal, $wait:expr;)*) => {
-            vec![$(Test::together(concat!("kinds::waits_by_", $name), $need, || waits($way, $wait))),*]
+            vec![$(Test::together(concat!("socket_kinds::waits_by_", $name), $need, || waits($way, $wait))),*]
         };
     }
     let mut tests = waits! {
@@ -67,7 +67,11 @@ pub fn tests() -> Vec<Test> {
         "poll_of_32_bits" Need::Also(i386::not_possible), "i386-2", Some("poll");
         "epoll_of_32_bits" Need::Also(i386::not_possible), "i386-3", Some("epoll");
     };
-    tests.push(Test::new("kinds::a_waiter_of_an_unknown_kind_is_said", Need::Kernel, unknown));
+    tests.push(Test::new(
+        "socket_kinds::a_waiter_of_an_unknown_kind_is_said",
+        Need::Kernel,
+        unknown,
+    ));
     tests
 }
 

@@ -23,7 +23,7 @@ use nix::{
 };
 use serde_json::json;
 
-use super::{children::Children, say::say};
+use super::{super::told::say, children::Children};
 
 pub(super) fn listener() -> Result<OwnedFd> {
     let flags = SockFlag::SOCK_CLOEXEC | SockFlag::SOCK_NONBLOCK;
@@ -82,7 +82,7 @@ pub(super) fn listeners(count: usize) -> Result<Vec<OwnedFd>> {
     (0..count).map(|_| listener()).collect()
 }
 
-pub(super) fn hold(count: usize, workers: u32, rate: u32) -> Result<()> {
+pub(super) fn idle(count: usize, workers: u32, rate: u32) -> Result<()> {
     let listeners = listeners(count)?;
     let first = listeners.first().context("no listener")?;
     let to = address(first)?;

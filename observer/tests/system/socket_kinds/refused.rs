@@ -13,14 +13,14 @@ use super::server::listen;
 use crate::{
     Need, Outcome, Skip, Test,
     role::{Actor, say, wait_for_line},
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 /// Accept calls that are refused.
 const REFUSALS: u64 = 5;
 
 pub fn tests() -> Vec<Test> {
-    vec![Test::together("kinds::refused_by_a_security_module", Need::Kernel, refused)]
+    vec![Test::together("socket_kinds::refused_by_a_security_module", Need::Kernel, refused)]
 }
 
 fn refused() -> anyhow::Result<Play> {

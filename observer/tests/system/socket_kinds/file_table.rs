@@ -17,7 +17,7 @@ use super::server::listen;
 use crate::{
     Need, Outcome, Test,
     role::{Actor, say, wait_for_line},
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 /// How many open files there may be (`alloc_empty_file`); root may open more.
@@ -30,7 +30,7 @@ const FAILURES: u64 = 7;
 const NOBODY: u32 = 65_534;
 
 pub fn tests() -> Vec<Test> {
-    vec![Test::together("kinds::enfile", Need::Also(not_alone), enfile)]
+    vec![Test::together("socket_kinds::enfile", Need::Also(not_alone), enfile)]
 }
 
 fn not_alone() -> Option<String> {

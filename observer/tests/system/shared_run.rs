@@ -97,7 +97,7 @@ impl Total {
 }
 
 /// The tests of a run that share an observer.
-pub struct Together {
+pub struct SharedRun {
     plays: Vec<(String, Begin)>,
     played: OnceLock<Played>,
 }
@@ -109,7 +109,7 @@ struct Played {
     has_missed_runs: bool,
 }
 
-impl Together {
+impl SharedRun {
     /// These tests, by name.
     pub fn new(plays: Vec<(String, Begin)>) -> Self {
         Self { plays, played: OnceLock::new() }

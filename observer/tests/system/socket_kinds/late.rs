@@ -26,15 +26,23 @@ use crate::{
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::new("kinds::late_ipv4_is_counted_from_its_first_connection", Need::Kernel, ipv4),
-        Test::new("kinds::late_ipv6_is_counted_from_its_first_connection", Need::Kernel, ipv6),
         Test::new(
-            "kinds::late_mptcp_is_counted_from_its_first_connection",
+            "socket_kinds::late_ipv4_is_counted_from_its_first_connection",
+            Need::Kernel,
+            ipv4,
+        ),
+        Test::new(
+            "socket_kinds::late_ipv6_is_counted_from_its_first_connection",
+            Need::Kernel,
+            ipv6,
+        ),
+        Test::new(
+            "socket_kinds::late_mptcp_is_counted_from_its_first_connection",
             Need::Also(lacking),
             mptcp,
         ),
-        Test::new("kinds::late_socket_that_listens_again_is_counted", Need::Kernel, again),
-        Test::new("kinds::late_seen_in_a_hidden_namespace_is_counted", Need::Kernel, hidden),
+        Test::new("socket_kinds::late_socket_that_listens_again_is_counted", Need::Kernel, again),
+        Test::new("socket_kinds::late_seen_in_a_hidden_namespace_is_counted", Need::Kernel, hidden),
     ]
 }
 

@@ -28,7 +28,7 @@ const MODULES: [&str; 2] = ["rds", "rds_tcp"];
 
 /// Tests that leave the machine otherwise than they found it, and come last.
 pub fn tests() -> Vec<Test> {
-    vec![Test::new("kinds::accepted_by_the_kernel_itself", Need::Also(no_modules), accepted)]
+    vec![Test::new("socket_kinds::accepted_by_the_kernel_itself", Need::Also(no_modules), accepted)]
 }
 
 /// A module's file, where the machine carries it.

@@ -21,7 +21,7 @@ use crate::{
     Need, Outcome, Test,
     observer::number,
     role::{Actor, netns, own_netns, say, wait_for_line},
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 /// Connections by Fast Open; the first of them gets the cookie only.
@@ -30,7 +30,7 @@ const FAST: u64 = 6;
 const USUAL: u64 = 3;
 
 pub fn tests() -> Vec<Test> {
-    vec![Test::together("kinds::fast_open", Need::Kernel, fast_open)]
+    vec![Test::together("socket_kinds::fast_open", Need::Kernel, fast_open)]
 }
 
 #[derive(Deserialize, Serialize)]

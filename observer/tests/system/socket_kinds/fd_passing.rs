@@ -21,7 +21,7 @@ use super::server::{Tally, check, connect, held_by, inode, listen, serve};
 use crate::{
     Need, Outcome, Test,
     role::{Actor, as_role, say, wait_for_line},
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 /// Names what a role is given: a descriptor, or a path.
@@ -29,8 +29,8 @@ const GIVEN: &str = "OBSERVER_TEST_GIVEN";
 
 pub fn tests() -> Vec<Test> {
     vec![
-        Test::together("kinds::inherited_over_exec", Need::Kernel, exec),
-        Test::together("kinds::passed_over_a_unix_socket", Need::Kernel, passed),
+        Test::together("socket_kinds::inherited_over_exec", Need::Kernel, exec),
+        Test::together("socket_kinds::passed_over_a_unix_socket", Need::Kernel, passed),
     ]
 }
 

@@ -8,16 +8,16 @@ use super::server::{Server, check, connect, listen, listener};
 use crate::{
     Need, Test,
     observer::number,
-    together::{Play, in_the_report, in_the_window},
+    shared_run::{Play, in_the_report, in_the_window},
 };
 
 pub fn tests() -> Vec<Test> {
     let test = |name, begin| Test::together(name, Need::Kernel, begin);
     vec![
-        test("kinds::mapped_peers_of_an_ipv6_wildcard", mapped),
-        test("kinds::a_wildcard_and_an_address_on_one_port", two_on_one_port),
-        test("kinds::each_of_a_reuseport_group", group),
-        test("kinds::on_its_way_to_sleep", hardly_asleep),
+        test("socket_kinds::mapped_peers_of_an_ipv6_wildcard", mapped),
+        test("socket_kinds::a_wildcard_and_an_address_on_one_port", two_on_one_port),
+        test("socket_kinds::each_of_a_reuseport_group", group),
+        test("socket_kinds::on_its_way_to_sleep", hardly_asleep),
     ]
 }
 
