@@ -19,9 +19,9 @@ pub struct ListenerList {
     /// meaning.
     #[schemars(extend("const" = SCHEMA_VERSION))]
     pub schema_version: u32,
-    /// Program that took the picture.
+    /// Program that made the list.
     pub tool: Tool,
-    /// Host that the picture was taken on.
+    /// Host that the list was made on.
     pub host: Host,
     /// Listeners that the filters chose (all without filters), ordered by network namespace, port and
     /// address.

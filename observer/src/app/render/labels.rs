@@ -44,11 +44,6 @@ pub fn address(listener: &Listener) -> Cell {
     Cell::blank().or(&host, &format!(":{port}{closed}"))
 }
 
-/// Address and port in a sentence.
-pub fn plain_address(listener: &Listener) -> String {
-    address(listener).whole()
-}
-
 /// Who holds a listener and how they wait for it: `nginx ×8 epoll`, shorter where there is less
 /// room. How they wait is what the reader needs to explain a herd, so the names give way to it.
 pub fn held_by(listener: &Listener) -> Cell {
@@ -159,12 +154,12 @@ mod tests {
     #[test]
     fn addresses() {
         let mut listener = fixtures::listener("0.0.0.0", 80);
-        assert_eq!(plain_address(&listener), "*:80");
+        assert_eq!(address(&listener).whole(), "*:80");
         listener.closed = true;
-        assert_eq!(plain_address(&listener), "*:80 closed");
-        assert_eq!(plain_address(&fixtures::listener("127.0.0.1", 1)), "127.0.0.1:1");
-        assert_eq!(plain_address(&fixtures::listener("::", 443)), "[::]:443");
-        assert_eq!(plain_address(&fixtures::listener("fe80::1", 443)), "[fe80::1]:443");
+        assert_eq!(address(&listener).whole(), "*:80 closed");
+        assert_eq!(address(&fixtures::listener("127.0.0.1", 1)).whole(), "127.0.0.1:1");
+        assert_eq!(address(&fixtures::listener("::", 443)).whole(), "[::]:443");
+        assert_eq!(address(&fixtures::listener("fe80::1", 443)).whole(), "[fe80::1]:443");
     }
 
     #[test]

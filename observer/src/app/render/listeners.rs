@@ -41,8 +41,11 @@ impl ListOptions {
 /// A listener as it was listed, and as the rules judge it.
 struct Judged<'a>(&'a ListedListener, Listener);
 
-/// The columns from left to right, with what each says of a listener.
-const COLUMNS: &[(Heading, fn(&Judged<'_>) -> Cell)] = &[
+/// A column, with what it says of a listener.
+type Column = (Heading, fn(&Judged<'_>) -> Cell);
+
+/// From left to right.
+const COLUMNS: &[Column] = &[
     (LISTENER, |one| labels::address(&one.1)),
     (NETNS, |one| columns::netns(&one.1)),
     (Heading { floor: [24, 24, 40], ..HELD_BY }, |one| held_by(one.0)),

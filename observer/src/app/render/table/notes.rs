@@ -84,7 +84,7 @@ fn accept_errors(listeners: &[&Listener]) -> Vec<(String, Style)> {
         .collect();
     failed.sort_by_key(|(_, tally)| Reverse(tally.other_errors()));
     let told = failed.into_iter().filter_map(|(listener, tally)| {
-        let address = labels::plain_address(listener);
+        let address = labels::address(listener).whole();
         let is_told = listener.findings.iter().any(|finding| finding.id == id::FD_EXHAUSTED);
         let mut errors = tally.named_errors();
         if is_told {
