@@ -10,10 +10,7 @@ use anyhow::Result;
 use crate::app::{
     cli::{Format, ListenersArgs},
     output,
-    render::{
-        listeners::{ListOptions, render},
-        terminal::Screen,
-    },
+    render::{labels, listeners::render, table::TableOptions, terminal::Screen},
 };
 use observer::{
     error::Failure,
@@ -45,7 +42,8 @@ pub fn run(args: &ListenersArgs) -> Result<()> {
         Format::Json => output::line(&list),
         Format::Table => {
             let screen = Screen::of_stdout();
-            let options = ListOptions::new(&screen, args.holders, &args.filters);
+            let empty = labels::empty(&args.filters, "now");
+            let options = TableOptions::new(&screen, args.holders, empty);
             output::write(render(&list, &options).as_bytes())
         }
     }

@@ -2,65 +2,46 @@
 
 use anstyle::Style;
 
-use crate::app::{
-    args::FilterArgs,
-    render::{
-        cell::{Cell, DIM},
-        columns::{self, DROPS, HELD_BY, LEADING, LISTENER, NETNS, OF_DROPS, OF_QUEUE, QUEUE},
-        doubts,
-        findings::{self, FixesTold},
-        grid::{Grid, Heading, Row, Shown},
-        labels,
-        line::{Line, fitting, joined, painted, wrapped},
-        terminal::Screen,
-    },
+use crate::app::render::{
+    cell::{Cell, DIM},
+    columns::{self, DROPS, HELD_BY, LEADING, LISTENER, NETNS, OF_DROPS, OF_QUEUE, QUEUE},
+    doubts,
+    findings::{self, FixesTold},
+    grid::{Grid, Heading, Row, Shown},
+    labels,
+    line::{Line, fitting, joined, painted, wrapped},
+    table::TableOptions,
 };
 use observer::model::{Holder, ListedListener, Listener, ListenerList};
 
-/// How to show it.
-#[derive(Clone, Debug)]
-pub struct ListOptions {
-    /// Columns of the screen: no line is wider.
-    pub width: usize,
-    /// Whether to colour.
-    pub colour: bool,
-    /// The most holder lines of a listener; the others are counted in one line.
-    pub holders: usize,
-    /// What to say when there is no listener.
-    pub empty: String,
-}
-
-impl ListOptions {
-    /// The usual options for a screen.
-    pub fn new(screen: &Screen, holders: usize, filters: &FilterArgs) -> Self {
-        let empty = labels::empty(filters, "now");
-        Self { width: screen.columns(), colour: screen.colour, holders, empty }
-    }
-}
-
 /// A listener as it was listed, and as the rules judge it.
-struct Judged<'a>(&'a ListedListener, Listener);
+struct Judged<'a> {
+    listed: &'a ListedListener,
+    judged: Listener,
+}
 
 /// A column, with what it says of a listener.
 type Column = (Heading, fn(&Judged<'_>) -> Cell);
 
 /// From left to right.
 const COLUMNS: &[Column] = &[
-    (LISTENER, |one| labels::address(&one.1)),
-    (NETNS, |one| columns::netns(&one.1)),
-    (Heading { floor: [24, 24, 40], ..HELD_BY }, |one| held_by(one.0)),
-    (QUEUE, |one| OF_QUEUE.styled(columns::queue(&one.1), &one.1)),
-    (Heading::numbers("SYN", 5), |one| one.0.syn_queue.now.map_or_else(Cell::unknown, Cell::count)),
+    (LISTENER, |one| labels::address(&one.judged)),
+    (NETNS, |one| columns::netns(&one.judged)),
+    (Heading { floor: [24, 24, 40], ..HELD_BY }, |one| held_by(one.listed)),
+    (QUEUE, |one| OF_QUEUE.styled(columns::queue(&one.judged), &one.judged)),
+    (Heading::numbers("SYN", 5), |one| {
+        one.listed.syn_queue.now.map_or_else(Cell::unknown, Cell::count)
+    }),
     (Heading { estimated: true, ..DROPS }, |one| {
-        OF_DROPS.styled(one.0.drops.total.map_or_else(Cell::unknown, Cell::count), &one.1)
+        OF_DROPS.styled(one.listed.drops.total.map_or_else(Cell::unknown, Cell::count), &one.judged)
     }),
     (Heading { shown: Shown::WhereSaid, ..Heading::words("OPTIONS", 9, [0; 3], 9) }, |one| {
-        Cell::text(&options_of(one.0).join(", "))
+        Cell::text(&options_of(one.listed).join(", "))
     }),
 ];
 
 /// The list as text, each line ended by a line break and none wider than the options say.
-pub fn render(list: &ListenerList, options: &ListOptions) -> String {
+pub fn render(list: &ListenerList, options: &TableOptions) -> String {
     let width = options.width;
     let (table, legend) = if list.listeners.is_empty() {
         (wrapped(&options.empty, Style::new(), width), Vec::new())
@@ -92,22 +73,27 @@ fn counted(count: usize, one: &str, several: &str) -> String {
     format!("{count} {}", if count == 1 { one } else { several })
 }
 
-fn grid(list: &ListenerList, options: &ListOptions) -> Grid {
+fn grid(list: &ListenerList, options: &TableOptions) -> Grid {
     let mut report = list.unobserved();
     observer::findings::judge(&mut report);
     let mut rows = Vec::new();
     let mut fixes = FixesTold::default();
-    for judged in list.listeners.iter().zip(report.listeners).map(|(one, two)| Judged(one, two)) {
+    for one in list
+        .listeners
+        .iter()
+        .zip(report.listeners)
+        .map(|(listed, judged)| Judged { listed, judged })
+    {
         rows.push(Row {
-            cells: COLUMNS.iter().map(|(_, says)| says(&judged)).collect(),
-            beneath: findings::lines(&judged.1, &mut fixes, true, options.width),
+            cells: COLUMNS.iter().map(|(_, says)| says(&one)).collect(),
+            beneath: findings::lines(&one.judged, &mut fixes, true, options.width),
             ..Row::default()
         });
-        let holders = judged.0.holders.as_deref().unwrap_or_default();
-        if holders.len() < 2 || options.holders == 0 {
+        let holders = one.listed.holders.as_deref().unwrap_or_default();
+        if holders.len() < 2 || options.workers == 0 {
             continue;
         }
-        let (shown, rest) = holders.split_at(holders.len().min(options.holders));
+        let (shown, rest) = holders.split_at(holders.len().min(options.workers));
         let mut labels: Vec<Cell> = shown.iter().map(holder).collect();
         if !rest.is_empty() {
             labels.push(Cell::text(&format!("  … {} more", rest.len())));

@@ -1,14 +1,18 @@
 //! The list at widths that people have.
 
 use super::*;
-use crate::app::render::text;
+use crate::app::render::{table::fixtures, text};
 use observer::model::{
     Backlog, Drops, Family, Host, LeftOut, ListedAcceptQueue, ListedSynQueue, ReuseportGroup, Tool,
     Wait,
 };
 
-fn options(width: usize) -> ListOptions {
-    ListOptions { width, colour: false, holders: 2, empty: "no TCP listener was found now".into() }
+fn options(width: usize) -> TableOptions {
+    TableOptions {
+        workers: 2,
+        empty: "no TCP listener was found now".into(),
+        ..fixtures::options(width)
+    }
 }
 
 fn holder(pid: u32, comm: &str, wait: Option<Wait>) -> Holder {
@@ -126,7 +130,7 @@ fn no_line_is_wider_than_the_screen_and_numbers_are_whole() {
 
 #[test]
 fn colour_marks_what_is_wrong_and_nothing_without_it() {
-    let colour = ListOptions { colour: true, ..options(100) };
+    let colour = TableOptions { colour: true, ..options(100) };
     let mut list = several();
     let text = render(&list, &colour);
     assert!(text.contains("\u{1b}[33m129/128\u{1b}[0m"), "{text}");

@@ -37,129 +37,71 @@ use Says::{OfCounts, OfListener};
 const IDENTITY: About = About::signals(&[]);
 const WAKEUPS: About = About::signals(&["wakeups"]);
 const ACCEPTS: About = About::signals(&["accepts"]);
+const HANDSHAKES: About = About::signals(&["handshakes"]);
+const HERD: About = About { signals: &["wakeups", "accepts"], findings: &[id::THUNDERING_HERD] };
+const ERRORS: About = About { findings: &[id::FD_EXHAUSTED], ..ACCEPTS };
+const FAIRNESS: About = About { findings: &[id::ONE_WORKER_TAKES_ALL], ..ACCEPTS };
 
 /// Accept waits.
 pub(super) const OF_WAIT: About =
     About { signals: &["accepts", "handshakes"], findings: &[id::SLOW_ACCEPT] };
 
-/// One that is shown only where a listener has any of it.
-const fn if_any(heading: Heading) -> Heading {
-    Heading { shown: Shown::WhereSaid, ..heading }
+/// A column of counts, of which workers have a part.
+const fn counts(
+    name: &'static str,
+    rank: u8,
+    about: About,
+    says: fn(&Tally) -> Cell,
+    meaning: &'static str,
+) -> Column {
+    Column { heading: Heading::numbers(name, rank), about, says: OfCounts(says), meaning }
 }
 
-const fn column(heading: Heading, about: About, says: Says, meaning: &'static str) -> Column {
-    Column { heading, about, says, meaning }
+/// A column that only a listener as a whole has.
+const fn whole(
+    heading: Heading,
+    about: About,
+    says: fn(&Listener) -> Cell,
+    meaning: &'static str,
+) -> Column {
+    Column { heading, about, says: OfListener(says), meaning }
 }
 
-/// From left to right.
+const fn number(name: &'static str, rank: u8) -> Heading {
+    Heading::numbers(name, rank)
+}
+
+/// From left to right. The outcomes of wakeups have one rank: a reader adds them up.
 pub(super) const COLUMNS: &[Column] = &[
-    column(LISTENER, IDENTITY, OfListener(labels::address), ""),
-    column(NETNS, IDENTITY, OfListener(columns::netns), ""),
-    column(HELD_BY, IDENTITY, OfListener(labels::held_by), ""),
-    column(
-        Heading::numbers("QUEUED", 14),
-        About::signals(&["handshakes"]),
-        OfListener(|one| Cell::count(one.queued)),
-        "connections that completed the handshake",
-    ),
-    column(
-        Heading::numbers("ACCEPTED", 2),
-        ACCEPTS,
-        OfCounts(|counts| Cell::count(counts.accepted)),
-        "",
-    ),
-    column(
-        Heading::numbers("WAKEUPS", 5),
-        WAKEUPS,
-        OfCounts(|counts| Cell::count(counts.wakeups.total)),
-        "tasks woken by the listener",
-    ),
-    column(
-        Heading::numbers("HERD", 1),
-        About { signals: &["wakeups", "accepts"], findings: &[id::THUNDERING_HERD] },
-        OfListener(|one| Cell::text(&units::ratio(one.herd_ratio))),
-        "wakeups per accepted connection, 1.00 is ideal",
-    ),
-    column(
-        Heading::numbers("WASTED", 9),
-        WAKEUPS,
-        OfCounts(|counts| Cell::text(&units::share(counts.wasted(), counts.wakeups.total))),
-        "share of wakeups that accepted nothing",
-    ),
-    // The outcomes have one rank: a reader adds them up.
-    column(
-        Heading::numbers("WON", 12),
-        WAKEUPS,
-        OfCounts(|counts| Cell::count(counts.wakeups.won)),
-        "wakeups that accepted",
-    ),
-    column(
-        Heading::numbers("LOST", 12),
-        WAKEUPS,
-        OfCounts(|counts| Cell::count(counts.wakeups.lost)),
-        "found nothing left (EAGAIN)",
-    ),
-    column(
-        Heading::numbers("SILENT", 12),
-        WAKEUPS,
-        OfCounts(|counts| Cell::count(counts.wakeups.silent)),
-        "slept again without calling accept",
-    ),
-    column(
-        Heading::numbers("FAILED", 12),
-        WAKEUPS,
-        OfCounts(|counts| Cell::count(counts.wakeups.failed)),
-        "got another error",
-    ),
-    column(
-        Heading::numbers("PENDING", 12),
-        WAKEUPS,
-        OfCounts(|counts| Cell::count(counts.wakeups.pending)),
-        "not decided yet",
-    ),
-    column(
-        Heading::numbers("EAGAIN", 10),
-        ACCEPTS,
-        OfCounts(|counts| Cell::count(counts.eagain())),
-        "accept calls that found nothing",
-    ),
-    column(
-        // Room for `EMFILE 123`.
-        if_any(Heading { floor: [6, 6, 10], ..Heading::numbers("ERRORS", 7) }),
-        About { findings: &[id::FD_EXHAUSTED], ..ACCEPTS },
-        OfCounts(errors),
-        "accept calls that failed, EAGAIN aside",
-    ),
-    column(
-        QUEUE,
-        OF_QUEUE,
-        OfListener(columns::queue),
-        "most connections waiting to be accepted, of the limit",
-    ),
-    column(
-        if_any(Heading::numbers("P99 WAIT", 11)),
-        OF_WAIT,
-        OfListener(|one| match one.accept_wait.p99 {
-            Some(wait) => Cell::text(&units::time(wait)),
-            None => Cell::unknown(),
-        }),
-        "from queued to accepted, 99 of 100 took less",
-    ),
-    column(
-        DROPS,
-        OF_DROPS,
-        OfListener(columns::drops),
-        "connection attempts that the kernel dropped",
-    ),
-    column(
-        if_any(Heading::numbers("FAIRNESS", 13)),
-        About { findings: &[id::ONE_WORKER_TAKES_ALL], ..ACCEPTS },
-        OfListener(|one| Cell::text(&units::ratio(one.fairness))),
-        "how evenly workers accept, 1.00 is even",
-    ),
+    whole(LISTENER, IDENTITY, labels::address, ""),
+    whole(NETNS, IDENTITY, columns::netns, ""),
+    whole(HELD_BY, IDENTITY, labels::held_by, ""),
+    whole(number("QUEUED", 14), HANDSHAKES, |one| Cell::count(one.queued), "completed handshakes"),
+    counts("ACCEPTED", 2, ACCEPTS, |n| Cell::count(n.accepted), ""),
+    counts("WAKEUPS", 5, WAKEUPS, |n| Cell::count(n.wakeups.total), "tasks woken by the listener"),
+    whole(number("HERD", 1), HERD, herd, "wakeups per accepted connection, 1.00 is ideal"),
+    counts("WASTED", 9, WAKEUPS, wasted, "share of wakeups that accepted nothing"),
+    counts("WON", 12, WAKEUPS, |n| Cell::count(n.wakeups.won), "wakeups that accepted"),
+    counts("LOST", 12, WAKEUPS, |n| Cell::count(n.wakeups.lost), "found nothing left (EAGAIN)"),
+    counts("SILENT", 12, WAKEUPS, |n| Cell::count(n.wakeups.silent), "slept again without accept"),
+    counts("FAILED", 12, WAKEUPS, |n| Cell::count(n.wakeups.failed), "got another error"),
+    counts("PENDING", 12, WAKEUPS, |n| Cell::count(n.wakeups.pending), "not decided yet"),
+    counts("EAGAIN", 10, ACCEPTS, |n| Cell::count(n.eagain()), "accept calls that found nothing"),
+    counts("ERRORS", 7, ERRORS, errors, "accept calls that failed, not EAGAIN").if_any([6, 6, 10]),
+    whole(QUEUE, OF_QUEUE, columns::queue, "most connections waiting to be accepted, of the limit"),
+    whole(number("P99 WAIT", 11), OF_WAIT, wait, "from queued to accepted, 99 of 100 took less")
+        .if_any([0; 3]),
+    whole(DROPS, OF_DROPS, columns::drops, "connection attempts that the kernel dropped"),
+    whole(number("FAIRNESS", 13), FAIRNESS, fairness, "how evenly workers accept, 1.00 is even")
+        .if_any([0; 3]),
 ];
 
 impl Column {
+    /// Shown only where a listener has any of it.
+    const fn if_any(self, floor: [usize; 3]) -> Self {
+        Self { heading: Heading { shown: Shown::WhereSaid, floor, ..self.heading }, ..self }
+    }
+
     /// Its heading in a report of these providers.
     pub(super) fn heading(&self, providers: &Providers) -> Heading {
         Heading { estimated: self.about.is(Worth::Estimate, providers), ..self.heading }
@@ -182,6 +124,22 @@ impl Column {
             _ => Cell::blank(),
         }
     }
+}
+
+fn herd(listener: &Listener) -> Cell {
+    Cell::text(&units::ratio(listener.herd_ratio))
+}
+
+fn fairness(listener: &Listener) -> Cell {
+    Cell::text(&units::ratio(listener.fairness))
+}
+
+fn wait(listener: &Listener) -> Cell {
+    listener.accept_wait.p99.map_or_else(Cell::unknown, |wait| Cell::text(&units::time(wait)))
+}
+
+fn wasted(counts: &Tally) -> Cell {
+    Cell::text(&units::share(counts.wasted(), counts.wakeups.total))
 }
 
 /// The errors of accept other than EAGAIN, the most frequent first.
