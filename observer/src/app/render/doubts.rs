@@ -20,7 +20,7 @@ pub fn sentence<'a>(all: impl IntoIterator<Item = &'a Backlog>) -> Option<String
     };
     Some(format!(
         "{noun} an earlier or usual net.core.somaxconn ({}): listen() may have been clamped to that, \
-         which cannot be seen; somaxconn is higher now, and another listen() could raise {them}",
+         which cannot be seen; somaxconn is higher now, so restarting the server may raise {them}",
         which.join(", ")
     ))
 }
@@ -43,8 +43,8 @@ mod tests {
             sentence([&sure, &doubtful(128)]).as_deref(),
             Some(
                 "1 limit equals an earlier or usual net.core.somaxconn (128): listen() may have been \
-                 clamped to that, which cannot be seen; somaxconn is higher now, and another listen() \
-                 could raise it"
+                 clamped to that, which cannot be seen; somaxconn is higher now, so restarting the \
+                 server may raise it"
             )
         );
         let several = [doubtful(4096), doubtful(128), doubtful(128)];

@@ -133,14 +133,14 @@ fn losses(report: &Report) -> Vec<(String, Style)> {
     let told = [
         (
             audit.events_lost,
-            "event was lost because the buffer was full: what it told is missing here",
-            "events were lost because the buffer was full: what they told is missing here",
+            "event was lost because the buffer was full, and is missing here",
+            "events were lost because the buffer was full, and are missing here",
         ),
         (
             audit.unsettled,
-            "task ended while it was read, each time: what it did may be missing here or there twice",
-            "tasks ended while they were read, each time: what they did may be missing here or there \
-             twice",
+            "task ended while it was read, each time: what it did may be missing here, or counted twice",
+            "tasks ended while they were read, each time: what they did may be missing here, or \
+             counted twice",
         ),
         (
             audit.missed_runs,
@@ -172,7 +172,7 @@ fn kernel_counters(report: &Report) -> Vec<(String, Style)> {
 /// That drops were those of other listeners too, which are not shown.
 fn elsewhere(report: &Report, audit: &NetnsAudit) -> String {
     if let Some(unattributed @ 1..) = audit.unattributed {
-        return format!(": of {unattributed} drops it cannot be told at which listener");
+        return format!("; whose {unattributed} of the drops were is not known");
     }
     let here = report.listeners.iter().filter(|one| one.netns == audit.netns);
     let shown = here.map(|one| one.drops.total).try_fold(0_u64, |sum, one| sum.checked_add(one?));
