@@ -11,6 +11,7 @@ mod audit;
 mod event;
 mod providers;
 mod queues;
+mod sockets;
 
 use std::collections::BTreeMap;
 
@@ -22,6 +23,9 @@ pub use self::{
     event::{Event, EventLine, Task, What},
     providers::{Provider, Providers, Via, Worth},
     queues::{AcceptQueue, AcceptWait, Backlog, Bucket, ByReason, Drops, SynQueue},
+    sockets::{
+        LeftOut, ListedAcceptQueue, ListedListener, ListedSynQueue, ListenerList, ReuseportGroup,
+    },
 };
 
 /// Kind of line that a report is among the lines of a recording.

@@ -182,7 +182,7 @@ fn cannot_have(
         .collect();
     Failure::not_possible(format!(
         "this kernel ({}) does not give {}: it has no {}; without it: {}{advice}",
-        facts.kernel,
+        facts.host.kernel,
         signal.name(),
         hooks.join(" and no "),
         signal.loss()

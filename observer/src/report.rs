@@ -13,7 +13,7 @@ mod join;
 pub mod place;
 pub mod queues;
 mod refusals;
-pub mod still;
+pub mod sockets;
 pub mod waits;
 pub mod workers;
 

@@ -10,10 +10,7 @@ use schemars::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::{
-    model::{Event, Report},
-    report::still::Still,
-};
+use crate::model::{Event, ListenerList, Report};
 
 /// Kind of JSON document that observer writes.
 pub struct Root {
@@ -31,7 +28,7 @@ pub struct Root {
 pub const ROOTS: [Root; 3] = [
     Root::of::<Report>("report", "observer --format json"),
     Root::of::<Event>("event", "Update::Event of the library"),
-    Root::of::<Still>("listeners", "observer listeners --format json"),
+    Root::of::<ListenerList>("listeners", "observer listeners --format json"),
 ];
 
 impl Root {

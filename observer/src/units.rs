@@ -27,9 +27,10 @@ pub fn time(nanoseconds: u64) -> String {
     }
 }
 
-/// A time in seconds, in the words of [`time`]; `-` for what is no time.
+/// A time in seconds, in the words of [`time`], but with a decimal up to a minute; `-` for what is no time.
 pub fn seconds(seconds: f64) -> String {
     match Duration::try_from_secs_f64(seconds) {
+        Ok(_) if (9.95..59.95).contains(&seconds) => format!("{seconds:.1} s"),
         Ok(duration) => time(u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)),
         Err(_) => "-".to_owned(),
     }
@@ -130,6 +131,8 @@ mod tests {
     fn windows() {
         assert_eq!(seconds(5.002), "5.0 s");
         assert_eq!(seconds(0.25), "250 ms");
+        assert_eq!(seconds(12.345), "12.3 s");
+        assert_eq!(seconds(59.96), "1 min 0 s");
         assert_eq!(seconds(f64::NAN), "-");
         assert_eq!(seconds(-1.0), "-");
         assert_eq!(seconds(1e300), "-");

@@ -33,8 +33,8 @@ const CRATES: &[(&str, &[&[&str]])] = &[
 /// its own, and from nothing else but itself.
 const LIBRARY: &[&[&str]] = &[
     &["async_fd", "error"],
-    &["kernel", "model", "units"],
-    &["findings"],
+    &["model", "units"],
+    &["findings", "kernel"],
     &["probes"],
     &["config"],
     &["plan", "host"],

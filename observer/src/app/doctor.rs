@@ -19,7 +19,7 @@ use observer::{
         load::{Loaded, load},
     },
     error::{Failure, Status},
-    kernel::facts::{Facts, online_cpus},
+    kernel::facts::Facts,
     plan::{Candidate, Request, candidate, plan},
     probes::{Kind, Provider, Signal, functions, tracepoints},
 };
@@ -31,17 +31,13 @@ use observer::{
 /// When standard output cannot be written.
 pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
     let diagnosis = examine();
-    let mut text = Vec::new();
     match args.format {
-        Format::Json => {
-            serde_json::to_writer(&mut text, &diagnosis)?;
-            text.push(b'\n');
-        }
+        Format::Json => output::line(&diagnosis)?,
         Format::Table => {
-            table::write(&mut text, &diagnosis, args.verbose, Screen::of_stdout().columns())?;
+            let columns = Screen::of_stdout().columns();
+            output::write(table::table(&diagnosis, args.verbose, columns).as_bytes())?;
         }
     }
-    output::write(&text)?;
     let able = diagnosis.refusal.is_none() && diagnosis.signals.iter().all(|one| one.via != "none");
     Ok(if able { ExitCode::SUCCESS } else { ExitCode::from(Status::NotPossible as u8) })
 }
@@ -96,13 +92,7 @@ fn examine() -> Diagnosis {
         lost: signal.loss(),
         candidates: states,
     });
-    Diagnosis {
-        kernel: facts.kernel,
-        arch: facts.arch,
-        cpus: online_cpus(),
-        refusal,
-        signals: signals.collect(),
-    }
+    Diagnosis { host: facts.host, refusal, signals: signals.collect() }
 }
 
 /// Attaches a candidate beside what is attached already.

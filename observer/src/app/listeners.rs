@@ -6,15 +6,11 @@ use std::{
 };
 
 use anyhow::Result;
-use nix::sys::utsname::uname;
 
 use crate::app::{
     cli::{Format, ListenersArgs},
     output,
-    render::{
-        table::still::{StillOptions, render},
-        terminal::Screen,
-    },
+    render::{labels, listeners::render, table::TableOptions, terminal::Screen},
 };
 use observer::{
     error::Failure,
@@ -27,9 +23,9 @@ use observer::{
         process, waiters,
         ways::Ways,
     },
-    kernel::{facts::online_cpus, pid_namespace},
-    model::Host,
-    report::still::{self, LeftOut, Seen, Still},
+    kernel::{facts, pid_namespace},
+    model::{LeftOut, ListenerList},
+    report::sockets::{self, Seen},
 };
 
 /// Looks once and prints what was seen.
@@ -41,18 +37,19 @@ pub fn run(args: &ListenersArgs) -> Result<()> {
     for pid in &args.filters.pid {
         process::open(*pid)?;
     }
-    let still = look(args)?;
+    let list = look(args)?;
     match args.format {
-        Format::Json => output::line(&still),
+        Format::Json => output::line(&list),
         Format::Table => {
             let screen = Screen::of_stdout();
-            let options = StillOptions::new(&screen, args.holders, &args.filters);
-            output::write(render(&still, &options).as_bytes())
+            let empty = labels::empty(&args.filters, "now");
+            let options = TableOptions::new(&screen, args.holders, empty);
+            output::write(render(&list, &options).as_bytes())
         }
     }
 }
 
-fn look(args: &ListenersArgs) -> Result<Still> {
+fn look(args: &ListenersArgs) -> Result<ListenerList> {
     let looks = netns::look_with_requests();
     if looks.seen.is_empty() {
         return Err(Failure::not_possible(
@@ -84,9 +81,14 @@ fn look(args: &ListenersArgs) -> Result<Still> {
     };
     let options: HashMap<u64, Options> =
         holdings.iter().map(|(inode, held)| (*inode, options::ask(*inode, held))).collect();
-    let seen =
-        Seen { host: host(), looks: &looks, holdings: &holdings, options: &options, left_out };
-    Ok(still::take(seen, |socket| selection.contains(socket.inode, socket.port)))
+    let seen = Seen {
+        host: facts::host(),
+        looks: &looks,
+        holdings: &holdings,
+        options: &options,
+        left_out,
+    };
+    Ok(sockets::list(seen, |socket| selection.contains(socket.inode, socket.port)))
 }
 
 /// Tells how the holders wait: one look at the threads of each process.
@@ -100,14 +102,4 @@ fn tell_ways(holdings: &mut Holdings) {
             holding.holder = ways.holder(*listener, holding);
         }
     }
-}
-
-fn host() -> Host {
-    let name = uname();
-    let of = |text: Option<&std::ffi::OsStr>| {
-        text.map(|text| text.to_string_lossy().into_owned()).unwrap_or_default()
-    };
-    let release = of(name.as_ref().ok().map(nix::sys::utsname::UtsName::release));
-    let machine = of(name.as_ref().ok().map(nix::sys::utsname::UtsName::machine));
-    Host { kernel: release, arch: machine, cpus: online_cpus() }
 }

@@ -1,21 +1,22 @@
 //! What this host is and has: gathered here, decided on elsewhere.
 
-use std::{collections::BTreeSet, io, path::Path};
+use std::{collections::BTreeSet, ffi::OsStr, io, path::Path};
 
-use nix::sys::utsname::uname;
+use nix::sys::utsname::{UtsName, uname};
 
-use crate::kernel::{
-    btf::{BTF_PATH, Layout, Types},
-    pid_namespace,
+use crate::{
+    kernel::{
+        btf::{BTF_PATH, Layout, Types},
+        pid_namespace,
+    },
+    model::Host,
 };
 
 /// What this host allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Facts {
-    /// Kernel release, as `uname -r` prints it.
-    pub kernel: String,
-    /// Machine architecture, as `uname -m` prints it.
-    pub arch: String,
+    /// The host itself.
+    pub host: Host,
     /// The capabilities that observing needs and this process lacks.
     pub missing_capabilities: Vec<&'static str>,
     /// Where the kernel's fields lie, or why that is not known.
@@ -42,8 +43,6 @@ const CAP_BPF: u32 = 39;
 impl Facts {
     /// Gathers the facts; what cannot be had is a fact too.
     pub fn gather(tracepoints: &[&'static str], functions: &[&'static str]) -> Self {
-        let name = uname();
-        let text = |value: &std::ffi::OsStr| value.to_string_lossy().into_owned();
         let types =
             Types::of_kernel(functions).map_err(|error| match error.downcast_ref::<io::Error>() {
                 Some(cause) if cause.kind() == io::ErrorKind::NotFound => {
@@ -52,8 +51,7 @@ impl Facts {
                 _ => format!("{error:#}"),
             });
         Self {
-            kernel: name.as_ref().map_or_else(|_| "?".into(), |name| text(name.release())),
-            arch: name.as_ref().map_or_else(|_| "?".into(), |name| text(name.machine())),
+            host: host(),
             missing_capabilities: missing_capabilities(effective_capabilities()),
             tracepoints: of_those(&types, tracepoints, Types::has_tracepoint),
             functions: of_those(&types, functions, Types::has_function),
@@ -98,10 +96,18 @@ fn missing_capabilities(effective: u64) -> Vec<&'static str> {
         .collect()
 }
 
-/// CPUs that are online.
+/// This host: its kernel, and what that runs on.
 #[must_use]
-pub fn online_cpus() -> usize {
-    aya::util::online_cpus().map_or(1, |cpus| cpus.len())
+pub fn host() -> Host {
+    let name = uname();
+    let text = |of: fn(&UtsName) -> &OsStr| {
+        name.as_ref().map_or_else(|_| "?".into(), |name| of(name).to_string_lossy().into_owned())
+    };
+    Host {
+        kernel: text(UtsName::release),
+        arch: text(UtsName::machine),
+        cpus: aya::util::online_cpus().map_or(1, |cpus| cpus.len()),
+    }
 }
 
 #[cfg(test)]

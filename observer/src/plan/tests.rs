@@ -6,13 +6,13 @@ use super::{Plan, Request, plan};
 use crate::{
     error::{Failure, Status},
     kernel::{btf::Layout, facts::Facts},
+    model::Host,
     probes::{Provider, Signal, functions, probes, tracepoints},
 };
 
 fn facts() -> Facts {
     Facts {
-        kernel: "6.18.0".into(),
-        arch: "x86_64".into(),
+        host: Host { kernel: "6.18.0".into(), arch: "x86_64".into(), cpus: 2 },
         missing_capabilities: Vec::new(),
         layout: Ok(Layout::default()),
         tracepoints: tracepoints().into_iter().collect::<BTreeSet<_>>(),

@@ -34,8 +34,7 @@ use crate::{
         netns_handles::Places,
         waiters,
     },
-    kernel::facts::{Facts, online_cpus},
-    model::Host,
+    kernel::facts::Facts,
     plan::{Request, plan},
     probes::{self, Signal},
     report::LastSeen,
@@ -75,7 +74,6 @@ impl Session {
                 maps.add_to_tree(pid)?;
             }
         }
-        let host = Host { kernel: facts.kernel, arch: facts.arch, cpus: online_cpus() };
         places.find();
         let namespaces = netns::look_at_all(&mut places);
         // Before the tasks are looked at that are in accept: kprobes note those that come later.
@@ -114,7 +112,7 @@ impl Session {
             scan_ends: plan.scan_ends,
             pid_namespace: plan.pid_namespace,
             maps,
-            host,
+            host: facts.host,
             tracker: Tracker::new(config.filters.clone()),
             places,
             searches: Budget::new(),

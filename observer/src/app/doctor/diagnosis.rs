@@ -1,5 +1,6 @@
 //! What this kernel allows.
 
+use observer::model::Host;
 use serde::Serialize;
 
 /// The reason of what nobody tried, because observer cannot run at all.
@@ -8,9 +9,8 @@ pub(super) const NOT_TRIED: &str = "not tried";
 /// What was found out.
 #[derive(Debug, Serialize)]
 pub(super) struct Diagnosis {
-    pub(super) kernel: String,
-    pub(super) arch: String,
-    pub(super) cpus: usize,
+    #[serde(flatten)]
+    pub(super) host: Host,
     /// Why observer cannot run here, where that is so.
     pub(super) refusal: Option<String>,
     pub(super) signals: Vec<SignalState>,

@@ -1,98 +1,81 @@
 //! The diagnosis as a table. Pure.
 
-use std::io::{self, Write};
+use anstyle::Style;
 
-use super::diagnosis::{Diagnosis, NOT_TRIED};
+use super::diagnosis::{CandidateState, Diagnosis, NOT_TRIED};
+use crate::app::render::{
+    cell::Cell,
+    grid::{Grid, Heading, Row},
+    line::{Line, indented, joined, painted, wrapped},
+};
 
-/// The width of the columns before the last one.
-const BEFORE: usize = 33;
+const COLUMNS: [Heading; 3] = [
+    Heading::words("SIGNAL", 0, [0; 3], 6),
+    Heading::words("PROVIDER", 1, [0; 3], 8),
+    Heading::words("VERDICT", 1, [0; 3], 7),
+];
 
-/// The most that the last column takes: longer lines are hard to read.
-const MOST: usize = 80;
-
-/// Below this width the last column is put beneath the others: it would be one of single words.
-const NARROW: usize = 64;
-
-/// Writes what was found out, in lines of at most `width` characters where words allow it.
-///
-/// # Errors
-///
-/// Those of `out`.
-pub(super) fn write(
-    out: &mut impl Write,
-    diagnosis: &Diagnosis,
-    verbose: u8,
-    width: usize,
-) -> io::Result<()> {
-    let Diagnosis { kernel, arch, cpus, refusal, signals } = diagnosis;
-    writeln!(out, "Linux {kernel} on {arch}, {cpus} CPUs")?;
-    match refusal {
-        Some(refusal) => wrapped(out, &format!("observer cannot run here: {refusal}"), width)?,
-        None => writeln!(out, "observer can run here.")?,
-    }
-    let narrow = width < NARROW;
-    let last = if narrow { "" } else { "  HOOKS, OR WHY NOT" };
-    writeln!(out, "\n{:<11} {:<11} VERDICT{last}", "SIGNAL", "PROVIDER")?;
-    let room = if narrow { width.saturating_sub(2) } else { (width - BEFORE).min(MOST) };
+/// What was found out, in lines of at most `width` columns.
+pub(super) fn table(diagnosis: &Diagnosis, verbose: u8, width: usize) -> String {
+    let Diagnosis { host, refusal, signals } = diagnosis;
+    let sentence = |words: &str| wrapped(words, Style::new(), width);
+    let mut head = sentence(&format!("Linux {} on {}, {} CPUs", host.kernel, host.arch, host.cpus));
+    head.extend(match refusal {
+        Some(refusal) => sentence(&format!("observer cannot run here: {refusal}")),
+        None => sentence("observer can run here."),
+    });
+    let mut grid =
+        Grid { headings: COLUMNS.to_vec(), remarks: "HOOKS, OR WHY NOT", ..Grid::default() };
     for signal in signals {
         let mut name = signal.signal;
         let mut chosen = false;
         for candidate in &signal.candidates {
-            let untried = candidate.reason.as_deref() == Some(NOT_TRIED);
-            let verdict = match (candidate.usable, chosen) {
-                (true, false) => "used",
-                (true, true) => "spare",
-                (false, _) if untried => "untried",
-                (false, _) => "refused",
-            };
+            grid.rows.push(row(name, candidate, chosen, verbose, width));
             chosen |= candidate.usable;
-            let what = match (&candidate.reason, candidate.refused_at) {
-                _ if untried => String::new(),
-                (Some(reason), Some(hook)) => format!("{hook}: {reason}"),
-                (Some(reason), None) => reason.clone(),
-                (None, _) => candidate.hooks.join(", "),
-            };
-            let lines = textwrap::wrap(&what, room.max(1));
-            let provider = candidate.provider;
-            if narrow {
-                writeln!(out, "{name:<11} {provider:<11} {verdict}")?;
-                lines.iter().try_for_each(|line| writeln!(out, "  {line}"))?;
-            } else {
-                let mut before = format!("{name:<11} {provider:<11} {verdict:<8}");
-                for line in lines {
-                    writeln!(out, "{}", format!("{before} {line}").trim_end())?;
-                    before = " ".repeat(BEFORE - 1);
-                }
-            }
             name = "";
-            if let (Some(details), true) = (&candidate.details, verbose > 0) {
-                writeln!(out, "{}", details.trim_end())?;
-            }
         }
-        if !chosen {
-            let indent = if narrow { "  " } else { "            " };
-            let options = textwrap::Options::new(width).initial_indent(indent);
+        if let (false, Some(last)) = (chosen, grid.rows.last_mut()) {
             let told = format!("without it: {}", signal.lost);
-            let lines = textwrap::wrap(&told, options.subsequent_indent(indent));
-            lines.iter().try_for_each(|line| writeln!(out, "{line}"))?;
+            last.beneath.extend(indented(&told, "  ", Style::new(), width));
         }
     }
-    if refusal.is_some() {
-        return Ok(());
-    }
-    let told = "Each was tried and let go again; `used` is what observer takes by itself.";
-    writeln!(out)?;
-    wrapped(out, told, width)
+    let table = grid.lines(&grid.layout(width));
+    let told = match refusal {
+        None => sentence(
+            "Each was tried and detached again; without --provider, observer uses what is marked used.",
+        ),
+        Some(_) => Vec::new(),
+    };
+    painted(&joined([head, table, told]), width, false)
 }
 
-fn wrapped(out: &mut impl Write, sentence: &str, width: usize) -> io::Result<()> {
-    textwrap::wrap(sentence, width.max(1)).iter().try_for_each(|line| writeln!(out, "{line}"))
+/// One candidate; `chosen` says that one before it is used.
+fn row(name: &str, candidate: &CandidateState, chosen: bool, verbose: u8, width: usize) -> Row {
+    let untried = candidate.reason.as_deref() == Some(NOT_TRIED);
+    let verdict = match (candidate.usable, chosen) {
+        (true, false) => "used",
+        (true, true) => "spare",
+        (false, _) if untried => "untried",
+        (false, _) => "refused",
+    };
+    let remark = match (&candidate.reason, candidate.refused_at) {
+        _ if untried => String::new(),
+        (Some(reason), Some(hook)) => format!("{hook}: {reason}"),
+        (Some(reason), None) => reason.clone(),
+        (None, _) => candidate.hooks.join(", "),
+    };
+    let details = candidate.details.iter().filter(|_| verbose > 0).flat_map(|text| text.lines());
+    let beneath: Vec<Line> =
+        details.flat_map(|line| indented(line, "  ", Style::new(), width)).collect();
+    let cells = [name, candidate.provider, verdict].map(Cell::text).to_vec();
+    Row { cells, remark, beneath, ..Row::default() }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::write;
+    use super::table;
     use crate::app::doctor::diagnosis::{CandidateState, Diagnosis, SignalState};
+    use observer::model::Host;
 
     fn diagnosis() -> Diagnosis {
         let refused = || CandidateState {
@@ -118,9 +101,7 @@ mod tests {
             candidates,
         };
         Diagnosis {
-            kernel: "6.1".into(),
-            arch: "x86_64".into(),
-            cpus: 2,
+            host: Host { kernel: "6.1".into(), arch: "x86_64".into(), cpus: 2 },
             refusal: None,
             signals: vec![
                 state("wakeups", "tracepoint", vec![refused(), used]),
@@ -129,28 +110,25 @@ mod tests {
         }
     }
 
-    fn print(diagnosis: &Diagnosis, verbose: u8, width: usize) -> String {
-        let mut out = Vec::new();
-        write(&mut out, diagnosis, verbose, width).expect("a table");
-        String::from_utf8(out).expect("text")
-    }
-
     #[test]
     fn the_table_names_what_is_used_and_why_the_rest_is_not() {
-        let text = print(&diagnosis(), 0, 80);
+        let text = table(&diagnosis(), 0, 80);
         assert!(text.contains("observer can run here"), "{text}");
         assert!(text.contains("sock_def_readable: Operation not permitted"), "{text}");
-        assert!(text.contains("tracepoint  used"), "{text}");
+        assert!(text.contains("tracepoint used"), "{text}");
         assert!(text.contains("without it: no herd ratio"), "{text}");
         assert!(!text.contains("the whole log"), "{text}");
-        assert!(print(&diagnosis(), 1, 80).contains("the whole log"));
+        assert!(table(&diagnosis(), 1, 80).contains("the whole log"));
     }
 
     #[test]
     fn it_fits_every_width_and_breaks_no_word() {
-        for width in [48, 63, 64, 80, 200] {
-            let text = print(&diagnosis(), 0, width);
+        for width in 0..=220 {
+            let text = table(&diagnosis(), 0, width);
             assert!(text.lines().all(|line| line.chars().count() <= width), "{width}: {text}");
+            if width < 48 {
+                continue;
+            }
             for word in ["sock_def_readable:", "inet_sock_set_state", "permitted", "tracepoint"] {
                 assert!(text.split_whitespace().any(|one| one == word), "{width}: {word}: {text}");
             }
@@ -160,8 +138,8 @@ mod tests {
     #[test]
     fn what_was_not_tried_is_not_said_to_be() {
         let refused = Diagnosis { refusal: Some("run it with sudo".into()), ..diagnosis() };
-        assert!(print(&diagnosis(), 0, 80).contains("Each was tried"));
-        let text = print(&refused, 0, 80);
+        assert!(table(&diagnosis(), 0, 80).contains("Each was tried"));
+        let text = table(&refused, 0, 80);
         assert!(text.contains("run it with sudo") && !text.contains("was tried"), "{text}");
     }
 }

@@ -4,28 +4,30 @@ use std::fmt::Write as _;
 
 use anstyle::Style;
 
-use super::cell::{CAUTION, DIM, Line};
-use super::columns::{Column, Seen};
-use super::notes;
-use crate::app::render::human;
-use observer::model::{Drops, Listener};
+use super::columns::OF_WAIT;
+use crate::app::render::{
+    cell::{CAUTION, DIM},
+    columns::{About, OF_DROPS, OF_QUEUE},
+    line::{Line, indented},
+};
+use observer::{
+    model::{Drops, Listener, Providers, Worth},
+    units,
+};
 
 /// All that is said of a listener, from the gravest to the ordinary.
-pub(super) fn lines(listener: &Listener, seen: &Seen, width: usize) -> Vec<Line> {
-    let mark = |column| if seen.estimated(column) { "~" } else { "" };
+pub(super) fn lines(listener: &Listener, providers: &Providers, width: usize) -> Vec<Line> {
+    let mark = |about: About| if about.is(Worth::Estimate, providers) { "~" } else { "" };
     let lacking = "its numbers are too low: the kernel maps had no room for all of it";
     let told = [
         listener.incomplete.then(|| (lacking.to_owned(), CAUTION)),
-        dropped(&listener.drops, mark(Column::Drops))
-            .map(|told| (told, Column::Drops.style(listener))),
+        dropped(&listener.drops, mark(OF_DROPS)).map(|told| (told, OF_DROPS.style(listener))),
         discarded(listener).map(|told| (told, Style::new())),
-        queues(listener, mark(Column::Queue))
-            .map(|told| (told, or_dim(Column::Queue.style(listener)))),
-        waits(listener, mark(Column::Wait))
-            .map(|told| (told, or_dim(Column::Wait.style(listener)))),
+        queues(listener, mark(OF_QUEUE)).map(|told| (told, or_dim(OF_QUEUE.style(listener)))),
+        waits(listener, mark(OF_WAIT)).map(|told| (told, or_dim(OF_WAIT.style(listener)))),
     ];
     let told = told.into_iter().flatten();
-    told.flat_map(|(told, style)| notes::indented(&told, "  ", style, width)).collect()
+    told.flat_map(|(told, style)| indented(&told, "  ", style, width)).collect()
 }
 
 /// `12 dropped: 8 accept queue full at the SYN, 4 at the final ACK; 5 clients`.
@@ -56,9 +58,9 @@ fn dropped(drops: &Drops, mark: &str) -> Option<String> {
             parts.push(format!("{mark}{count} {meaning}"));
         }
     }
-    let mut told = format!("{mark}{} dropped", human::count(total));
+    let mut told = format!("{mark}{} dropped", units::count(total));
     if let Some(most) = drops.at_most {
-        told = format!("{} to {} dropped", human::count(total), human::count(most));
+        told = format!("{} to {} dropped", units::count(total), units::count(most));
     }
     if !parts.is_empty() {
         let _ = write!(told, ": {}", parts.join(", "));
@@ -78,7 +80,7 @@ fn dropped(drops: &Drops, mark: &str) -> Option<String> {
 /// `3 discarded: they were in the accept queue when it closed`.
 fn discarded(listener: &Listener) -> Option<String> {
     let were = if listener.discarded == 1 { "it was" } else { "they were" };
-    let count = human::count(listener.discarded);
+    let count = units::count(listener.discarded);
     (listener.discarded != 0)
         .then(|| format!("{count} discarded: {were} in the accept queue when the listener closed"))
 }
@@ -90,12 +92,12 @@ fn queues(listener: &Listener, mark: &str) -> Option<String> {
     let (accept, syn) = (&listener.accept_queue, &listener.syn_queue);
     let limit = accept.limit.or(listener.backlog.limit);
     let queue = |max: u64, now: Option<u64>| {
-        let mut told = human::count(max);
+        let mut told = units::count(max);
         if let Some(limit) = limit {
             let _ = write!(told, "/{limit}");
         }
         if let Some(now @ 1..) = now {
-            let _ = write!(told, ", {} now", human::count(now));
+            let _ = write!(told, ", {} now", units::count(now));
         }
         told
     };
@@ -129,14 +131,14 @@ fn waits(listener: &Listener, mark: &str) -> Option<String> {
     let named = [("p50", wait.p50), ("p90", wait.p90), ("p99", wait.p99), ("max", wait.max)];
     let told: Vec<String> = named
         .into_iter()
-        .filter_map(|(name, wait)| Some(format!("{name} {mark}{}", human::time(wait?))))
+        .filter_map(|(name, wait)| Some(format!("{name} {mark}{}", units::time(wait?))))
         .collect();
     let mut parts = Vec::new();
     if wait.count > 0 && !told.is_empty() {
         parts.push(format!("accept wait {}", told.join(", ")));
     }
     if let Some(oldest) = wait.oldest {
-        parts.push(format!("the oldest in the queue waits for {}", human::time(oldest)));
+        parts.push(format!("the oldest in the queue waits for {}", units::time(oldest)));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }

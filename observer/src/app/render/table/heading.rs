@@ -1,35 +1,35 @@
 //! The first line: who observed what, for how long, and through which hooks.
 
-use super::cell::Line;
-use crate::app::render::{human, text};
-use observer::model::{Provider, Providers, Report, Via, WindowKind, Worth};
+use crate::app::render::line::{Line, fitting};
+use observer::{
+    model::{Provider, Providers, Report, Via, WindowKind, Worth},
+    units,
+};
 
-const SEPARATOR: &str = " · ";
-
-/// The first line, with less in it where there is less room.
-pub(super) fn line(report: &Report, width: usize) -> Line {
+/// The first line, with less in it where there is less room; `live` says that the window is still open.
+pub(super) fn line(report: &Report, live: bool, width: usize) -> Line {
     let tool = format!("{} {}", report.tool.name, report.tool.version);
     let host = format!("Linux {}", report.host.kernel);
-    let length = human::seconds(report.window.seconds);
+    let length = units::seconds(report.window.seconds);
     let window = match report.window.kind {
-        WindowKind::Interval => format!("last {length}"),
-        WindowKind::Total => length,
+        WindowKind::Interval => format!("interval of {length}"),
+        WindowKind::Total if live => format!("{length} so far"),
+        WindowKind::Total => format!("total of {length}"),
     };
     let start = format!("from {}", report.window.start);
     let (hooks, brief_hooks) = hooks(&report.providers);
-    let forms: [&[&str]; 7] = [
-        &[&tool, &host, &window, &start, &hooks],
-        &[&tool, &host, &window, &hooks],
-        &[&tool, &host, &window, &brief_hooks],
-        &[&tool, &window, &brief_hooks],
-        &[&window, &brief_hooks],
-        &[&tool, &window],
-        &[&window],
-    ];
-    let forms = forms.map(|parts| text::clean(&parts.join(SEPARATOR)));
-    let fitting = forms.iter().find(|form| text::width(form) <= width);
-    let line = fitting.or(forms.last()).cloned().unwrap_or_default();
-    Line::new(line, anstyle::Style::new())
+    fitting(
+        [
+            &[&tool, &host, &window, &start, &hooks],
+            &[&tool, &host, &window, &hooks],
+            &[&tool, &host, &window, &brief_hooks],
+            &[&tool, &window, &brief_hooks],
+            &[&window, &brief_hooks],
+            &[&tool, &window],
+            &[&window],
+        ],
+        width,
+    )
 }
 
 /// The hooks in full (`wakeups, accepts by fentry, drops by kernel counters`) and in short.
@@ -85,21 +85,21 @@ mod tests {
     #[test]
     fn says_less_where_there_is_less_room() {
         let report = fixtures::herd(8);
-        let text = |width| line(&report, width).paint(width, false);
+        let text = |width| line(&report, false, width).paint(width, false);
         assert_eq!(
             text(200),
-            "observer 0.1.0 · Linux 6.18.44 · 5.0 s · from 2026-01-02T03:04:05Z · \
+            "observer 0.1.0 · Linux 6.18.44 · total of 5.0 s · from 2026-01-02T03:04:05Z · \
              wakeups, accepts, handshakes by tracepoint; drops by kernel counters"
         );
         assert_eq!(
             text(120),
-            "observer 0.1.0 · Linux 6.18.44 · 5.0 s · \
+            "observer 0.1.0 · Linux 6.18.44 · total of 5.0 s · \
              wakeups, accepts, handshakes by tracepoint; drops by kernel counters"
         );
-        assert_eq!(text(80), "observer 0.1.0 · Linux 6.18.44 · 5.0 s · by tracepoint");
-        assert_eq!(text(40), "observer 0.1.0 · 5.0 s · by tracepoint");
-        assert_eq!(text(30), "5.0 s · by tracepoint");
-        assert_eq!(text(4), "5.0…");
+        assert_eq!(text(80), "observer 0.1.0 · Linux 6.18.44 · total of 5.0 s · by tracepoint");
+        assert_eq!(text(50), "observer 0.1.0 · total of 5.0 s · by tracepoint");
+        assert_eq!(text(30), "total of 5.0 s · by tracepoint");
+        assert_eq!(text(4), "tot…");
     }
 
     #[test]
@@ -111,10 +111,10 @@ mod tests {
         report.providers.drops.exact = false;
         report.host.kernel = "6.1\u{1b}[2J".into();
         assert_eq!(
-            line(&report, 140).paint(140, false),
-            "observer 0.1.0 · Linux 6.1?[2J · last 1.0 s · wakeups by fentry; \
+            line(&report, false, 140).paint(140, false),
+            "observer 0.1.0 · Linux 6.1?[2J · interval of 1.0 s · wakeups by fentry; \
              accepts, handshakes by tracepoint; drops by kernel counters"
         );
-        assert!(line(&report, 80).paint(80, false).ends_with("by fentry, tracepoint"));
+        assert!(line(&report, false, 80).paint(80, false).ends_with("by fentry, tracepoint"));
     }
 }

@@ -5,17 +5,14 @@ use std::{cmp::Reverse, fmt::Write};
 
 use anstyle::Style;
 
-use super::backlog;
-use super::cell::{BAD, CAUTION, DIM, Line};
-use super::order;
-use super::tally::Tally;
-use super::words;
-use crate::app::render::text;
+use super::{order, tally::Tally};
+use crate::app::render::{
+    cell::{BAD, CAUTION, DIM},
+    doubts, labels,
+    line::{Line, wrapped},
+};
 use observer::findings::id;
 use observer::model::{Audit, Listener, NetnsAudit, NoRoom, Report, Via, Worth};
-
-/// Below this, lines are cut and not wrapped: a column of single words is harder to read.
-const WRAP: usize = 40;
 
 /// The most notes of one kind; the others are counted.
 const MOST: usize = 10;
@@ -23,7 +20,7 @@ const MOST: usize = 10;
 /// The kernel's counters that tell of lost connections, and what they mean.
 const COUNTERS: [(&str, &str); 4] = [
     ("ListenOverflows", "accept queue full"),
-    ("ListenDrops", "attempts refused, for whatever reason"),
+    ("ListenDrops", "attempts dropped, for any reason"),
     ("TCPReqQFullDrop", "SYN queue full"),
     ("TCPReqQFullDoCookies", "SYN queue full, answered with cookies"),
 ];
@@ -38,33 +35,14 @@ pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
     notes.extend(nothing_accepted(report).map(plain));
     add(&mut notes, accept_errors(&listeners), "listeners on which accept failed");
     let busy = listeners.iter().filter(|listener| !order::idle(listener));
-    notes.extend(backlog::doubts(busy.map(|listener| &listener.backlog)).map(plain));
+    notes.extend(doubts::sentence(busy.map(|listener| &listener.backlog)).map(plain));
     notes.extend(no_room(&report.audit));
     notes.extend(losses(report));
     add(&mut notes, kernel_counters(report), "network namespaces with such counts");
     add(&mut notes, differences(report), "network namespaces in which counts differ");
     notes.extend(estimates(report).map(plain));
     notes.extend(unobserved(report).map(plain));
-    notes.iter().flat_map(|(note, style)| styled(note, *style, width)).collect()
-}
-
-/// A sentence over as many lines as it needs, in one style.
-pub(super) fn styled(sentence: &str, style: Style, width: usize) -> Vec<Line> {
-    indented(sentence, "", style, width)
-}
-
-/// The same with room before it.
-pub(super) fn indented(sentence: &str, indent: &str, style: Style, width: usize) -> Vec<Line> {
-    let sentence = text::clean(sentence);
-    if width < WRAP {
-        return vec![Line::new(format!("{indent}{sentence}"), style)];
-    }
-    let further = format!("{indent}  ");
-    let options = textwrap::Options::new(width).initial_indent(indent).subsequent_indent(&further);
-    textwrap::wrap(&sentence, options)
-        .into_iter()
-        .map(|line| Line::new(line.into_owned(), style))
-        .collect()
+    notes.iter().flat_map(|(note, style)| wrapped(note, *style, width)).collect()
 }
 
 fn nothing_accepted(report: &Report) -> Option<String> {
@@ -106,7 +84,7 @@ fn accept_errors(listeners: &[&Listener]) -> Vec<(String, Style)> {
         .collect();
     failed.sort_by_key(|(_, tally)| Reverse(tally.other_errors()));
     let told = failed.into_iter().filter_map(|(listener, tally)| {
-        let address = words::plain_address(listener);
+        let address = labels::address(listener).whole();
         let is_told = listener.findings.iter().any(|finding| finding.id == id::FD_EXHAUSTED);
         let mut errors = tally.named_errors();
         if is_told {
@@ -155,14 +133,14 @@ fn losses(report: &Report) -> Vec<(String, Style)> {
     let told = [
         (
             audit.events_lost,
-            "event was lost because the buffer was full: what it told is missing here",
-            "events were lost because the buffer was full: what they told is missing here",
+            "event was lost because the buffer was full, and is missing here",
+            "events were lost because the buffer was full, and are missing here",
         ),
         (
             audit.unsettled,
-            "task ended while it was read, each time: what it did may be missing here or there twice",
-            "tasks ended while they were read, each time: what they did may be missing here or there \
-             twice",
+            "task ended while it was read, each time: what it did may be missing here, or counted twice",
+            "tasks ended while they were read, each time: what they did may be missing here, or \
+             counted twice",
         ),
         (
             audit.missed_runs,
@@ -191,10 +169,10 @@ fn kernel_counters(report: &Report) -> Vec<(String, Style)> {
     told.collect()
 }
 
-/// That refusals were those of other listeners too, which are not shown.
+/// That drops were those of other listeners too, which are not shown.
 fn elsewhere(report: &Report, audit: &NetnsAudit) -> String {
     if let Some(unattributed @ 1..) = audit.unattributed {
-        return format!(": of {unattributed} drops it cannot be told at which listener");
+        return format!("; whose {unattributed} of the drops were is not known");
     }
     let here = report.listeners.iter().filter(|one| one.netns == audit.netns);
     let shown = here.map(|one| one.drops.total).try_fold(0_u64, |sum, one| sum.checked_add(one?));

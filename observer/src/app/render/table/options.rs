@@ -12,14 +12,16 @@ pub struct TableOptions {
     pub width: usize,
     /// Whether to colour.
     pub colour: bool,
-    /// The most worker lines of a listener; the others are summed in one line.
+    /// Whether the table is redrawn in its place, so that a total is the one so far.
+    pub live: bool,
+    /// The most lines of workers, or of holders, beneath a listener; one more line stands for the others.
     pub workers: usize,
-    /// Whether to say beneath each listener what came of its queues, waits and refusals, and how to cure what
+    /// Whether to say beneath each listener what came of its queues, waits and drops, and how to cure what
     /// is wrong.
     pub details: bool,
     /// The most lines of idle listeners; the others are counted in one line.
     pub idle: usize,
-    /// What to say when the report has no listener at all: see [`super::empty`].
+    /// What to say where there is no listener at all.
     pub empty: String,
 }
 
@@ -29,6 +31,7 @@ impl TableOptions {
         Self {
             width: screen.columns(),
             colour: screen.colour,
+            live: false,
             workers,
             details: true,
             idle: IDLE_LISTENERS,

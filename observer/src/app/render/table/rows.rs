@@ -2,16 +2,19 @@
 
 use anstyle::Style;
 
-use super::TableOptions;
-use super::cell::{Cell, DIM};
-use super::columns::{COLUMNS, LEADING, Seen};
-use super::layout::{Grid, Row};
-use super::order::{by_trouble, idle};
-use super::tally::Tally;
 use super::{
+    TableOptions,
+    columns::COLUMNS,
     details,
+    order::{by_trouble, idle},
+    tally::Tally,
+};
+use crate::app::render::{
+    cell::{Cell, DIM},
+    columns::LEADING,
     findings::{self, FixesTold},
-    words,
+    grid::{Grid, Row},
+    labels,
 };
 use observer::model::{Listener, Report, Worker};
 
@@ -29,80 +32,66 @@ fn ranked(workers: &[Worker]) -> Vec<&Worker> {
 }
 
 /// The whole table, before anything is known about room.
-pub(super) fn grid(report: &Report, seen: &Seen, options: &TableOptions) -> Grid {
-    let mut grid = Grid {
-        shapes: COLUMNS
-            .iter()
-            .filter(|column| seen.shows(**column))
-            .map(|column| column.shape(seen, options.width))
-            .collect(),
-        leading: COLUMNS[..LEADING].iter().filter(|column| seen.shows(**column)).count(),
-        rows: Vec::new(),
-    };
+pub(super) fn grid(report: &Report, options: &TableOptions) -> Grid {
     let mut listeners: Vec<&Listener> = report.listeners.iter().collect();
     listeners.sort_by(|a, b| by_trouble(a, b));
     let (idle, busy): (Vec<&Listener>, Vec<&Listener>) =
         listeners.into_iter().partition(|listener| idle(listener));
 
+    let mut rows = Vec::new();
     let mut fixes = FixesTold::default();
     for listener in busy {
-        grid.rows.push(listener_row(listener, seen, &mut fixes, options, Style::new()));
-        workers(&mut grid.rows, listener, seen, options.workers);
+        rows.push(of_listener(listener, report, &mut fixes, options, Style::new()));
+        rows.extend(of_workers(listener, report, options.workers));
     }
     let shown = idle.len().min(options.idle);
     for listener in &idle[..shown] {
-        grid.rows.push(listener_row(listener, seen, &mut fixes, options, DIM));
+        rows.push(of_listener(listener, report, &mut fixes, options, DIM));
     }
     let left_out = u64::try_from(idle.len() - shown).unwrap_or(u64::MAX);
     if let more @ 1.. = left_out.saturating_add(report.idle_listeners) {
         let of = if shown > 0 { "more idle" } else { "idle" };
         let noun = if more == 1 { "listener" } else { "listeners" };
         let label = Cell::text(&format!("… {more} {of} {noun}")).or(&format!("… {more} {of}"), "");
-        let cells = shown_columns(seen).map(|_| Cell::blank()).collect();
-        grid.rows.push(Row { label: Some(label), cells, style: DIM, beneath: Vec::new() });
+        rows.push(Row { label: Some(label), style: DIM, ..Row::default() });
     }
-    grid
+    let headings = COLUMNS.iter().map(|column| column.heading(&report.providers)).collect();
+    Grid { headings, leading: LEADING, rows, ..Grid::default() }
 }
 
-fn shown_columns(seen: &Seen) -> impl Iterator<Item = super::columns::Column> {
-    COLUMNS.into_iter().filter(|column| seen.shows(*column))
-}
-
-fn listener_row(
+fn of_listener(
     listener: &Listener,
-    seen: &Seen,
+    report: &Report,
     fixes: &mut FixesTold,
     options: &TableOptions,
     style: Style,
 ) -> Row {
-    let cells = shown_columns(seen).map(|column| column.of_listener(listener, seen)).collect();
-    let mut beneath = findings::lines(listener, fixes, options);
+    let says = COLUMNS.iter().map(|column| column.of_listener(listener, &report.providers));
+    let mut beneath = findings::lines(listener, fixes, options.details, options.width);
     if options.details {
-        beneath.extend(details::lines(listener, seen, options.width));
+        beneath.extend(details::lines(listener, &report.providers, options.width));
     }
-    Row { label: None, cells, style, beneath }
+    Row { cells: says.collect(), style, beneath, ..Row::default() }
 }
 
-fn workers(rows: &mut Vec<Row>, listener: &Listener, seen: &Seen, most: usize) {
+/// The first `most` workers, and one row for the rest.
+fn of_workers(listener: &Listener, report: &Report, most: usize) -> Vec<Row> {
     if most == 0 {
-        return;
+        return Vec::new();
     }
-    let row = |label: Cell, tally: &Tally| Row {
-        label: Some(label),
-        cells: shown_columns(seen).map(|column| column.of_tally(tally, seen)).collect(),
-        style: DIM,
-        beneath: Vec::new(),
+    let row = |label: Cell, tally: &Tally| {
+        let says = COLUMNS.iter().map(|column| column.of_tally(tally, &report.providers));
+        Row { label: Some(label), cells: says.collect(), style: DIM, ..Row::default() }
     };
     let ranked = ranked(&listener.workers);
     let (shown, rest) = ranked.split_at(ranked.len().min(most));
-    for worker in shown {
-        rows.push(row(words::worker(worker), &Tally::of_workers([*worker])));
-    }
-    if !rest.is_empty() {
-        let more = rest.len();
+    let one = |worker: &&Worker| row(labels::worker(worker), &Tally::of_workers([*worker]));
+    let mut rows: Vec<Row> = shown.iter().map(one).collect();
+    if let more @ 1.. = rest.len() {
         let noun = if more == 1 { "worker" } else { "workers" };
         let label =
             Cell::text(&format!("  … {more} more {noun}")).or(&format!("  … {more} more"), "");
         rows.push(row(label, &Tally::of_workers(rest.iter().copied())));
     }
+    rows
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::app::render::table::order::idle;
 use observer::model::{AcceptQueue, AcceptWait, SynQueue, Via, Wakeups};
 
-fn refused(reasons: &[(&str, u64)], clients: Option<u64>) -> Drops {
+fn drops(reasons: &[(&str, u64)], clients: Option<u64>) -> Drops {
     let by_reason: BTreeMap<_, _> =
         reasons.iter().map(|(name, count)| ((*name).to_owned().into(), *count)).collect();
     Drops {
@@ -19,8 +19,8 @@ fn refused(reasons: &[(&str, u64)], clients: Option<u64>) -> Drops {
 }
 
 #[test]
-fn refusals_are_told_by_reason() {
-    let told = |reasons: &[(&str, u64)], clients| dropped(&refused(reasons, clients), "");
+fn drops_are_told_by_reason() {
+    let told = |reasons: &[(&str, u64)], clients| dropped(&drops(reasons, clients), "");
     assert_eq!(
         told(
             &[("accept_queue_full_syn", 8), ("accept_queue_full_ack", 4), ("no_memory", 0)],
@@ -38,10 +38,10 @@ fn refusals_are_told_by_reason() {
         Some("6 dropped: 3 SYN queue full, 2 no route back, or a policy, 1 another reason")
     );
     assert_eq!(told(&[("accept_queue_full_syn", 0)], Some(0)), None);
-    let many = Drops { clients_overflowed: true, ..refused(&[("no_memory", 9)], Some(4)) };
+    let many = Drops { clients_overflowed: true, ..drops(&[("no_memory", 9)], Some(4)) };
     assert_eq!(dropped(&many, "").as_deref(), Some("9 dropped: 9 no memory; at least 4 clients"));
     assert_eq!(
-        dropped(&refused(&[("accept_queue_full_syn", 2)], None), "~").as_deref(),
+        dropped(&drops(&[("accept_queue_full_syn", 2)], None), "~").as_deref(),
         Some("~2 dropped: ~2 accept queue full at the SYN")
     );
 }
@@ -72,7 +72,7 @@ fn what_a_closed_listener_threw_away_is_told() {
 
 #[test]
 fn bounds_are_told_where_no_number_is_known() {
-    let least = Drops { at_most: Some(9), ..refused(&[("accept_queue_full_syn", 4)], None) };
+    let least = Drops { at_most: Some(9), ..drops(&[("accept_queue_full_syn", 4)], None) };
     assert_eq!(
         dropped(&least, "~").as_deref(),
         Some("4 to 9 dropped: ~4 accept queue full at the SYN")
@@ -141,7 +141,7 @@ fn they_stand_beneath_their_listener_and_before_its_workers() {
     let mut report = fixtures::herd(8);
     report.providers.drops.via = Via::Fentry;
     report.listeners[0].drops =
-        refused(&[("accept_queue_full_syn", 8), ("accept_queue_full_ack", 4)], Some(5));
+        drops(&[("accept_queue_full_syn", 8), ("accept_queue_full_ack", 4)], Some(5));
     // What is wrong, in two or four lines each, has tests of its own.
     report.listeners[0].findings.clear();
     let text = render(&report, &options(60));

@@ -34,7 +34,7 @@ fn no_listener_at_all_is_told_in_the_words_of_the_caller() {
     let text = render(&fixtures::report(Vec::new()), &options(80));
     assert_eq!(
         text,
-        "observer 0.1.0 · Linux 6.18.44 · 5.0 s · by tracepoint\n\n\
+        "observer 0.1.0 · Linux 6.18.44 · total of 5.0 s · by tracepoint\n\n\
          no listener matched --port 8080 in this window\n"
     );
     // What no number is marked with needs no explanation.
@@ -138,7 +138,7 @@ fn a_reading_that_is_not_of_one_moment_says_so() {
 }
 
 #[test]
-fn refusals_of_listeners_that_are_not_shown_are_told_apart() {
+fn drops_of_listeners_that_are_not_shown_are_told_apart() {
     let told = |shown: Option<u64>, observed: Option<u64>| {
         let mut report = fixtures::report(vec![fixtures::listener("0.0.0.0", 80)]);
         report.listeners[0].drops.total = shown;
@@ -147,7 +147,7 @@ fn refusals_of_listeners_that_are_not_shown_are_told_apart() {
         report.audit.netns.push(NetnsAudit { netns: NETNS, counters, unattributed: None });
         table(&report, &options(200))
     };
-    let all = "40 ListenDrops (attempts refused, for whatever reason): all at other listeners";
+    let all = "40 ListenDrops (attempts dropped, for any reason): all at other listeners";
     assert!(told(Some(0), None).contains(all));
     assert!(told(Some(0), Some(40)).contains(all));
     assert!(told(Some(3), Some(40)).contains("reason): 3 of them here, the others at other"));

@@ -1,19 +1,26 @@
-//! The still picture at widths that people have.
+//! The list at widths that people have.
 
 use super::*;
-use observer::model::{Backlog, Drops, Family, Host, Tool, Wait};
-use observer::report::still::{Group, LeftOut, StillQueue, StillSynQueue};
+use crate::app::render::{table::fixtures, text};
+use observer::model::{
+    Backlog, Drops, Family, Host, LeftOut, ListedAcceptQueue, ListedSynQueue, ReuseportGroup, Tool,
+    Wait,
+};
 
-fn options(width: usize) -> StillOptions {
-    StillOptions { width, colour: false, holders: 2, empty: "no TCP listener was found now".into() }
+fn options(width: usize) -> TableOptions {
+    TableOptions {
+        workers: 2,
+        empty: "no TCP listener was found now".into(),
+        ..fixtures::options(width)
+    }
 }
 
 fn holder(pid: u32, comm: &str, wait: Option<Wait>) -> Holder {
     Holder { pid, comm: comm.into(), fd: 6, wait }
 }
 
-fn listener(address: &str, port: u16) -> StillListener {
-    StillListener {
+fn listener(address: &str, port: u16) -> ListedListener {
+    ListedListener {
         netns: 4_026_531_840,
         cookie: Some(1),
         inode: u64::from(port),
@@ -28,15 +35,15 @@ fn listener(address: &str, port: u16) -> StillListener {
         defer_accept: Some(0),
         fastopen: Some(0),
         holders: Some(vec![holder(4242, "nginx", Some(Wait::Epoll))]),
-        accept_queue: StillQueue { limit: Some(511), ..StillQueue::default() },
-        syn_queue: StillSynQueue { now: Some(0) },
+        accept_queue: ListedAcceptQueue { limit: Some(511), ..ListedAcceptQueue::default() },
+        syn_queue: ListedSynQueue { now: Some(0) },
         backlog: Backlog { limit: Some(511), at_somaxconn: Some(false), ..Backlog::default() },
         drops: Drops { total: Some(0), ..Drops::default() },
     }
 }
 
-fn still(listeners: Vec<StillListener>) -> Still {
-    Still {
+fn list(listeners: Vec<ListedListener>) -> ListenerList {
+    ListenerList {
         schema_version: 1,
         tool: Tool { name: "observer".into(), version: "0.1.0".into() },
         host: Host { kernel: "6.18.44".into(), arch: "x86_64".into(), cpus: 2 },
@@ -46,16 +53,17 @@ fn still(listeners: Vec<StillListener>) -> Still {
 }
 
 /// One of each.
-fn several() -> Still {
+fn several() -> ListenerList {
     let mut full = listener("0.0.0.0", 443);
-    full.accept_queue = StillQueue { now: 129, limit: Some(128), ..StillQueue::default() };
+    full.accept_queue =
+        ListedAcceptQueue { now: 129, limit: Some(128), ..ListedAcceptQueue::default() };
     full.drops.total = Some(5_311);
     full.syn_queue.now = Some(12);
     full.backlog.at_somaxconn = Some(true);
     full.holders =
         Some((1..=4).map(|pid| holder(4243 + pid, "nginx", Some(Wait::Accept))).collect());
     full.reuseport = Some(true);
-    full.reuseport_group = Some(Group { id: 443, size: 4 });
+    full.reuseport_group = Some(ReuseportGroup { id: 443, size: 4 });
     full.defer_accept = Some(5);
     let mut six = listener("2001:db8:85a3:1111:2222:8a2e:370:7334", 8443);
     six.netns = 4_026_532_281;
@@ -63,14 +71,14 @@ fn several() -> Still {
     six.holders = None;
     let mut bare = listener("127.0.0.1", 8080);
     bare.netns = 4_026_532_281;
-    bare.accept_queue.limit = None;
+    (bare.accept_queue.limit, bare.backlog.limit) = (None, None);
     bare.syn_queue.now = None;
     bare.drops.total = None;
     bare.holders = Some(Vec::new());
-    let mut still = still(vec![listener("127.0.0.1", 80), full, bare, six]);
-    still.left_out.processes = 12;
-    still.left_out.netns = vec![4_026_532_300];
-    still
+    let mut list = list(vec![listener("127.0.0.1", 80), full, bare, six]);
+    list.left_out.processes = 12;
+    list.left_out.netns = vec![4_026_532_300];
+    list
 }
 
 #[test]
@@ -80,7 +88,10 @@ fn it_looks_as_before() {
     settings.set_omit_expression(true);
     for width in [80, 120, 60] {
         settings.bind(|| {
-            insta::assert_snapshot!(format!("still@{width}"), render(&several(), &options(width)));
+            insta::assert_snapshot!(
+                format!("listeners@{width}"),
+                render(&several(), &options(width))
+            );
         });
     }
 }
@@ -93,7 +104,7 @@ fn a_wide_screen_shows_options_and_a_narrow_one_the_essential() {
     {
         assert!(text.contains(words), "{words}: {text}");
     }
-    let one = still(vec![several().listeners.swap_remove(1)]);
+    let one = list(vec![several().listeners.swap_remove(1)]);
     assert!(render(&one, &options(80)).contains("reuseport ×4, defer 5 s"));
     let narrow = render(&several(), &options(40));
     assert_eq!(narrow.lines().nth(2), Some("LISTENER                QUEUE SYN ~DROPS"), "{narrow}");
@@ -103,14 +114,14 @@ fn a_wide_screen_shows_options_and_a_narrow_one_the_essential() {
 fn no_line_is_wider_than_the_screen_and_numbers_are_whole() {
     let mut hostile = several();
     hostile.listeners[0].holders = Some(vec![holder(1, "a\u{1b}[2J\nb", None)]);
-    for still in [several(), hostile, still(Vec::new())] {
+    for list in [several(), hostile, list(Vec::new())] {
         for width in 0..=220 {
-            let text = render(&still, &options(width));
+            let text = render(&list, &options(width));
             for line in text.lines() {
                 assert!(text::width(line) <= width, "{width}: {line}");
                 assert!(line.chars().all(|c| !c.is_control()) && !line.ends_with(' '), "{line:?}");
             }
-            if width >= 40 && !still.listeners.is_empty() {
+            if width >= 40 && !list.listeners.is_empty() {
                 assert!(text.contains(" 129/128") && text.contains(" 5311"), "{width}: {text}");
             }
         }
@@ -119,22 +130,23 @@ fn no_line_is_wider_than_the_screen_and_numbers_are_whole() {
 
 #[test]
 fn colour_marks_what_is_wrong_and_nothing_without_it() {
-    let colour = StillOptions { colour: true, ..options(100) };
-    let mut still = several();
-    let text = render(&still, &colour);
-    assert!(text.contains("\u{1b}[31m129/128\u{1b}[0m"), "{text}");
+    let colour = TableOptions { colour: true, ..options(100) };
+    let mut list = several();
+    let text = render(&list, &colour);
+    assert!(text.contains("\u{1b}[33m129/128\u{1b}[0m"), "{text}");
     // Where accepts are deferred, each good connection is among them.
     assert!(text.contains(" 5311 ") && !text.contains("\u{1b}[31m5311"), "{text}");
-    still.listeners.iter_mut().for_each(|one| one.defer_accept = Some(0));
-    let text = render(&still, &colour);
+    list.listeners.iter_mut().for_each(|one| one.defer_accept = Some(0));
+    let text = render(&list, &colour);
     assert!(text.contains("\u{1b}[31m5311\u{1b}[0m"), "{text}");
+    assert!(text.contains("\u{1b}[31m129/128\u{1b}[0m"), "{text}");
     assert!(!render(&several(), &options(100)).contains('\u{1b}'));
 }
 
 #[test]
-fn an_empty_picture_says_so() {
+fn an_empty_list_says_so() {
     assert_eq!(
-        render(&still(Vec::new()), &options(80)),
+        render(&list(Vec::new()), &options(80)),
         "observer 0.1.0 · Linux 6.18.44 · 0 listeners\n\nno TCP listener was found now\n"
     );
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use observer::model::Backlog;
 
 /// One sentence on the limits that may have been clamped to an earlier somaxconn.
-pub(super) fn doubts<'a>(all: impl IntoIterator<Item = &'a Backlog>) -> Option<String> {
+pub fn sentence<'a>(all: impl IntoIterator<Item = &'a Backlog>) -> Option<String> {
     let limits: Vec<u64> = all
         .into_iter()
         .filter(|backlog| backlog.maybe_clamped)
@@ -20,7 +20,7 @@ pub(super) fn doubts<'a>(all: impl IntoIterator<Item = &'a Backlog>) -> Option<S
     };
     Some(format!(
         "{noun} an earlier or usual net.core.somaxconn ({}): listen() may have been clamped to that, \
-         which cannot be seen; somaxconn is higher now, and another listen() could raise {them}",
+         which cannot be seen; somaxconn is higher now, so restarting the server may raise {them}",
         which.join(", ")
     ))
 }
@@ -38,17 +38,17 @@ mod tests {
             ..Backlog::default()
         };
         let sure = Backlog { maybe_clamped: false, ..doubtful(128) };
-        assert_eq!(doubts([&sure, &sure]), None);
+        assert_eq!(sentence([&sure, &sure]), None);
         assert_eq!(
-            doubts([&sure, &doubtful(128)]).as_deref(),
+            sentence([&sure, &doubtful(128)]).as_deref(),
             Some(
                 "1 limit equals an earlier or usual net.core.somaxconn (128): listen() may have been \
-                 clamped to that, which cannot be seen; somaxconn is higher now, and another listen() \
-                 could raise it"
+                 clamped to that, which cannot be seen; somaxconn is higher now, so restarting the \
+                 server may raise it"
             )
         );
         let several = [doubtful(4096), doubtful(128), doubtful(128)];
-        let told = doubts(&several).unwrap_or_default();
+        let told = sentence(&several).unwrap_or_default();
         assert!(told.starts_with("3 limits equal an earlier or usual"), "{told}");
         assert!(told.contains("(128, 4096)") && told.ends_with("raise them"), "{told}");
     }

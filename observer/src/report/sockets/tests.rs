@@ -1,9 +1,9 @@
-//! The picture, from sockets that no kernel made.
+//! The list, from sockets that no kernel made.
 
 use std::collections::BTreeMap;
 
 use super::*;
-use crate::host::holders::Holding;
+use crate::{host::holders::Holding, model::Holder};
 
 fn socket(address: &str, port: u16, inode: u64) -> Socket {
     Socket {
@@ -21,19 +21,19 @@ fn socket(address: &str, port: u16, inode: u64) -> Socket {
     }
 }
 
-fn picture(
+fn list(
     sockets: Vec<Socket>,
     options: &HashMap<u64, Options>,
     left_out: LeftOut,
     keep: impl Fn(&Socket) -> bool,
-) -> Still {
+) -> ListenerList {
     let namespace = Namespace { sockets, somaxconn: Some(128), ..Namespace::default() };
     let looks = Looks { seen: BTreeMap::from([(1, namespace)]), left_out: Vec::new() };
     let holder = Holder { pid: 7, comm: "a".into(), fd: 3, wait: None };
     let holdings =
         Holdings::from_iter([(1, vec![Holding { holder, epolls: Vec::new(), parent: 1 }])]);
     let host = Host { kernel: String::new(), arch: String::new(), cpus: 1 };
-    take(Seen { host, looks: &looks, holdings: &holdings, options, left_out }, keep)
+    super::list(Seen { host, looks: &looks, holdings: &holdings, options, left_out }, keep)
 }
 
 #[test]
@@ -46,8 +46,8 @@ fn what_is_not_known_is_null() {
         ..socket("0.0.0.0", 80, 2)
     };
     let refused = LeftOut { processes: 1, ..LeftOut::default() };
-    let still = picture(vec![bare], &HashMap::new(), refused, |_| true);
-    let value = serde_json::to_value(&still.listeners[0]).expect("JSON");
+    let list = list(vec![bare], &HashMap::new(), refused, |_| true);
+    let value = serde_json::to_value(&list.listeners[0]).expect("JSON");
     for name in [
         "cookie",
         "interface",
@@ -78,8 +78,8 @@ fn what_is_not_known_is_null() {
 fn that_nobody_holds_it_is_said_only_when_all_were_looked_at() {
     let sockets = || vec![socket("0.0.0.0", 80, 1), socket("0.0.0.0", 81, 2)];
     let count = |left_out| {
-        let still = picture(sockets(), &HashMap::new(), left_out, |_| true);
-        still.listeners.iter().map(|one| one.holders.as_ref().map(Vec::len)).collect::<Vec<_>>()
+        let list = list(sockets(), &HashMap::new(), left_out, |_| true);
+        list.listeners.iter().map(|one| one.holders.as_ref().map(Vec::len)).collect::<Vec<_>>()
     };
     assert_eq!(count(LeftOut::default()), [Some(1), Some(0)]);
     assert_eq!(count(LeftOut { processes: 3, ..LeftOut::default() }), [Some(1), None]);
@@ -97,16 +97,16 @@ fn a_group_is_whole_whatever_is_chosen() {
     ];
     let yes = Options { reuseport: Some(true), ..Options::default() };
     let options = HashMap::from([(5, yes)]);
-    let still = picture(sockets, &options, LeftOut::default(), |one| one.inode != 2);
+    let list = list(sockets, &options, LeftOut::default(), |one| one.inode != 2);
     let groups: Vec<_> =
-        still.listeners.iter().map(|one| (one.inode, one.reuseport, one.reuseport_group)).collect();
+        list.listeners.iter().map(|one| (one.inode, one.reuseport, one.reuseport_group)).collect();
     assert_eq!(
         groups,
         [
-            (3, Some(true), Some(Group { id: 2, size: 2 })),
+            (3, Some(true), Some(ReuseportGroup { id: 2, size: 2 })),
             (6, None, None),
             (4, None, None),
-            (5, Some(true), Some(Group { id: 5, size: 1 })),
+            (5, Some(true), Some(ReuseportGroup { id: 5, size: 1 })),
         ]
     );
 }
@@ -115,8 +115,8 @@ fn a_group_is_whole_whatever_is_chosen() {
 fn a_full_queue_is_used_beyond_its_limit() {
     let used = |queue, limit| {
         let socket = Socket { queue, limit, ..socket("0.0.0.0", 80, 1) };
-        let still = picture(vec![socket], &HashMap::new(), LeftOut::default(), |_| true);
-        still.listeners[0].accept_queue.used_percent
+        let list = list(vec![socket], &HashMap::new(), LeftOut::default(), |_| true);
+        list.listeners[0].accept_queue.used_percent
     };
     assert_eq!(used(0, Some(128)), Some(0.0));
     assert_eq!(used(128, Some(128)), Some(100.0));
@@ -127,8 +127,7 @@ fn a_full_queue_is_used_beyond_its_limit() {
 
 #[test]
 fn a_limit_at_somaxconn_may_have_been_asked_for() {
-    let still =
-        picture(vec![socket("0.0.0.0", 80, 1)], &HashMap::new(), LeftOut::default(), |_| true);
-    let backlog = &still.listeners[0].backlog;
+    let list = list(vec![socket("0.0.0.0", 80, 1)], &HashMap::new(), LeftOut::default(), |_| true);
+    let backlog = &list.listeners[0].backlog;
     assert_eq!((backlog.clamped, backlog.at_somaxconn), (None, Some(true)));
 }

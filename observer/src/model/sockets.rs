@@ -1,38 +1,59 @@
-//! The still picture: every listener as it is at one moment, without any kernel program.
+//! The list of listeners: every one as it is at one moment, without any kernel program.
 //!
 //! It uses the names of the report where it has the same to say. What is not known is `null`.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::{
-    host::{
-        holders::Holdings, inet_diag::Socket, netns::Namespace, netns_handles::Looks,
-        options::Options, requests,
-    },
-    model::{Backlog, Drops, Family, Holder, Host, SCHEMA_VERSION, Tool},
-    report::queues,
+use super::{
+    AcceptQueue, AcceptWait, Audit, Backlog, Drops, Family, Holder, Host, Listener, Provider,
+    Providers, Report, ReportLine, SCHEMA_VERSION, SynQueue, Tool, Via, Wakeups, Window,
+    WindowKind,
 };
 
 /// Listeners at one moment, without any kernel program: what `observer listeners --format json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-#[schemars(rename = "ListenerList")]
-pub struct Still {
+pub struct ListenerList {
     /// Version of this format. Fields are added within a version; none is renamed, dropped or given another
     /// meaning.
     #[schemars(extend("const" = SCHEMA_VERSION))]
     pub schema_version: u32,
-    /// Program that took the picture.
+    /// Program that made the list.
     pub tool: Tool,
-    /// Host that the picture was taken on.
+    /// Host that the list was made on.
     pub host: Host,
     /// Listeners that the filters chose (all without filters), ordered by network namespace, port and
     /// address.
-    pub listeners: Vec<StillListener>,
+    pub listeners: Vec<ListedListener>,
     /// Namespaces and processes that could not be looked at.
     pub left_out: LeftOut,
+}
+
+impl ListenerList {
+    /// The same listeners, in their order, in a report that no hook contributed to: its counts are not
+    /// observed, and what the queues hold was read exactly.
+    #[must_use]
+    pub fn unobserved(&self) -> Report {
+        let none = |exact| Provider { via: Via::None, exact, inferred: None, uncounted: None };
+        Report {
+            schema_version: self.schema_version,
+            line: ReportLine::Report,
+            tool: self.tool.clone(),
+            host: self.host.clone(),
+            window: Window { start: String::new(), seconds: 0.0, kind: WindowKind::Total },
+            providers: Providers {
+                wakeups: none(false),
+                accepts: none(false),
+                handshakes: none(true),
+                drops: none(false),
+            },
+            listeners: self.listeners.iter().map(ListedListener::unobserved).collect(),
+            idle_listeners: 0,
+            audit: Audit::default(),
+        }
+    }
 }
 
 /// Namespaces and processes that could not be looked at.
@@ -59,8 +80,7 @@ impl LeftOut {
 
 /// One listener at one moment: a TCP socket in LISTEN, whoever holds it.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
-#[schemars(rename = "ListedListener")]
-pub struct StillListener {
+pub struct ListedListener {
     /// Inode number of the network namespace, as `lsns -t net` shows it.
     pub netns: u64,
     /// Socket cookie (`sock_gen_cookie`), which no other socket of the host ever has; `null` without
@@ -86,7 +106,7 @@ pub struct StillListener {
     pub reuseport: Option<bool>,
     /// Listeners that share connections with this one by SO_REUSEPORT; `null` without that option, and
     /// where it is not known.
-    pub reuseport_group: Option<Group>,
+    pub reuseport_group: Option<ReuseportGroup>,
     /// Option TCP_DEFER_ACCEPT in seconds, 0 for off; `null` where no holder could be asked.
     pub defer_accept: Option<u32>,
     /// Option TCP_FASTOPEN, the limit on the queue of Fast Open requests, 0 for off; `null` where no holder
@@ -96,9 +116,9 @@ pub struct StillListener {
     /// could not be looked into; `[]` where all were looked at and none holds it.
     pub holders: Option<Vec<Holder>>,
     /// Accept queue: connections that completed their handshake and wait to be accepted.
-    pub accept_queue: StillQueue,
+    pub accept_queue: ListedAcceptQueue,
     /// SYN queue: requests that wait for the final ACK of their handshake.
-    pub syn_queue: StillSynQueue,
+    pub syn_queue: ListedSynQueue,
     /// Limits on both queues, and where they come from. What `listen()` was asked for (`requested`,
     /// `clamped`) is never known here.
     pub backlog: Backlog,
@@ -108,10 +128,56 @@ pub struct StillListener {
     pub drops: Drops,
 }
 
+impl ListedListener {
+    /// Whether the option TCP_DEFER_ACCEPT is on.
+    #[must_use]
+    pub fn defers(&self) -> bool {
+        self.defer_accept.is_some_and(|seconds| seconds > 0)
+    }
+
+    fn unobserved(&self) -> Listener {
+        let ListedAcceptQueue { now, limit, used_percent } = self.accept_queue;
+        let syn = self.syn_queue.now;
+        // Where accepts are deferred, most of them may be what is set aside.
+        let drops = if self.defers() { Drops::default() } else { self.drops.clone() };
+        Listener {
+            netns: self.netns,
+            cookie: self.cookie,
+            inode: self.inode,
+            family: self.family,
+            address: self.address.clone(),
+            port: self.port,
+            reuseport: self.reuseport,
+            closed: false,
+            incomplete: false,
+            holders: self.holders.clone(),
+            queued: 0,
+            accepted: 0,
+            discarded: 0,
+            wakeups: Wakeups::default(),
+            herd_ratio: None,
+            accept_errors: BTreeMap::new(),
+            accept_queue: AcceptQueue {
+                now: Some(now),
+                max: now,
+                limit,
+                used_percent,
+                histogram: Vec::new(),
+            },
+            syn_queue: SynQueue { now: syn, max: syn, ..SynQueue::default() },
+            backlog: self.backlog,
+            accept_wait: AcceptWait::default(),
+            drops,
+            fairness: None,
+            workers: Vec::new(),
+            findings: Vec::new(),
+        }
+    }
+}
+
 /// Accept queue at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, JsonSchema)]
-#[schemars(rename = "ListedAcceptQueue")]
-pub struct StillQueue {
+pub struct ListedAcceptQueue {
     /// Number of connections in the queue (`sk_ack_backlog`).
     pub now: u64,
     /// Limit (`sk_max_ack_backlog`); `null` without inet_diag. The queue is full when it holds more than
@@ -124,8 +190,7 @@ pub struct StillQueue {
 
 /// SYN queue at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(rename = "ListedSynQueue")]
-pub struct StillSynQueue {
+pub struct ListedSynQueue {
     /// Number of requests in the queue, as inet_diag dumps them; `null` without inet_diag, and where the dump
     /// does not tell which listener of a reuseport group they belong to.
     pub now: Option<u64>,
@@ -133,128 +198,9 @@ pub struct StillSynQueue {
 
 /// Listeners that share connections by SO_REUSEPORT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-#[schemars(rename = "ReuseportGroup")]
-pub struct Group {
+pub struct ReuseportGroup {
     /// Smallest inode number among the group's listeners, which is the same for all of them.
     pub id: u64,
     /// Number of listeners in the group.
     pub size: usize,
 }
-
-/// What was seen.
-pub struct Seen<'a> {
-    /// Where.
-    pub host: Host,
-    /// The network namespaces.
-    pub looks: &'a Looks<Namespace>,
-    /// Who holds the listeners that are chosen.
-    pub holdings: &'a Holdings,
-    /// What holders were asked, by the inode number of the socket.
-    pub options: &'a HashMap<u64, Options>,
-    /// What could not be looked at.
-    pub left_out: LeftOut,
-}
-
-/// Makes the picture. `keep` says which listeners are chosen.
-#[must_use]
-pub fn take(seen: Seen<'_>, keep: impl Fn(&Socket) -> bool) -> Still {
-    let mut listeners = Vec::new();
-    for (netns, namespace) in &seen.looks.seen {
-        let sockets = &namespace.sockets;
-        let waiting = match &namespace.requests {
-            Some(requests) => requests::count(sockets, requests),
-            None => vec![None; sockets.len()],
-        };
-        let places = places(sockets);
-        let kept = sockets.iter().zip(waiting).filter(|(socket, _)| keep(socket));
-        listeners.extend(kept.map(|(socket, waiting)| {
-            let place = Place::of(socket).and_then(|place| places.get(&place)).copied();
-            listener(&seen, *netns, namespace, socket, waiting, place)
-        }));
-    }
-    listeners.sort_by(|a, b| {
-        let key = |one: &StillListener| (one.netns, one.port, one.family);
-        key(a).cmp(&key(b)).then_with(|| (&a.address, a.inode).cmp(&(&b.address, b.inode)))
-    });
-    Still {
-        schema_version: SCHEMA_VERSION,
-        tool: Tool { name: "observer".into(), version: env!("CARGO_PKG_VERSION").into() },
-        host: seen.host,
-        listeners,
-        left_out: seen.left_out,
-    }
-}
-
-fn listener(
-    seen: &Seen<'_>,
-    netns: u64,
-    namespace: &Namespace,
-    socket: &Socket,
-    waiting: Option<u64>,
-    place: Option<Group>,
-) -> StillListener {
-    let limit = socket.limit.map(u64::from);
-    let held = seen.holdings.get(&socket.inode).map(Vec::as_slice).unwrap_or_default();
-    let told = seen.options.get(&socket.inode).copied().unwrap_or_default();
-    // Several can only be at one place with SO_REUSEPORT, which settles it for those that nobody
-    // could be asked about.
-    let reuseport = told.reuseport.or_else(|| place.filter(|one| one.size > 1).map(|_| true));
-    StillListener {
-        netns,
-        cookie: socket.cookie,
-        inode: socket.inode,
-        family: if socket.v6 { Family::Ipv6 } else { Family::Ipv4 },
-        address: socket.address.to_string(),
-        port: socket.port,
-        interface: socket.interface,
-        v6only: socket.v6only,
-        uid: socket.uid,
-        reuseport,
-        reuseport_group: place.filter(|_| reuseport == Some(true)),
-        defer_accept: told.defer_accept,
-        fastopen: told.fastopen,
-        holders: (!held.is_empty() || !seen.left_out.holders())
-            .then(|| held.iter().map(|one| one.holder.clone()).collect()),
-        accept_queue: StillQueue {
-            now: u64::from(socket.queue),
-            limit,
-            used_percent: queues::used(u64::from(socket.queue), limit),
-        },
-        syn_queue: StillSynQueue { now: waiting },
-        backlog: queues::backlog(limit, None, Some(namespace), None),
-        drops: Drops { total: socket.drops.map(u64::from), ..Drops::default() },
-    }
-}
-
-/// How many listen at each place of a network namespace, chosen or not.
-fn places(sockets: &[Socket]) -> HashMap<Place, Group> {
-    let mut places = HashMap::<Place, Group>::new();
-    for (socket, place) in sockets.iter().filter_map(|one| Some((one, Place::of(one)?))) {
-        let group = places.entry(place).or_insert(Group { id: socket.inode, size: 0 });
-        group.id = group.id.min(socket.inode);
-        group.size += 1;
-    }
-    places
-}
-
-/// What the listeners of one reuseport group have in common (`inet_reuseport_add_sock`).
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Place {
-    v6: bool,
-    v6only: Option<bool>,
-    address: IpAddr,
-    port: u16,
-    interface: u32,
-    uid: u32,
-}
-
-impl Place {
-    /// `None` where the interface is not known: two on one port may be on two interfaces then.
-    fn of(socket: &Socket) -> Option<Self> {
-        let Socket { v6, v6only, address, port, uid, .. } = *socket;
-        Some(Self { v6, v6only, address, port, uid, interface: socket.interface? })
-    }
-}
-
-#[cfg(test)]
-mod tests;

@@ -2,18 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::cell::Cell;
-use crate::app::cli::FilterArgs;
-use crate::app::render::text;
+use crate::app::args::FilterArgs;
+use crate::app::render::{
+    cell::{Cell, DIM},
+    text,
+};
 use observer::model::{Family, Holder, Listener, Wait, Worker};
 
-/// The sentence for a report without any listener.
-pub fn empty(filters: &FilterArgs) -> String {
-    empty_of(filters, "in this window")
-}
-
-/// The same, saying when.
-pub(super) fn empty_of(filters: &FilterArgs, when: &str) -> String {
+/// The sentence for where no listener is found: `when` says of which time that is true.
+pub fn empty(filters: &FilterArgs, when: &str) -> String {
     let flags = flags(filters);
     if flags.is_empty() {
         return format!("no TCP listener was found {when}");
@@ -36,38 +33,29 @@ pub fn flags(filters: &FilterArgs) -> String {
 
 /// `127.0.0.1:8080`, `[::1]:8080`, `*:8080` for every IPv4 address. Every IPv6 address stays
 /// `[::]:8080`, because a host can have both on one port.
-pub(super) fn address(listener: &Listener) -> Cell {
-    let closed = if listener.closed { " closed" } else { "" };
-    address_of(listener.family, &listener.address, listener.port, closed)
-}
-
-/// The same of its parts.
-pub(super) fn address_of(family: Family, address: &str, port: u16, after: &str) -> Cell {
+pub fn address(listener: &Listener) -> Cell {
+    let Listener { family, address, port, closed, .. } = listener;
     let host = match family {
         Family::Ipv4 if address == "0.0.0.0" => "*".to_owned(),
-        Family::Ipv4 => address.to_owned(),
+        Family::Ipv4 => address.clone(),
         Family::Ipv6 => format!("[{address}]"),
     };
-    Cell::blank().or(&host, &format!(":{port}{after}"))
-}
-
-/// Address and port in a sentence.
-pub(super) fn plain_address(listener: &Listener) -> String {
-    let cell = address(listener);
-    cell.at(cell.natural())
+    let closed = if *closed { " closed" } else { "" };
+    Cell::blank().or(&host, &format!(":{port}{closed}"))
 }
 
 /// Who holds a listener and how they wait for it: `nginx ×8 epoll`, shorter where there is less
 /// room. How they wait is what the reader needs to explain a herd, so the names give way to it.
-pub(super) fn held_by(listener: &Listener) -> Cell {
-    match &listener.holders {
-        Some(holders) => held_by_these(holders, listener.reuseport == Some(true)),
-        None => Cell::text("?"),
+pub fn held_by(listener: &Listener) -> Cell {
+    match listener.holders.as_deref() {
+        Some([]) if listener.closed => Cell::text("-"),
+        all => holders(all, listener.reuseport == Some(true)),
     }
 }
 
-/// The same of its parts.
-pub(super) fn held_by_these(holders: &[Holder], reuseport: bool) -> Cell {
+/// The holders themselves, `?` where they are not known, and whether their listener has SO_REUSEPORT.
+pub fn holders(holders: Option<&[Holder]>, reuseport: bool) -> Cell {
+    let Some(holders) = holders else { return Cell::text("?").styled(DIM) };
     let mut pids: BTreeMap<&str, BTreeSet<u32>> = BTreeMap::new();
     for holder in holders {
         pids.entry(&holder.comm).or_default().insert(holder.pid);
@@ -75,7 +63,9 @@ pub(super) fn held_by_these(holders: &[Holder], reuseport: bool) -> Cell {
     let mut names: Vec<(&str, usize)> =
         pids.iter().map(|(name, pids)| (*name, pids.len())).collect();
     names.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(b.0)));
-    let Some((first, others)) = names.split_first() else { return Cell::text("-") };
+    let Some((first, others)) = names.split_first() else {
+        return Cell::text("none seen").styled(DIM);
+    };
 
     let times = |(name, processes): &(&str, usize)| match processes {
         1 => (*name).to_owned(),
@@ -109,7 +99,7 @@ fn waits(holders: &[Holder]) -> (String, String) {
 }
 
 /// How one holder waits, after a blank; nothing where it is not known.
-pub(super) fn wait(wait: Option<Wait>) -> &'static str {
+pub fn wait(wait: Option<Wait>) -> &'static str {
     match wait {
         Some(Wait::Epoll) => " epoll",
         Some(Wait::EpollExclusive) => " epoll-exclusive",
@@ -122,7 +112,7 @@ pub(super) fn wait(wait: Option<Wait>) -> &'static str {
 }
 
 /// A worker: name and process, and the thread where it is not the first.
-pub(super) fn worker(worker: &Worker) -> Cell {
+pub fn worker(worker: &Worker) -> Cell {
     let Worker { pid, tid, comm, .. } = worker;
     let id = match (pid, tid) {
         (Some(pid), Some(tid)) if pid == tid => format!(" {pid}"),
@@ -144,15 +134,18 @@ mod tests {
     #[test]
     fn the_sentence_names_the_filters() {
         let mut filters = FilterArgs::default();
-        assert_eq!(empty(&filters), "no TCP listener was found in this window");
+        assert_eq!(empty(&filters, "in this window"), "no TCP listener was found in this window");
         filters.port = vec![8080];
-        assert_eq!(empty(&filters), "no listener matched --port 8080 in this window");
+        assert_eq!(
+            empty(&filters, "in this window"),
+            "no listener matched --port 8080 in this window"
+        );
         filters.port.push(8081);
         filters.pid = vec![1];
         filters.comm = vec!["a\u{1b}[2Jb".into()];
         filters.cgroup = vec!["/sys/fs/cgroup/x".into()];
         assert_eq!(
-            empty(&filters),
+            empty(&filters, "in this window"),
             "no listener matched --pid 1 --port 8080 --port 8081 --comm a?[2Jb \
              --cgroup /sys/fs/cgroup/x in this window"
         );
@@ -161,17 +154,19 @@ mod tests {
     #[test]
     fn addresses() {
         let mut listener = fixtures::listener("0.0.0.0", 80);
-        assert_eq!(plain_address(&listener), "*:80");
+        assert_eq!(address(&listener).whole(), "*:80");
         listener.closed = true;
-        assert_eq!(plain_address(&listener), "*:80 closed");
-        assert_eq!(plain_address(&fixtures::listener("127.0.0.1", 1)), "127.0.0.1:1");
-        assert_eq!(plain_address(&fixtures::listener("::", 443)), "[::]:443");
-        assert_eq!(plain_address(&fixtures::listener("fe80::1", 443)), "[fe80::1]:443");
+        assert_eq!(address(&listener).whole(), "*:80 closed");
+        assert_eq!(address(&fixtures::listener("127.0.0.1", 1)).whole(), "127.0.0.1:1");
+        assert_eq!(address(&fixtures::listener("::", 443)).whole(), "[::]:443");
+        assert_eq!(address(&fixtures::listener("fe80::1", 443)).whole(), "[fe80::1]:443");
     }
 
     #[test]
     fn holders_give_way_to_how_they_wait() {
         let mut listener = fixtures::listener("0.0.0.0", 80);
+        assert_eq!(shown(&held_by(&listener), 20), "none seen");
+        listener.closed = true;
         assert_eq!(shown(&held_by(&listener), 20), "-");
         listener.holders = None;
         assert_eq!(shown(&held_by(&listener), 20), "?");
