@@ -14,9 +14,9 @@ pub use self::{
         RingKey, UNTIL_EXIT, VIA_RING,
     },
     listeners::{FLAG_OF_TREE, FLAG_REUSEPORT, ListenerId, ListenerInfo},
-    room::{INCOMPLETE_PLACES, NoRoom, incomplete_place},
-    socks::{ClientKey, KnownSock, SockPlace, Stamp, WaitKey},
-    tasks::{TAKEN, TaskPlace, TaskState},
+    room::{INCOMPLETE_SLOTS, NoRoom, incomplete_slot},
+    socks::{ClientKey, KnownSock, SockSlot, Stamp, WaitKey},
+    tasks::{SLOT_TAKEN, TaskSlot, TaskState},
 };
 
 /// A listener's queues, per CPU.

@@ -79,7 +79,7 @@ pub mod stage {
 /// under another CPU's hands, as the queues do.
 #[must_use]
 #[inline(always)]
-pub fn refused_syn(stage: u64, queue_full: bool) -> DropReason {
+pub fn dropped_syn(stage: u64, queue_full: bool) -> DropReason {
     if stage & stage::UNPROVEN != 0 {
         DropReason::SynQueueLastQuarter
     } else if stage & stage::ALLOCATED != 0 {
@@ -96,7 +96,7 @@ pub fn refused_syn(stage: u64, queue_full: bool) -> DropReason {
 #[cfg(test)]
 mod tests {
     use super::{
-        DROP_REASONS, DropReason, refused_syn,
+        DROP_REASONS, DropReason, dropped_syn,
         stage::{ALLOCATED, COOKIE, ENTERED, NO_MEMORY, UNPROVEN},
     };
 
@@ -110,7 +110,7 @@ mod tests {
             (ENTERED | ALLOCATED | COOKIE, false, DropReason::PolicyOrRoute),
             (ENTERED | ALLOCATED | UNPROVEN, false, DropReason::SynQueueLastQuarter),
         ] {
-            assert_eq!(refused_syn(stage, queue_full), reason, "{stage}");
+            assert_eq!(dropped_syn(stage, queue_full), reason, "{stage}");
         }
     }
 

@@ -100,13 +100,13 @@ impl EventKind {
 /// Where a kernel program puts a refusal together: its stack is too small.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct DropScratch {
     /// The client.
     pub key: ClientKey,
     /// The event.
     pub event: ClientEvent,
 }
-assert_layout!(Refusal, 120);
+assert_layout!(DropScratch, 120);
 
 /// One end of a connection.
 #[repr(C)]

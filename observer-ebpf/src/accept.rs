@@ -17,7 +17,7 @@ use observer_common::{
 use crate::{
     accept_errors::{EAGAIN, EINTR, ERESTARTSYS, tell_error},
     accept_file::{child_of, listener_of},
-    accept_signal, backlog,
+    accept_signal, accept_wait,
     events::{self, OF_WAKEUP},
     ids,
     kernel::{
@@ -25,9 +25,10 @@ use crate::{
         REGS_SYSCALL, SOCKET_SOCK, SYSCALL_ACCEPT, SYSCALL_ACCEPT4, SYSCALL_LISTEN, Typed, field,
         read,
     },
+    listen,
     listener::Listener,
     maps::{IN_FLIGHT, control, idle, misc, window_open},
-    task, waits, worker, worker_counters,
+    task, worker, worker_counters,
 };
 
 /// `sys_exit(regs, ret)`: fires for every system call while observer runs, so that nothing is done
@@ -71,7 +72,7 @@ fn listen_returned(ctx: *mut c_void) -> i32 {
     // SAFETY: `registers` is the program's argument.
     let (descriptor, backlog) =
         unsafe { (field::<u64>(registers, &REGS_ARGUMENT), field::<u64>(registers, &REGS_SECOND)) };
-    backlog::asked(descriptor, backlog);
+    listen::backlog_requested(descriptor, backlog);
     0
 }
 
@@ -126,7 +127,7 @@ pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
 fn ended(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32, child: u64) -> i32 {
     let (child, counted) = (child & !1, child as u32 & 1);
     let key = worker::key(listener, ids);
-    let entered = if errno == 0 { waits::accepted(child, listener) } else { 0 };
+    let entered = if errno == 0 { accept_wait::accepted(child, listener) } else { 0 };
     let mut settles = false;
     let mut state = worker::task(key, null());
     if let Some(state) = &mut state {

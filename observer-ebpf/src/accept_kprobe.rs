@@ -167,7 +167,7 @@ fn has_connection<C: EbpfContext>(ctx: &C, noted: u64, child: u64) -> i32 {
 /// `security_socket_accept(sock, newsock)`: a call that is noted ends here where a security module refuses it,
 /// before it asks the queue. No module sleeps for long in it.
 #[kretprobe]
-fn k_refused(ctx: RetProbeContext) -> i32 {
+fn k_accept_denied(ctx: RetProbeContext) -> i32 {
     ends_if_error(&ctx)
 }
 

@@ -5,7 +5,7 @@ use aya_ebpf::{EbpfContext, bindings::BPF_NOEXIST};
 use observer_common::{
     counters::ClientKey,
     drops::{DROP_REASONS, DropReason},
-    event::{EventKind, Refusal},
+    event::{DropScratch, EventKind},
 };
 
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     events,
     kernel::Address,
     listener::Listener,
-    maps::{CLIENTS, REFUSALS, increment, window_open},
+    maps::{CLIENTS, DROP_SCRATCH, increment, window_open},
     queue_stats,
 };
 
@@ -40,9 +40,9 @@ pub(crate) fn count<C: EbpfContext>(ctx: &C, sock: Address, source: Source, reas
         // SAFETY: `queue` is this CPU's map value.
         unsafe { increment(&raw mut queue.drops[index]) };
     }
-    let Some(refusal) = REFUSALS.get_ptr_mut(0) else { return };
+    let Some(refusal) = DROP_SCRATCH.get_ptr_mut(0) else { return };
     // SAFETY: this CPU's map value, and one refusal at a time.
-    let Refusal { key, event } = unsafe { &mut *refusal };
+    let DropScratch { key, event } = unsafe { &mut *refusal };
     let known = match source {
         Source::Packet(packet) => of_packet(packet, &mut event.client, &mut event.server),
         Source::Request(request) => {

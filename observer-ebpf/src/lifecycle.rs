@@ -15,15 +15,15 @@ use observer_common::{
 };
 
 use crate::{
-    accept_signal, events,
+    accept_signal, accept_wait, events,
     kernel::{
         ARGS_LISTEN_START, Address, Object, PID_NAMESPACE, PORTS_GIVEN, SOCK_BACKLOG,
         SOCK_BACKLOG_LIMIT, SOCK_DROPS, SOCK_PORT, SOCK_SHUTDOWN, STATE_CLOSE, STATE_ESTABLISHED,
         STATE_LISTEN, STATE_SYN_RECV, TASK_TID, Typed, field, read, returned, wants_port,
     },
     listener::{Listener, port_of},
-    maps::{IN_FLIGHT, LISTENERS, TREE, control, count_no_room, idle, listens, window_open},
-    queue, task, waits, wakeup, worker,
+    maps::{IN_FLIGHT, LISTENERS, PID_TREE, control, count_no_room, idle, listens, window_open},
+    queue, task, wakeup, worker,
 };
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`. Every child of a listener passes from LISTEN to
@@ -58,7 +58,7 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
         && old == STATE_SYN_RECV.load()
         && new == STATE_ESTABLISHED.load()
     {
-        waits::established(ctx.arg(0));
+        accept_wait::established(ctx.arg(0));
     }
     0
 }
@@ -109,7 +109,7 @@ fn listen_stop(ctx: FEntryContext) -> i32 {
 #[fentry(function = "inet_child_forget")]
 fn child_forgotten(ctx: FEntryContext) -> i32 {
     if !idle() {
-        waits::forget(ctx.arg(2));
+        accept_wait::forget(ctx.arg(2));
     }
     0
 }
@@ -131,7 +131,7 @@ fn closes(sock: Typed) {
     }
     // Its program closed it (`__tcp_close`), so it was accepted, or is a client's.
     if sock.get::<u8>(&SOCK_SHUTDOWN) != Some(SHUT) {
-        waits::forget(sock.address() as u64);
+        accept_wait::forget(sock.address() as u64);
     }
 }
 
@@ -197,7 +197,7 @@ fn task_exit(ctx: BtfTracePointContext) -> i32 {
     let ((pid, tid), last) = unsafe { (task::ids(gone), task::ends_last(gone)) };
     // The main thread may end before others, which go on as the same process.
     if last {
-        let _not_of_it = TREE.remove(pid);
+        let _not_of_it = PID_TREE.remove(pid);
     }
     // Nor does an accept call outlive its task.
     let _not_in_one = IN_FLIGHT.remove(tid);
@@ -230,8 +230,8 @@ fn process_fork(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: both are the program's arguments.
     let ((parent, _), (child, _)) = unsafe { (task::ids(parent), task::ids(child)) };
     if parent != child
-        && TREE.get_ptr(parent).is_some()
-        && TREE.insert(child, 1, u64::from(BPF_ANY)).is_err()
+        && PID_TREE.get_ptr(parent).is_some()
+        && PID_TREE.insert(child, 1, u64::from(BPF_ANY)).is_err()
     {
         // SAFETY: only takes the address of a field of a live map value.
         count_no_room(|full| unsafe { &raw mut (*full).processes });

@@ -7,9 +7,9 @@ use aya_ebpf::{
     helpers::bpf_ktime_get_ns,
 };
 use observer_common::{
-    config::SOCK_PLACES,
+    config::SOCK_SLOT_COUNT,
     counters::{
-        FLAG_OF_TREE, FLAG_REUSEPORT, KnownSock, ListenerId, ListenerInfo, QueueStats, SockPlace,
+        FLAG_OF_TREE, FLAG_REUSEPORT, KnownSock, ListenerId, ListenerInfo, QueueStats, SockSlot,
         WorkerKey, WorkerStats,
     },
 };
@@ -22,7 +22,7 @@ use crate::{
         SOCK_SOCKET, SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE, STATE_LISTEN, has_address6,
         lower_half, opaque, read, wants_port,
     },
-    maps::{LISTENERS, QUEUES, SOCK_CACHE, SOCKS, TREE, WORKERS, misc, without_rows},
+    maps::{LISTENERS, PID_TREE, QUEUES, SOCK_CACHE, SOCKS, WORKERS, misc, without_rows},
     task,
 };
 
@@ -45,24 +45,24 @@ pub(crate) struct Listener {
 /// Beside the identity of a listener whose sock has the accept queue.
 const HAS_QUEUE: u64 = 1 << 63;
 
-/// The place of a sock in the cache: by its address, multiplied as Knuth does it (`hash_32` of the kernel).
+/// The slot of a sock in the cache: by its address, multiplied as Knuth does it (`hash_32` of the kernel).
 #[inline(always)]
-fn place(sock: impl Object) -> Option<*mut SockPlace> {
+fn slot(sock: impl Object) -> Option<*mut SockSlot> {
     let spread = lower_half(sock.address()).wrapping_mul(0x61C8_8647);
-    SOCK_CACHE.get_ptr_mut((spread >> 16) & (SOCK_PLACES - 1))
+    SOCK_CACHE.get_ptr_mut((spread >> 16) & (SOCK_SLOT_COUNT - 1))
 }
 
-/// The identity of a listener with [`HAS_QUEUE`], where its sock was looked up last in its place; 0
+/// The identity of a listener with [`HAS_QUEUE`], where its sock was looked up last in its slot; 0
 /// elsewhere.
 #[inline(always)]
 fn cached(sock: impl Object, socket: Address) -> u64 {
-    let Some(place) = place(sock) else { return 0 };
+    let Some(slot) = slot(sock) else { return 0 };
     // SAFETY: a live map value; a mixture of two writes does not fit its check.
     unsafe {
-        let own = (&raw const (*place).sock).read_volatile();
-        let its = (&raw const (*place).socket).read_volatile();
-        let listener = (&raw const (*place).listener).read_volatile();
-        let check = (&raw const (*place).check).read_volatile();
+        let own = (&raw const (*slot).sock).read_volatile();
+        let its = (&raw const (*slot).socket).read_volatile();
+        let listener = (&raw const (*slot).listener).read_volatile();
+        let check = (&raw const (*slot).check).read_volatile();
         // Reckoned with before LLVM learns what the two are equal to.
         let sum = opaque(own) ^ opaque(its) ^ listener;
         let fits = own == sock.address() as u64 && its == socket as u64 && check == sum;
@@ -70,19 +70,19 @@ fn cached(sock: impl Object, socket: Address) -> u64 {
     }
 }
 
-/// Notes in its place which listener a sock is.
+/// Notes in its slot which listener a sock is.
 #[inline(always)]
 fn cache(sock: impl Object, socket: Address, found: u64) {
-    if let Some(place) = place(sock) {
+    if let Some(slot) = slot(sock) {
         // SAFETY: a live map value of integers.
         unsafe {
-            (&raw mut (*place).sock).write_volatile(sock.address() as u64);
-            (&raw mut (*place).socket).write_volatile(socket as u64);
-            (&raw mut (*place).listener).write_volatile(found);
+            (&raw mut (*slot).sock).write_volatile(sock.address() as u64);
+            (&raw mut (*slot).socket).write_volatile(socket as u64);
+            (&raw mut (*slot).listener).write_volatile(found);
             // Read back as numbers.
-            let own = opaque((&raw const (*place).sock).read_volatile());
-            let its = opaque((&raw const (*place).socket).read_volatile());
-            (&raw mut (*place).check).write_volatile(own ^ its ^ found);
+            let own = opaque((&raw const (*slot).sock).read_volatile());
+            let its = opaque((&raw const (*slot).socket).read_volatile());
+            (&raw mut (*slot).check).write_volatile(own ^ its ^ found);
         }
     }
 }
@@ -202,9 +202,9 @@ impl Listener {
     #[inline(always)]
     pub(crate) fn forget(&self) {
         let _was_not = SOCKS.remove(self.sock as u64);
-        if let Some(place) = place(self.sock) {
-            // SAFETY: a live map value. Whoever had the place looks itself up again.
-            unsafe { (&raw mut (*place).sock).write_volatile(0) };
+        if let Some(slot) = slot(self.sock) {
+            // SAFETY: a live map value. Whoever had the slot looks itself up again.
+            unsafe { (&raw mut (*slot).sock).write_volatile(0) };
         }
     }
 
@@ -228,7 +228,7 @@ impl Listener {
             info.comm = task::current_comm();
             // SAFETY: the helper takes nothing and always succeeds.
             info.born = unsafe { bpf_ktime_get_ns() };
-            if TREE.get_ptr(creator).is_some() {
+            if PID_TREE.get_ptr(creator).is_some() {
                 info.flags |= FLAG_OF_TREE;
             }
         }

@@ -7,13 +7,13 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, PerfEventArray},
 };
 use observer_common::{
-    config::{Control, SOCK_PLACES, TASK_PLACES},
+    config::{Control, SOCK_SLOT_COUNT, TASK_SLOT_COUNT},
     counters::{
-        Bracket, ClientKey, ErrorKey, INCOMPLETE_PLACES, KnownSock, ListenerId, ListenerInfo, Misc,
-        NoRoom, QueueStats, RingKey, SockPlace, Stamp, TaskPlace, TaskState, Unrecognised,
-        UnrecognisedKey, WaitKey, WorkerKey, WorkerStats, incomplete_place,
+        Bracket, ClientKey, ErrorKey, INCOMPLETE_SLOTS, KnownSock, ListenerId, ListenerInfo, Misc,
+        NoRoom, QueueStats, RingKey, SockSlot, Stamp, TaskSlot, TaskState, Unrecognised,
+        UnrecognisedKey, WaitKey, WorkerKey, WorkerStats, incomplete_slot,
     },
-    event::{Refusal, TaskEvent},
+    event::{DropScratch, TaskEvent},
 };
 
 use crate::kernel::{Object, PORTS_GIVEN, SOCK_PORT, wants_port};
@@ -31,9 +31,9 @@ unsafe impl Sync for Told {}
 
 /// Whether a listener is or was there that is asked for, where ports were given. In a section of its
 /// own, because userspace writes it too.
-#[unsafe(link_section = ".data.wanted")]
+#[unsafe(link_section = ".data.port_seen")]
 #[unsafe(no_mangle)]
-static WANTED: Learnt = Learnt(UnsafeCell::new(0));
+static PORT_SEEN: Learnt = Learnt(UnsafeCell::new(0));
 
 /// The notification that each CPU is in.
 #[map]
@@ -45,7 +45,7 @@ pub(crate) static LISTENERS: HashMap<ListenerId, ListenerInfo> = HashMap::with_m
 
 /// The socks that were looked up last in the next map, each in the place of its address.
 #[map]
-pub(crate) static SOCK_CACHE: Array<SockPlace> = Array::with_max_entries(SOCK_PLACES, 0);
+pub(crate) static SOCK_CACHE: Array<SockSlot> = Array::with_max_entries(SOCK_SLOT_COUNT, 0);
 
 /// The socks that these are. Set at load. One that finds no room is recognised the slow way.
 #[map]
@@ -59,7 +59,7 @@ pub(crate) static QUEUES: PerCpuHashMap<ListenerId, QueueStats> =
 /// When each connection that waits to be accepted entered its queue, by its sock's address; a time of 0
 /// where none waits.
 #[map]
-pub(crate) static STAMPS: HashMap<u64, Stamp> = HashMap::with_max_entries(65_536, 0);
+pub(crate) static ENQUEUED_AT: HashMap<u64, Stamp> = HashMap::with_max_entries(65_536, 0);
 
 /// How long accepted connections had waited: a count for each bucket of each listener.
 #[map]
@@ -71,12 +71,13 @@ pub(crate) static CLIENTS: HashMap<ClientKey, u8> = HashMap::with_max_entries(16
 
 /// Where a refusal is put together. Refusals happen with softirqs off, one at a time on each CPU.
 #[map]
-pub(crate) static REFUSALS: PerCpuArray<Refusal> = PerCpuArray::with_max_entries(1, 0);
+pub(crate) static DROP_SCRATCH: PerCpuArray<DropScratch> = PerCpuArray::with_max_entries(1, 0);
 
 /// The backlog that a program asked for with `listen()`, by the socket's inode number. The oldest go
 /// first: a socket that never listens leaves its own behind.
 #[map]
-pub(crate) static ASKED: LruHashMap<ListenerId, u32> = LruHashMap::with_max_entries(4_096, 0);
+pub(crate) static LISTEN_BACKLOG: LruHashMap<ListenerId, u32> =
+    LruHashMap::with_max_entries(4_096, 0);
 
 /// What each task did with each listener. Set at load.
 #[map]
@@ -89,11 +90,11 @@ pub(crate) static ERRORS: PerCpuHashMap<ErrorKey, u64> = PerCpuHashMap::with_max
 
 /// The latest wakeup of each task, in the place of its thread id: nothing is hashed to find it.
 #[map]
-pub(crate) static PLACES: Array<TaskPlace> = Array::with_max_entries(TASK_PLACES, 0);
+pub(crate) static TASK_SLOTS: Array<TaskSlot> = Array::with_max_entries(TASK_SLOT_COUNT, 0);
 
 /// Which task has each place that is taken. Whoever puts a task in here has the place for it.
 #[map]
-pub(crate) static TAKEN: HashMap<u32, u32> = HashMap::with_max_entries(TASK_PLACES, 0);
+pub(crate) static SLOT_OWNER: HashMap<u32, u32> = HashMap::with_max_entries(TASK_SLOT_COUNT, 0);
 
 /// The same for the tasks whose place is another's, by thread id. Set at load.
 #[map]
@@ -104,7 +105,7 @@ pub(crate) static TASKS: HashMap<u32, TaskState> = HashMap::with_max_entries(102
 pub(crate) static UNRECOGNISED: HashMap<UnrecognisedKey, Unrecognised> =
     HashMap::with_max_entries(8_192, 0);
 
-/// How many notes STAMPS holds.
+/// How many notes ENQUEUED_AT holds.
 static STAMPS_HELD: Learnt = Learnt(UnsafeCell::new(0));
 
 /// How many tasks have an entry, or more.
@@ -157,7 +158,7 @@ unsafe impl Sync for Learnt {}
 #[inline(always)]
 pub(crate) fn idle() -> bool {
     // SAFETY: the static's own address.
-    PORTS_GIVEN.load() != 0 && unsafe { WANTED.0.get().read_volatile() } == 0
+    PORTS_GIVEN.load() != 0 && unsafe { PORT_SEEN.0.get().read_volatile() } == 0
 }
 
 /// A listener is there: whether it is asked for is looked at until the first that is.
@@ -168,7 +169,7 @@ pub(crate) fn listens(sock: impl Object) {
         && sock.get(&SOCK_PORT).is_none_or(|port: u16| port == 0 || wants_port(port))
     {
         // SAFETY: the static's own address; everybody writes the same.
-        unsafe { WANTED.0.get().write_volatile(1) };
+        unsafe { PORT_SEEN.0.get().write_volatile(1) };
     }
 }
 
@@ -200,7 +201,7 @@ pub(crate) fn know_ring() {
     unsafe { RINGS_KNOWN.0.get().write_volatile(1) };
 }
 
-/// How many notes STAMPS holds.
+/// How many notes ENQUEUED_AT holds.
 #[inline(always)]
 pub(crate) fn stamps() -> u64 {
     // SAFETY: the static's own address.
@@ -228,7 +229,7 @@ pub(crate) static MISC: PerCpuArray<Misc> = PerCpuArray::with_max_entries(1, 0);
 
 /// The processes that `--pid` names and their descendants. Set at load.
 #[map]
-pub(crate) static TREE: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
+pub(crate) static PID_TREE: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
 
 /// Tasks that were blocked in accept when the window opened, by thread id, with the listener. An
 /// exit program does not run for calls that were under way when it was attached. Set at load.
@@ -343,9 +344,9 @@ pub(crate) fn misc(counter: impl Fn(*mut Misc) -> *mut u64) {
 /// own, because userspace reads it.
 #[unsafe(link_section = ".data.incomplete")]
 #[unsafe(no_mangle)]
-static INCOMPLETE: Incomplete = Incomplete(UnsafeCell::new([0; INCOMPLETE_PLACES]));
+static INCOMPLETE: Incomplete = Incomplete(UnsafeCell::new([0; INCOMPLETE_SLOTS]));
 
-struct Incomplete(UnsafeCell<[u8; INCOMPLETE_PLACES]>);
+struct Incomplete(UnsafeCell<[u8; INCOMPLETE_SLOTS]>);
 
 // SAFETY: bytes, each of which is only ever written as 1.
 unsafe impl Sync for Incomplete {}
@@ -362,7 +363,7 @@ pub(crate) fn count_no_room(of: impl Fn(*mut NoRoom) -> *mut u64) {
 pub(crate) fn is_incomplete(listener: ListenerId) {
     // SAFETY: the place is within the static.
     unsafe {
-        INCOMPLETE.0.get().cast::<u8>().add(incomplete_place(listener)).write_volatile(1);
+        INCOMPLETE.0.get().cast::<u8>().add(incomplete_slot(listener)).write_volatile(1);
     }
 }
 

@@ -24,7 +24,7 @@ use observer_common::{
 };
 
 use crate::{
-    events,
+    accept_wait, events,
     kernel::{
         Address, Object, SOCK_BACKLOG, SOCK_BACKLOG_LIMIT, SOCK_STATE, STATE_LISTEN,
         STATE_SYN_RECV, Typed, field, read,
@@ -32,7 +32,7 @@ use crate::{
     listener::Listener,
     maps::{add, control, idle, increment, listens, this_cpu},
     queue_stats::{roll, row},
-    waits, wakeup,
+    wakeup,
 };
 
 /// `sk_data_ready(sk)`: fires for every socket that becomes readable.
@@ -58,7 +58,7 @@ fn data_ready(ctx: BtfTracePointContext) -> i32 {
             // same.
             let depth = read::<u32>(listener.sock, &SOCK_BACKLOG).unwrap_or(1).max(1);
             count_queued(&listener, depth, control.interval());
-            let connection = waits::ready(listener.id);
+            let connection = accept_wait::ready(listener.id);
             tell(&ctx, &listener, connection, depth);
         }
         if control.has_role(READY_WAKES) {
@@ -128,9 +128,9 @@ fn entering<C: EbpfContext>(ctx: &C, sock: impl Object, child: impl Object, is_n
         count_queued(&listener, depth, control.interval());
         let child = child.address() as u64;
         let entered = if is_new {
-            waits::enters(child, listener.id)
+            accept_wait::enters(child, listener.id)
         } else {
-            waits::moves(child, listener.id)
+            accept_wait::moves(child, listener.id)
         };
         tell(ctx, &listener, Connection { entered, child }, depth);
     }

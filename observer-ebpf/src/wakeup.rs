@@ -22,9 +22,8 @@ use observer_common::{
 };
 
 use crate::{
-    chain,
     doubt::{doubt, leave_doubt, settle_doubt},
-    events, ids,
+    epoll_chain, events, ids,
     kernel::{Address, Object, PREEMPT_RT, SOCK_STATE, STATE_LISTEN, Typed, field, read},
     listener::Listener,
     maps::{
@@ -154,7 +153,7 @@ fn napi_done(_ctx: BtfTracePointContext) -> i32 {
 fn waking(ctx: BtfTracePointContext) -> i32 {
     let listener = match this_cpu() {
         Some(cpu) if cpu.listener != 0 => in_notification(ctx.as_ptr(), cpu),
-        _ if tasks_known() && chain::followed().is_some() => chained(ctx.as_ptr()),
+        _ if tasks_known() && epoll_chain::followed().is_some() => chained(ctx.as_ptr()),
         _ => return 0,
     };
     if listener == 0 {
@@ -229,5 +228,5 @@ fn is_unrecognised(listener: ListenerId, pid: u32, woken: Address) -> i32 {
 /// The same outside every notification, where a task that is known wakes another.
 #[inline(never)]
 fn chained(ctx: *mut c_void) -> u64 {
-    chain::wakeup(BtfTracePointContext::new(ctx).arg(0)).unwrap_or(0)
+    epoll_chain::wakeup(BtfTracePointContext::new(ctx).arg(0)).unwrap_or(0)
 }

@@ -71,8 +71,9 @@ impl Attached {
     /// beginning to the end.
     #[must_use]
     pub fn sees_scans(&self) -> bool {
-        let both = |programs: [&str; 2]| programs.iter().all(|one| self.links.contains_key(one));
-        both(["scan_enter", "scan_exit"]) || both(["k_scan_enter", "k_scan_exit"])
+        let all_attached =
+            |programs: [&str; 2]| programs.iter().all(|one| self.links.contains_key(one));
+        all_attached(["scan_enter", "scan_exit"]) || all_attached(["k_scan_enter", "k_scan_exit"])
     }
 
     /// Attaches the one of `ends` that the provider of wakeups has, and says whether it is there.
@@ -113,7 +114,7 @@ impl Attached {
     /// Whether every drop is seen, with its reason. Without the functions of IPv6, which are not in the
     /// kernel's own types where it is a module, the drops of its final ACKs are not.
     #[must_use]
-    pub fn sees_refusals(&self, ipv6: bool) -> bool {
+    pub fn sees_drops(&self, ipv6: bool) -> bool {
         let final_acks = match self.provider(Signal::Drops) {
             Some(Provider::Fentry) => "syn_recv_v6",
             Some(Provider::Kprobe) => "k_syn_recv_v6",
@@ -171,7 +172,7 @@ pub fn attach_candidate(
             Err(error)
                 if matches!(
                     probe.when,
-                    When::IfThere | When::ScansUnknown | When::InPlaceOf(_)
+                    When::Optional | When::ScansUnknown | When::InPlaceOf(_)
                 ) =>
             {
                 log::debug!("{}, done without: {error:#}", probe.program);

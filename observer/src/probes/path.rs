@@ -50,7 +50,7 @@ pub(super) const PROBES: &[Probe] = &[
         "deaths of listeners",
     ),
     Probe {
-        when: When::WhereThere,
+        when: When::RequiredIfPresent,
         ..probe(
             "child_forgotten",
             &["inet_child_forget"],
@@ -60,7 +60,7 @@ pub(super) const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::Without("child_forgotten"),
+        when: When::FallbackFor("child_forgotten"),
         ..probe(
             "sock_destroyed",
             &["inet_csk_destroy_sock"],
@@ -70,7 +70,7 @@ pub(super) const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::WhereThere,
+        when: When::RequiredIfPresent,
         ..probe(
             "syn_recv_v6_enter",
             &["tcp_v6_syn_recv_sock"],
@@ -80,7 +80,7 @@ pub(super) const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::WhereThere,
+        when: When::RequiredIfPresent,
         ..probe(
             "syn_recv_v6",
             &["tcp_v6_syn_recv_sock"],
@@ -97,7 +97,7 @@ pub(super) const PROBES: &[Probe] = &[
         "handshakes that fail at the final ACK, IPv4",
     ),
     Probe {
-        when: When::Without("syn_recv_v6"),
+        when: When::FallbackFor("syn_recv_v6"),
         ..probe(
             "syn_recv_v4_enter",
             &["tcp_v4_syn_recv_sock"],
@@ -121,7 +121,7 @@ pub(super) const PROBES: &[Probe] = &[
         "a connection enters an accept queue",
     ),
     Probe {
-        when: When::WhereThere,
+        when: When::RequiredIfPresent,
         ..probe(
             "k_syn_recv_v6_enter",
             &["tcp_v6_syn_recv_sock"],
@@ -131,7 +131,7 @@ pub(super) const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::WhereThere,
+        when: When::RequiredIfPresent,
         ..probe(
             "k_syn_recv_v6",
             &["tcp_v6_syn_recv_sock"],
@@ -190,7 +190,7 @@ pub(super) const PROBES: &[Probe] = &[
         "accept calls that get no descriptor",
     ),
     Probe {
-        when: When::IfThere,
+        when: When::Optional,
         ..probe(
             "k_no_descriptor_below",
             &["__get_unused_fd_flags"],
@@ -200,9 +200,9 @@ pub(super) const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::IfThere,
+        when: When::Optional,
         ..probe(
-            "k_refused",
+            "k_accept_denied",
             &["security_socket_accept"],
             Kind::Kretprobe,
             &[(Accepts, Some(Kprobe))],
@@ -210,7 +210,7 @@ pub(super) const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::WhereThere,
+        when: When::RequiredIfPresent,
         ..probe(
             "k_grafted",
             &["security_sock_graft"],
@@ -220,7 +220,7 @@ pub(super) const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::Without("k_grafted"),
+        when: When::FallbackFor("k_grafted"),
         ..probe(
             "k_installed",
             &["fd_install"],
@@ -244,7 +244,7 @@ pub(super) const PROBES: &[Probe] = &[
         "accept calls that begin",
     ),
     Probe {
-        when: When::IfThere,
+        when: When::Optional,
         ..probe(
             "k_ring_exit",
             &["io_accept"],
@@ -254,7 +254,7 @@ pub(super) const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::IfThere,
+        when: When::Optional,
         ..probe(
             "k_ring_enter",
             &["io_accept"],
@@ -264,7 +264,7 @@ pub(super) const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::IfThere,
+        when: When::Optional,
         ..probe(
             "ring_exit",
             &["io_accept"],
@@ -299,7 +299,7 @@ pub(super) const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::IfThere,
+        when: When::Optional,
         ..probe(
             "ring_submitted",
             &["io_uring_submit_req", "io_uring_submit_sqe"],
@@ -309,7 +309,7 @@ pub(super) const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::IfThere,
+        when: When::Optional,
         ..probe(
             "ring_woken",
             &["io_uring_task_add"],
@@ -319,7 +319,7 @@ pub(super) const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::IfThere,
+        when: When::Optional,
         ..probe(
             "ring_completed",
             &["io_uring_complete"],

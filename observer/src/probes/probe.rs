@@ -106,11 +106,11 @@ pub enum When {
     /// Only while accept calls are under way that began before the window.
     InFlight,
     /// Where the kernel has the hook; without it the signal is an estimate.
-    IfThere,
+    Optional,
     /// Where the kernel has the hook; it must attach then.
-    WhereThere,
+    RequiredIfPresent,
     /// Where the kernel lacks the hook of the probe of this name.
-    Without(&'static str),
+    FallbackFor(&'static str),
     /// Where the kernel has the hook and nothing else tells that a task puts the ready list of an
     /// epoll instance in order; elsewhere an exit is attached once that has woken somebody.
     ScansUnknown,

@@ -6,7 +6,7 @@ use std::{fs, net::TcpListener, os::unix::process::CommandExt, thread, time::Dur
 use anyhow::{Context, bail, ensure};
 use aya::maps::{HashMap as BpfHashMap, Map, MapData, loaded_maps};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use observer_common::{config::TASK_PLACES, counters::TaskState};
+use observer_common::{config::TASK_SLOT_COUNT, counters::TaskState};
 use serde_json::Value;
 
 use crate::{
@@ -170,8 +170,8 @@ fn map_of_observer(name: &str) -> anyhow::Result<MapData> {
 }
 
 /// Which thread has each place that is taken.
-fn taken() -> anyhow::Result<BpfHashMap<MapData, u32, u32>> {
-    Ok(Map::HashMap(map_of_observer("TAKEN")?).try_into()?)
+fn slot_owner() -> anyhow::Result<BpfHashMap<MapData, u32, u32>> {
+    Ok(Map::HashMap(map_of_observer("SLOT_OWNER")?).try_into()?)
 }
 
 fn execve() -> Outcome {
@@ -180,10 +180,10 @@ fn execve() -> Outcome {
     let observer = Observer::json(&["--pid", &actor.pid().to_string()])?;
     connect(port)?;
     let tid: u32 = actor.line()?.trim().parse()?;
-    ensure!(taken()?.get(&(tid % TASK_PLACES), 0)? == tid, "the thread has no entry");
+    ensure!(slot_owner()?.get(&(tid % TASK_SLOT_COUNT), 0)? == tid, "the thread has no entry");
     actor.next()?;
     let next = actor.port()?;
-    let left = taken()?.get(&(tid % TASK_PLACES), 0);
+    let left = slot_owner()?.get(&(tid % TASK_SLOT_COUNT), 0);
     ensure!(!left.as_ref().is_ok_and(|left| *left == tid), "the thread's entry is still there");
     connect(next)?;
     let report = observer.total()?;
@@ -208,7 +208,7 @@ fn one_entry() -> Outcome {
     let (port, tid) = (actor.port()?, actor.pid());
     let observer = Observer::json(&["--port", &port.to_string()])?;
     // As that CPU leaves it until the entry is filled.
-    taken()?.insert(tid % TASK_PLACES, tid, 0)?;
+    slot_owner()?.insert(tid % TASK_SLOT_COUNT, tid, 0)?;
     for _ in 0..CONNECTIONS {
         connect(port)?;
     }

@@ -124,7 +124,7 @@ pub(super) fn measure(observer: &str, rounds: u32, all: &mut Vec<Measured>) -> R
 fn command(observer: &str, with: &With) -> Option<(Command, Ready)> {
     let mut command = Command::new(observer);
     match with.tool {
-        Kind::Floor => command.arg("floor"),
+        Kind::Floor => command.arg("noop"),
         Kind::Observer => command.args(["--duration", "10h"]),
         Kind::Peer => return Some((bpftrace(), Ready::Says("observing"))),
         Kind::None | Kind::Filtered => return None,

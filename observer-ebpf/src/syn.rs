@@ -11,7 +11,7 @@ use aya_ebpf::{
 use observer_common::{
     counters::{Bracket, Call},
     drops::{
-        DropReason, refused_syn,
+        DropReason, dropped_syn,
         stage::{ALLOCATED, COOKIE, ENTERED, HANDLED, NO_MEMORY, UNPROVEN},
     },
 };
@@ -40,7 +40,7 @@ fn begins(cpu: &mut Bracket, sock: impl Object) {
 }
 
 #[fentry(function = "tcp_conn_request")]
-fn request_enter(ctx: FEntryContext) -> i32 {
+fn syn_enter(ctx: FEntryContext) -> i32 {
     if let Some(cpu) = this_cpu() {
         // SAFETY: the program's argument.
         begins(cpu, unsafe { Typed::new(ctx.arg(2)) });
@@ -49,7 +49,7 @@ fn request_enter(ctx: FEntryContext) -> i32 {
 }
 
 #[kprobe]
-fn k_request_enter(ctx: ProbeContext) -> i32 {
+fn k_syn_enter(ctx: ProbeContext) -> i32 {
     if let Some(cpu) = this_cpu() {
         let (sock, packet) = (ctx.arg(2).unwrap_or(0), ctx.arg(3).unwrap_or(0));
         cpu.request = Call { sock, packet, request: 0 };
@@ -136,7 +136,7 @@ fn k_peer_proven(ctx: RetProbeContext) -> i32 {
 }
 
 #[fexit(function = "tcp_conn_request")]
-fn request_exit(ctx: FExitContext) -> i32 {
+fn syn_exit(ctx: FExitContext) -> i32 {
     if let Some(cpu) = this_cpu() {
         // SAFETY: the program's argument.
         over(&ctx, cpu, unsafe { Typed::new(ctx.arg(2)) }, ctx.arg(3));
@@ -145,7 +145,7 @@ fn request_exit(ctx: FExitContext) -> i32 {
 }
 
 #[kretprobe]
-fn k_request_exit(ctx: RetProbeContext) -> i32 {
+fn k_syn_exit(ctx: RetProbeContext) -> i32 {
     if let Some(cpu) = this_cpu() {
         let Call { sock, packet, .. } = cpu.request;
         over(&ctx, cpu, sock as Address, packet as Address);
@@ -173,7 +173,7 @@ fn over<C: EbpfContext>(ctx: &C, cpu: &mut Bracket, sock: impl Object, packet: A
     if cookies_now != cookies {
         count_cookie(sock, false);
     }
-    let reason = refused_syn(stage, drops_now != drops);
+    let reason = dropped_syn(stage, drops_now != drops);
     drops::count(ctx, sock, Source::Packet(packet), reason);
 }
 
@@ -250,7 +250,7 @@ fn packet_dropped(ctx: BtfTracePointContext) -> i32 {
 
 /// `tcp_retransmit_synack(sk, req)`: with tracepoints only, a moment at which the SYN queue's length is seen.
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
-fn answered_again(ctx: BtfTracePointContext) -> i32 {
+fn synack_again(ctx: BtfTracePointContext) -> i32 {
     if idle() {
         return 0;
     }

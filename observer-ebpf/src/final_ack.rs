@@ -103,7 +103,7 @@ fn k_syn_recv_v4_enter(ctx: ProbeContext) -> i32 {
         && cpu.in_v6 == 0
     {
         let _of_before = take(cpu);
-        cpu.handshake = k_arguments(&ctx);
+        cpu.final_ack = k_arguments(&ctx);
     }
     0
 }
@@ -113,7 +113,7 @@ fn k_syn_recv_v4(ctx: RetProbeContext) -> i32 {
     if let Some(cpu) = this_cpu()
         && cpu.in_v6 == 0
     {
-        let call = cpu.handshake;
+        let call = cpu.final_ack;
         over(&ctx, cpu, ctx.ret(), call);
     }
     0
@@ -134,7 +134,7 @@ fn k_syn_recv_v6_enter(ctx: ProbeContext) -> i32 {
     if let Some(cpu) = this_cpu() {
         let _of_before = take(cpu);
         cpu.in_v6 = 1;
-        cpu.handshake = k_arguments(&ctx);
+        cpu.final_ack = k_arguments(&ctx);
     }
     0
 }
@@ -155,7 +155,7 @@ fn syn_recv_v6(ctx: FExitContext) -> i32 {
 fn k_syn_recv_v6(ctx: RetProbeContext) -> i32 {
     if let Some(cpu) = this_cpu() {
         cpu.in_v6 = 0;
-        let call = cpu.handshake;
+        let call = cpu.final_ack;
         over(&ctx, cpu, ctx.ret(), call);
     }
     0

@@ -15,7 +15,8 @@ use observer_common::{
 
 use crate::{
     maps::{
-        STAMPS, WAITS, change_stamps, control, count_no_room, increment, misc, stamps, this_cpu,
+        ENQUEUED_AT, WAITS, change_stamps, control, count_no_room, increment, misc, stamps,
+        this_cpu,
     },
     queue_stats,
 };
@@ -28,13 +29,13 @@ const KEPT: u64 = 2_048;
 pub(crate) fn enters(child: u64, listener: ListenerId) -> u64 {
     // SAFETY: the helper takes nothing and always succeeds.
     let time = unsafe { bpf_ktime_get_ns() };
-    if let Some(stamp) = STAMPS.get_ptr_mut(child) {
+    if let Some(stamp) = ENQUEUED_AT.get_ptr_mut(child) {
         // SAFETY: a live map value; a sock is in one queue at a time.
         unsafe {
             (*stamp).listener = listener;
             (*stamp).time = time;
         }
-    } else if STAMPS.insert(child, Stamp { time, listener }, u64::from(BPF_NOEXIST)).is_ok() {
+    } else if ENQUEUED_AT.insert(child, Stamp { time, listener }, u64::from(BPF_NOEXIST)).is_ok() {
         change_stamps(1);
     } else {
         // SAFETY: only takes the address of a field of a live map value.
@@ -45,11 +46,11 @@ pub(crate) fn enters(child: u64, listener: ListenerId) -> u64 {
 
 /// Blots out the note of a connection.
 #[inline(always)]
-fn blot(child: u64, stamp: *mut Stamp) {
+fn clear_time(child: u64, stamp: *mut Stamp) {
     if stamps() <= KEPT {
         // SAFETY: a live map value.
         unsafe { (*stamp).time = 0 };
-    } else if STAMPS.remove(child).is_ok() {
+    } else if ENQUEUED_AT.remove(child).is_ok() {
         change_stamps(-1);
     }
 }
@@ -57,7 +58,7 @@ fn blot(child: u64, stamp: *mut Stamp) {
 /// A connection that waits already moves to the queue of another listener. When it entered the first, or 0.
 #[inline(always)]
 pub(crate) fn moves(child: u64, listener: ListenerId) -> u64 {
-    let Some(stamp) = STAMPS.get_ptr_mut(child) else { return 0 };
+    let Some(stamp) = ENQUEUED_AT.get_ptr_mut(child) else { return 0 };
     // SAFETY: a live map value; a sock is in one queue at a time.
     unsafe {
         (*stamp).listener = listener;
@@ -90,19 +91,19 @@ pub(crate) fn ready(listener: ListenerId) -> Connection {
 /// A sock closes.
 #[inline(always)]
 pub(crate) fn forget(child: u64) {
-    if let Some(stamp) = STAMPS.get_ptr_mut(child) {
-        blot(child, stamp);
+    if let Some(stamp) = ENQUEUED_AT.get_ptr_mut(child) {
+        clear_time(child, stamp);
     }
 }
 
 /// Accept returns a connection from a listener. When it had entered the queue, or 0.
 #[inline(always)]
 pub(crate) fn accepted(child: u64, listener: ListenerId) -> u64 {
-    let Some(stamp) = STAMPS.get_ptr_mut(child) else { return 0 };
+    let Some(stamp) = ENQUEUED_AT.get_ptr_mut(child) else { return 0 };
     // SAFETY: a copy of an integer in a live map value.
     let entered = unsafe { (*stamp).time };
     if entered != 0 {
-        blot(child, stamp);
+        clear_time(child, stamp);
         count(listener, entered);
     }
     entered
