@@ -1,8 +1,8 @@
 //! The kernel programs from userspace: which there are, loading, attaching, and how they fare.
 
+mod archive;
 pub mod attach;
 mod batch;
-mod ended;
 pub mod events;
 mod evict;
 mod gauges;
@@ -13,7 +13,6 @@ pub(crate) mod merge;
 pub mod missed;
 pub mod noop;
 mod reader;
-mod retired;
 pub mod snapshot;
 pub mod status;
 mod tasks;

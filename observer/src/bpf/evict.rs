@@ -31,14 +31,14 @@ impl Maps {
         let rows: Vec<_> = present(self.listeners.iter()).collect();
         let mut there: HashSet<ListenerId> = rows.iter().map(|(id, _)| *id).collect();
         for (id, info) in rows {
-            if info.closed != 0 && info.closed + SETTLED <= now && self.retire(id, info) {
+            if info.closed != 0 && info.closed + SETTLED <= now && self.evict(id, info) {
                 there.remove(&id);
             }
         }
         let listeners = there.len();
         let (workers, waits) = self.take_rows(&there);
         let workers = self.take_ended(workers);
-        self.retired.drop_oldest();
+        self.archive.trim();
         self.gauges.listeners.has_left(listeners, misc.listeners);
         self.gauges.workers.has_left(workers, workers_made(misc));
         self.gauges.waits.has_left(waits, misc.waits);
@@ -52,15 +52,14 @@ impl Maps {
     /// its removal, a few microseconds (its counts stay, and its death makes it anew), and a count of a
     /// task that was held up since before the listener closed, between the reading of a row and its
     /// removal. What such a task counts of the queues later finds no row, and is counted in `NoRoom`.
-    fn retire(&mut self, id: ListenerId, info: ListenerInfo) -> bool {
+    fn evict(&mut self, id: ListenerId, info: ListenerInfo) -> bool {
         if self.listeners.get(&id, 0).map_or(0, |row| row.closed) != info.closed {
             return false;
         }
         let queue = take(&mut self.queues, &id)
             .map_or(QueueStats::ZERO, |cpus| cpus.iter().fold(QueueStats::ZERO, merge_queue));
         let _only_taken_here = self.listeners.remove(&id);
-        self.retired.add_listener(id, info, &queue);
-        self.ended.retire(id, &mut self.retired);
+        self.archive.close(id, info, &queue);
         true
     }
 
@@ -88,19 +87,18 @@ impl Maps {
             Ok(misc) if misc.moves_begun == misc.moves_done => {}
             _ => return rows,
         }
-        let Self { workers, errors, ended, .. } = self;
+        let Self { workers, errors, archive, .. } = self;
         for key in &gone {
             if let Some(cpus) = take(workers, key) {
-                ended.add_worker(*key, &cpus.iter().fold(WorkerStats::ZERO, merge_worker));
+                archive.add_ended(*key, &cpus.iter().fold(WorkerStats::ZERO, merge_worker));
             }
         }
         let (errors_go, _) = keys_of(errors, |key| gone.contains(&key.worker));
         for key in errors_go {
             if let Some(cpus) = take(errors, &key) {
-                ended.add_errors(key, cpus.iter().sum());
+                archive.add_ended_errors(key, cpus.iter().sum());
             }
         }
-        ended.fold_oldest();
         rows - gone.len()
     }
 
@@ -110,14 +108,14 @@ impl Maps {
     /// A listener that is not known was let go of, or is being born: its own row is the last that is made.
     /// What is not known twice in a row goes, and belongs to what was counted in `NoRoom`.
     fn take_rows(&mut self, there: &HashSet<ListenerId>) -> (Vec<WorkerKey>, usize) {
-        let Self { listeners, workers, errors, waits, retired, gauges, .. } = self;
+        let Self { listeners, workers, errors, waits, archive, gauges, .. } = self;
         let before = std::mem::take(&mut gauges.strangers);
         let strangers = &mut gauges.strangers;
         let mut goes = |id: ListenerId| {
             if there.contains(&id) {
                 return false;
             }
-            if retired.contains(id) {
+            if archive.contains(id) {
                 return true;
             }
             strangers.insert(id);
@@ -128,17 +126,17 @@ impl Maps {
         let (errors_go, _) = keys_of(errors, |key| goes(key.worker.listener));
         for key in workers_go {
             if let Some(cpus) = take(workers, &key) {
-                retired.add_worker(key, &cpus.iter().fold(WorkerStats::ZERO, merge_worker));
+                archive.add_worker(key, &cpus.iter().fold(WorkerStats::ZERO, merge_worker));
             }
         }
         for key in waits_go {
             if let Some(cpus) = take(waits, &key) {
-                retired.add_waits(key, cpus.iter().sum());
+                archive.add_waits(key, cpus.iter().sum());
             }
         }
         for key in errors_go {
             if let Some(cpus) = take(errors, &key) {
-                retired.add_errors(key, cpus.iter().sum());
+                archive.add_errors(key, cpus.iter().sum());
             }
         }
         (workers_left, waits_left.len())

@@ -16,11 +16,10 @@ use observer_common::{
 };
 
 use super::{
-    ended::Ended,
+    archive::Archive,
     gauges::Gauges,
     merge::{merge_misc, merge_queue, merge_worker},
     reader::{ROW_BY_ROW, Reader},
-    retired::Retired,
     snapshot::{Incomplete, Snapshot},
     tasks::{Tasks, Workers, entry_key, tasks_of, workers_with},
 };
@@ -56,8 +55,7 @@ pub struct Maps {
     in_flight: BpfHashMap<MapData, u32, ListenerId>,
     interrupted: BpfHashMap<MapData, u32, ListenerId>,
     /// What was taken out of the maps above.
-    pub(super) retired: Retired,
-    pub(super) ended: Ended,
+    pub(super) archive: Archive,
     pub(super) gauges: Gauges,
 }
 
@@ -93,8 +91,7 @@ impl Maps {
             cpus: nr_cpus().map_err(|(path, error)| {
                 anyhow::Error::new(error).context(format!("cannot read {path}"))
             })?,
-            retired: Retired::default(),
-            ended: Ended::default(),
+            archive: Archive::default(),
             gauges: Gauges::new(sizes),
         })
     }
@@ -172,7 +169,7 @@ impl Maps {
     /// What is known of one listener.
     #[must_use]
     pub fn listener(&self, id: ListenerId) -> Option<ListenerInfo> {
-        self.listeners.get(&id, 0).ok().or_else(|| self.retired.listener(id))
+        self.listeners.get(&id, 0).ok().or_else(|| self.archive.listener(id))
     }
 
     /// Reads everything, and adds what was taken out of the maps to what is there; `in_batches` where no
@@ -196,16 +193,15 @@ impl Maps {
             asked: reader.rows(&self.listen_backlog),
             tasks,
             unrecognised: reader.rows(&self.unrecognised),
-            forgotten: self.retired.dropped(),
+            forgotten: self.archive.forgotten(),
             unsettled,
-            folded: self.ended.folded(),
+            folded: self.archive.folded(),
             ..Snapshot::default()
         };
         // What was not counted in time for the reading may be in it, and not the other way round.
         snapshot.misc = self.misc()?;
         snapshot.incomplete = self.incomplete(&snapshot.misc)?;
-        self.retired.add_to(&mut snapshot);
-        self.ended.add_to(&mut snapshot);
+        self.archive.add_to(&mut snapshot);
         snapshot.count_interrupted(&reader.rows::<_, _, Vec<_>>(&self.interrupted));
         Ok(snapshot)
     }
