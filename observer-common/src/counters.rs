@@ -44,7 +44,7 @@ pub struct QueueStats {
     /// SYNs answered with a cookie and without a place in the SYN queue.
     pub cookies_sent: u64,
     /// SYNs for which the kernel decided on a cookie (`tcp_syn_flood_action`), also those that it
-    /// refused afterwards.
+    /// dropped afterwards.
     pub cookies_wanted: u64,
     /// Connections accepted with a known time of entering the queue.
     pub waits: u64,

@@ -1,4 +1,4 @@
-//! Why the kernel refused a connection attempt.
+//! Why the kernel dropped a connection attempt.
 
 /// The reasons, in the order of [`crate::counters::QueueStats::drops`].
 #[repr(u32)]
@@ -65,7 +65,7 @@ pub mod stage {
     pub const ALLOCATED: u64 = 2;
     /// `inet_reqsk_alloc` gave none.
     pub const NO_MEMORY: u64 = 4;
-    /// `tcp_openreq_init_rwin` was called: nothing refuses the SYN any more.
+    /// `tcp_openreq_init_rwin` was called: nothing drops the SYN any more.
     pub const HANDLED: u64 = 8;
     /// The request has no listener, because a cookie stands for it.
     pub const COOKIE: u64 = 16;
@@ -74,7 +74,7 @@ pub mod stage {
     pub const UNPROVEN: u64 = 32;
 }
 
-/// Why `tcp_conn_request` refused a SYN with which it came as far as `stage`: `queue_full` where it counted
+/// Why `tcp_conn_request` dropped a SYN with which it came as far as `stage`: `queue_full` where it counted
 /// the SYN queue as full without cookies (`TCPReqQFullDrop`). What it called and counted cannot change
 /// under another CPU's hands, as the queues do.
 #[must_use]
@@ -101,7 +101,7 @@ mod tests {
     };
 
     #[test]
-    fn a_refused_syn_came_no_further_than_what_refused_it() {
+    fn a_dropped_syn_came_no_further_than_what_dropped_it() {
         for (stage, queue_full, reason) in [
             (ENTERED, true, DropReason::SynQueueFull),
             (ENTERED, false, DropReason::AcceptQueueFullSyn),

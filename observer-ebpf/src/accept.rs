@@ -18,16 +18,18 @@ use crate::{
     accept_errors::{EAGAIN, EINTR, ERESTARTSYS, tell_error},
     accept_file::{child_of, listener_of},
     accept_signal, accept_wait,
+    control::{control, idle, window_open},
     events::{self, OF_WAKEUP},
-    ids,
-    kernel::{
-        self, ARGS_INET_CSK_ACCEPT, ARGS_SYS_ACCEPT4, Address, REGS_ARGUMENT, REGS_SECOND,
-        REGS_SYSCALL, SOCKET_SOCK, SYSCALL_ACCEPT, SYSCALL_ACCEPT4, SYSCALL_LISTEN, Typed, field,
-        read,
+    globals::{
+        ARGS_INET_CSK_ACCEPT, ARGS_SYS_ACCEPT4, REGS_ARGUMENT, REGS_SECOND, REGS_SYSCALL,
+        SOCKET_SOCK, SYSCALL_ACCEPT, SYSCALL_ACCEPT4, SYSCALL_LISTEN,
     },
+    ids,
+    kernel::{self, Address, Typed, field, read},
     listen,
     listener::Listener,
-    maps::{IN_FLIGHT, control, idle, misc, window_open},
+    maps::IN_FLIGHT,
+    no_room::misc,
     task, worker, worker_counters,
 };
 

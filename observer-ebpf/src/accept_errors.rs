@@ -9,8 +9,10 @@ use observer_common::{
 };
 
 use crate::{
+    counter::increment,
     events,
-    maps::{ERRORS, count_no_room, increment, is_incomplete},
+    maps::ERRORS,
+    no_room::{count_no_room, mark_incomplete},
     worker,
 };
 
@@ -46,7 +48,7 @@ fn count_error(worker: WorkerKey, errno: u32) {
         None => {
             // SAFETY: only takes the address of a field of a live map value.
             count_no_room(|full| unsafe { &raw mut (*full).errors });
-            is_incomplete(worker.listener);
+            mark_incomplete(worker.listener);
         }
     }
 }

@@ -3,9 +3,8 @@
 use observer_common::counters::ListenerId;
 
 use crate::{
-    kernel::{
-        Address, FILE_PRIVATE, SOCK_PORT, SOCK_SOCKET, SOCK_STATE, SOCKET_SOCK, STATE_LISTEN, read,
-    },
+    globals::{FILE_PRIVATE, SOCK_PORT, SOCK_SOCKET, SOCK_STATE, SOCKET_SOCK, STATE_LISTEN},
+    kernel::{Address, read},
     listener::Listener,
     maps::LISTENERS,
     task, worker,

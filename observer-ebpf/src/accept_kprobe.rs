@@ -21,12 +21,15 @@ use crate::{
     accept_errors::{EAGAIN, EINTR, ERESTARTSYS},
     accept_file::{child_of, child_of_socket, listener_of},
     accept_ring::listener_of_request,
-    kernel::{
-        Address, FILE_FLAGS, PROCESS_PENDING, SOCK_RECEIVE_TIMEOUT, SOCK_SOCKET, SOCK_STATE,
-        SOCKET_FILE, STATE_LISTEN, TASK_BLOCKED, TASK_PENDING, TASK_SIGNAL, TASK_STOPS, read,
+    control::{idle, window_open},
+    globals::{
+        FILE_FLAGS, PROCESS_PENDING, SOCK_RECEIVE_TIMEOUT, SOCK_SOCKET, SOCK_STATE, SOCKET_FILE,
+        STATE_LISTEN, TASK_BLOCKED, TASK_PENDING, TASK_SIGNAL, TASK_STOPS,
     },
+    kernel::{Address, read},
     listener::Listener,
-    maps::{IN_FLIGHT, LISTENERS, count_no_room, idle, is_incomplete, window_open},
+    maps::{IN_FLIGHT, LISTENERS},
+    no_room::{count_no_room, mark_incomplete},
     task,
 };
 
@@ -44,7 +47,7 @@ fn note(tid: u32, listener: u64) {
     if IN_FLIGHT.insert(tid, listener, u64::from(BPF_ANY)).is_err() {
         // SAFETY: only takes the address of a field of a live map value.
         count_no_room(|full| unsafe { &raw mut (*full).calls });
-        is_incomplete(listener & !IN_FLIGHT_FLAGS);
+        mark_incomplete(listener & !IN_FLIGHT_FLAGS);
     }
 }
 

@@ -22,14 +22,18 @@ use observer_common::{
 };
 
 use crate::{
+    control::control,
+    counter::increment,
     doubt,
-    kernel::{
-        Address, EPOLL_OVERFLOW, EPOLL_OWNER, EPOLL_READY, EPOLL_WAITERS, FILE_PRIVATE, ITEM_FILE,
-        ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE, SOCKET_SOCK, Typed,
-        WAITER_LINK, WAITER_TASK, read,
+    globals::{
+        EPOLL_OVERFLOW, EPOLL_OWNER, EPOLL_READY, EPOLL_WAITERS, FILE_PRIVATE, ITEM_FILE,
+        ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE, SOCKET_SOCK, WAITER_LINK,
+        WAITER_TASK,
     },
+    kernel::{Address, Typed, read},
     listener::Listener,
-    maps::{LISTENERS, QUEUES, control, increment, misc, this_cpu},
+    maps::{LISTENERS, QUEUES, this_cpu},
+    no_room::misc,
     task, woken, worker,
 };
 

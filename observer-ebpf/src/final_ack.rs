@@ -15,10 +15,11 @@ use observer_common::{
 
 use crate::{
     drops::{self, Source},
-    kernel::{
-        ARGS_CREATE_CHILD, ARGS_ROUTE_V6, ARGS_SYN_RECV_V4, ARGS_SYN_RECV_V6, Address, SOCK_STATE,
-        STATE_CLOSE, read, returned,
+    globals::{
+        ARGS_CREATE_CHILD, ARGS_ROUTE_V6, ARGS_SYN_RECV_V4, ARGS_SYN_RECV_V6, SOCK_STATE,
+        STATE_CLOSE,
     },
+    kernel::{Address, read, returned},
     maps::this_cpu,
     queue,
 };

@@ -15,14 +15,18 @@ use observer_common::{
 };
 
 use crate::{
-    accept_signal, accept_wait, events,
-    kernel::{
-        ARGS_LISTEN_START, Address, Object, PID_NAMESPACE, PORTS_GIVEN, SOCK_BACKLOG,
-        SOCK_BACKLOG_LIMIT, SOCK_DROPS, SOCK_PORT, SOCK_SHUTDOWN, STATE_CLOSE, STATE_ESTABLISHED,
-        STATE_LISTEN, STATE_SYN_RECV, TASK_TID, Typed, field, read, returned, wants_port,
+    accept_signal, accept_wait,
+    control::{control, idle, notice_port, window_open},
+    events,
+    globals::{
+        ARGS_LISTEN_START, PID_NAMESPACE, PORTS_GIVEN, SOCK_BACKLOG, SOCK_BACKLOG_LIMIT,
+        SOCK_DROPS, SOCK_PORT, SOCK_SHUTDOWN, STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN,
+        STATE_SYN_RECV, TASK_TID, wants_port,
     },
+    kernel::{Address, Object, Typed, field, read, returned},
     listener::{Listener, port_of},
-    maps::{IN_FLIGHT, LISTENERS, PID_TREE, control, count_no_room, idle, listens, window_open},
+    maps::{IN_FLIGHT, LISTENERS, PID_TREE},
+    no_room::count_no_room,
     queue, task, wakeup, worker,
 };
 
@@ -32,7 +36,7 @@ use crate::{
 fn set_state(ctx: BtfTracePointContext) -> i32 {
     if ctx.arg::<i32>(2).cast_unsigned() == STATE_LISTEN.load() {
         // SAFETY: the program's argument.
-        listens(unsafe { Typed::new(ctx.arg(0)) });
+        notice_port(unsafe { Typed::new(ctx.arg(0)) });
     }
     let Some(control) = control() else { return 0 };
     if control.has_role(READY_WAKES) {
@@ -85,7 +89,7 @@ const SHUT: u8 = 3;
 #[fexit(function = "inet_csk_listen_start")]
 fn listen_start(ctx: FExitContext) -> i32 {
     // SAFETY: the program's argument.
-    listens(unsafe { Typed::new(ctx.arg(0)) });
+    notice_port(unsafe { Typed::new(ctx.arg(0)) });
     // An int: the upper half of the slot is not part of it.
     if window_open() && returned(&ctx, &ARGS_LISTEN_START).is_some_and(|result| result as i32 == 0)
     {
@@ -159,7 +163,7 @@ fn born<C: EbpfContext>(ctx: &C, sock: Address) {
 fn died<C: EbpfContext>(ctx: &C, sock: Address) {
     let Some((listener, _)) = Listener::recognise(sock) else { return };
     listener.forget();
-    // One that nobody asked for has no rows, unless it refused somebody.
+    // One that nobody asked for has no rows, unless it dropped somebody.
     let is_wanted = || port_of(sock).is_some_and(wants_port);
     if PORTS_GIVEN.load() != 0 && LISTENERS.get_ptr(listener.id).is_none() && !is_wanted() {
         return;

@@ -8,8 +8,11 @@ use aya_ebpf::{
 };
 
 use crate::{
-    kernel::{Address, SOCKET_INODE, read},
-    maps::{LISTEN_BACKLOG, count_no_room, window_open},
+    control::window_open,
+    globals::SOCKET_INODE,
+    kernel::{Address, read},
+    maps::LISTEN_BACKLOG,
+    no_room::count_no_room,
     task,
 };
 

@@ -15,16 +15,22 @@ use observer_common::{
 };
 
 use crate::{
-    kernel::{
-        AF_INET, AF_INET6, Address, IPPROTO_MPTCP, IPPROTO_TCP, NET_COOKIE, NET_INODE, Object,
-        PORTS_GIVEN, REUSEPORT_BYTE, REUSEPORT_MASK, SOCK_ADDRESS4, SOCK_ADDRESS6,
-        SOCK_BACKLOG_LIMIT, SOCK_COOKIE, SOCK_FAMILY, SOCK_NET, SOCK_PORT, SOCK_PROTOCOL,
-        SOCK_SOCKET, SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE, STATE_LISTEN, has_address6,
-        lower_half, opaque, read, wants_port,
+    globals::{
+        AF_INET, AF_INET6, NET_COOKIE, NET_INODE, PORTS_GIVEN, REUSEPORT_BYTE, REUSEPORT_MASK,
+        SOCK_ADDRESS4, SOCK_ADDRESS6, SOCK_BACKLOG_LIMIT, SOCK_COOKIE, SOCK_FAMILY, SOCK_NET,
+        SOCK_PORT, SOCK_PROTOCOL, SOCK_SOCKET, SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE,
+        STATE_LISTEN, has_address6, wants_port,
     },
-    maps::{LISTENERS, PID_TREE, QUEUES, SOCK_CACHE, SOCKS, WORKERS, misc, without_rows},
+    kernel::{Address, Object, lower_half, opaque, read},
+    maps::{LISTENERS, PID_TREE, QUEUES, SOCK_CACHE, SOCKS, WORKERS},
+    no_room::{count_without_rows, misc},
     task,
 };
+
+/// IPPROTO_TCP (uapi).
+const IPPROTO_TCP: u16 = 6;
+/// IPPROTO_MPTCP (uapi).
+const IPPROTO_MPTCP: u16 = 262;
 
 /// What new rows start from. Statics, because the stack of a program is 512 bytes in all.
 static ZERO_QUEUE: &QueueStats = &QueueStats::ZERO;
@@ -238,7 +244,7 @@ impl Listener {
         if QUEUES.insert(self.id, ZERO_QUEUE, u64::from(BPF_NOEXIST)).is_err()
             && QUEUES.get_ptr(self.id).is_none()
         {
-            without_rows(self.id);
+            count_without_rows(self.id);
             return false;
         }
         let rest = WorkerKey { listener: self.id, pid: 0, tid: 0 };
@@ -256,7 +262,7 @@ impl Listener {
         if LISTENERS.get_ptr(self.id).is_none() {
             // Userspace frees what has a row here, and only that.
             let _only_made_here = QUEUES.remove(self.id);
-            without_rows(self.id);
+            count_without_rows(self.id);
             return false;
         }
         true

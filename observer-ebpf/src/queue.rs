@@ -24,13 +24,14 @@ use observer_common::{
 };
 
 use crate::{
-    accept_wait, events,
-    kernel::{
-        Address, Object, SOCK_BACKLOG, SOCK_BACKLOG_LIMIT, SOCK_STATE, STATE_LISTEN,
-        STATE_SYN_RECV, Typed, field, read,
-    },
+    accept_wait,
+    control::{control, idle, notice_port},
+    counter::{add, increment},
+    events,
+    globals::{SOCK_BACKLOG, SOCK_BACKLOG_LIMIT, SOCK_STATE, STATE_LISTEN, STATE_SYN_RECV},
+    kernel::{Address, Object, Typed, field, read},
     listener::Listener,
-    maps::{add, control, idle, increment, listens, this_cpu},
+    maps::this_cpu,
     queue_stats::{roll, row},
     wakeup,
 };
@@ -48,7 +49,7 @@ fn data_ready(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     // SAFETY: the program's argument.
-    listens(unsafe { Typed::new(sock) });
+    notice_port(unsafe { Typed::new(sock) });
     if let Some(control) = control()
         // SAFETY: the program's argument.
         && let Some(listener) = Listener::observed_listening(unsafe { Typed::new(sock) })

@@ -1,7 +1,7 @@
 //! SYNs: `tcp_conn_request` always returns 0, and what became of a SYN follows from how far it came.
 //!
 //! It allocates a request (`inet_reqsk_alloc`) after it has looked at both queues, and prepares the
-//! answer (`tcp_openreq_init_rwin`) when nothing refuses the SYN any more.
+//! answer (`tcp_openreq_init_rwin`) when nothing drops the SYN any more.
 
 use aya_ebpf::{
     EbpfContext,
@@ -17,14 +17,17 @@ use observer_common::{
 };
 
 use crate::{
+    control::{control, idle, notice_port},
+    counter::increment,
     drops::{self, Source},
     full_queues,
-    kernel::{
-        ARGS_PEER_PROVEN, ARGS_REQUEST_ALLOC, Address, CSK_SYN_QUEUE, DROP_LISTEN_OVERFLOW, Object,
-        REQUEST_LISTENER, REQUEST_SEQUENCE, SOCK_STATE, STATE_LISTEN, Typed, read, returned,
+    globals::{
+        ARGS_PEER_PROVEN, ARGS_REQUEST_ALLOC, CSK_SYN_QUEUE, DROP_LISTEN_OVERFLOW,
+        REQUEST_LISTENER, REQUEST_SEQUENCE, SOCK_STATE, STATE_LISTEN,
     },
+    kernel::{Address, Object, Typed, read, returned},
     listener::Listener,
-    maps::{control, idle, increment, listens, this_cpu},
+    maps::this_cpu,
     queue_stats,
 };
 
@@ -88,7 +91,7 @@ fn k_request_alloc(ctx: RetProbeContext) -> i32 {
 #[inline(always)]
 fn handled(cookie: bool, sock: impl Object) {
     // Its birth is told after it can be connected to.
-    listens(sock);
+    notice_port(sock);
     if let Some(cpu) = this_cpu() {
         cpu.stage |= if cookie { HANDLED | COOKIE } else { HANDLED };
     }
@@ -234,7 +237,7 @@ fn k_request_error(ctx: ProbeContext) -> i32 {
     0
 }
 
-/// `kfree_skb(skb, location, reason, rx_sk)`: with tracepoints only, the one refusal that a
+/// `kfree_skb(skb, location, reason, rx_sk)`: with tracepoints only, the one drop that a
 /// tracepoint tells: the final ACK that found the accept queue full, since Linux 6.18.
 #[btf_tracepoint(function = "kfree_skb")]
 fn packet_dropped(ctx: BtfTracePointContext) -> i32 {

@@ -22,16 +22,19 @@ use observer_common::{
 };
 
 use crate::{
+    control::{idle, window_open},
+    counter::increment,
     doubt::{doubt, leave_doubt, settle_doubt},
-    epoll_chain, events, ids,
-    kernel::{Address, Object, PREEMPT_RT, SOCK_STATE, STATE_LISTEN, Typed, field, read},
+    epoll_chain, events,
+    globals::{PREEMPT_RT, SOCK_STATE, STATE_LISTEN},
+    ids,
+    kernel::{Address, Object, Typed, field, read},
     listener::Listener,
-    maps::{
-        UNRECOGNISED, count_no_room, idle, increment, is_incomplete, misc, tasks_known, this_cpu,
-        window_open,
-    },
+    maps::{UNRECOGNISED, this_cpu},
+    no_room::{count_no_room, mark_incomplete, misc},
     task,
     woken::{count, with_kind},
+    worker::tasks_known,
 };
 
 /// Opens this CPU's bracket for a listener. `ends` says whether its end will be seen.
@@ -172,7 +175,7 @@ fn waking(ctx: BtfTracePointContext) -> i32 {
 fn in_notification(ctx: *mut c_void, cpu: &mut Bracket) -> u64 {
     if cpu.task != task::current() as u64 {
         if !is_preempted(cpu) {
-            cpu.listener = 0;
+            is_over(cpu);
         }
         return chained(ctx);
     }
@@ -219,7 +222,7 @@ fn is_unrecognised(listener: ListenerId, pid: u32, woken: Address) -> i32 {
         None => {
             // SAFETY: only takes the address of a field of a live map value.
             count_no_room(|full| unsafe { &raw mut (*full).wakeups });
-            is_incomplete(listener);
+            mark_incomplete(listener);
         }
     }
     0

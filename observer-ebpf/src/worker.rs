@@ -1,6 +1,6 @@
 //! What tasks did with listeners.
 //!
-//! A task's entry holds what it did with the listener that it dealt with first, its home: most tasks
+//! A task's entry holds what it did with the listener that it dealt with first (`stats_listener`): most tasks
 //! deal with one. What it does with others has rows of its own, per CPU, and so has everything once
 //! the task is gone.
 //!
@@ -17,15 +17,26 @@ use observer_common::{
 };
 
 use crate::{
+    control::window_open,
+    counter::{SharedWord, add},
     events, ids,
     kernel::{Address, opaque},
-    maps::{
-        SLOT_OWNER, TASK_SLOTS, TASKS, WORKERS, add, change_tasks, count_no_room, is_incomplete,
-        misc, window_open, without_rows,
-    },
+    maps::{SLOT_OWNER, TASK_SLOTS, TASKS, WORKERS},
+    no_room::{count_no_room, count_without_rows, mark_incomplete, misc},
     task,
     worker_counters::{Counters, NOTHING, SILENT},
 };
+
+/// Number of tasks that have an entry, or more.
+#[unsafe(link_section = ".data.known")]
+#[unsafe(no_mangle)]
+static TASKS_KNOWN: SharedWord = SharedWord::ZERO;
+
+/// Whether any task may have an entry.
+#[inline(always)]
+pub(crate) fn tasks_known() -> bool {
+    TASKS_KNOWN.load() != 0
+}
 
 /// The slot of a thread id, whoever has it.
 #[inline(always)]
@@ -74,7 +85,7 @@ pub(crate) fn task(key: WorkerKey, who: Address) -> Option<&'static mut TaskStat
     Some(state)
 }
 
-/// The two of them again, with the listener.
+/// The key of a task's row: a listener and the ids that [`ids::pack`] put together.
 #[inline(always)]
 pub(crate) fn key(listener: ListenerId, ids: u64) -> WorkerKey {
     WorkerKey { listener, pid: (ids >> 32) as u32, tid: ids as u32 }
@@ -87,7 +98,7 @@ fn begins(listener: ListenerId, ids: u64, who: Address) -> Option<*mut TaskState
     let WorkerKey { pid, tid, .. } = key(listener, ids);
     let slot = slot(tid)?;
     if SLOT_OWNER.insert(index(tid), tid, u64::from(BPF_NOEXIST)).is_ok() {
-        change_tasks(1);
+        TASKS_KNOWN.add(1);
         is_new();
         // SAFETY: a live map value, which is this task's from now on, and is told to be when it is
         // filled.
@@ -109,7 +120,7 @@ fn begins(listener: ListenerId, ids: u64, who: Address) -> Option<*mut TaskState
     // By reference, as below: the stack of a program is 512 bytes in all.
     let entry = &new;
     if TASKS.insert(tid, entry, u64::from(BPF_NOEXIST)).is_ok() {
-        change_tasks(1);
+        TASKS_KNOWN.add(1);
         is_new();
         // SAFETY: a live map value.
         unsafe { add(&raw mut (*slot).elsewhere, 1) };
@@ -118,7 +129,7 @@ fn begins(listener: ListenerId, ids: u64, who: Address) -> Option<*mut TaskState
     if state.is_none() {
         // SAFETY: only takes the address of a field of a live map value.
         count_no_room(|full| unsafe { &raw mut (*full).tasks });
-        is_incomplete(listener);
+        mark_incomplete(listener);
     }
     state
 }
@@ -166,7 +177,7 @@ fn new_row(who: Address) -> WorkerStats {
 }
 
 /// Adds one to counters of what the task of `key` does with its listener: in the task's entry, where that is
-/// its home. For [`NOTHING`] it does nothing.
+/// about this listener. For [`NOTHING`] it does nothing.
 #[inline(always)]
 pub(crate) fn count(
     state: Option<&mut TaskState>,
@@ -190,7 +201,7 @@ pub(crate) fn count(
     }
 }
 
-/// The same in the worker's row apart from its task's entry, made where it has none; where there is no
+/// Adds to the worker's own row in WORKERS instead of its task's entry, made where it has none; where there is no
 /// room, which is counted, in the listener's own row, so that the listener's sums stay right.
 #[inline(never)]
 fn count_in_own_row(listener: ListenerId, ids: u64, who: Address, counters: u32) -> i32 {
@@ -211,7 +222,7 @@ fn count_in_own_row(listener: ListenerId, ids: u64, who: Address, counters: u32)
         // SAFETY: `row` is this CPU's map value.
         Some(row) => unsafe { Counters(counters).increment(row) },
         None => {
-            without_rows(listener);
+            count_without_rows(listener);
         }
     }
     0
@@ -229,7 +240,7 @@ fn is_new() {
     misc(|misc| unsafe { &raw mut (*misc).workers });
 }
 
-/// Moves what a task did with its home to a row of its own: its entry goes. A function of its own, so
+/// Moves what a task's entry holds to a row of its own: the entry goes. A function of its own, so
 /// that the verifier follows what comes after once.
 #[inline(never)]
 fn moves(state: &mut TaskState, tid: u32) -> i32 {
@@ -247,7 +258,7 @@ fn moves(state: &mut TaskState, tid: u32) -> i32 {
             // SAFETY: `row` is a live map value of eight-byte counters.
             Some(row) => unsafe { add_all(&mut *row, &state.stats) },
             None => {
-                without_rows(key.listener);
+                count_without_rows(key.listener);
             }
         }
     }
@@ -311,10 +322,10 @@ fn leaves(tid: u32) {
         if (*slot).tid == owner(tid) {
             (&raw mut (*slot).tid).write_volatile(0);
             if SLOT_OWNER.remove(index(tid)).is_ok() {
-                change_tasks(-1);
+                TASKS_KNOWN.add(-1);
             }
         } else if TASKS.remove(tid).is_ok() {
-            change_tasks(-1);
+            TASKS_KNOWN.add(-1);
             add(&raw mut (*slot).elsewhere, (-1_i64).cast_unsigned());
         }
     }

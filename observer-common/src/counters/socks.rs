@@ -1,4 +1,4 @@
-//! Socks that are known, the connections that wait in their queues, and the clients that they refused.
+//! Socks that are known, the connections that wait in their queues, and the clients that were dropped.
 
 use super::ListenerId;
 use crate::assert_layout;
@@ -33,7 +33,7 @@ pub struct KnownSock {
 }
 assert_layout!(KnownSock, 24);
 
-/// A client that was refused by a listener.
+/// A client whose connection attempt a listener dropped.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientKey {

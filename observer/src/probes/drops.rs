@@ -1,4 +1,4 @@
-//! The probes of refused connection attempts, of the SYN queue and of the backlog that was asked for.
+//! The probes of dropped connection attempts, of the SYN queue and of the backlog that was asked for.
 
 use super::probe::{
     Kind, Probe,
