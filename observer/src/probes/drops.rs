@@ -1,4 +1,4 @@
-//! The probes of dropped connection attempts, of the SYN queue and of the backlog that was asked for.
+//! The probes of dropped connection attempts and of the SYN queue.
 
 use super::probe::{
     Kind, Probe,
@@ -145,26 +145,6 @@ pub(super) const PROBES: &[Probe] = &[
             Kind::BtfTracepoint,
             &[(Drops, Some(Tracepoint))],
             "the SYN queue, now and then",
-        )
-    },
-    Probe {
-        when: When::Optional,
-        ..probe(
-            "listen_enter",
-            &["__sys_listen"],
-            Kind::Fentry,
-            &[(Handshakes, Some(Fentry))],
-            "the backlog that a program asks for",
-        )
-    },
-    Probe {
-        when: When::Optional,
-        ..probe(
-            "k_listen_enter",
-            &["__sys_listen"],
-            Kind::Kprobe,
-            &[(Handshakes, Some(Kprobe))],
-            "the backlog that a program asks for",
         )
     },
 ];
