@@ -202,8 +202,10 @@ pub struct Misc {
     pub listeners: u64,
     /// Rows of accept waits that were made.
     pub waits: u64,
+    /// Rows of accept errors that were made.
+    pub errors: u64,
     /// Wakeups that were not counted because their tasks were on the run queue, where nothing tells
     /// whether they had passed the point of return to sleep.
     pub in_doubt: u64,
 }
-assert_layout!(Misc, 72 + 72);
+assert_layout!(Misc, 72 + 80);

@@ -66,7 +66,8 @@ fn signal_delivered(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
-/// The current task is seen to go on after a call that a signal ended: another call of it has ended. A
+/// The current task is seen to go on after a call that a signal ended, if one did: another accept call of it has
+/// ended, or it called execve. A
 /// function of its own, because it is rare.
 #[inline(never)]
 pub(crate) fn went_on(ctx: *mut c_void, tid: u32) -> i32 {

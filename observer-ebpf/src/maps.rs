@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, PerfEventArray},
 };
 use observer_common::{
-    config::{SOCK_SLOT_COUNT, TASK_SLOT_COUNT},
+    config::{ERROR_ROWS, SOCK_SLOT_COUNT, TASK_SLOT_COUNT},
     counters::{
         Bracket, ClientKey, ErrorKey, KnownSock, ListenerId, ListenerInfo, Misc, QueueStats,
         RingKey, SockSlot, Stamp, TaskSlot, TaskState, Unrecognised, UnrecognisedKey, WaitKey,
@@ -68,7 +68,8 @@ pub(crate) static WORKERS: PerCpuHashMap<WorkerKey, WorkerStats> =
 
 /// Accept errors other than EAGAIN.
 #[map]
-pub(crate) static ERRORS: PerCpuHashMap<ErrorKey, u64> = PerCpuHashMap::with_max_entries(4096, 0);
+pub(crate) static ERRORS: PerCpuHashMap<ErrorKey, u64> =
+    PerCpuHashMap::with_max_entries(ERROR_ROWS, 0);
 
 /// Entries of tasks: the latest wakeup of each and what it did, in the slot of its thread id, which is found
 /// without hashing.

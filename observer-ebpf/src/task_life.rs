@@ -1,6 +1,8 @@
 //! Births and deaths of the tasks and processes that use listeners.
 
-use aya_ebpf::{bindings::BPF_ANY, macros::btf_tracepoint, programs::BtfTracePointContext};
+use aya_ebpf::{
+    EbpfContext as _, bindings::BPF_ANY, macros::btf_tracepoint, programs::BtfTracePointContext,
+};
 
 use crate::{
     accept_signal,
@@ -39,6 +41,8 @@ fn process_exec(ctx: BtfTracePointContext) -> i32 {
     // What it was called in another namespace than the initial one nothing tells any more: there the
     // entry is left, until another task gets its id, and costs a place.
     if before != tid && PID_NAMESPACE.load() == 0 {
+        // Its program went on after whatever call a signal had ended.
+        let _settled = accept_signal::went_on(ctx.as_ptr(), before);
         worker::ends(&ctx, before);
     }
     0

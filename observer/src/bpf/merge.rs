@@ -64,7 +64,7 @@ pub(super) fn merge_worker(mut sum: WorkerStats, cpu: &WorkerStats) -> WorkerSta
 
 /// The same of what could not be counted.
 pub(super) fn merge_misc(mut sum: Misc, cpu: &Misc) -> Misc {
-    add!(sum, cpu: events_lost, workers, recovered, chained, listeners, waits, in_doubt);
+    add!(sum, cpu: events_lost, workers, recovered, chained, listeners, waits, errors, in_doubt);
     add!(sum, cpu: moves_begun, moves_done);
     let (full, of_cpu) = (&mut sum.no_room, &cpu.no_room);
     add!(full, of_cpu: listeners, tasks, workers, wakeups, errors, waits, calls, backlogs, processes);
