@@ -194,7 +194,7 @@ pub struct Misc {
     pub recovered: u64,
     /// Tasks whose counts began to move from their own entry to rows.
     pub moves_begun: u64,
-    /// The same, done. Whoever reads both maps while counts move may see them twice or not at all.
+    /// Tasks whose counts have moved. Whoever reads both maps while counts move may see them twice or not at all.
     pub moves_done: u64,
     /// Wakeups that one waiter of a shared epoll instance passed on.
     pub chained: u64,

@@ -96,7 +96,7 @@ fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) -> bool {
     true
 }
 
-/// The same as [`succeeded`] in a function of its own, so that the verifier follows it once and not for
+/// [`succeeded`] as a function of its own, so that the verifier follows it once and not for
 /// each of the ways to a listener.
 #[inline(never)]
 pub(crate) fn succeeds(ctx: *mut c_void, listener: ListenerId, ids: u64, child: u64) -> i32 {

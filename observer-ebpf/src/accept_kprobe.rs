@@ -40,6 +40,8 @@ const EINVAL: u32 = 22;
 const ENFILE: u32 = 23;
 /// O_NONBLOCK (uapi asm-generic).
 const O_NONBLOCK: u32 = 0o4000;
+/// O_CLOEXEC (uapi asm-generic).
+const O_CLOEXEC: u32 = 0o2000000;
 
 /// Notes where the current task's accept call has come to.
 #[inline(always)]
@@ -66,17 +68,21 @@ fn take(tid: u32) -> Option<(ListenerId, u64)> {
     Some((noted & !IN_FLIGHT_FLAGS, noted & IN_FLIGHT_FLAGS))
 }
 
-/// `__sys_accept4(fd, …)`: an accept call begins.
+/// `__sys_accept4(fd, addr, addrlen, flags)`: an accept call begins.
 #[kprobe]
 fn k_accept_enter(ctx: ProbeContext) -> i32 {
     if idle() {
         return 0;
     }
-    let (_, tid) = task::current_ids();
-    if let Some(descriptor) = ctx.arg::<u64>(0)
-        && let Some(listener) = listener_of(descriptor, tid)
-    {
+    let (pid, tid) = task::current_ids();
+    let (Some(descriptor), Some(flags)) = (ctx.arg::<u64>(0), ctx.arg::<u64>(3)) else { return 0 };
+    let Some(listener) = listener_of(descriptor, tid) else { return 0 };
+    // An int: the upper half of the register is not part of it.
+    if flags as u32 & !(O_NONBLOCK | O_CLOEXEC) == 0 {
         note(tid, listener);
+    } else if window_open() {
+        // The call ends before anything that is seen of its end (`__sys_accept4_file`).
+        failed(&ctx, WorkerKey { listener, pid, tid }, EINVAL);
     }
     0
 }
@@ -93,7 +99,7 @@ fn k_ring_enter(ctx: ProbeContext) -> i32 {
     0
 }
 
-/// Its end. It blocks only where a program asks for that (IOSQE_ASYNC).
+/// The end of `io_accept`, which blocks only where a program asks for that (IOSQE_ASYNC).
 #[kretprobe]
 fn k_ring_exit(_ctx: RetProbeContext) -> i32 {
     if idle() {

@@ -140,7 +140,7 @@ fn k_syn_recv_v6_enter(ctx: ProbeContext) -> i32 {
     0
 }
 
-/// The same as for IPv4, for the outermost call.
+/// `tcp_v6_syn_recv_sock`, which has the arguments of the IPv4 function: the outermost call of the two.
 #[fexit(function = "tcp_v6_syn_recv_sock")]
 fn syn_recv_v6(ctx: FExitContext) -> i32 {
     if let Some(child) = returned(&ctx, &ARGS_SYN_RECV_V6)

@@ -121,7 +121,7 @@ pub(crate) static SYSCALL_LISTEN: Global<u64> = Global::new(u64::MAX);
 /// System calls in which a task can wait for a listener, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static WAIT_CALLS: Global<WaitCalls> = Global::new(WaitCalls::EMPTY);
-/// The same as 32-bit programs number them, set at load.
+/// System calls in which a task can wait for a listener, as 32-bit programs number them, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static COMPAT_WAIT_CALLS: Global<WaitCalls> = Global::new(WaitCalls::EMPTY);
 
@@ -133,7 +133,7 @@ pub(crate) static EVENT_KINDS: Global<u32> = Global::new(0);
 /// 1 when only listeners on some ports are asked for, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static PORTS_GIVEN: Global<u8> = Global::new(0);
-/// These ports.
+/// The ports that are asked for, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static PORTS: Global<PortSet> = Global::new(PortSet::EMPTY);
 

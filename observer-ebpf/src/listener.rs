@@ -34,7 +34,7 @@ const IPPROTO_MPTCP: u16 = 262;
 
 /// What new rows start from. Statics, because the stack of a program is 512 bytes in all.
 static ZERO_QUEUE: &QueueStats = &QueueStats::ZERO;
-/// The same for workers.
+/// What a worker's new row starts from.
 static ZERO_WORKER: &WorkerStats = &WorkerStats::ZERO;
 
 /// A sock that is a TCP or MPTCP listener.
@@ -93,7 +93,7 @@ fn cache(sock: impl Object, socket: Address, found: u64) {
     }
 }
 
-/// The same by hashing, and where the sock is not known yet, the long way. A function of its own, because
+/// The identity of a listener by hashing, and where its sock is not known yet, the long way. A function of its own, because
 /// it is rare.
 #[inline(never)]
 fn look_up(sock: Address, socket: Address) -> u64 {
@@ -141,7 +141,7 @@ impl Listener {
         Self::observed_listening(sock)
     }
 
-    /// The same for a sock whose state is known to be LISTEN, or was just now.
+    /// The listener that `sock` is, as [`Self::observed`], where its state is known to be LISTEN, or was just now.
     #[inline(always)]
     pub(crate) fn observed_listening(sock: impl Object) -> Option<Self> {
         if PORTS_GIVEN.load() != 0 && !wants_port(sock.get(&SOCK_PORT)?) {
@@ -150,7 +150,7 @@ impl Listener {
         Self::any_listening(sock)
     }
 
-    /// The same on whatever port: what the kernel's counters tell of a network namespace is about all
+    /// The listener that `sock` is, on whatever port: what the kernel's counters tell of a network namespace is about all
     /// of its listeners.
     #[inline(always)]
     pub(crate) fn any_listening(sock: impl Object) -> Option<Self> {

@@ -233,7 +233,7 @@ pub(crate) fn file_private(task: impl Object, descriptor: u64) -> Option<Address
     read(file, &FILE_PRIVATE)
 }
 
-/// The same for the current task.
+/// [`file_private`] of the current task.
 #[inline(always)]
 pub(crate) fn own_file_private(descriptor: u64) -> Option<Address> {
     // The helper that gives the task with its type came with Linux 5.11, before the one that is asked

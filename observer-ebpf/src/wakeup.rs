@@ -91,7 +91,7 @@ fn readable_enter(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// The same where only kprobes can be had.
+/// The begin of a notification where only kprobes can be had.
 #[kprobe]
 fn k_readable_enter(ctx: ProbeContext) -> i32 {
     if !idle()
@@ -114,7 +114,7 @@ fn notifies<C: EbpfContext>(ctx: &C, sock: impl Object) {
     }
 }
 
-/// Its end. Not asked for the state again: the listener may have closed meanwhile.
+/// The end of a notification. The state is not asked for again: the listener may have closed meanwhile.
 #[inline(always)]
 fn notified<C: EbpfContext>(ctx: &C) {
     if !idle()
@@ -134,7 +134,7 @@ fn readable_exit(ctx: FExitContext) -> i32 {
     0
 }
 
-/// The same where only kprobes can be had.
+/// The end of a notification where only kprobes can be had.
 #[kretprobe]
 fn k_readable_exit(ctx: RetProbeContext) -> i32 {
     notified(&ctx);
@@ -228,7 +228,7 @@ fn is_unrecognised(listener: ListenerId, pid: u32, woken: Address) -> i32 {
     0
 }
 
-/// The same outside every notification, where a task that is known wakes another.
+/// The listener that a wakeup outside every notification belongs to, where a task that is known wakes another.
 #[inline(never)]
 fn chained(ctx: *mut c_void) -> u64 {
     epoll_chain::wakeup(BtfTracePointContext::new(ctx).arg(0)).unwrap_or(0)

@@ -12,6 +12,7 @@ pub mod maps;
 pub(crate) mod merge;
 pub mod missed;
 pub mod noop;
+mod program;
 mod reader;
 pub mod snapshot;
 pub mod status;

@@ -78,7 +78,7 @@ pub fn load(plan: &Plan, events: &[EventKind], log: bool) -> Result<Loaded> {
     Ok(Loaded { ebpf, btf })
 }
 
-/// The same with programs that do nothing.
+/// Loads programs that do nothing, of the same names and kinds.
 ///
 /// # Errors
 ///

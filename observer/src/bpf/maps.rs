@@ -28,8 +28,8 @@ use crate::plan::Sizes;
 /// BPF_NOEXIST (uapi).
 const NO_EXIST: u64 = 1;
 
-/// So often a reading is made at most: where tasks end faster than they are read, a count may be missing
-/// or there twice until the next.
+/// Maximum number of tries of one reading: where tasks end faster than they are read, a count may be missing
+/// or there twice until the next reading.
 const TRIES: u32 = 8;
 
 /// The maps that userspace reads and writes.
@@ -112,7 +112,7 @@ impl Maps {
     ///
     /// When the kernel refuses the write.
     pub fn mark_port_seen(&mut self) -> Result<()> {
-        self.port_seen.set(0, 1, 0).context("cannot write what is wanted")
+        self.port_seen.set(0, 1, 0).context("cannot write that a port was seen")
     }
 
     /// Adds a process to those that `--pid` names.

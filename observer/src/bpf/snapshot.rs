@@ -83,7 +83,7 @@ impl Incomplete {
         self.0.as_ref().is_some_and(|places| places.get(place).is_some_and(|place| *place != 0))
     }
 
-    /// These listeners.
+    /// A set of exactly these listeners, for tests.
     #[cfg(test)]
     pub fn of(ids: &[ListenerId]) -> Self {
         let mut places = Box::new([0; INCOMPLETE_SLOTS]);
