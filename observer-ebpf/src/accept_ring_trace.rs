@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// 1 once there was an accept request for many connections.
-static RINGS_KNOWN: SharedWord = SharedWord::ZERO;
+static RINGS_KNOWN: SharedWord = SharedWord::new();
 
 /// ECANCELED (uapi): the program took its request back, and accept was not called.
 const ECANCELED: i32 = 125;

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// Number of notes that ENQUEUED_AT holds.
-static NOTES: SharedWord = SharedWord::ZERO;
+static NOTES: SharedWord = SharedWord::new();
 
 /// Maximum number of notes up to which those of accepted connections stay.
 const NOTES_KEPT: u64 = 2_048;

@@ -26,7 +26,7 @@ unsafe impl Sync for ControlWords {}
 /// writes it too.
 #[unsafe(link_section = ".data.port_seen")]
 #[unsafe(no_mangle)]
-static PORT_SEEN: SharedWord = SharedWord::ZERO;
+static PORT_SEEN: SharedWord = SharedWord::new();
 
 /// Whether nothing is there that anybody asked for: ports were given, and no listener has been seen on
 /// one of them. Drops and cookies are counted all the same, because the kernel's counters are about

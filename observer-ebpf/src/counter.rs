@@ -9,7 +9,9 @@ pub(crate) struct SharedWord(UnsafeCell<u64>);
 unsafe impl Sync for SharedWord {}
 
 impl SharedWord {
-    pub(crate) const ZERO: Self = Self(UnsafeCell::new(0));
+    pub(crate) const fn new() -> Self {
+        Self(UnsafeCell::new(0))
+    }
 
     #[inline(always)]
     pub(crate) fn load(&self) -> u64 {

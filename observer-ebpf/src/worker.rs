@@ -30,7 +30,7 @@ use crate::{
 /// Number of tasks that have an entry, or more.
 #[unsafe(link_section = ".data.known")]
 #[unsafe(no_mangle)]
-static TASKS_KNOWN: SharedWord = SharedWord::ZERO;
+static TASKS_KNOWN: SharedWord = SharedWord::new();
 
 /// Whether any task may have an entry.
 #[inline(always)]
