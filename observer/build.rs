@@ -25,7 +25,7 @@ const LINKED: &str = "observer-bpf";
 const UNSTABLE: &str = "aya_ebpf,observer";
 
 /// What aya-build leaves in OUT_DIR.
-const OBJECTS: [&str; 2] = ["observer", "floor"];
+const OBJECTS: [&str; 2] = ["observer", "noop"];
 
 fn main() {
     if let Err(error) = build() {

@@ -10,12 +10,15 @@ pub const fn is_outside(id: u32) -> bool {
     id & OUTSIDE != 0
 }
 
-/// Places for tasks that are found by their thread id without hashing; a power of two, so that a
+/// Slots for tasks that are found by their thread id without hashing; a power of two, so that a
 /// thread id is reduced by a mask.
-pub const TASK_PLACES: u32 = 4096;
+pub const TASK_SLOT_COUNT: u32 = 4096;
 
-/// Places for the socks of listeners that are found without hashing; a power of two.
-pub const SOCK_PLACES: u32 = 256;
+/// Slots for the socks of listeners that are found without hashing; a power of two.
+pub const SOCK_SLOT_COUNT: u32 = 256;
+
+/// Rows of accept errors that the kernel map has room for.
+pub const ERROR_ROWS: u32 = 4096;
 
 /// Index of the only entry of the control map.
 pub const CONTROL_INDEX: u32 = 0;

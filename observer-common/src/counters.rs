@@ -14,9 +14,9 @@ pub use self::{
         RingKey, UNTIL_EXIT, VIA_RING,
     },
     listeners::{FLAG_OF_TREE, FLAG_REUSEPORT, ListenerId, ListenerInfo},
-    room::{INCOMPLETE_PLACES, NoRoom, incomplete_place},
-    socks::{ClientKey, KnownSock, SockPlace, Stamp, WaitKey},
-    tasks::{TAKEN, TaskPlace, TaskState},
+    room::{INCOMPLETE_SLOTS, NoRoom, incomplete_slot},
+    socks::{ClientKey, KnownSock, SockSlot, Stamp, WaitKey},
+    tasks::{SLOT_TAKEN, TaskSlot, TaskState},
 };
 
 /// A listener's queues, per CPU.
@@ -44,7 +44,7 @@ pub struct QueueStats {
     /// SYNs answered with a cookie and without a place in the SYN queue.
     pub cookies_sent: u64,
     /// SYNs for which the kernel decided on a cookie (`tcp_syn_flood_action`), also those that it
-    /// refused afterwards.
+    /// dropped afterwards.
     pub cookies_wanted: u64,
     /// Connections accepted with a known time of entering the queue.
     pub waits: u64,
@@ -194,7 +194,7 @@ pub struct Misc {
     pub recovered: u64,
     /// Tasks whose counts began to move from their own entry to rows.
     pub moves_begun: u64,
-    /// The same, done. Whoever reads both maps while counts move may see them twice or not at all.
+    /// Tasks whose counts have moved. Whoever reads both maps while counts move may see them twice or not at all.
     pub moves_done: u64,
     /// Wakeups that one waiter of a shared epoll instance passed on.
     pub chained: u64,
@@ -202,8 +202,10 @@ pub struct Misc {
     pub listeners: u64,
     /// Rows of accept waits that were made.
     pub waits: u64,
+    /// Rows of accept errors that were made.
+    pub errors: u64,
     /// Wakeups that were not counted because their tasks were on the run queue, where nothing tells
     /// whether they had passed the point of return to sleep.
     pub in_doubt: u64,
 }
-assert_layout!(Misc, 72 + 72);
+assert_layout!(Misc, 72 + 80);

@@ -1,4 +1,4 @@
-//! Why the kernel refused a connection attempt.
+//! Why the kernel dropped a connection attempt.
 
 /// The reasons, in the order of [`crate::counters::QueueStats::drops`].
 #[repr(u32)]
@@ -65,7 +65,7 @@ pub mod stage {
     pub const ALLOCATED: u64 = 2;
     /// `inet_reqsk_alloc` gave none.
     pub const NO_MEMORY: u64 = 4;
-    /// `tcp_openreq_init_rwin` was called: nothing refuses the SYN any more.
+    /// `tcp_openreq_init_rwin` was called: nothing drops the SYN any more.
     pub const HANDLED: u64 = 8;
     /// The request has no listener, because a cookie stands for it.
     pub const COOKIE: u64 = 16;
@@ -74,12 +74,12 @@ pub mod stage {
     pub const UNPROVEN: u64 = 32;
 }
 
-/// Why `tcp_conn_request` refused a SYN with which it came as far as `stage`: `queue_full` where it counted
+/// Why `tcp_conn_request` dropped a SYN with which it came as far as `stage`: `queue_full` where it counted
 /// the SYN queue as full without cookies (`TCPReqQFullDrop`). What it called and counted cannot change
 /// under another CPU's hands, as the queues do.
 #[must_use]
 #[inline(always)]
-pub fn refused_syn(stage: u64, queue_full: bool) -> DropReason {
+pub fn dropped_syn(stage: u64, queue_full: bool) -> DropReason {
     if stage & stage::UNPROVEN != 0 {
         DropReason::SynQueueLastQuarter
     } else if stage & stage::ALLOCATED != 0 {
@@ -96,12 +96,12 @@ pub fn refused_syn(stage: u64, queue_full: bool) -> DropReason {
 #[cfg(test)]
 mod tests {
     use super::{
-        DROP_REASONS, DropReason, refused_syn,
+        DROP_REASONS, DropReason, dropped_syn,
         stage::{ALLOCATED, COOKIE, ENTERED, NO_MEMORY, UNPROVEN},
     };
 
     #[test]
-    fn a_refused_syn_came_no_further_than_what_refused_it() {
+    fn a_dropped_syn_came_no_further_than_what_dropped_it() {
         for (stage, queue_full, reason) in [
             (ENTERED, true, DropReason::SynQueueFull),
             (ENTERED, false, DropReason::AcceptQueueFullSyn),
@@ -110,7 +110,7 @@ mod tests {
             (ENTERED | ALLOCATED | COOKIE, false, DropReason::PolicyOrRoute),
             (ENTERED | ALLOCATED | UNPROVEN, false, DropReason::SynQueueLastQuarter),
         ] {
-            assert_eq!(refused_syn(stage, queue_full), reason, "{stage}");
+            assert_eq!(dropped_syn(stage, queue_full), reason, "{stage}");
         }
     }
 

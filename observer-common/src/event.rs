@@ -37,20 +37,20 @@ assert_layout!(TaskEvent, 72);
 pub struct ClientEvent {
     /// [`EventKind::Queued`] or [`EventKind::Dropped`].
     pub kind: u32,
-    /// Depth of the accept queue, this connection included; or why it was refused: a number of
+    /// Depth of the accept queue, this connection included; or why the attempt was dropped: a number of
     /// [`crate::drops::DropReason`].
     pub detail: u32,
     /// `bpf_ktime_get_ns` when it happened.
     pub time: u64,
     /// The listener.
     pub listener: ListenerId,
-    /// The connection; zeros for one that was refused.
+    /// The connection; zeros for a dropped attempt.
     pub connection: Connection,
-    /// Limit on the accept queue; 0 for one that was refused.
+    /// Limit on the accept queue; 0 for a dropped attempt.
     pub limit: u64,
     /// Who wanted to connect.
     pub client: Endpoint,
-    /// To where, of one that was refused.
+    /// Where the client of a dropped attempt wanted to connect to; of version 0 elsewhere.
     pub server: Endpoint,
 }
 assert_layout!(ClientEvent, 88);
@@ -69,7 +69,7 @@ pub enum EventKind {
     AcceptError = 3,
     /// A task that was woken went back to sleep without having called accept.
     Silent = 4,
-    /// A connection attempt was refused.
+    /// A connection attempt was dropped.
     Dropped = 5,
     /// A socket began to listen.
     Listening = 6,
@@ -97,16 +97,16 @@ impl EventKind {
     }
 }
 
-/// Where a kernel program puts a refusal together: its stack is too small.
+/// Memory in which a kernel program puts a drop together, because its stack is too small.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal {
+pub struct DropScratch {
     /// The client.
     pub key: ClientKey,
     /// The event.
     pub event: ClientEvent,
 }
-assert_layout!(Refusal, 120);
+assert_layout!(DropScratch, 120);
 
 /// One end of a connection.
 #[repr(C)]

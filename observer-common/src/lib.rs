@@ -45,7 +45,7 @@ mod user {
         counters::Unrecognised,
         counters::UnrecognisedKey,
         counters::Stamp,
-        counters::TaskPlace,
+        counters::TaskSlot,
         counters::TaskState,
         counters::WaitKey,
         counters::WorkerKey,

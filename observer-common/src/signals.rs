@@ -3,7 +3,7 @@
 /// [`crate::counters::TaskState::interrupted`]: the call ended with ERESTARTSYS. The kernel makes it again,
 /// unseen by the program, unless a handler that was set without SA_RESTART runs first (`handle_signal`).
 pub const MAY_RESTART: u32 = 1;
-/// The same: the call ended with EINTR, as it does where the socket has a time limit (`sock_intr_errno`). The
+/// [`crate::counters::TaskState::interrupted`]: the call ended with EINTR, as it does where the socket has a time limit (`sock_intr_errno`). The
 /// program gets it if it goes on.
 pub const ERROR_GIVEN: u32 = 2;
 

@@ -17,17 +17,20 @@ use observer_common::{
 use crate::{
     accept_errors::{EAGAIN, EINTR, ERESTARTSYS, tell_error},
     accept_file::{child_of, listener_of},
-    accept_signal, backlog,
+    accept_signal, accept_wait,
+    control::{control, idle, window_open},
     events::{self, OF_WAKEUP},
-    ids,
-    kernel::{
-        self, ARGS_INET_CSK_ACCEPT, ARGS_SYS_ACCEPT4, Address, REGS_ARGUMENT, REGS_SECOND,
-        REGS_SYSCALL, SOCKET_SOCK, SYSCALL_ACCEPT, SYSCALL_ACCEPT4, SYSCALL_LISTEN, Typed, field,
-        read,
+    globals::{
+        ARGS_INET_CSK_ACCEPT, ARGS_SYS_ACCEPT4, REGS_ARGUMENT, REGS_SECOND, REGS_SYSCALL,
+        SOCKET_SOCK, SYSCALL_ACCEPT, SYSCALL_ACCEPT4, SYSCALL_LISTEN,
     },
+    ids,
+    kernel::{self, Address, Typed, field, read},
+    listen,
     listener::Listener,
-    maps::{IN_FLIGHT, control, idle, misc, window_open},
-    task, waits, worker, worker_counters,
+    maps::IN_FLIGHT,
+    no_room::misc,
+    task, worker, worker_counters,
 };
 
 /// `sys_exit(regs, ret)`: fires for every system call while observer runs, so that nothing is done
@@ -71,7 +74,7 @@ fn listen_returned(ctx: *mut c_void) -> i32 {
     // SAFETY: `registers` is the program's argument.
     let (descriptor, backlog) =
         unsafe { (field::<u64>(registers, &REGS_ARGUMENT), field::<u64>(registers, &REGS_SECOND)) };
-    backlog::asked(descriptor, backlog);
+    listen::backlog_requested(descriptor, backlog);
     0
 }
 
@@ -93,7 +96,7 @@ fn returned<C: EbpfContext>(ctx: &C, descriptor: u64, result: i64) -> bool {
     true
 }
 
-/// The same as [`succeeded`] in a function of its own, so that the verifier follows it once and not for
+/// [`succeeded`] as a function of its own, so that the verifier follows it once and not for
 /// each of the ways to a listener.
 #[inline(never)]
 pub(crate) fn succeeds(ctx: *mut c_void, listener: ListenerId, ids: u64, child: u64) -> i32 {
@@ -128,7 +131,7 @@ pub(crate) fn failed<C: EbpfContext>(ctx: &C, key: WorkerKey, errno: u32) {
 fn ended(ctx: *mut c_void, listener: ListenerId, ids: u64, result: u32, child: u64) -> i32 {
     let (errno, counted) = (result & !NOTED, u32::from(result & NOTED != 0));
     let key = worker::key(listener, ids);
-    let entered = if errno == 0 { waits::accepted(child, listener) } else { 0 };
+    let entered = if errno == 0 { accept_wait::accepted(child, listener) } else { 0 };
     let mut settles = false;
     let mut state = worker::task(key, null());
     if let Some(state) = &mut state {

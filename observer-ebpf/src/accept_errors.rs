@@ -9,8 +9,10 @@ use observer_common::{
 };
 
 use crate::{
+    counter::increment,
     events,
-    maps::{ERRORS, count_no_room, increment, is_incomplete},
+    maps::ERRORS,
+    no_room::{count_no_room, mark_incomplete, misc},
     worker,
 };
 
@@ -37,7 +39,10 @@ pub(crate) fn tell_error(ctx: *mut c_void, listener: ListenerId, ids: u64, errno
 fn count_error(worker: WorkerKey, errno: u32) {
     let key = ErrorKey { worker, errno, zero: 0 };
     let count = ERRORS.get_ptr_mut(key).or_else(|| {
-        let _exists = ERRORS.insert(key, 0, u64::from(BPF_NOEXIST));
+        if ERRORS.insert(key, 0, u64::from(BPF_NOEXIST)).is_ok() {
+            // SAFETY: only takes the address of a field of a live map value.
+            misc(|misc| unsafe { &raw mut (*misc).errors });
+        }
         ERRORS.get_ptr_mut(key)
     });
     match count {
@@ -46,7 +51,7 @@ fn count_error(worker: WorkerKey, errno: u32) {
         None => {
             // SAFETY: only takes the address of a field of a live map value.
             count_no_room(|full| unsafe { &raw mut (*full).errors });
-            is_incomplete(worker.listener);
+            mark_incomplete(worker.listener);
         }
     }
 }

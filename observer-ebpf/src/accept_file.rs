@@ -3,9 +3,8 @@
 use observer_common::counters::ListenerId;
 
 use crate::{
-    kernel::{
-        Address, FILE_PRIVATE, SOCK_PORT, SOCK_SOCKET, SOCK_STATE, SOCKET_SOCK, STATE_LISTEN, read,
-    },
+    globals::{FILE_PRIVATE, SOCK_PORT, SOCK_SOCKET, SOCK_STATE, SOCKET_SOCK, STATE_LISTEN},
+    kernel::{Address, read},
     listener::Listener,
     maps::LISTENERS,
     task, worker,
@@ -44,7 +43,7 @@ pub(crate) fn child_of(file: Address, listener: u64) -> Option<u64> {
     child_of_socket(read(file, &FILE_PRIVATE)?, listener)
 }
 
-/// The same of what a file leads to, if it is a socket.
+/// The sock of what a file leads to, if that is a socket and a connection on a listener's port.
 #[inline(always)]
 pub(crate) fn child_of_socket(socket: Address, listener: u64) -> Option<u64> {
     let sock: Address = read(socket, &SOCKET_SOCK)?;

@@ -21,12 +21,15 @@ use crate::{
     accept_errors::{EAGAIN, EINTR, ERESTARTSYS},
     accept_file::{child_of, child_of_socket, listener_of},
     accept_ring::listener_of_request,
-    kernel::{
-        Address, FILE_FLAGS, PROCESS_PENDING, SOCK_RECEIVE_TIMEOUT, SOCK_SOCKET, SOCK_STATE,
-        SOCKET_FILE, STATE_LISTEN, TASK_BLOCKED, TASK_PENDING, TASK_SIGNAL, TASK_STOPS, read,
+    control::{idle, window_open},
+    globals::{
+        FILE_FLAGS, PROCESS_PENDING, SOCK_RECEIVE_TIMEOUT, SOCK_SOCKET, SOCK_STATE, SOCKET_FILE,
+        STATE_LISTEN, TASK_BLOCKED, TASK_PENDING, TASK_SIGNAL, TASK_STOPS,
     },
+    kernel::{Address, read},
     listener::Listener,
-    maps::{IN_FLIGHT, LISTENERS, count_no_room, idle, is_incomplete, window_open},
+    maps::{IN_FLIGHT, LISTENERS},
+    no_room::{count_no_room, mark_incomplete},
     task,
 };
 
@@ -37,6 +40,8 @@ const EINVAL: u32 = 22;
 const ENFILE: u32 = 23;
 /// O_NONBLOCK (uapi asm-generic).
 const O_NONBLOCK: u32 = 0o4000;
+/// O_CLOEXEC (uapi asm-generic).
+const O_CLOEXEC: u32 = 0o2000000;
 
 /// Notes where the current task's accept call has come to.
 #[inline(always)]
@@ -44,7 +49,7 @@ fn note(tid: u32, listener: u64) {
     if IN_FLIGHT.insert(tid, listener, u64::from(BPF_ANY)).is_err() {
         // SAFETY: only takes the address of a field of a live map value.
         count_no_room(|full| unsafe { &raw mut (*full).calls });
-        is_incomplete(listener & !IN_FLIGHT_FLAGS);
+        mark_incomplete(listener & !IN_FLIGHT_FLAGS);
     }
 }
 
@@ -63,17 +68,21 @@ fn take(tid: u32) -> Option<(ListenerId, u64)> {
     Some((noted & !IN_FLIGHT_FLAGS, noted & IN_FLIGHT_FLAGS))
 }
 
-/// `__sys_accept4(fd, …)`: an accept call begins.
+/// `__sys_accept4(fd, addr, addrlen, flags)`: an accept call begins.
 #[kprobe]
 fn k_accept_enter(ctx: ProbeContext) -> i32 {
     if idle() {
         return 0;
     }
-    let (_, tid) = task::current_ids();
-    if let Some(descriptor) = ctx.arg::<u64>(0)
-        && let Some(listener) = listener_of(descriptor, tid)
-    {
+    let (pid, tid) = task::current_ids();
+    let (Some(descriptor), Some(flags)) = (ctx.arg::<u64>(0), ctx.arg::<u64>(3)) else { return 0 };
+    let Some(listener) = listener_of(descriptor, tid) else { return 0 };
+    // An int: the upper half of the register is not part of it.
+    if flags as u32 & !(O_NONBLOCK | O_CLOEXEC) == 0 {
         note(tid, listener);
+    } else if window_open() {
+        // The call ends before anything that is seen of its end (`__sys_accept4_file`).
+        failed(&ctx, WorkerKey { listener, pid, tid }, EINVAL);
     }
     0
 }
@@ -90,7 +99,7 @@ fn k_ring_enter(ctx: ProbeContext) -> i32 {
     0
 }
 
-/// Its end. It blocks only where a program asks for that (IOSQE_ASYNC).
+/// The end of `io_accept`, which blocks only where a program asks for that (IOSQE_ASYNC).
 #[kretprobe]
 fn k_ring_exit(_ctx: RetProbeContext) -> i32 {
     if idle() {
@@ -167,7 +176,7 @@ fn has_connection<C: EbpfContext>(ctx: &C, noted: u64, child: u64) -> i32 {
 /// `security_socket_accept(sock, newsock)`: a call that is noted ends here where a security module refuses it,
 /// before it asks the queue. No module sleeps for long in it.
 #[kretprobe]
-fn k_refused(ctx: RetProbeContext) -> i32 {
+fn k_accept_denied(ctx: RetProbeContext) -> i32 {
     ends_if_error(&ctx)
 }
 

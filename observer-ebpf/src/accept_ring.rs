@@ -6,11 +6,10 @@ use observer_common::counters::WorkerKey;
 use crate::{
     accept::failed,
     accept_errors::EAGAIN,
-    kernel::{
-        ARGS_IO_ACCEPT, Address, FILE_PRIVATE, RING_FILE, RING_RESULT, SOCKET_SOCK, read, returned,
-    },
+    control::{idle, window_open},
+    globals::{ARGS_IO_ACCEPT, FILE_PRIVATE, RING_FILE, RING_RESULT, SOCKET_SOCK},
+    kernel::{Address, read, returned},
     listener::Listener,
-    maps::{idle, window_open},
     task,
 };
 

@@ -15,16 +15,22 @@ use crate::{
     accept::{failed, succeeds},
     accept_file::child_of_socket,
     accept_ring::listener_of_request,
-    ids,
-    kernel::{
-        ARGS_RING_COMPLETE, Address, CQE_DATA, CQE_RESULT, Object, RING_ACCEPT, RING_DATA,
-        RING_DESCRIPTOR, RING_FILE, RING_FLAGS, RING_MULTISHOT_BIT, RING_OPCODE, RING_OWNER,
-        RING_RESULT, RING_SLOT, SOCKET_SOCK, Typed, read, read_at,
+    control::{idle, window_open},
+    counter::SharedWord,
+    globals::{
+        ARGS_RING_COMPLETE, CQE_DATA, CQE_RESULT, RING_ACCEPT, RING_DATA, RING_DESCRIPTOR,
+        RING_FILE, RING_FLAGS, RING_MULTISHOT_BIT, RING_OPCODE, RING_OWNER, RING_RESULT, RING_SLOT,
+        SOCKET_SOCK,
     },
+    ids,
+    kernel::{Address, Object, Typed, read, read_at},
     listener::Listener,
-    maps::{RINGS, idle, know_ring, rings_known, window_open},
+    maps::RINGS,
     task,
 };
+
+/// 1 once there was an accept request for many connections.
+static RINGS_KNOWN: SharedWord = SharedWord::new();
 
 /// ECANCELED (uapi): the program took its request back, and accept was not called.
 const ECANCELED: i32 = 125;
@@ -105,7 +111,7 @@ fn note(request: Address, listener: ListenerId) {
     if RINGS.get_ptr(key).is_some_and(|noted| unsafe { *noted } == value) {
         return;
     }
-    know_ring();
+    RINGS_KNOWN.set();
     // The map lets go of what was not used for long.
     let _no_memory = RINGS.insert(key, value, u64::from(BPF_ANY));
 }
@@ -118,7 +124,7 @@ fn ring_completed(ctx: BtfTracePointContext) -> i32 {
     }
     let request: Address = ctx.arg(1);
     if request.is_null() {
-        return if rings_known() { one_of_many(ctx.as_ptr()) } else { 0 };
+        return if RINGS_KNOWN.load() != 0 { one_of_many(ctx.as_ptr()) } else { 0 };
     }
     if read::<u8>(request, &RING_OPCODE).map(u32::from) != Some(RING_ACCEPT.load()) {
         return 0;

@@ -16,9 +16,12 @@ use observer_common::{
 
 use crate::{
     accept_errors::{EINTR, tell_error},
+    control::{idle, window_open},
+    globals::{SIGNAL_FLAGS, SIGNAL_HANDLER},
     ids,
-    kernel::{Address, SIGNAL_FLAGS, SIGNAL_HANDLER, field},
-    maps::{INTERRUPTED, count_no_room, idle, is_incomplete, window_open},
+    kernel::{Address, field},
+    maps::INTERRUPTED,
+    no_room::{count_no_room, mark_incomplete},
     task, worker, worker_counters,
 };
 
@@ -31,7 +34,7 @@ pub(crate) fn interrupts(listener: ListenerId, tid: u32, how: u32) -> u32 {
     if INTERRUPTED.insert(tid, listener, u64::from(BPF_ANY)).is_err() {
         // SAFETY: only takes the address of a field of a live map value.
         count_no_room(|full| unsafe { &raw mut (*full).calls });
-        is_incomplete(listener);
+        mark_incomplete(listener);
         return 0;
     }
     // SAFETY: a live map value, whose task is running here.
@@ -63,7 +66,8 @@ fn signal_delivered(ctx: BtfTracePointContext) -> i32 {
     }
 }
 
-/// The current task is seen to go on after a call that a signal ended: another call of it has ended. A
+/// The current task is seen to go on after a call that a signal ended, if one did: another accept call of it has
+/// ended, or it called execve. A
 /// function of its own, because it is rare.
 #[inline(never)]
 pub(crate) fn went_on(ctx: *mut c_void, tid: u32) -> i32 {

@@ -6,9 +6,11 @@ use aya_ebpf::EbpfContext;
 use observer_common::counters::{Bracket, Doubt};
 
 use crate::{
+    globals::{TASK_ON_QUEUE, TASK_SLEPT},
     ids,
-    kernel::{Address, TASK_ON_QUEUE, TASK_SLEPT, field, read},
-    maps::{misc, this_cpu},
+    kernel::{Address, field, read},
+    maps::this_cpu,
+    no_room::misc,
     task, woken,
 };
 

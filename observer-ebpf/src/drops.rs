@@ -1,38 +1,40 @@
-//! Refused connection attempts: each counted once, by listener and reason, and told to whoever reads
-//! them one by one.
+//! Dropped connection attempts: each counted once, by listener and reason, and sent as an event where that is
+//! asked for.
 
 use aya_ebpf::{EbpfContext, bindings::BPF_NOEXIST};
 use observer_common::{
-    counters::ClientKey,
+    counters::{ClientKey, QueueStats},
     drops::{DROP_REASONS, DropReason},
-    event::{EventKind, Refusal},
+    event::{DropScratch, EventKind},
 };
 
 use crate::{
+    control::window_open,
+    counter::increment,
     endpoint::{of_packet, of_peer},
     events,
     kernel::Address,
     listener::Listener,
-    maps::{CLIENTS, REFUSALS, increment, window_open},
+    maps::{CLIENTS, DROP_SCRATCH},
     queue_stats,
 };
 
-/// What a refusal is known by.
+/// What identifies the client of a drop.
 #[derive(Clone, Copy)]
 pub(crate) enum Source {
-    /// The packet that was refused.
+    /// The packet that was dropped.
     Packet(Address),
-    /// A request that no packet of its own is there for.
+    /// The request, where no packet of the client is at hand.
     Request(Address),
 }
 
-/// Counts one refusal by the listener `sock`.
+/// Counts a connection attempt that the listener `sock` drops.
 #[inline(always)]
 pub(crate) fn count<C: EbpfContext>(ctx: &C, sock: Address, source: Source, reason: DropReason) {
     if !window_open() {
         return;
     }
-    // Its state is not asked for: the kernel counts a refusal by a listener that closes meanwhile.
+    // Its state is not asked for: the kernel counts a drop by a listener that closes meanwhile.
     let Some(listener) = Listener::any_listening(sock) else { return };
     let Some(queue) = queue_stats::row(listener.id) else { return };
     let index = reason as usize;
@@ -40,9 +42,9 @@ pub(crate) fn count<C: EbpfContext>(ctx: &C, sock: Address, source: Source, reas
         // SAFETY: `queue` is this CPU's map value.
         unsafe { increment(&raw mut queue.drops[index]) };
     }
-    let Some(refusal) = REFUSALS.get_ptr_mut(0) else { return };
-    // SAFETY: this CPU's map value, and one refusal at a time.
-    let Refusal { key, event } = unsafe { &mut *refusal };
+    let Some(scratch) = DROP_SCRATCH.get_ptr_mut(0) else { return };
+    // SAFETY: this CPU's map value, and one drop at a time.
+    let DropScratch { key, event } = unsafe { &mut *scratch };
     let known = match source {
         Source::Packet(packet) => of_packet(packet, &mut event.client, &mut event.server),
         Source::Request(request) => {
@@ -50,23 +52,31 @@ pub(crate) fn count<C: EbpfContext>(ctx: &C, sock: Address, source: Source, reas
             of_peer(request, &mut event.client)
         }
     };
-    if known.is_none() {
-        return;
-    }
-    key.listener = listener.id;
-    key.address = event.client.address;
-    key.port = event.client.port;
-    let key: &ClientKey = key;
-    if CLIENTS.get_ptr(key).is_none() {
-        let counter = if CLIENTS.insert(key, 1, u64::from(BPF_NOEXIST)).is_ok() {
-            &raw mut queue.clients
-        } else {
-            &raw mut queue.clients_unknown
-        };
-        // SAFETY: as above.
-        unsafe { increment(counter) };
+    if known.is_some() {
+        key.listener = listener.id;
+        key.address = event.client.address;
+        key.port = event.client.port;
+        count_client(key, queue);
+    } else {
+        event.client.version = 0;
+        event.server.version = 0;
     }
     if events::asked(EventKind::Dropped) {
         events::dropped(ctx.as_ptr(), listener.id, reason as u32, event);
     }
+}
+
+/// Counts a client that was not dropped before.
+#[inline(always)]
+fn count_client(key: &ClientKey, queue: &mut QueueStats) {
+    if CLIENTS.get_ptr(key).is_some() {
+        return;
+    }
+    let counter = if CLIENTS.insert(key, 1, u64::from(BPF_NOEXIST)).is_ok() {
+        &raw mut queue.clients
+    } else {
+        &raw mut queue.clients_unknown
+    };
+    // SAFETY: `queue` is this CPU's map value.
+    unsafe { increment(counter) };
 }

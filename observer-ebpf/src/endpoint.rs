@@ -4,9 +4,12 @@ use core::mem::transmute;
 
 use observer_common::event::Endpoint;
 
-use crate::kernel::{
-    Address, PACKET_HEAD, PACKET_NETWORK, PACKET_TRANSPORT, SOCK_FAMILY, SOCK_PEER_PORT,
-    SOCK_PEER4, SOCK_PEER6, has_address6, opaque, read, read_at,
+use crate::{
+    globals::{
+        PACKET_HEAD, PACKET_NETWORK, PACKET_TRANSPORT, SOCK_FAMILY, SOCK_PEER_PORT, SOCK_PEER4,
+        SOCK_PEER6, has_address6,
+    },
+    kernel::{Address, opaque, read, read_at},
 };
 
 /// An end that is not known.

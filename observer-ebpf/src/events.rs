@@ -15,9 +15,11 @@ use observer_common::{
 
 use crate::{
     endpoint::{nowhere, of_peer},
+    globals::EVENT_KINDS,
     ids,
-    kernel::{Address, EVENT_KINDS, opaque},
-    maps::{EVENTS, WOKEN_AT, misc, this_cpu},
+    kernel::{Address, opaque},
+    maps::{EVENTS, WOKEN_AT, this_cpu},
+    no_room::misc,
     task,
 };
 
@@ -78,9 +80,11 @@ fn of_task(kind: EventKind, listener: ListenerId, ids: u64, who: Address) -> Tas
 #[inline(never)]
 pub(crate) fn woken(ctx: *mut c_void, listener: ListenerId, ids: u64, who: Address) -> i32 {
     let mut event = of_task(EventKind::Woken, listener, ids, who);
-    // Beyond the notification itself it is not known for which connection it was.
+    // Beyond the notification itself it is not known for which connection it was: a real-time kernel runs
+    // others while a task is preempted within one.
     if let Some(cpu) = this_cpu()
         && cpu.listener == listener
+        && cpu.task == task::current() as u64
     {
         event.connection = cpu.queued;
     }
@@ -91,7 +95,15 @@ pub(crate) fn woken(ctx: *mut c_void, listener: ListenerId, ids: u64, who: Addre
 /// Notes when a task was woken, for the event of its accept.
 #[inline(always)]
 pub(crate) fn note_woken(tid: u32) {
-    if asked(EventKind::Accepted) {
+    if !asked(EventKind::Accepted) {
+        return;
+    }
+    if let Some(at) = WOKEN_AT.get_ptr_mut(tid) {
+        // To insert over an entry takes a new one first, and may fail with the old time still there
+        // (`htab_lru_map_update_elem`).
+        // SAFETY: a live map value; a task is woken by one CPU at a time.
+        unsafe { *at = now() };
+    } else {
         // What finds no room is not told.
         let _full = WOKEN_AT.insert(tid, now(), u64::from(BPF_ANY));
     }
@@ -176,7 +188,7 @@ pub(crate) fn queued(
     0
 }
 
-/// Tells that a client was refused. `event` has both ends.
+/// Sends the event of a dropped connection attempt. `event` has both ends.
 #[inline(always)]
 pub(crate) fn dropped(
     ctx: *mut c_void,

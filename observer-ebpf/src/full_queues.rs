@@ -7,10 +7,10 @@ use core::ptr;
 use observer_common::counters::Bracket;
 
 use crate::{
-    kernel::{
-        ARRAY_COPIES, Address, MIB_COUNTERS, MIB_FULL_COOKIES, MIB_FULL_DROPS, NET_COUNTERS,
-        Object, SOCK_NET, read_at,
+    globals::{
+        ARRAY_COPIES, MIB_COUNTERS, MIB_FULL_COOKIES, MIB_FULL_DROPS, NET_COUNTERS, SOCK_NET,
     },
+    kernel::{Address, Object, read_at},
     maps::BRACKETS,
 };
 

@@ -7,28 +7,34 @@ use aya_ebpf::{
     helpers::bpf_ktime_get_ns,
 };
 use observer_common::{
-    config::SOCK_PLACES,
+    config::SOCK_SLOT_COUNT,
     counters::{
-        FLAG_OF_TREE, FLAG_REUSEPORT, KnownSock, ListenerId, ListenerInfo, QueueStats, SockPlace,
+        FLAG_OF_TREE, FLAG_REUSEPORT, KnownSock, ListenerId, ListenerInfo, QueueStats, SockSlot,
         WorkerKey, WorkerStats,
     },
 };
 
 use crate::{
-    kernel::{
-        AF_INET, AF_INET6, Address, IPPROTO_MPTCP, IPPROTO_TCP, NET_COOKIE, NET_INODE, Object,
-        PORTS_GIVEN, REUSEPORT_BYTE, REUSEPORT_MASK, SOCK_ADDRESS4, SOCK_ADDRESS6,
-        SOCK_BACKLOG_LIMIT, SOCK_COOKIE, SOCK_FAMILY, SOCK_NET, SOCK_PORT, SOCK_PROTOCOL,
-        SOCK_SOCKET, SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE, STATE_LISTEN, has_address6,
-        lower_half, opaque, read, wants_port,
+    globals::{
+        AF_INET, AF_INET6, NET_COOKIE, NET_INODE, PORTS_GIVEN, REUSEPORT_BYTE, REUSEPORT_MASK,
+        SOCK_ADDRESS4, SOCK_ADDRESS6, SOCK_BACKLOG_LIMIT, SOCK_COOKIE, SOCK_FAMILY, SOCK_NET,
+        SOCK_PORT, SOCK_PROTOCOL, SOCK_SOCKET, SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE,
+        STATE_LISTEN, has_address6, wants_port,
     },
-    maps::{LISTENERS, QUEUES, SOCK_CACHE, SOCKS, TREE, WORKERS, misc, without_rows},
+    kernel::{Address, Object, lower_half, opaque, read},
+    maps::{LISTENERS, PID_TREE, QUEUES, SOCK_CACHE, SOCKS, WORKERS},
+    no_room::{count_without_rows, misc},
     task,
 };
 
+/// IPPROTO_TCP (uapi).
+const IPPROTO_TCP: u16 = 6;
+/// IPPROTO_MPTCP (uapi).
+const IPPROTO_MPTCP: u16 = 262;
+
 /// What new rows start from. Statics, because the stack of a program is 512 bytes in all.
 static ZERO_QUEUE: &QueueStats = &QueueStats::ZERO;
-/// The same for workers.
+/// What a worker's new row starts from.
 static ZERO_WORKER: &WorkerStats = &WorkerStats::ZERO;
 
 /// A sock that is a TCP or MPTCP listener.
@@ -45,24 +51,24 @@ pub(crate) struct Listener {
 /// Beside the identity of a listener whose sock has the accept queue.
 const HAS_QUEUE: u64 = 1 << 63;
 
-/// The place of a sock in the cache: by its address, multiplied as Knuth does it (`hash_32` of the kernel).
+/// The slot of a sock in the cache: by its address, multiplied as Knuth does it (`hash_32` of the kernel).
 #[inline(always)]
-fn place(sock: impl Object) -> Option<*mut SockPlace> {
+fn slot(sock: impl Object) -> Option<*mut SockSlot> {
     let spread = lower_half(sock.address()).wrapping_mul(0x61C8_8647);
-    SOCK_CACHE.get_ptr_mut((spread >> 16) & (SOCK_PLACES - 1))
+    SOCK_CACHE.get_ptr_mut((spread >> 16) & (SOCK_SLOT_COUNT - 1))
 }
 
-/// The identity of a listener with [`HAS_QUEUE`], where its sock was looked up last in its place; 0
+/// The identity of a listener with [`HAS_QUEUE`], where its sock was looked up last in its slot; 0
 /// elsewhere.
 #[inline(always)]
 fn cached(sock: impl Object, socket: Address) -> u64 {
-    let Some(place) = place(sock) else { return 0 };
+    let Some(slot) = slot(sock) else { return 0 };
     // SAFETY: a live map value; a mixture of two writes does not fit its check.
     unsafe {
-        let own = (&raw const (*place).sock).read_volatile();
-        let its = (&raw const (*place).socket).read_volatile();
-        let listener = (&raw const (*place).listener).read_volatile();
-        let check = (&raw const (*place).check).read_volatile();
+        let own = (&raw const (*slot).sock).read_volatile();
+        let its = (&raw const (*slot).socket).read_volatile();
+        let listener = (&raw const (*slot).listener).read_volatile();
+        let check = (&raw const (*slot).check).read_volatile();
         // Reckoned with before LLVM learns what the two are equal to.
         let sum = opaque(own) ^ opaque(its) ^ listener;
         let fits = own == sock.address() as u64 && its == socket as u64 && check == sum;
@@ -70,24 +76,24 @@ fn cached(sock: impl Object, socket: Address) -> u64 {
     }
 }
 
-/// Notes in its place which listener a sock is.
+/// Notes in its slot which listener a sock is.
 #[inline(always)]
 fn cache(sock: impl Object, socket: Address, found: u64) {
-    if let Some(place) = place(sock) {
+    if let Some(slot) = slot(sock) {
         // SAFETY: a live map value of integers.
         unsafe {
-            (&raw mut (*place).sock).write_volatile(sock.address() as u64);
-            (&raw mut (*place).socket).write_volatile(socket as u64);
-            (&raw mut (*place).listener).write_volatile(found);
+            (&raw mut (*slot).sock).write_volatile(sock.address() as u64);
+            (&raw mut (*slot).socket).write_volatile(socket as u64);
+            (&raw mut (*slot).listener).write_volatile(found);
             // Read back as numbers.
-            let own = opaque((&raw const (*place).sock).read_volatile());
-            let its = opaque((&raw const (*place).socket).read_volatile());
-            (&raw mut (*place).check).write_volatile(own ^ its ^ found);
+            let own = opaque((&raw const (*slot).sock).read_volatile());
+            let its = opaque((&raw const (*slot).socket).read_volatile());
+            (&raw mut (*slot).check).write_volatile(own ^ its ^ found);
         }
     }
 }
 
-/// The same by hashing, and where the sock is not known yet, the long way. A function of its own, because
+/// The identity of a listener by hashing, and where its sock is not known yet, the long way. A function of its own, because
 /// it is rare.
 #[inline(never)]
 fn look_up(sock: Address, socket: Address) -> u64 {
@@ -135,7 +141,7 @@ impl Listener {
         Self::observed_listening(sock)
     }
 
-    /// The same for a sock whose state is known to be LISTEN, or was just now.
+    /// The listener that `sock` is, as [`Self::observed`], where its state is known to be LISTEN, or was just now.
     #[inline(always)]
     pub(crate) fn observed_listening(sock: impl Object) -> Option<Self> {
         if PORTS_GIVEN.load() != 0 && !wants_port(sock.get(&SOCK_PORT)?) {
@@ -144,7 +150,7 @@ impl Listener {
         Self::any_listening(sock)
     }
 
-    /// The same on whatever port: what the kernel's counters tell of a network namespace is about all
+    /// The listener that `sock` is, on whatever port: what the kernel's counters tell of a network namespace is about all
     /// of its listeners.
     #[inline(always)]
     pub(crate) fn any_listening(sock: impl Object) -> Option<Self> {
@@ -202,9 +208,9 @@ impl Listener {
     #[inline(always)]
     pub(crate) fn forget(&self) {
         let _was_not = SOCKS.remove(self.sock as u64);
-        if let Some(place) = place(self.sock) {
-            // SAFETY: a live map value. Whoever had the place looks itself up again.
-            unsafe { (&raw mut (*place).sock).write_volatile(0) };
+        if let Some(slot) = slot(self.sock) {
+            // SAFETY: a live map value. Whoever had the slot looks itself up again.
+            unsafe { (&raw mut (*slot).sock).write_volatile(0) };
         }
     }
 
@@ -228,7 +234,7 @@ impl Listener {
             info.comm = task::current_comm();
             // SAFETY: the helper takes nothing and always succeeds.
             info.born = unsafe { bpf_ktime_get_ns() };
-            if TREE.get_ptr(creator).is_some() {
+            if PID_TREE.get_ptr(creator).is_some() {
                 info.flags |= FLAG_OF_TREE;
             }
         }
@@ -238,7 +244,7 @@ impl Listener {
         if QUEUES.insert(self.id, ZERO_QUEUE, u64::from(BPF_NOEXIST)).is_err()
             && QUEUES.get_ptr(self.id).is_none()
         {
-            without_rows(self.id);
+            count_without_rows(self.id);
             return false;
         }
         let rest = WorkerKey { listener: self.id, pid: 0, tid: 0 };
@@ -256,7 +262,7 @@ impl Listener {
         if LISTENERS.get_ptr(self.id).is_none() {
             // Userspace frees what has a row here, and only that.
             let _only_made_here = QUEUES.remove(self.id);
-            without_rows(self.id);
+            count_without_rows(self.id);
             return false;
         }
         true

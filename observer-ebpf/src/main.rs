@@ -2,7 +2,7 @@
 //!
 //! One file per subject; each holds the body of its signal and thin entry points, one per hook.
 //! Nothing here knows an offset or an enum value: userspace resolves them from the running kernel's
-//! BTF and writes them into the globals of [`kernel`].
+//! BTF and writes them into [`globals`].
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -14,25 +14,30 @@ mod accept_kprobe;
 mod accept_ring;
 mod accept_ring_trace;
 mod accept_signal;
-mod backlog;
-mod chain;
+mod accept_wait;
+mod control;
+mod counter;
 mod doubt;
 mod drops;
 mod endpoint;
+mod epoll_chain;
 mod events;
+mod final_ack;
 mod full_queues;
-mod handshake;
+mod globals;
 mod ids;
 mod kernel;
-mod lifecycle;
+mod listen;
 mod listener;
+mod listener_life;
 mod maps;
+mod no_room;
 mod numbers;
 mod queue;
 mod queue_stats;
-mod request;
+mod syn;
 mod task;
-mod waits;
+mod task_life;
 mod wakeup;
 mod woken;
 mod worker;

@@ -7,11 +7,12 @@
 use observer_common::config::OUTSIDE;
 
 use crate::{
-    ids,
-    kernel::{
-        Address, NUMBER_NAMESPACE, NUMBER_SIZE, NUMBER_VALUE, NUMBERS_FIRST, NUMBERS_LEVEL,
-        PID_NAMESPACE, PID_NAMESPACE_INODE, TASK_LEADER, TASK_NUMBERS, TASK_PID, TASK_TID, read,
+    globals::{
+        NUMBER_NAMESPACE, NUMBER_SIZE, NUMBER_VALUE, NUMBERS_FIRST, NUMBERS_LEVEL, PID_NAMESPACE,
+        PID_NAMESPACE_INODE, TASK_LEADER, TASK_NUMBERS, TASK_PID, TASK_TID,
     },
+    ids,
+    kernel::{Address, read},
 };
 
 /// The deepest level of PID namespaces (include/linux/pid_namespace.h, `MAX_PID_NS_LEVEL`).

@@ -24,15 +24,16 @@ use observer_common::{
 };
 
 use crate::{
+    accept_wait,
+    control::{control, idle, notice_port},
+    counter::{add, increment},
     events,
-    kernel::{
-        Address, Object, SOCK_BACKLOG, SOCK_BACKLOG_LIMIT, SOCK_STATE, STATE_LISTEN,
-        STATE_SYN_RECV, Typed, field, read,
-    },
+    globals::{SOCK_BACKLOG, SOCK_BACKLOG_LIMIT, SOCK_STATE, STATE_LISTEN, STATE_SYN_RECV},
+    kernel::{Address, Object, Typed, field, read},
     listener::Listener,
-    maps::{add, control, idle, increment, listens, this_cpu},
+    maps::this_cpu,
     queue_stats::{roll, row},
-    waits, wakeup,
+    wakeup,
 };
 
 /// `sk_data_ready(sk)`: fires for every socket that becomes readable.
@@ -48,7 +49,7 @@ fn data_ready(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     // SAFETY: the program's argument.
-    listens(unsafe { Typed::new(sock) });
+    notice_port(unsafe { Typed::new(sock) });
     if let Some(control) = control()
         // SAFETY: the program's argument.
         && let Some(listener) = Listener::observed_listening(unsafe { Typed::new(sock) })
@@ -58,7 +59,7 @@ fn data_ready(ctx: BtfTracePointContext) -> i32 {
             // same.
             let depth = read::<u32>(listener.sock, &SOCK_BACKLOG).unwrap_or(1).max(1);
             count_queued(&listener, depth, control.interval());
-            let connection = waits::ready(listener.id);
+            let connection = accept_wait::ready(listener.id);
             tell(&ctx, &listener, connection, depth);
         }
         if control.has_role(READY_WAKES) {
@@ -128,9 +129,9 @@ fn entering<C: EbpfContext>(ctx: &C, sock: impl Object, child: impl Object, is_n
         count_queued(&listener, depth, control.interval());
         let child = child.address() as u64;
         let entered = if is_new {
-            waits::enters(child, listener.id)
+            accept_wait::enters(child, listener.id)
         } else {
-            waits::moves(child, listener.id)
+            accept_wait::moves(child, listener.id)
         };
         tell(ctx, &listener, Connection { entered, child }, depth);
     }

@@ -12,14 +12,15 @@ use aya_ebpf::helpers::{
 use observer_common::calls::{SOCKETCALL_ACCEPTS, kind};
 
 use crate::{
-    ids,
-    kernel::{
-        Address, COMPAT_WAIT_CALLS, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, Object,
-        PID_NAMESPACE, PREEMPT_RT, REGS_ARGUMENT, REGS_COMPAT_ARGUMENT, REGS_PLACE, REGS_SYSCALL,
-        SIGNAL_LIVE, SYSCALL_EXIT, SYSCALL_EXIT_GROUP, TABLE_FILES, TABLE_SIZE, TASK_BLOCKED_ON,
-        TASK_COMM, TASK_COMPAT, TASK_COMPAT_MASK, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE,
-        TASK_PID, TASK_SIGNAL, TASK_TID, Typed, WAIT_CALLS, field, kind_of, read, read_at,
+    globals::{
+        COMPAT_WAIT_CALLS, FILE_PRIVATE, FILES_TABLE, HAS_TASK_REGISTERS, PID_NAMESPACE,
+        PREEMPT_RT, REGS_ARGUMENT, REGS_COMPAT_ARGUMENT, REGS_PLACE, REGS_SYSCALL, SIGNAL_LIVE,
+        SYSCALL_EXIT, SYSCALL_EXIT_GROUP, TABLE_FILES, TABLE_SIZE, TASK_BLOCKED_ON, TASK_COMM,
+        TASK_COMPAT, TASK_COMPAT_MASK, TASK_DELAYED, TASK_FILES, TASK_MM, TASK_ON_QUEUE, TASK_PID,
+        TASK_SIGNAL, TASK_TID, WAIT_CALLS, kind_of,
     },
+    ids,
+    kernel::{Address, Object, Typed, field, read, read_at},
     numbers,
 };
 
@@ -232,7 +233,7 @@ pub(crate) fn file_private(task: impl Object, descriptor: u64) -> Option<Address
     read(file, &FILE_PRIVATE)
 }
 
-/// The same for the current task.
+/// [`file_private`] of the current task.
 #[inline(always)]
 pub(crate) fn own_file_private(descriptor: u64) -> Option<Address> {
     // The helper that gives the task with its type came with Linux 5.11, before the one that is asked

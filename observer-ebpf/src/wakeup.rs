@@ -22,17 +22,19 @@ use observer_common::{
 };
 
 use crate::{
-    chain,
+    control::{idle, window_open},
+    counter::increment,
     doubt::{doubt, leave_doubt, settle_doubt},
-    events, ids,
-    kernel::{Address, Object, PREEMPT_RT, SOCK_STATE, STATE_LISTEN, Typed, field, read},
+    epoll_chain, events,
+    globals::{PREEMPT_RT, SOCK_STATE, STATE_LISTEN},
+    ids,
+    kernel::{Address, Object, Typed, field, read},
     listener::Listener,
-    maps::{
-        UNRECOGNISED, count_no_room, idle, increment, is_incomplete, misc, tasks_known, this_cpu,
-        window_open,
-    },
+    maps::{UNRECOGNISED, this_cpu},
+    no_room::{count_no_room, mark_incomplete, misc},
     task,
     woken::{count, with_kind},
+    worker::tasks_known,
 };
 
 /// Opens this CPU's bracket for a listener. `ends` says whether its end will be seen.
@@ -89,7 +91,7 @@ fn readable_enter(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// The same where only kprobes can be had.
+/// The begin of a notification where only kprobes can be had.
 #[kprobe]
 fn k_readable_enter(ctx: ProbeContext) -> i32 {
     if !idle()
@@ -112,7 +114,7 @@ fn notifies<C: EbpfContext>(ctx: &C, sock: impl Object) {
     }
 }
 
-/// Its end. Not asked for the state again: the listener may have closed meanwhile.
+/// The end of a notification. The state is not asked for again: the listener may have closed meanwhile.
 #[inline(always)]
 fn notified<C: EbpfContext>(ctx: &C) {
     if !idle()
@@ -132,7 +134,7 @@ fn readable_exit(ctx: FExitContext) -> i32 {
     0
 }
 
-/// The same where only kprobes can be had.
+/// The end of a notification where only kprobes can be had.
 #[kretprobe]
 fn k_readable_exit(ctx: RetProbeContext) -> i32 {
     notified(&ctx);
@@ -154,7 +156,7 @@ fn napi_done(_ctx: BtfTracePointContext) -> i32 {
 fn waking(ctx: BtfTracePointContext) -> i32 {
     let listener = match this_cpu() {
         Some(cpu) if cpu.listener != 0 => in_notification(ctx.as_ptr(), cpu),
-        _ if tasks_known() && chain::followed().is_some() => chained(ctx.as_ptr()),
+        _ if tasks_known() && epoll_chain::followed().is_some() => chained(ctx.as_ptr()),
         _ => return 0,
     };
     if listener == 0 {
@@ -173,7 +175,7 @@ fn waking(ctx: BtfTracePointContext) -> i32 {
 fn in_notification(ctx: *mut c_void, cpu: &mut Bracket) -> u64 {
     if cpu.task != task::current() as u64 {
         if !is_preempted(cpu) {
-            cpu.listener = 0;
+            is_over(cpu);
         }
         return chained(ctx);
     }
@@ -220,14 +222,14 @@ fn is_unrecognised(listener: ListenerId, pid: u32, woken: Address) -> i32 {
         None => {
             // SAFETY: only takes the address of a field of a live map value.
             count_no_room(|full| unsafe { &raw mut (*full).wakeups });
-            is_incomplete(listener);
+            mark_incomplete(listener);
         }
     }
     0
 }
 
-/// The same outside every notification, where a task that is known wakes another.
+/// The listener that a wakeup outside every notification belongs to, where a task that is known wakes another.
 #[inline(never)]
 fn chained(ctx: *mut c_void) -> u64 {
-    chain::wakeup(BtfTracePointContext::new(ctx).arg(0)).unwrap_or(0)
+    epoll_chain::wakeup(BtfTracePointContext::new(ctx).arg(0)).unwrap_or(0)
 }

@@ -1,59 +1,70 @@
 //! What tasks did with listeners.
 //!
-//! A task's entry holds what it did with the listener that it dealt with first, its home: most tasks
+//! A task's entry holds what it did with the listener that it dealt with first (`stats_listener`): most tasks
 //! deal with one. What it does with others has rows of its own, per CPU, and so has everything once
 //! the task is gone.
 //!
-//! An entry lies in the place of its thread id. Where another task has that already, it lies in a hash
+//! An entry lies in the slot of its thread id. Where another task has that already, it lies in a hash
 //! map.
 
 use core::ptr::null;
 
 use aya_ebpf::{EbpfContext, bindings::BPF_NOEXIST};
 use observer_common::{
-    config::TASK_PLACES,
-    counters::{self, ListenerId, TaskPlace, TaskState, WorkerKey, WorkerStats},
+    config::TASK_SLOT_COUNT,
+    counters::{self, ListenerId, TaskSlot, TaskState, WorkerKey, WorkerStats},
     event::EventKind,
 };
 
 use crate::{
+    control::window_open,
+    counter::{SharedWord, add},
     events, ids,
     kernel::{Address, opaque},
-    maps::{
-        PLACES, TAKEN, TASKS, WORKERS, add, change_tasks, count_no_room, is_incomplete, misc,
-        window_open, without_rows,
-    },
+    maps::{SLOT_OWNER, TASK_SLOTS, TASKS, WORKERS},
+    no_room::{count_no_room, count_without_rows, mark_incomplete, misc},
     task,
     worker_counters::{Counters, NOTHING, SILENT},
 };
 
-/// The place of a thread id, whoever has it.
+/// Number of tasks that have an entry, or more.
+#[unsafe(link_section = ".data.known")]
+#[unsafe(no_mangle)]
+static TASKS_KNOWN: SharedWord = SharedWord::new();
+
+/// Whether any task may have an entry.
 #[inline(always)]
-fn place(tid: u32) -> Option<*mut TaskPlace> {
-    PLACES.get_ptr_mut(index(tid))
+pub(crate) fn tasks_known() -> bool {
+    TASKS_KNOWN.load() != 0
+}
+
+/// The slot of a thread id, whoever has it.
+#[inline(always)]
+fn slot(tid: u32) -> Option<*mut TaskSlot> {
+    TASK_SLOTS.get_ptr_mut(index(tid))
 }
 
 #[inline(always)]
 fn index(tid: u32) -> u32 {
-    tid & (TASK_PLACES - 1)
+    tid & (TASK_SLOT_COUNT - 1)
 }
 
-/// What a place says while a task has it.
+/// What a slot says while a task has it.
 #[inline(always)]
 fn owner(tid: u32) -> u64 {
-    u64::from(tid) | counters::TAKEN
+    u64::from(tid) | counters::SLOT_TAKEN
 }
 
 /// The entry of a task that has one. Tasks that no listener has woken yet, and that have not accepted,
 /// have none.
 #[inline(always)]
 pub(crate) fn known_task(tid: u32) -> Option<*mut TaskState> {
-    let place = place(tid)?;
+    let slot = slot(tid)?;
     // SAFETY: a live map value.
     unsafe {
-        if (&raw const (*place).tid).read_volatile() == owner(tid) {
-            Some(&raw mut (*place).state)
-        } else if (&raw const (*place).elsewhere).read_volatile() != 0 {
+        if (&raw const (*slot).tid).read_volatile() == owner(tid) {
+            Some(&raw mut (*slot).state)
+        } else if (&raw const (*slot).elsewhere).read_volatile() != 0 {
             TASKS.get_ptr_mut(tid)
         } else {
             None
@@ -74,7 +85,7 @@ pub(crate) fn task(key: WorkerKey, who: Address) -> Option<&'static mut TaskStat
     Some(state)
 }
 
-/// The two of them again, with the listener.
+/// The key of a task's row: a listener and the ids that [`ids::pack`] put together.
 #[inline(always)]
 pub(crate) fn key(listener: ListenerId, ids: u64) -> WorkerKey {
     WorkerKey { listener, pid: (ids >> 32) as u32, tid: ids as u32 }
@@ -85,23 +96,23 @@ pub(crate) fn key(listener: ListenerId, ids: u64) -> WorkerKey {
 #[inline(never)]
 fn begins(listener: ListenerId, ids: u64, who: Address) -> Option<*mut TaskState> {
     let WorkerKey { pid, tid, .. } = key(listener, ids);
-    let place = place(tid)?;
-    if TAKEN.insert(index(tid), tid, u64::from(BPF_NOEXIST)).is_ok() {
-        change_tasks(1);
+    let slot = slot(tid)?;
+    if SLOT_OWNER.insert(index(tid), tid, u64::from(BPF_NOEXIST)).is_ok() {
+        TASKS_KNOWN.add(1);
         is_new();
         // SAFETY: a live map value, which is this task's from now on, and is told to be when it is
         // filled.
         unsafe {
-            fill(&mut (*place).state, listener, pid, who);
-            (&raw mut (*place).tid).write_volatile(owner(tid));
-            return Some(&raw mut (*place).state);
+            fill(&mut (*slot).state, listener, pid, who);
+            (&raw mut (*slot).tid).write_volatile(owner(tid));
+            return Some(&raw mut (*slot).state);
         }
     }
-    // Another CPU is about to fill the place for this task: a wakeup that was in doubt is counted when
+    // Another CPU is about to fill the slot for this task: a wakeup that was in doubt is counted when
     // its task runs already. An entry elsewhere would be a second one. What is counted meanwhile has a
     // row apart.
     // SAFETY: a copy of an integer in a live map value.
-    if TAKEN.get_ptr(index(tid)).is_some_and(|taken| unsafe { *taken } == tid) {
+    if SLOT_OWNER.get_ptr(index(tid)).is_some_and(|taken| unsafe { *taken } == tid) {
         return None;
     }
     let mut new = TaskState::NONE;
@@ -109,16 +120,16 @@ fn begins(listener: ListenerId, ids: u64, who: Address) -> Option<*mut TaskState
     // By reference, as below: the stack of a program is 512 bytes in all.
     let entry = &new;
     if TASKS.insert(tid, entry, u64::from(BPF_NOEXIST)).is_ok() {
-        change_tasks(1);
+        TASKS_KNOWN.add(1);
         is_new();
         // SAFETY: a live map value.
-        unsafe { add(&raw mut (*place).elsewhere, 1) };
+        unsafe { add(&raw mut (*slot).elsewhere, 1) };
     }
     let state = TASKS.get_ptr_mut(tid);
     if state.is_none() {
         // SAFETY: only takes the address of a field of a live map value.
         count_no_room(|full| unsafe { &raw mut (*full).tasks });
-        is_incomplete(listener);
+        mark_incomplete(listener);
     }
     state
 }
@@ -137,7 +148,7 @@ fn renews(state: &mut TaskState, listener: ListenerId, ids: u64, who: Address) -
 #[inline(always)]
 fn fill(state: &mut TaskState, listener: ListenerId, pid: u32, who: Address) {
     state.listener = listener;
-    state.home = listener;
+    state.stats_listener = listener;
     state.pid = pid;
     state.pending = 0;
     state.wait = 0;
@@ -166,7 +177,7 @@ fn new_row(who: Address) -> WorkerStats {
 }
 
 /// Adds one to counters of what the task of `key` does with its listener: in the task's entry, where that is
-/// its home. For [`NOTHING`] it does nothing.
+/// about this listener. For [`NOTHING`] it does nothing.
 #[inline(always)]
 pub(crate) fn count(
     state: Option<&mut TaskState>,
@@ -181,19 +192,19 @@ pub(crate) fn count(
     let WorkerKey { listener, pid, tid } = key;
     match state {
         // SAFETY: a live map value.
-        Some(state) if state.home == listener => unsafe {
+        Some(state) if state.stats_listener == listener => unsafe {
             counters.increment(&raw mut state.stats);
         },
         _ => {
-            let _counted = count_apart(listener, ids::pack(pid, tid), who, counters.0);
+            let _counted = count_in_own_row(listener, ids::pack(pid, tid), who, counters.0);
         }
     }
 }
 
-/// The same in the worker's row apart from its task's entry, made where it has none; where there is no
+/// Adds to the worker's own row in WORKERS instead of its task's entry, made where it has none; where there is no
 /// room, which is counted, in the listener's own row, so that the listener's sums stay right.
 #[inline(never)]
-fn count_apart(listener: ListenerId, ids: u64, who: Address, counters: u32) -> i32 {
+fn count_in_own_row(listener: ListenerId, ids: u64, who: Address, counters: u32) -> i32 {
     let key = key(listener, ids);
     let mut row = WORKERS.get_ptr_mut(key);
     if row.is_none() {
@@ -211,7 +222,7 @@ fn count_apart(listener: ListenerId, ids: u64, who: Address, counters: u32) -> i
         // SAFETY: `row` is this CPU's map value.
         Some(row) => unsafe { Counters(counters).increment(row) },
         None => {
-            without_rows(listener);
+            count_without_rows(listener);
         }
     }
     0
@@ -229,13 +240,13 @@ fn is_new() {
     misc(|misc| unsafe { &raw mut (*misc).workers });
 }
 
-/// Moves what a task did with its home to a row of its own: its entry goes. A function of its own, so
+/// Moves what a task's entry holds to a row of its own: the entry goes. A function of its own, so
 /// that the verifier follows what comes after once.
 #[inline(never)]
 fn moves(state: &mut TaskState, tid: u32) -> i32 {
     // SAFETY: only takes the address of a field of a live map value.
     misc(|misc| unsafe { &raw mut (*misc).moves_begun });
-    let key = WorkerKey { listener: state.home, pid: state.pid, tid };
+    let key = WorkerKey { listener: state.stats_listener, pid: state.pid, tid };
     let stats = &state.stats;
     if WORKERS.insert(key, stats, u64::from(BPF_NOEXIST)).is_err() {
         let row = WORKERS.get_ptr_mut(key).or_else(|| {
@@ -247,7 +258,7 @@ fn moves(state: &mut TaskState, tid: u32) -> i32 {
             // SAFETY: `row` is a live map value of eight-byte counters.
             Some(row) => unsafe { add_all(&mut *row, &state.stats) },
             None => {
-                without_rows(key.listener);
+                count_without_rows(key.listener);
             }
         }
     }
@@ -305,17 +316,17 @@ pub(crate) fn ends<C: EbpfContext>(ctx: &C, tid: u32) {
 /// Takes a task's entry away.
 #[inline(always)]
 fn leaves(tid: u32) {
-    let Some(place) = place(tid) else { return };
-    // SAFETY: a live map value; the place is the task's until it is no longer taken.
+    let Some(slot) = slot(tid) else { return };
+    // SAFETY: a live map value; the slot is the task's until it is no longer taken.
     unsafe {
-        if (*place).tid == owner(tid) {
-            (&raw mut (*place).tid).write_volatile(0);
-            if TAKEN.remove(index(tid)).is_ok() {
-                change_tasks(-1);
+        if (*slot).tid == owner(tid) {
+            (&raw mut (*slot).tid).write_volatile(0);
+            if SLOT_OWNER.remove(index(tid)).is_ok() {
+                TASKS_KNOWN.add(-1);
             }
         } else if TASKS.remove(tid).is_ok() {
-            change_tasks(-1);
-            add(&raw mut (*place).elsewhere, (-1_i64).cast_unsigned());
+            TASKS_KNOWN.add(-1);
+            add(&raw mut (*slot).elsewhere, (-1_i64).cast_unsigned());
         }
     }
 }

@@ -4,7 +4,7 @@ use core::mem::offset_of;
 
 use observer_common::counters::WorkerStats;
 
-use crate::maps::increment;
+use crate::counter::increment;
 
 /// One or two counters of [`WorkerStats`]: where they lie there, eight bits for each.
 #[derive(Clone, Copy)]

@@ -1,20 +1,20 @@
 //! The kernel programs from userspace: which there are, loading, attaching, and how they fare.
 
+mod archive;
 pub mod attach;
 mod batch;
-mod ended;
 pub mod events;
-pub mod floor;
+mod evict;
 mod gauges;
 pub mod inventory;
 pub mod load;
 pub mod maps;
 pub(crate) mod merge;
 pub mod missed;
+pub mod noop;
+mod program;
 mod reader;
-mod retired;
 pub mod snapshot;
 pub mod status;
-mod sweep;
 mod tasks;
 pub mod verify;

@@ -47,7 +47,7 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Replay { file, watch }) => {
             replay::run(&file, &watch).map(|()| ExitCode::SUCCESS)
         }
-        Some(Command::Floor { provider }) => bpf::floor::run(provider.into()),
+        Some(Command::Noop { provider }) => bpf::noop::run(provider.into()),
         Some(Command::Inventory) => print(&bpf::inventory::all()?),
         Some(Command::Verify) => print(&bpf::verify::all()?),
         Some(Command::Schema(args)) => print(schema::text(&args)?.as_bytes()),

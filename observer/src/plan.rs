@@ -131,8 +131,8 @@ pub fn candidate(
         .filter(|probe| match probe.when {
             When::Always | When::InFlight => true,
             When::PidFilter => request.pid_filter,
-            When::IfThere | When::WhereThere => hook(probe, facts).is_some(),
-            When::Without(other) => probes()
+            When::Optional | When::RequiredIfPresent => hook(probe, facts).is_some(),
+            When::FallbackFor(other) => probes()
                 .find(|probe| probe.program == other)
                 .is_none_or(|other| hook(other, facts).is_none()),
             When::ScansUnknown => !scans_known && hook(probe, facts).is_some(),

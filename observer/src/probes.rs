@@ -1,14 +1,19 @@
 //! The probes, as data: one row per kernel program.
 
+mod accepts;
 mod drops;
-mod path;
+mod handshakes;
+mod life;
 mod probe;
+mod wakeups;
 
 pub use self::probe::{Kind, Probe, Provider, Signal, When};
 
 /// Every probe, in the order of attaching within a signal.
 pub fn probes() -> impl Iterator<Item = &'static Probe> {
-    path::PROBES.iter().chain(drops::PROBES)
+    [life::PROBES, handshakes::PROBES, accepts::PROBES, wakeups::PROBES, drops::PROBES]
+        .into_iter()
+        .flatten()
 }
 
 /// The tracepoints that the table names.

@@ -20,7 +20,7 @@ pub struct Bracket {
     pub in_v6: u64,
     /// The sock, the packet and the unhashed request that the outermost `tcp_v*_syn_recv_sock` was
     /// called with, where a return probe ends it, which has no arguments.
-    pub handshake: Call,
+    pub final_ack: Call,
     /// The child that `tcp_create_openreq_child` made within it; [`CHILD_NONE`] when it failed, 0
     /// when it was not called.
     pub made: u64,

@@ -17,13 +17,13 @@ pub struct NoRoom {
     pub wakeups: u64,
     /// Accept errors (`ERRORS`), which were not counted.
     pub errors: u64,
-    /// Accept waits (`STAMPS`, `WAITS`), which were not measured.
+    /// Accept waits (`ENQUEUED_AT`, `WAITS`), which were not measured.
     pub waits: u64,
     /// Accept calls under way (`IN_FLIGHT`), whose end was not seen.
     pub calls: u64,
-    /// Requested backlogs (`ASKED`).
+    /// Requested backlogs (`LISTEN_BACKLOG`).
     pub backlogs: u64,
-    /// Processes below those that `--pid` names (`TREE`).
+    /// Processes below those that `--pid` names (`PID_TREE`).
     pub processes: u64,
 }
 assert_layout!(NoRoom, 72);
@@ -38,13 +38,13 @@ impl NoRoom {
     }
 }
 
-/// Places for listeners of which something was not counted, each by its identity; a power of two. Two
-/// listeners of one place are both taken for such.
-pub const INCOMPLETE_PLACES: usize = 16_384;
+/// Slots for listeners of which something was not counted, each by its identity; a power of two. Two
+/// listeners of one slot are both taken for such.
+pub const INCOMPLETE_SLOTS: usize = 16_384;
 
-/// The place of a listener.
+/// The slot of a listener.
 #[must_use]
 #[inline(always)]
-pub const fn incomplete_place(listener: ListenerId) -> usize {
-    listener as usize & (INCOMPLETE_PLACES - 1)
+pub const fn incomplete_slot(listener: ListenerId) -> usize {
+    listener as usize & (INCOMPLETE_SLOTS - 1)
 }

@@ -1,14 +1,14 @@
-//! Socks that are known, the connections that wait in their queues, and the clients that they refused.
+//! Socks that are known, the connections that wait in their queues, and the clients that were dropped.
 
 use super::ListenerId;
 use crate::assert_layout;
 
-/// A sock that is a listener, in a place that others may take at any time.
+/// A sock that is a listener, in a slot that others may take at any time.
 ///
 /// Several CPUs may write one at once: what is read is of one write when `check` fits the rest.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct SockPlace {
+pub struct SockSlot {
     /// Address of the sock.
     pub sock: u64,
     /// Address of its `struct socket`.
@@ -18,7 +18,7 @@ pub struct SockPlace {
     /// All of these, by exclusive or.
     pub check: u64,
 }
-assert_layout!(SockPlace, 32);
+assert_layout!(SockSlot, 32);
 
 /// A sock that is a listener, by its address.
 #[repr(C)]
@@ -33,7 +33,7 @@ pub struct KnownSock {
 }
 assert_layout!(KnownSock, 24);
 
-/// A client that was refused by a listener.
+/// A client whose connection attempt a listener dropped.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClientKey {

@@ -28,7 +28,7 @@ pub struct TaskState {
     /// elsewhere.
     pub interrupted: u32,
     /// The listener that `stats` are about.
-    pub home: ListenerId,
+    pub stats_listener: ListenerId,
     /// What it did with that one.
     pub stats: WorkerStats,
 }
@@ -44,23 +44,23 @@ impl TaskState {
         scanning: 0,
         counted: 0,
         interrupted: 0,
-        home: 0,
+        stats_listener: 0,
         stats: WorkerStats::ZERO,
     };
 }
 
-/// Beside the thread id in a place that is taken: the idle tasks have the thread id 0.
-pub const TAKEN: u64 = 1 << 32;
+/// Beside the thread id in a slot that is taken: the idle tasks have the thread id 0.
+pub const SLOT_TAKEN: u64 = 1 << 32;
 
-/// A place for a task, found by the lower bits of its thread id.
+/// A slot for a task, found by the lower bits of its thread id.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct TaskPlace {
-    /// Thread id of the task that has it, with [`TAKEN`]; 0 while nobody has.
+pub struct TaskSlot {
+    /// Thread id of the task that has it, with [`SLOT_TAKEN`]; 0 while nobody has.
     pub tid: u64,
     /// Tasks that would have it too, and have an entry elsewhere.
     pub elsewhere: u64,
     /// The task's entry.
     pub state: TaskState,
 }
-assert_layout!(TaskPlace, 128);
+assert_layout!(TaskSlot, 128);

@@ -48,7 +48,7 @@ pub enum Command {
     Verify,
     /// Attach programs that do nothing where observer's would be (what `cargo xtask bench` compares with)
     #[command(hide = true)]
-    Floor {
+    Noop {
         /// Which kind of hooks
         #[arg(long, value_enum, default_value_t = ProviderArg::Auto)]
         provider: ProviderArg,

@@ -1,13 +1,14 @@
-//! Attaching: the only place that tells program kinds apart.
+//! Attaching: each signal's providers in turn, until one has all of its probes.
 
-use std::{any::Any, collections::BTreeMap, path::Path};
+use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use aya::programs::{BtfTracePoint, FEntry, FExit, KProbe, Program, ProgramError};
-use nix::errno::Errno;
+use anyhow::{Result, anyhow};
 
 use crate::{
-    bpf::load::Loaded,
+    bpf::{
+        load::Loaded,
+        program::{Link, attach, reason},
+    },
     error::Failure,
     plan::{Candidate, Plan},
     probes::{Kind, Probe, Provider, Signal, When, probes},
@@ -40,9 +41,6 @@ pub struct Trial {
     pub verdict: Verdict,
 }
 
-/// What keeps a program attached: dropping it detaches.
-type Link = Box<dyn Any + Send>;
-
 /// Links that keep programs attached, and what was tried on the way.
 #[derive(Default)]
 pub struct Attached {
@@ -71,8 +69,9 @@ impl Attached {
     /// beginning to the end.
     #[must_use]
     pub fn sees_scans(&self) -> bool {
-        let both = |programs: [&str; 2]| programs.iter().all(|one| self.links.contains_key(one));
-        both(["scan_enter", "scan_exit"]) || both(["k_scan_enter", "k_scan_exit"])
+        let all_attached =
+            |programs: [&str; 2]| programs.iter().all(|one| self.links.contains_key(one));
+        all_attached(["scan_enter", "scan_exit"]) || all_attached(["k_scan_enter", "k_scan_exit"])
     }
 
     /// Attaches the one of `ends` that the provider of wakeups has, and says whether it is there.
@@ -113,7 +112,7 @@ impl Attached {
     /// Whether every drop is seen, with its reason. Without the functions of IPv6, which are not in the
     /// kernel's own types where it is a module, the drops of its final ACKs are not.
     #[must_use]
-    pub fn sees_refusals(&self, ipv6: bool) -> bool {
+    pub fn sees_drops(&self, ipv6: bool) -> bool {
         let final_acks = match self.provider(Signal::Drops) {
             Some(Provider::Fentry) => "syn_recv_v6",
             Some(Provider::Kprobe) => "k_syn_recv_v6",
@@ -171,7 +170,7 @@ pub fn attach_candidate(
             Err(error)
                 if matches!(
                     probe.when,
-                    When::IfThere | When::ScansUnknown | When::InPlaceOf(_)
+                    When::Optional | When::ScansUnknown | When::InPlaceOf(_)
                 ) =>
             {
                 log::debug!("{}, done without: {error:#}", probe.program);
@@ -192,108 +191,6 @@ pub fn attach_candidate(
     }
     attached.trials.push(Trial { signal, provider: candidate.provider, verdict });
 }
-
-/// Loads one probe's program.
-///
-/// # Errors
-///
-/// The kernel's refusal.
-pub fn load(loaded: &mut Loaded, probe: &Probe, hook: &str) -> Result<(), ProgramError> {
-    let Loaded { ebpf, btf } = loaded;
-    let Some(program) = ebpf.program_mut(probe.program) else {
-        return Err(ProgramError::InvalidName { name: probe.program.to_owned() });
-    };
-    match program {
-        Program::BtfTracePoint(program) => program.load(hook, btf),
-        Program::FEntry(program) => program.load(hook, btf),
-        Program::FExit(program) => program.load(hook, btf),
-        Program::KProbe(program) => program.load(),
-        _ => Err(ProgramError::UnexpectedProgramType),
-    }
-}
-
-/// Takes a loaded program back from the kernel.
-///
-/// # Errors
-///
-/// When it was not loaded.
-pub fn unload(loaded: &mut Loaded, probe: &Probe) -> Result<(), ProgramError> {
-    match loaded.ebpf.program_mut(probe.program) {
-        Some(Program::BtfTracePoint(program)) => program.unload(),
-        Some(Program::FEntry(program)) => program.unload(),
-        Some(Program::FExit(program)) => program.unload(),
-        Some(Program::KProbe(program)) => program.unload(),
-        _ => Err(ProgramError::UnexpectedProgramType),
-    }
-}
-
-/// Loads and attaches one probe.
-fn attach(loaded: &mut Loaded, probe: &Probe, hook: &str) -> Result<Link> {
-    unless_loaded(load(loaded, probe, hook))?;
-    let program: &mut Program = loaded
-        .ebpf
-        .program_mut(probe.program)
-        .ok_or_else(|| anyhow!("the object has no program {}", probe.program))?;
-    let refused = "the kernel refused to attach it";
-    let link: Link = match probe.kind {
-        Kind::BtfTracepoint => {
-            let program: &mut BtfTracePoint = program.try_into()?;
-            let link = program.attach().context(refused)?;
-            Box::new(program.take_link(link)?)
-        }
-        Kind::Fentry => {
-            let program: &mut FEntry = program.try_into()?;
-            let link = program.attach().context(refused)?;
-            Box::new(program.take_link(link)?)
-        }
-        Kind::Kprobe | Kind::Kretprobe => {
-            if !Path::new(KPROBES).exists() {
-                bail!("this kernel has no kprobes (CONFIG_KPROBE_EVENTS)");
-            }
-            let program: &mut KProbe = program.try_into()?;
-            let link = program.attach(hook, 0).context(refused)?;
-            Box::new(program.take_link(link)?)
-        }
-        Kind::Fexit => {
-            let program: &mut FExit = program.try_into()?;
-            let link = program.attach().context(refused)?;
-            Box::new(program.take_link(link)?)
-        }
-    };
-    Ok(link)
-}
-
-/// A program that an earlier candidate had loaded needs only attaching.
-fn unless_loaded(result: Result<(), ProgramError>) -> Result<()> {
-    match result {
-        Err(ProgramError::AlreadyLoaded) => Ok(()),
-        result => result.context("the kernel refused to load it"),
-    }
-}
-
-/// The kernel's own word for a refusal.
-#[must_use]
-pub fn reason(error: &anyhow::Error) -> String {
-    let code = error
-        .chain()
-        .find_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .and_then(std::io::Error::raw_os_error);
-    match code {
-        // It has no name for programs.
-        Some(ENOTSUPP) => "the kernel has no way to attach there (ENOTSUPP)".to_owned(),
-        Some(code) => {
-            let errno = Errno::from_raw(code);
-            format!("{} ({errno:?})", errno.desc())
-        }
-        None => error.root_cause().to_string(),
-    }
-}
-
-/// include/linux/errno.h, for what the kernel itself does not support.
-const ENOTSUPP: i32 = 524;
-
-/// Where the kernel shows that it has kprobes (`perf_kprobe`, CONFIG_KPROBE_EVENTS).
-const KPROBES: &str = "/sys/bus/event_source/devices/kprobe";
 
 fn refused(signal: Signal, trials: &[Trial]) -> anyhow::Error {
     let mut details = String::new();

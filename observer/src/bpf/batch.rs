@@ -16,7 +16,8 @@ use super::missed::bpf;
 /// The command of bpf(2) (include/uapi/linux/bpf.h).
 const MAP_LOOKUP_BATCH: libc::c_int = 24;
 
-/// So many rows are asked for at first, and at most: there may be few, and each takes room here.
+/// Number of rows that the first call asks for, and the greatest that any does: there may be few, and each takes
+/// room here.
 const FIRST: usize = 64;
 const MOST: usize = 1024;
 

@@ -2,7 +2,10 @@
 
 use std::collections::HashSet;
 
-use observer_common::counters::{ListenerId, Misc};
+use observer_common::{
+    config::ERROR_ROWS,
+    counters::{ListenerId, Misc},
+};
 
 use crate::plan::Sizes;
 
@@ -11,6 +14,7 @@ pub(super) struct Gauges {
     pub(super) listeners: Gauge,
     pub(super) workers: Gauge,
     pub(super) waits: Gauge,
+    pub(super) errors: Gauge,
     /// Listeners that had rows the last time and were not known.
     pub(super) strangers: HashSet<ListenerId>,
 }
@@ -21,6 +25,7 @@ impl Gauges {
             listeners: Gauge::new(sizes.listeners),
             workers: Gauge::new(sizes.workers),
             waits: Gauge::new(sizes.waits),
+            errors: Gauge::new(ERROR_ROWS),
             strangers: HashSet::new(),
         }
     }
@@ -29,6 +34,7 @@ impl Gauges {
         self.listeners.is_due(misc.listeners)
             || self.workers.is_due(workers_made(misc))
             || self.waits.is_due(misc.waits)
+            || self.errors.is_due(misc.errors)
     }
 }
 

@@ -10,7 +10,7 @@ use crate::{kernel::calls::Numbers, plan::Plan};
 static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer"));
 
 /// Programs of the same names that do nothing.
-static FLOOR: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/floor"));
+static NOOP: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/noop"));
 
 /// The object in the kernel's hands, its programs not yet loaded.
 pub struct Loaded {
@@ -73,20 +73,20 @@ pub fn load(plan: &Plan, events: &[EventKind], log: bool) -> Result<Loaded> {
         .map_max_entries("TASKS", plan.sizes.tasks)
         .map_max_entries("WOKEN_AT", woken)
         .map_max_entries("IN_FLIGHT", plan.sizes.in_flight)
-        .map_max_entries("TREE", plan.sizes.tree);
+        .map_max_entries("PID_TREE", plan.sizes.tree);
     let ebpf = loader.load(OBJECT).context("the kernel refused observer's maps")?;
     Ok(Loaded { ebpf, btf })
 }
 
-/// The same with programs that do nothing.
+/// Loads programs that do nothing, of the same names and kinds.
 ///
 /// # Errors
 ///
 /// When the object does not fit this kernel's types.
-pub fn load_floor() -> Result<Loaded> {
+pub fn load_noop() -> Result<Loaded> {
     let btf = Btf::from_sys_fs().context("the kernel's type information cannot be read")?;
     let mut loader = EbpfLoader::new();
     loader.btf(Some(&btf));
-    let ebpf = loader.load(FLOOR).context("the kernel refused the empty programs")?;
+    let ebpf = loader.load(NOOP).context("the kernel refused the empty programs")?;
     Ok(Loaded { ebpf, btf })
 }

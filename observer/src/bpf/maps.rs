@@ -10,54 +10,52 @@ use foldhash::HashMap;
 use observer_common::{
     config::{CONTROL_INDEX, Control},
     counters::{
-        ErrorKey, INCOMPLETE_PLACES, ListenerId, ListenerInfo, Misc, QueueStats, Stamp, TAKEN,
-        TaskPlace, TaskState, Unrecognised, UnrecognisedKey, WaitKey, WorkerKey, WorkerStats,
+        ErrorKey, INCOMPLETE_SLOTS, ListenerId, ListenerInfo, Misc, QueueStats, SLOT_TAKEN, Stamp,
+        TaskSlot, TaskState, Unrecognised, UnrecognisedKey, WaitKey, WorkerKey, WorkerStats,
     },
 };
 
 use super::{
-    ended::Ended,
+    archive::Archive,
     gauges::Gauges,
     merge::{merge_misc, merge_queue, merge_worker},
     reader::{ROW_BY_ROW, Reader},
-    retired::Retired,
     snapshot::{Incomplete, Snapshot},
-    tasks::{Tasks, Workers, home, tasks_of, workers_with},
+    tasks::{Tasks, Workers, entry_key, tasks_of, workers_with},
 };
 use crate::plan::Sizes;
 
 /// BPF_NOEXIST (uapi).
 const NO_EXIST: u64 = 1;
 
-/// So often a reading is made at most: where tasks end faster than they are read, a count may be missing
-/// or there twice until the next.
+/// Maximum number of tries of one reading: where tasks end faster than they are read, a count may be missing
+/// or there twice until the next reading.
 const TRIES: u32 = 8;
 
 /// The maps that userspace reads and writes.
 pub struct Maps {
     control: Array<MapData, Control>,
-    wanted: Array<MapData, u64>,
+    port_seen: Array<MapData, u64>,
     pub(super) listeners: BpfHashMap<MapData, ListenerId, ListenerInfo>,
     pub(super) queues: PerCpuHashMap<MapData, ListenerId, QueueStats>,
     pub(super) workers: PerCpuHashMap<MapData, WorkerKey, WorkerStats>,
     pub(super) errors: PerCpuHashMap<MapData, ErrorKey, u64>,
     pub(super) waits: PerCpuHashMap<MapData, WaitKey, u64>,
-    stamps: BpfHashMap<MapData, u64, Stamp>,
-    asked: BpfHashMap<MapData, ListenerId, u32>,
-    places: Array<MapData, TaskPlace>,
-    taken: BpfHashMap<MapData, u32, u32>,
+    enqueued_at: BpfHashMap<MapData, u64, Stamp>,
+    listen_backlog: BpfHashMap<MapData, ListenerId, u32>,
+    task_slots: Array<MapData, TaskSlot>,
+    slot_owner: BpfHashMap<MapData, u32, u32>,
     tasks: BpfHashMap<MapData, u32, TaskState>,
     unrecognised: BpfHashMap<MapData, UnrecognisedKey, Unrecognised>,
     misc: PerCpuArray<MapData, Misc>,
-    incomplete: Array<MapData, [u8; INCOMPLETE_PLACES]>,
+    incomplete: Array<MapData, [u8; INCOMPLETE_SLOTS]>,
     /// CPUs that there may be: maps per CPU have a value for each.
     cpus: usize,
-    tree: BpfHashMap<MapData, u32, u32>,
+    pid_tree: BpfHashMap<MapData, u32, u32>,
     in_flight: BpfHashMap<MapData, u32, ListenerId>,
     interrupted: BpfHashMap<MapData, u32, ListenerId>,
     /// What was taken out of the maps above.
-    pub(super) retired: Retired,
-    pub(super) ended: Ended,
+    pub(super) archive: Archive,
     pub(super) gauges: Gauges,
 }
 
@@ -73,28 +71,27 @@ impl Maps {
         };
         Ok(Self {
             control: take(".data.control")?.try_into()?,
-            wanted: take(".data.wanted")?.try_into()?,
+            port_seen: take(".data.port_seen")?.try_into()?,
             listeners: take("LISTENERS")?.try_into()?,
             queues: take("QUEUES")?.try_into()?,
             workers: take("WORKERS")?.try_into()?,
             errors: take("ERRORS")?.try_into()?,
             waits: take("WAITS")?.try_into()?,
-            stamps: take("STAMPS")?.try_into()?,
-            asked: take("ASKED")?.try_into()?,
-            places: take("PLACES")?.try_into()?,
-            taken: take("TAKEN")?.try_into()?,
+            enqueued_at: take("ENQUEUED_AT")?.try_into()?,
+            listen_backlog: take("LISTEN_BACKLOG")?.try_into()?,
+            task_slots: take("TASK_SLOTS")?.try_into()?,
+            slot_owner: take("SLOT_OWNER")?.try_into()?,
             tasks: take("TASKS")?.try_into()?,
             unrecognised: take("UNRECOGNISED")?.try_into()?,
             misc: take("MISC")?.try_into()?,
             incomplete: take(".data.incomplete")?.try_into()?,
-            tree: take("TREE")?.try_into()?,
+            pid_tree: take("PID_TREE")?.try_into()?,
             in_flight: take("IN_FLIGHT")?.try_into()?,
             interrupted: take("INTERRUPTED")?.try_into()?,
             cpus: nr_cpus().map_err(|(path, error)| {
                 anyhow::Error::new(error).context(format!("cannot read {path}"))
             })?,
-            retired: Retired::default(),
-            ended: Ended::default(),
+            archive: Archive::default(),
             gauges: Gauges::new(sizes),
         })
     }
@@ -114,8 +111,8 @@ impl Maps {
     /// # Errors
     ///
     /// When the kernel refuses the write.
-    pub fn want(&mut self) -> Result<()> {
-        self.wanted.set(0, 1, 0).context("cannot write what is wanted")
+    pub fn mark_port_seen(&mut self) -> Result<()> {
+        self.port_seen.set(0, 1, 0).context("cannot write that a port was seen")
     }
 
     /// Adds a process to those that `--pid` names.
@@ -124,7 +121,7 @@ impl Maps {
     ///
     /// When the map is full.
     pub fn add_to_tree(&mut self, pid: u32) -> Result<()> {
-        self.tree
+        self.pid_tree
             .insert(pid, 1, 0)
             .context("there are more processes below --pid than observer can follow")
     }
@@ -132,7 +129,7 @@ impl Maps {
     /// The processes that `--pid` names and their descendants.
     #[must_use]
     pub fn tree(&self) -> std::collections::HashSet<u32> {
-        self.tree.keys().filter_map(Result::ok).collect()
+        self.pid_tree.keys().filter_map(Result::ok).collect()
     }
 
     /// Notes that a task is in an accept call that began before the window, unless a kprobe has noted it.
@@ -164,14 +161,15 @@ impl Maps {
 
     /// The tasks that have a row, with the listener of each.
     pub fn worker_keys(&self) -> impl Iterator<Item = WorkerKey> + '_ {
-        let homes = self.all_tasks(&ROW_BY_ROW).into_iter().map(|(tid, state)| home(tid, &state));
-        self.workers.keys().filter_map(Result::ok).chain(homes)
+        let entries =
+            self.all_tasks(&ROW_BY_ROW).into_iter().map(|(tid, state)| entry_key(tid, &state));
+        self.workers.keys().filter_map(Result::ok).chain(entries)
     }
 
     /// What is known of one listener.
     #[must_use]
     pub fn listener(&self, id: ListenerId) -> Option<ListenerInfo> {
-        self.listeners.get(&id, 0).ok().or_else(|| self.retired.listener(id))
+        self.listeners.get(&id, 0).ok().or_else(|| self.archive.listener(id))
     }
 
     /// Reads everything, and adds what was taken out of the maps to what is there; `in_batches` where no
@@ -192,32 +190,31 @@ impl Maps {
             errors: reader.rows_per_cpu(&self.errors, sum),
             waits: reader.rows_per_cpu(&self.waits, sum),
             oldest: self.oldest(&reader),
-            asked: reader.rows(&self.asked),
+            asked: reader.rows(&self.listen_backlog),
             tasks,
             unrecognised: reader.rows(&self.unrecognised),
-            forgotten: self.retired.dropped(),
+            forgotten: self.archive.forgotten(),
             unsettled,
-            folded: self.ended.folded(),
+            folded: self.archive.folded(),
             ..Snapshot::default()
         };
         // What was not counted in time for the reading may be in it, and not the other way round.
         snapshot.misc = self.misc()?;
         snapshot.incomplete = self.incomplete(&snapshot.misc)?;
-        self.retired.add_to(&mut snapshot);
-        self.ended.add_to(&mut snapshot);
+        self.archive.add_to(&mut snapshot);
         snapshot.count_interrupted(&reader.rows::<_, _, Vec<_>>(&self.interrupted));
         Ok(snapshot)
     }
 
     /// The tasks that have an entry, in their places and elsewhere.
     pub(super) fn all_tasks(&self, reader: &Reader) -> Vec<(u32, TaskState)> {
-        let taken: Vec<(u32, u32)> = reader.rows(&self.taken);
+        let taken: Vec<(u32, u32)> = reader.rows(&self.slot_owner);
         let mut tasks: Vec<_> = taken
             .into_iter()
-            .filter_map(|(place, _)| self.places.get(&place, 0).ok())
+            .filter_map(|(place, _)| self.task_slots.get(&place, 0).ok())
             // The others are about to be filled.
-            .filter(|place| place.tid & TAKEN != 0)
-            .filter_map(|place| Some((u32::try_from(place.tid & !TAKEN).ok()?, place.state)))
+            .filter(|place| place.tid & SLOT_TAKEN != 0)
+            .filter_map(|place| Some((u32::try_from(place.tid & !SLOT_TAKEN).ok()?, place.state)))
             .collect();
         tasks.extend(reader.rows::<_, _, Vec<_>>(&self.tasks));
         tasks
@@ -266,7 +263,7 @@ impl Maps {
 impl Maps {
     fn oldest(&self, reader: &Reader) -> HashMap<ListenerId, u64> {
         let mut oldest = HashMap::default();
-        let stamps: Vec<(u64, Stamp)> = reader.rows(&self.stamps);
+        let stamps: Vec<(u64, Stamp)> = reader.rows(&self.enqueued_at);
         for (_, Stamp { time, listener }) in stamps.into_iter().filter(|(_, one)| one.time != 0) {
             let first = oldest.entry(listener).or_insert(time);
             *first = time.min(*first);

@@ -53,7 +53,7 @@ pub(super) fn merge_queue(mut sum: QueueStats, cpu: &QueueStats) -> QueueStats {
     sum
 }
 
-/// The same of what a task did. The first name stays.
+/// Adds what one CPU has of a task's dealings to what others have. The first name stays.
 pub(super) fn merge_worker(mut sum: WorkerStats, cpu: &WorkerStats) -> WorkerStats {
     add!(sum, cpu: wakeups, won, lost, failed, silent, accepted, eagain);
     if sum.comm[0] == 0 {
@@ -62,9 +62,9 @@ pub(super) fn merge_worker(mut sum: WorkerStats, cpu: &WorkerStats) -> WorkerSta
     sum
 }
 
-/// The same of what could not be counted.
+/// Adds what one CPU could not count to what others could not.
 pub(super) fn merge_misc(mut sum: Misc, cpu: &Misc) -> Misc {
-    add!(sum, cpu: events_lost, workers, recovered, chained, listeners, waits, in_doubt);
+    add!(sum, cpu: events_lost, workers, recovered, chained, listeners, waits, errors, in_doubt);
     add!(sum, cpu: moves_begun, moves_done);
     let (full, of_cpu) = (&mut sum.no_room, &cpu.no_room);
     add!(full, of_cpu: listeners, tasks, workers, wakeups, errors, waits, calls, backlogs, processes);

@@ -13,7 +13,7 @@ use aya::programs::{links::LinkType, loaded_links};
 
 /// Commands of bpf(2) (include/uapi/linux/bpf.h).
 const LINK_GET_FD_BY_ID: libc::c_int = 30;
-/// The same.
+/// Gives information about what a descriptor stands for.
 const OBJ_GET_INFO_BY_FD: libc::c_int = 15;
 /// `BPF_PERF_EVENT_KPROBE` and `BPF_PERF_EVENT_KRETPROBE`.
 const KPROBES: [u32; 2] = [3, 4];

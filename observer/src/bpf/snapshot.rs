@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use foldhash::HashMap;
 use observer_common::{
     counters::{
-        ErrorKey, INCOMPLETE_PLACES, ListenerId, ListenerInfo, Misc, QueueStats, TaskState,
-        Unrecognised, UnrecognisedKey, WaitKey, WorkerKey, WorkerStats, incomplete_place,
+        ErrorKey, INCOMPLETE_SLOTS, ListenerId, ListenerInfo, Misc, QueueStats, TaskState,
+        Unrecognised, UnrecognisedKey, WaitKey, WorkerKey, WorkerStats, incomplete_slot,
     },
     signals::ERROR_GIVEN,
 };
@@ -68,26 +68,26 @@ const EINTR: u32 = 4;
 
 /// Listeners of which something found no room in a map.
 #[derive(Clone, Debug, Default)]
-pub struct Incomplete(Option<Box<[u8; INCOMPLETE_PLACES]>>);
+pub struct Incomplete(Option<Box<[u8; INCOMPLETE_SLOTS]>>);
 
 impl Incomplete {
     /// Those whose places are not 0.
-    pub(super) fn new(places: [u8; INCOMPLETE_PLACES]) -> Self {
+    pub(super) fn new(places: [u8; INCOMPLETE_SLOTS]) -> Self {
         Self(Some(Box::new(places)))
     }
 
     /// Whether a listener may be one of them.
     #[must_use]
     pub fn contains(&self, id: ListenerId) -> bool {
-        let place = incomplete_place(id);
+        let place = incomplete_slot(id);
         self.0.as_ref().is_some_and(|places| places.get(place).is_some_and(|place| *place != 0))
     }
 
-    /// These listeners.
+    /// A set of exactly these listeners, for tests.
     #[cfg(test)]
     pub fn of(ids: &[ListenerId]) -> Self {
-        let mut places = Box::new([0; INCOMPLETE_PLACES]);
-        ids.iter().for_each(|id| places[incomplete_place(*id)] = 1);
+        let mut places = Box::new([0; INCOMPLETE_SLOTS]);
+        ids.iter().for_each(|id| places[incomplete_slot(*id)] = 1);
         Self(Some(places))
     }
 }

@@ -16,7 +16,7 @@ pub(super) type Tasks = HashMap<u32, TaskState>;
 /// made at once, are both counted.
 pub(super) fn workers_with(mut workers: Workers, entries: &[(u32, TaskState)]) -> Workers {
     for (tid, state) in entries {
-        let row = workers.entry(home(*tid, state)).or_insert(WorkerStats::ZERO);
+        let row = workers.entry(entry_key(*tid, state)).or_insert(WorkerStats::ZERO);
         *row = merge_worker(*row, &state.stats);
     }
     workers
@@ -28,25 +28,25 @@ pub(super) fn tasks_of(entries: Vec<(u32, TaskState)>) -> Tasks {
 }
 
 /// Whose counts a task's entry holds.
-pub(super) fn home(tid: u32, state: &TaskState) -> WorkerKey {
-    WorkerKey { listener: state.home, pid: state.pid, tid }
+pub(super) fn entry_key(tid: u32, state: &TaskState) -> WorkerKey {
+    WorkerKey { listener: state.stats_listener, pid: state.pid, tid }
 }
 
 #[cfg(test)]
 mod tests {
     use observer_common::counters::{TaskState, WorkerStats};
 
-    use super::{Workers, home, tasks_of, workers_with};
+    use super::{Workers, entry_key, tasks_of, workers_with};
 
     #[test]
     fn two_entries_of_one_task_are_added_up() {
         let entry = |accepted, pending| {
             let stats = WorkerStats { accepted, wakeups: 1, ..WorkerStats::ZERO };
-            TaskState { pid: 40, home: 7, listener: 7, pending, stats, ..TaskState::NONE }
+            TaskState { pid: 40, stats_listener: 7, listener: 7, pending, stats, ..TaskState::NONE }
         };
         // In its place, and elsewhere.
         let entries = vec![(42, entry(3, 1)), (42, entry(2, 0)), (43, entry(1, 0))];
-        let key = home(42, &entry(0, 0));
+        let key = entry_key(42, &entry(0, 0));
         let rows = Workers::from([(key, WorkerStats { accepted: 4, ..WorkerStats::ZERO })]);
         let workers = workers_with(rows, &entries);
         let counted: Vec<_> =

@@ -8,8 +8,8 @@ use serde::Serialize;
 
 use crate::{
     bpf::{
-        attach,
         load::{Loaded, load},
+        program,
     },
     kernel::facts::Facts,
     plan::{Request, hook, plan},
@@ -65,15 +65,15 @@ fn one(loaded: &mut Loaded, probe: &Probe, facts: &Facts) -> Result<Verdict> {
         verdict.refused = Some("not in this kernel".to_owned());
         return Ok(verdict);
     }
-    match attach::load(loaded, probe, verdict.hook) {
+    match program::load(loaded, probe, verdict.hook) {
         Ok(()) => {
             verdict.instructions = verified(loaded, probe);
-            attach::unload(loaded, probe)?;
+            program::unload(loaded, probe)?;
             if verdict.instructions.is_none() {
                 verdict.instructions = processed(loaded, probe, verdict.hook)?;
             }
         }
-        Err(error) => verdict.refused = Some(attach::reason(&error.into())),
+        Err(error) => verdict.refused = Some(program::reason(&error.into())),
     }
     Ok(verdict)
 }
@@ -89,7 +89,7 @@ fn verified(loaded: &Loaded, probe: &Probe) -> Option<u32> {
 fn processed(loaded: &mut Loaded, probe: &Probe, hook: &str) -> Result<Option<u32>> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, 0, hard)?;
-    let result = attach::load(loaded, probe, hook);
+    let result = program::load(loaded, probe, hook);
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
     match result {
         Err(ProgramError::LoadError { verifier_log, .. }) => {

@@ -42,7 +42,7 @@ impl Layout {
 
     /// Whether the kernel says of a dropped final ACK that a listener refused it (Linux 6.18).
     #[must_use]
-    pub fn names_refused_acks(&self) -> bool {
+    pub fn names_dropped_acks(&self) -> bool {
         self.globals.get("DROP_LISTEN_OVERFLOW").is_some_and(|reason| *reason != u32::MAX)
     }
 }

@@ -1,4 +1,4 @@
-//! The probes of refused connection attempts, of the SYN queue and of the backlog that was asked for.
+//! The probes of dropped connection attempts and of the SYN queue.
 
 use super::probe::{
     Kind, Probe,
@@ -10,7 +10,7 @@ use super::probe::{
 /// In the order of attaching: what tells how far a call came is there before what begins one.
 pub(super) const PROBES: &[Probe] = &[
     Probe {
-        when: When::WhereThere,
+        when: When::RequiredIfPresent,
         ..probe(
             "route_v6",
             &["inet6_csk_route_req"],
@@ -48,14 +48,14 @@ pub(super) const PROBES: &[Probe] = &[
         "SYNs of unknown clients in the last quarter of tcp_max_syn_backlog",
     ),
     probe(
-        "request_exit",
+        "syn_exit",
         &["tcp_conn_request"],
         Kind::Fexit,
         &[(Drops, Some(Fentry))],
         "what became of a SYN; the SYN queue",
     ),
     probe(
-        "request_enter",
+        "syn_enter",
         &["tcp_conn_request"],
         Kind::Fentry,
         &[(Drops, Some(Fentry))],
@@ -69,7 +69,7 @@ pub(super) const PROBES: &[Probe] = &[
         "clients that the network cannot reach",
     ),
     Probe {
-        when: When::WhereThere,
+        when: When::RequiredIfPresent,
         ..probe(
             "k_route_v6",
             &["inet6_csk_route_req"],
@@ -107,14 +107,14 @@ pub(super) const PROBES: &[Probe] = &[
         "SYNs of unknown clients in the last quarter of tcp_max_syn_backlog",
     ),
     probe(
-        "k_request_exit",
+        "k_syn_exit",
         &["tcp_conn_request"],
         Kind::Kretprobe,
         &[(Drops, Some(Kprobe))],
         "what became of a SYN; the SYN queue",
     ),
     probe(
-        "k_request_enter",
+        "k_syn_enter",
         &["tcp_conn_request"],
         Kind::Kprobe,
         &[(Drops, Some(Kprobe))],
@@ -128,7 +128,7 @@ pub(super) const PROBES: &[Probe] = &[
         "clients that the network cannot reach",
     ),
     Probe {
-        when: When::IfThere,
+        when: When::Optional,
         ..probe(
             "packet_dropped",
             &["kfree_skb"],
@@ -138,33 +138,13 @@ pub(super) const PROBES: &[Probe] = &[
         )
     },
     Probe {
-        when: When::IfThere,
+        when: When::Optional,
         ..probe(
-            "answered_again",
+            "synack_again",
             &["tcp_retransmit_synack"],
             Kind::BtfTracepoint,
             &[(Drops, Some(Tracepoint))],
             "the SYN queue, now and then",
-        )
-    },
-    Probe {
-        when: When::IfThere,
-        ..probe(
-            "listen_enter",
-            &["__sys_listen"],
-            Kind::Fentry,
-            &[(Handshakes, Some(Fentry))],
-            "the backlog that a program asks for",
-        )
-    },
-    Probe {
-        when: When::IfThere,
-        ..probe(
-            "k_listen_enter",
-            &["__sys_listen"],
-            Kind::Kprobe,
-            &[(Handshakes, Some(Kprobe))],
-            "the backlog that a program asks for",
         )
     },
 ];

@@ -7,7 +7,7 @@ pub enum Signal {
     Life,
     /// Connections that enter an accept queue.
     Handshakes,
-    /// Refused connection attempts, and the SYN queue.
+    /// Dropped connection attempts, and the SYN queue.
     Drops,
     /// Accept calls and their outcome.
     Accepts,
@@ -42,7 +42,7 @@ impl Signal {
             Self::Handshakes => {
                 "no queued connections, no depth of the accept queue, no accept waits"
             }
-            Self::Drops => "no reasons of refusals, no depth of the SYN queue",
+            Self::Drops => "no reasons of drops, no depth of the SYN queue",
             Self::Life => "listeners opened in the window are found late or not at all",
         }
     }
@@ -105,12 +105,12 @@ pub enum When {
     PidFilter,
     /// Only while accept calls are under way that began before the window.
     InFlight,
-    /// Where the kernel has the hook; without it the signal is an estimate.
-    IfThere,
-    /// Where the kernel has the hook; it must attach then.
-    WhereThere,
-    /// Where the kernel lacks the hook of the probe of this name.
-    Without(&'static str),
+    /// Where the kernel has the hook and lets it be attached; without it the signal is an estimate.
+    Optional,
+    /// Where the kernel has the hook; the provider is given up where it cannot be attached then.
+    RequiredIfPresent,
+    /// Only where the kernel lacks the hook of the probe of this name.
+    FallbackFor(&'static str),
     /// Where the kernel has the hook and nothing else tells that a task puts the ready list of an
     /// epoll instance in order; elsewhere an exit is attached once that has woken somebody.
     ScansUnknown,

@@ -79,7 +79,7 @@ impl Session {
         // Before the tasks are looked at that are in accept: kprobes note those that come later.
         let sockets = || namespaces.values().flat_map(|namespace| &namespace.sockets);
         if sockets().any(|socket| config.filters.port.contains(&socket.port)) {
-            maps.want()?;
+            maps.mark_port_seen()?;
         }
         if attached.provider(Signal::Accepts) != Some(probes::Provider::Tracepoint) {
             note_in_flight(&mut maps, &namespaces)?;
@@ -107,7 +107,7 @@ impl Session {
             attached,
             control,
             ipv6: facts.ipv6,
-            sees_refused_acks: plan.layout.names_refused_acks(),
+            sees_refused_acks: plan.layout.names_dropped_acks(),
             knows_scans: plan.layout.knows_scans(),
             scan_ends: plan.scan_ends,
             pid_namespace: plan.pid_namespace,

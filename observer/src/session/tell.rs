@@ -29,7 +29,7 @@ impl Session {
             misses_unnoticed: !self.kprobes_tell && self.attached.has_kprobes(signal),
         };
         let drops = of(Signal::Drops);
-        let misses_unnoticed = drops.misses_unnoticed || !self.attached.sees_refusals(self.ipv6);
+        let misses_unnoticed = drops.misses_unnoticed || !self.attached.sees_drops(self.ipv6);
         exact::providers(&Hooks {
             wakeups: of(Signal::Wakeups),
             accepts: of(Signal::Accepts),

@@ -4,7 +4,7 @@
 use std::fs;
 
 use anyhow::{Context, bail, ensure};
-use observer_common::config::TASK_PLACES;
+use observer_common::config::TASK_SLOT_COUNT;
 
 use crate::{
     Need, Outcome, Test,
@@ -59,9 +59,9 @@ fn beside(first: &Workload, turn: u32) -> anyhow::Result<Workload> {
     let children = fs::read_to_string(format!("/proc/{pid}/task/{pid}/children"))?;
     let worker: u32 = children.split_whitespace().next().context("a worker")?.parse()?;
     let greatest: u32 = fs::read_to_string("/proc/sys/kernel/pid_max")?.trim().parse()?;
-    let next = match worker + turn * TASK_PLACES {
-        next if next + TASK_PLACES < greatest => next,
-        _ => worker % TASK_PLACES + TASK_PLACES,
+    let next = match worker + turn * TASK_SLOT_COUNT {
+        next if next + TASK_SLOT_COUNT < greatest => next,
+        _ => worker % TASK_SLOT_COUNT + TASK_SLOT_COUNT,
     };
     // The coordinator comes first, and its workers follow.
     fs::write(LAST_PID, (next - 4).to_string())?;
@@ -70,7 +70,7 @@ fn beside(first: &Workload, turn: u32) -> anyhow::Result<Workload> {
 
 /// The places of a workload's workers.
 fn places(tally: &Tally) -> Vec<u32> {
-    tally.workers.iter().map(|worker| worker.tid % TASK_PLACES).collect()
+    tally.workers.iter().map(|worker| worker.tid % TASK_SLOT_COUNT).collect()
 }
 
 fn port(workload: &Workload) -> anyhow::Result<String> {

@@ -52,6 +52,7 @@ pub fn play(role: &str) -> Outcome {
         "kinds-reopen" => crowd::reopen(),
         "kinds-epoll-emfile" => errors::epoll(),
         "kinds-ring-emfile" => errors::ring(),
+        "kinds-unknown-flags" => errors::without_known_flags(),
         "kinds-enfile" => file_table::serve(),
         "kinds-fast-open" => fast_open::serve_and_connect(),
         "kinds-exec" => fd_passing::before_exec(),

@@ -5,9 +5,16 @@ use std::{fs, net::TcpListener, os::unix::process::CommandExt, thread, time::Dur
 
 use anyhow::{Context, bail, ensure};
 use aya::maps::{HashMap as BpfHashMap, Map, MapData, loaded_maps};
-use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
-use observer_common::{config::TASK_PLACES, counters::TaskState};
-use serde_json::Value;
+use nix::{
+    sys::{
+        epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
+        signal::{Signal, kill},
+    },
+    unistd::Pid,
+};
+use observer_common::{config::TASK_SLOT_COUNT, counters::TaskState};
+use serde_json::{Value, json};
+use socket2::Socket;
 
 use crate::{
     Need, Outcome, Test,
@@ -142,14 +149,20 @@ fn pictured() -> Outcome {
     holds(&only_on_port(&picture, port)?["holders"], &actor)
 }
 
-/// A server, one thread of which accepts one connection, says its thread id, and calls execve when it is
-/// told to.
+/// A server, one thread of which accepts one connection, says its thread id, says so when its next accept was
+/// interrupted, and calls execve when it is told to.
 fn call_execve() -> Outcome {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     say(listener.local_addr()?.port())?;
+    // With a time limit the kernel does not make the call again that a stop interrupts (`sock_intr_errno`).
+    let socket = Socket::from(listener);
+    socket.set_read_timeout(Some(Duration::from_secs(60)))?;
     let worker = thread::spawn(move || -> Outcome {
-        drop(listener.accept()?);
+        drop(socket.accept()?);
         say(nix::unistd::gettid())?;
+        let error = socket.accept().err().context("a connection")?;
+        ensure!(error.raw_os_error() == Some(libc::EINTR), "{error}");
+        say("interrupted")?;
         wait_for_line()?;
         Err(as_role("listen")?.exec().into())
     });
@@ -170,8 +183,24 @@ fn map_of_observer(name: &str) -> anyhow::Result<MapData> {
 }
 
 /// Which thread has each place that is taken.
-fn taken() -> anyhow::Result<BpfHashMap<MapData, u32, u32>> {
-    Ok(Map::HashMap(map_of_observer("TAKEN")?).try_into()?)
+fn slot_owner() -> anyhow::Result<BpfHashMap<MapData, u32, u32>> {
+    Ok(Map::HashMap(map_of_observer("SLOT_OWNER")?).try_into()?)
+}
+
+/// Waits until a thread is in this state for a while.
+fn in_state(actor: &Actor, tid: u32, state: char) -> Outcome {
+    let stat = format!("/proc/{}/task/{tid}/stat", actor.pid());
+    let mut times = 0;
+    for _ in 0..3_000 {
+        let now = fs::read_to_string(&stat)?;
+        let is_so = now.rsplit(')').next().is_some_and(|rest| rest.trim().starts_with(state));
+        times = if is_so { times + 1 } else { 0 };
+        if times == 5 {
+            return Ok(());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    bail!("thread {tid} does not come to be {state}")
 }
 
 fn execve() -> Outcome {
@@ -180,10 +209,16 @@ fn execve() -> Outcome {
     let observer = Observer::json(&["--pid", &actor.pid().to_string()])?;
     connect(port)?;
     let tid: u32 = actor.line()?.trim().parse()?;
-    ensure!(taken()?.get(&(tid % TASK_PLACES), 0)? == tid, "the thread has no entry");
+    ensure!(slot_owner()?.get(&(tid % TASK_SLOT_COUNT), 0)? == tid, "the thread has no entry");
+    in_state(&actor, tid, 'S')?;
+    let process = Pid::from_raw(actor.pid().try_into()?);
+    kill(process, Signal::SIGSTOP)?;
+    in_state(&actor, tid, 'T')?;
+    kill(process, Signal::SIGCONT)?;
+    ensure!(actor.line()?.trim() == "interrupted", "the call was not interrupted");
     actor.next()?;
     let next = actor.port()?;
-    let left = taken()?.get(&(tid % TASK_PLACES), 0);
+    let left = slot_owner()?.get(&(tid % TASK_SLOT_COUNT), 0);
     ensure!(!left.as_ref().is_ok_and(|left| *left == tid), "the thread's entry is still there");
     connect(next)?;
     let report = observer.total()?;
@@ -197,6 +232,8 @@ fn execve() -> Outcome {
     };
     let pid = u64::from(actor.pid());
     ensure!(rows(before)? == [(pid, tid.into(), 1)], "{before}");
+    // Nothing but the execve told that the program went on with the error.
+    ensure!(before["accept_errors"] == json!({ "EINTR": 1 }), "{before}");
     ensure!(rows(after)? == [(pid, pid, 1)], "{after}");
     Ok(())
 }
@@ -208,7 +245,7 @@ fn one_entry() -> Outcome {
     let (port, tid) = (actor.port()?, actor.pid());
     let observer = Observer::json(&["--port", &port.to_string()])?;
     // As that CPU leaves it until the entry is filled.
-    taken()?.insert(tid % TASK_PLACES, tid, 0)?;
+    slot_owner()?.insert(tid % TASK_SLOT_COUNT, tid, 0)?;
     for _ in 0..CONNECTIONS {
         connect(port)?;
     }

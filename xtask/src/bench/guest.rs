@@ -65,7 +65,7 @@ pub(crate) fn run(args: &GuestArgs) -> Result<ExitCode> {
             command.args(words).args(["--provider", provider]);
             Some((command, Ready::Says("observing")))
         };
-        plan.push((With::new(Kind::Floor, provider), command(&["floor"])));
+        plan.push((With::new(Kind::Floor, provider), command(&["noop"])));
         plan.push((With::new(Kind::Observer, provider), command(&["--duration", "10h"])));
         let no_match = ["--duration", "10h", "--port", "1"];
         plan.push((With::new(Kind::Filtered, provider), command(&no_match)));

@@ -117,7 +117,7 @@ pub(super) fn measure(observer: &str, rounds: u32) -> Result<Vec<Figure>> {
 fn command(observer: &str, with: &With) -> Option<Command> {
     let mut command = Command::new(observer);
     match with.tool {
-        Kind::Floor => command.arg("floor"),
+        Kind::Floor => command.arg("noop"),
         Kind::Observer => command.args(["--duration", "10h"]),
         Kind::Peer => return Some(bpftrace()),
         Kind::None | Kind::Filtered => return None,

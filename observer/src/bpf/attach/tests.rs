@@ -12,15 +12,15 @@ fn attached(provider: Provider, programs: &[&'static str]) -> Attached {
 #[test]
 fn drops_of_ipv6_are_seen_only_by_its_own_functions() {
     let fentry = attached(Provider::Fentry, &["syn_recv_v4", "syn_recv_v6"]);
-    assert!(fentry.sees_refusals(true) && fentry.sees_refusals(false));
+    assert!(fentry.sees_drops(true) && fentry.sees_drops(false));
     let kprobe = attached(Provider::Kprobe, &["k_syn_recv_v4", "k_syn_recv_v6"]);
-    assert!(kprobe.sees_refusals(true) && kprobe.sees_refusals(false));
+    assert!(kprobe.sees_drops(true) && kprobe.sees_drops(false));
     for (provider, program) in
         [(Provider::Fentry, "syn_recv_v4"), (Provider::Kprobe, "k_syn_recv_v4")]
     {
         let without = attached(provider, &[program]);
-        assert!(!without.sees_refusals(true), "{}", provider.name());
-        assert!(without.sees_refusals(false), "{}", provider.name());
+        assert!(!without.sees_drops(true), "{}", provider.name());
+        assert!(without.sees_drops(false), "{}", provider.name());
     }
-    assert!(!attached(Provider::Tracepoint, &[]).sees_refusals(false));
+    assert!(!attached(Provider::Tracepoint, &[]).sees_drops(false));
 }

@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{Outcome, Skip, observer::number, role::Actor};
 
-/// Short-lived threads of the other server: more than are told by their names (`bpf/ended.rs`).
+/// Short-lived threads of the other server: more than are told by their names (`bpf/archive.rs`).
 const LIVES: u64 = 10_000;
 
 /// Listeners of the other process: more than there is room for beside those that were there before

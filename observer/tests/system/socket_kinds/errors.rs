@@ -15,6 +15,7 @@ use nix::sys::{
     epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout},
     resource::{Resource, setrlimit},
 };
+use serde_json::json;
 
 use super::{
     ring::{no_ring, push},
@@ -40,6 +41,11 @@ pub fn tests() -> Vec<Test> {
             epoll_emfile,
         ),
         Test::together("socket_kinds::emfile_of_io_uring", Need::Also(no_ring), ring_emfile),
+        Test::together(
+            "socket_kinds::flags_that_accept4_does_not_know",
+            Need::Kernel,
+            unknown_flags,
+        ),
         Test::new(
             "socket_kinds::a_dead_task_s_accept_is_not_waited_for",
             Need::Also(not_by_fentry),
@@ -120,6 +126,38 @@ fn ring_emfile() -> anyhow::Result<Play> {
             Ok(())
         })
     })
+}
+
+/// Such a call ends before it asks for a descriptor; what the task does with others later is none of its.
+fn unknown_flags() -> anyhow::Result<Play> {
+    let mut actor = Actor::start("kinds-unknown-flags")?;
+    let port = actor.port()?;
+    in_the_window(move || {
+        actor.next()?;
+        ensure!(actor.line()?.trim() == "done", "the calls did not fail as they should");
+        in_the_report(move |report| {
+            let one = report.only_on_port(port)?;
+            ensure!(one["accept_errors"] == json!({ "EINVAL": 1 }), "{}", one["accept_errors"]);
+            drop(actor);
+            Ok(())
+        })
+    })
+}
+
+/// The role: an accept call with a flag that there is not, and then a file that there is not.
+pub fn without_known_flags() -> Outcome {
+    let (socket, address) = listen((Ipv4Addr::LOCALHOST, 0).into(), None, |_| Ok(()))?;
+    say(address.port())?;
+    wait_for_line()?;
+    // SAFETY: no address is asked for.
+    let result =
+        unsafe { libc::accept4(socket.as_raw_fd(), std::ptr::null_mut(), std::ptr::null_mut(), 1) };
+    let error = std::io::Error::last_os_error();
+    ensure!(result == -1 && error.raw_os_error() == Some(libc::EINVAL), "{result}, {error}");
+    // It has a descriptor before the kernel finds that out.
+    ensure!(std::fs::File::open("/nowhere").is_err(), "/nowhere is there");
+    say("done")?;
+    wait_for_line()
 }
 
 fn has_io_accept() -> anyhow::Result<bool> {

@@ -1,4 +1,4 @@
-//! `observer floor`: programs that do nothing, on the hooks that observer itself would take. What they
+//! `observer noop`: programs that do nothing, on the hooks that observer itself would take. What they
 //! cost is the floor under what observer can cost with these hooks.
 
 use std::{
@@ -13,7 +13,7 @@ use nix::{
 };
 
 use crate::{
-    bpf::{attach::attach_all, load::load_floor},
+    bpf::{attach::attach_all, load::load_noop},
     kernel::facts::Facts,
     plan::{Request, plan},
     probes::{Provider, Signal, functions, tracepoints},
@@ -37,7 +37,7 @@ pub fn run(provider: Option<Provider>) -> Result<ExitCode> {
     let plan = plan(&facts, request)?;
     // Where the limit counts and cannot be raised, the kernel refuses what does not fit.
     let _unchanged = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
-    let mut loaded = load_floor()?;
+    let mut loaded = load_noop()?;
     let mut attached = attach_all(&mut loaded, &plan)?;
     // No accept calls are followed here.
     attached.release_in_flight();
@@ -59,7 +59,7 @@ mod tests {
     /// A program that is missing there would leave the floor lower than it is.
     #[test]
     fn every_probe_has_an_empty_program_of_its_kind() {
-        let source = include_str!("../../../observer-ebpf/src/floor.rs");
+        let source = include_str!("../../../observer-ebpf/src/noop.rs");
         let mut found = Vec::new();
         for part in source.split("empty!(").skip(1) {
             let (head, list) = part.split_once(':').expect("a kind and its programs");

@@ -1,7 +1,7 @@
 //! SYNs: `tcp_conn_request` always returns 0, and what became of a SYN follows from how far it came.
 //!
 //! It allocates a request (`inet_reqsk_alloc`) after it has looked at both queues, and prepares the
-//! answer (`tcp_openreq_init_rwin`) when nothing refuses the SYN any more.
+//! answer (`tcp_openreq_init_rwin`) when nothing drops the SYN any more.
 
 use aya_ebpf::{
     EbpfContext,
@@ -11,20 +11,23 @@ use aya_ebpf::{
 use observer_common::{
     counters::{Bracket, Call},
     drops::{
-        DropReason, refused_syn,
+        DropReason, dropped_syn,
         stage::{ALLOCATED, COOKIE, ENTERED, HANDLED, NO_MEMORY, UNPROVEN},
     },
 };
 
 use crate::{
+    control::{control, idle, notice_port},
+    counter::increment,
     drops::{self, Source},
     full_queues,
-    kernel::{
-        ARGS_PEER_PROVEN, ARGS_REQUEST_ALLOC, Address, CSK_SYN_QUEUE, DROP_LISTEN_OVERFLOW, Object,
-        REQUEST_LISTENER, REQUEST_SEQUENCE, SOCK_STATE, STATE_LISTEN, Typed, read, returned,
+    globals::{
+        ARGS_PEER_PROVEN, ARGS_REQUEST_ALLOC, CSK_SYN_QUEUE, DROP_LISTEN_OVERFLOW,
+        REQUEST_LISTENER, REQUEST_SEQUENCE, SOCK_STATE, STATE_LISTEN,
     },
+    kernel::{Address, Object, Typed, read, returned},
     listener::Listener,
-    maps::{control, idle, increment, listens, this_cpu},
+    maps::this_cpu,
     queue_stats,
 };
 
@@ -40,7 +43,7 @@ fn begins(cpu: &mut Bracket, sock: impl Object) {
 }
 
 #[fentry(function = "tcp_conn_request")]
-fn request_enter(ctx: FEntryContext) -> i32 {
+fn syn_enter(ctx: FEntryContext) -> i32 {
     if let Some(cpu) = this_cpu() {
         // SAFETY: the program's argument.
         begins(cpu, unsafe { Typed::new(ctx.arg(2)) });
@@ -49,7 +52,7 @@ fn request_enter(ctx: FEntryContext) -> i32 {
 }
 
 #[kprobe]
-fn k_request_enter(ctx: ProbeContext) -> i32 {
+fn k_syn_enter(ctx: ProbeContext) -> i32 {
     if let Some(cpu) = this_cpu() {
         let (sock, packet) = (ctx.arg(2).unwrap_or(0), ctx.arg(3).unwrap_or(0));
         cpu.request = Call { sock, packet, request: 0 };
@@ -88,7 +91,7 @@ fn k_request_alloc(ctx: RetProbeContext) -> i32 {
 #[inline(always)]
 fn handled(cookie: bool, sock: impl Object) {
     // Its birth is told after it can be connected to.
-    listens(sock);
+    notice_port(sock);
     if let Some(cpu) = this_cpu() {
         cpu.stage |= if cookie { HANDLED | COOKIE } else { HANDLED };
     }
@@ -136,7 +139,7 @@ fn k_peer_proven(ctx: RetProbeContext) -> i32 {
 }
 
 #[fexit(function = "tcp_conn_request")]
-fn request_exit(ctx: FExitContext) -> i32 {
+fn syn_exit(ctx: FExitContext) -> i32 {
     if let Some(cpu) = this_cpu() {
         // SAFETY: the program's argument.
         over(&ctx, cpu, unsafe { Typed::new(ctx.arg(2)) }, ctx.arg(3));
@@ -145,7 +148,7 @@ fn request_exit(ctx: FExitContext) -> i32 {
 }
 
 #[kretprobe]
-fn k_request_exit(ctx: RetProbeContext) -> i32 {
+fn k_syn_exit(ctx: RetProbeContext) -> i32 {
     if let Some(cpu) = this_cpu() {
         let Call { sock, packet, .. } = cpu.request;
         over(&ctx, cpu, sock as Address, packet as Address);
@@ -173,7 +176,7 @@ fn over<C: EbpfContext>(ctx: &C, cpu: &mut Bracket, sock: impl Object, packet: A
     if cookies_now != cookies {
         count_cookie(sock, false);
     }
-    let reason = refused_syn(stage, drops_now != drops);
+    let reason = dropped_syn(stage, drops_now != drops);
     drops::count(ctx, sock, Source::Packet(packet), reason);
 }
 
@@ -234,7 +237,7 @@ fn k_request_error(ctx: ProbeContext) -> i32 {
     0
 }
 
-/// `kfree_skb(skb, location, reason, rx_sk)`: with tracepoints only, the one refusal that a
+/// `kfree_skb(skb, location, reason, rx_sk)`: with tracepoints only, the one drop that a
 /// tracepoint tells: the final ACK that found the accept queue full, since Linux 6.18.
 #[btf_tracepoint(function = "kfree_skb")]
 fn packet_dropped(ctx: BtfTracePointContext) -> i32 {
@@ -250,7 +253,7 @@ fn packet_dropped(ctx: BtfTracePointContext) -> i32 {
 
 /// `tcp_retransmit_synack(sk, req)`: with tracepoints only, a moment at which the SYN queue's length is seen.
 #[btf_tracepoint(function = "tcp_retransmit_synack")]
-fn answered_again(ctx: BtfTracePointContext) -> i32 {
+fn synack_again(ctx: BtfTracePointContext) -> i32 {
     if idle() {
         return 0;
     }

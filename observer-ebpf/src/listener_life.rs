@@ -1,10 +1,9 @@
-//! Births and deaths: of listeners, and of the tasks and processes that use them.
+//! Births and deaths of listeners, and the ends of connections that were not accepted.
 
 use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::BPF_ANY,
     helpers::bpf_ktime_get_ns,
     macros::{btf_tracepoint, fentry, fexit},
     programs::{BtfTracePointContext, FEntryContext, FExitContext},
@@ -15,15 +14,17 @@ use observer_common::{
 };
 
 use crate::{
-    accept_signal, events,
-    kernel::{
-        ARGS_LISTEN_START, Address, Object, PID_NAMESPACE, PORTS_GIVEN, SOCK_BACKLOG,
-        SOCK_BACKLOG_LIMIT, SOCK_DROPS, SOCK_PORT, SOCK_SHUTDOWN, STATE_CLOSE, STATE_ESTABLISHED,
-        STATE_LISTEN, STATE_SYN_RECV, TASK_TID, Typed, field, read, returned, wants_port,
+    accept_wait,
+    control::{control, idle, notice_port, window_open},
+    events,
+    globals::{
+        ARGS_LISTEN_START, PORTS_GIVEN, SOCK_BACKLOG, SOCK_BACKLOG_LIMIT, SOCK_DROPS, SOCK_PORT,
+        SOCK_SHUTDOWN, STATE_CLOSE, STATE_ESTABLISHED, STATE_LISTEN, STATE_SYN_RECV, wants_port,
     },
+    kernel::{Address, Object, Typed, read, returned},
     listener::{Listener, port_of},
-    maps::{IN_FLIGHT, LISTENERS, TREE, control, count_no_room, idle, listens, window_open},
-    queue, task, waits, wakeup, worker,
+    maps::LISTENERS,
+    queue, wakeup,
 };
 
 /// `inet_sock_set_state(sk, oldstate, newstate)`. Every child of a listener passes from LISTEN to
@@ -32,7 +33,7 @@ use crate::{
 fn set_state(ctx: BtfTracePointContext) -> i32 {
     if ctx.arg::<i32>(2).cast_unsigned() == STATE_LISTEN.load() {
         // SAFETY: the program's argument.
-        listens(unsafe { Typed::new(ctx.arg(0)) });
+        notice_port(unsafe { Typed::new(ctx.arg(0)) });
     }
     let Some(control) = control() else { return 0 };
     if control.has_role(READY_WAKES) {
@@ -58,7 +59,7 @@ fn set_state(ctx: BtfTracePointContext) -> i32 {
         && old == STATE_SYN_RECV.load()
         && new == STATE_ESTABLISHED.load()
     {
-        waits::established(ctx.arg(0));
+        accept_wait::established(ctx.arg(0));
     }
     0
 }
@@ -85,7 +86,7 @@ const SHUT: u8 = 3;
 #[fexit(function = "inet_csk_listen_start")]
 fn listen_start(ctx: FExitContext) -> i32 {
     // SAFETY: the program's argument.
-    listens(unsafe { Typed::new(ctx.arg(0)) });
+    notice_port(unsafe { Typed::new(ctx.arg(0)) });
     // An int: the upper half of the slot is not part of it.
     if window_open() && returned(&ctx, &ARGS_LISTEN_START).is_some_and(|result| result as i32 == 0)
     {
@@ -109,7 +110,7 @@ fn listen_stop(ctx: FEntryContext) -> i32 {
 #[fentry(function = "inet_child_forget")]
 fn child_forgotten(ctx: FEntryContext) -> i32 {
     if !idle() {
-        waits::forget(ctx.arg(2));
+        accept_wait::forget(ctx.arg(2));
     }
     0
 }
@@ -131,7 +132,7 @@ fn closes(sock: Typed) {
     }
     // Its program closed it (`__tcp_close`), so it was accepted, or is a client's.
     if sock.get::<u8>(&SOCK_SHUTDOWN) != Some(SHUT) {
-        waits::forget(sock.address() as u64);
+        accept_wait::forget(sock.address() as u64);
     }
 }
 
@@ -159,7 +160,7 @@ fn born<C: EbpfContext>(ctx: &C, sock: Address) {
 fn died<C: EbpfContext>(ctx: &C, sock: Address) {
     let Some((listener, _)) = Listener::recognise(sock) else { return };
     listener.forget();
-    // One that nobody asked for has no rows, unless it refused somebody.
+    // One that nobody asked for has no rows, unless it dropped somebody.
     let is_wanted = || port_of(sock).is_some_and(wants_port);
     if PORTS_GIVEN.load() != 0 && LISTENERS.get_ptr(listener.id).is_none() && !is_wanted() {
         return;
@@ -186,55 +187,4 @@ fn tell_life<C: EbpfContext>(ctx: &C, kind: EventKind, listener: &Listener) {
         let limit = read(listener.sock, &SOCK_BACKLOG_LIMIT).unwrap_or(0);
         let _sent = events::life(ctx.as_ptr(), kind as u32, listener.id, limit);
     }
-}
-
-/// `sched_process_exit(task)`: its open wakeup ends without an accept, and its thread id may be
-/// given to another task.
-#[btf_tracepoint(function = "sched_process_exit")]
-fn task_exit(ctx: BtfTracePointContext) -> i32 {
-    let gone: Address = ctx.arg(0);
-    // SAFETY: `gone` is the program's argument.
-    let ((pid, tid), last) = unsafe { (task::ids(gone), task::ends_last(gone)) };
-    // The main thread may end before others, which go on as the same process.
-    if last {
-        let _not_of_it = TREE.remove(pid);
-    }
-    // Nor does an accept call outlive its task.
-    let _not_in_one = IN_FLIGHT.remove(tid);
-    accept_signal::task_ends(&ctx, gone, tid);
-    worker::ends(&ctx, tid);
-    0
-}
-
-/// `sched_process_exec(task, old_pid, bprm)`: where it was not the main thread that called execve, the
-/// task goes on under the main thread's id (`de_thread`), and its own has ended without an exit.
-#[btf_tracepoint(function = "sched_process_exec")]
-fn process_exec(ctx: BtfTracePointContext) -> i32 {
-    let before: u32 = ctx.arg(1);
-    // SAFETY: the program's argument, and the id is 32 bits wide.
-    let tid = unsafe { field::<u32>(ctx.arg(0), &TASK_TID) };
-    // What it was called in another namespace than the initial one nothing tells any more: there the
-    // entry is left, until another task gets its id, and costs a place.
-    if before != tid && PID_NAMESPACE.load() == 0 {
-        worker::ends(&ctx, before);
-    }
-    0
-}
-
-/// `sched_process_fork(parent, child)`: the children of the processes that `--pid` names are of
-/// the family. Attached only where there is a `--pid`.
-#[btf_tracepoint(function = "sched_process_fork")]
-fn process_fork(ctx: BtfTracePointContext) -> i32 {
-    let parent: Address = ctx.arg(0);
-    let child: Address = ctx.arg(1);
-    // SAFETY: both are the program's arguments.
-    let ((parent, _), (child, _)) = unsafe { (task::ids(parent), task::ids(child)) };
-    if parent != child
-        && TREE.get_ptr(parent).is_some()
-        && TREE.insert(child, 1, u64::from(BPF_ANY)).is_err()
-    {
-        // SAFETY: only takes the address of a field of a live map value.
-        count_no_room(|full| unsafe { &raw mut (*full).processes });
-    }
-    0
 }

@@ -11,7 +11,7 @@ use observer_common::counters::{
 };
 
 use super::{
-    gauges::workers_made,
+    gauges::{Gauge, workers_made},
     maps::Maps,
     merge::{merge_queue, merge_worker},
     reader::{ROW_BY_ROW, present},
@@ -31,17 +31,18 @@ impl Maps {
         let rows: Vec<_> = present(self.listeners.iter()).collect();
         let mut there: HashSet<ListenerId> = rows.iter().map(|(id, _)| *id).collect();
         for (id, info) in rows {
-            if info.closed != 0 && info.closed + SETTLED <= now && self.retire(id, info) {
+            if info.closed != 0 && info.closed + SETTLED <= now && self.evict(id, info) {
                 there.remove(&id);
             }
         }
         let listeners = there.len();
-        let (workers, waits) = self.take_rows(&there);
-        let workers = self.take_ended(workers);
-        self.retired.drop_oldest();
+        let (workers, waits, errors) = self.take_rows(&there);
+        let (workers, errors) = self.take_ended(workers, errors);
+        self.archive.trim();
         self.gauges.listeners.has_left(listeners, misc.listeners);
         self.gauges.workers.has_left(workers, workers_made(misc));
         self.gauges.waits.has_left(waits, misc.waits);
+        self.gauges.errors.has_left(errors, misc.errors);
     }
 
     /// Takes one listener; `false` where it listens again.
@@ -52,28 +53,28 @@ impl Maps {
     /// its removal, a few microseconds (its counts stay, and its death makes it anew), and a count of a
     /// task that was held up since before the listener closed, between the reading of a row and its
     /// removal. What such a task counts of the queues later finds no row, and is counted in `NoRoom`.
-    fn retire(&mut self, id: ListenerId, info: ListenerInfo) -> bool {
+    fn evict(&mut self, id: ListenerId, info: ListenerInfo) -> bool {
         if self.listeners.get(&id, 0).map_or(0, |row| row.closed) != info.closed {
             return false;
         }
         let queue = take(&mut self.queues, &id)
             .map_or(QueueStats::ZERO, |cpus| cpus.iter().fold(QueueStats::ZERO, merge_queue));
         let _only_taken_here = self.listeners.remove(&id);
-        self.retired.add_listener(id, info, &queue);
-        self.ended.retire(id, &mut self.retired);
+        self.archive.close(id, info, &queue);
         true
     }
 
-    /// Takes the rows of tasks that ended, where there are many rows: how many are left of these keys,
-    /// which must have been read before.
+    /// Takes the rows of tasks that ended, where there are many rows: how many are left of these keys, and of
+    /// so many rows of errors. The keys must have been read before.
     ///
     /// A task that is gone has no entry, and /proc does not know it. What it did was moved to its row when
     /// it ended (`worker::ends`): once all moves are done that had begun by then, no row of such a task
     /// is written any more, unless its ids are given to another, which has a row of its own then.
-    fn take_ended(&mut self, keys: Vec<WorkerKey>) -> usize {
+    fn take_ended(&mut self, keys: Vec<WorkerKey>, error_rows: usize) -> (usize, usize) {
         let rows = keys.len();
-        if (rows as u64) < self.gauges.workers.room / 4 {
-            return rows;
+        let are_few = |rows: usize, gauge: &Gauge| (rows as u64) < gauge.room / 4;
+        if are_few(rows, &self.gauges.workers) && are_few(error_rows, &self.gauges.errors) {
+            return (rows, error_rows);
         }
         let entries: HashSet<(u32, u32)> =
             self.all_tasks(&ROW_BY_ROW).into_iter().map(|(tid, state)| (state.pid, tid)).collect();
@@ -86,38 +87,37 @@ impl Maps {
         let gone: HashSet<WorkerKey> = keys.into_iter().filter(is_gone).collect();
         match self.misc() {
             Ok(misc) if misc.moves_begun == misc.moves_done => {}
-            _ => return rows,
+            _ => return (rows, error_rows),
         }
-        let Self { workers, errors, ended, .. } = self;
+        let Self { workers, errors, archive, .. } = self;
         for key in &gone {
             if let Some(cpus) = take(workers, key) {
-                ended.add_worker(*key, &cpus.iter().fold(WorkerStats::ZERO, merge_worker));
+                archive.add_ended(*key, &cpus.iter().fold(WorkerStats::ZERO, merge_worker));
             }
         }
-        let (errors_go, _) = keys_of(errors, |key| gone.contains(&key.worker));
+        let (errors_go, errors_left) = keys_of(errors, |key| gone.contains(&key.worker));
         for key in errors_go {
             if let Some(cpus) = take(errors, &key) {
-                ended.add_errors(key, cpus.iter().sum());
+                archive.add_ended_errors(key, cpus.iter().sum());
             }
         }
-        ended.fold_oldest();
-        rows - gone.len()
+        (rows - gone.len(), errors_left.len())
     }
 
     /// Takes the rows of listeners that are not there any more, also those that a task made later: how
-    /// many are left of workers and of waits.
+    /// many are left of workers, of waits and of errors.
     ///
     /// A listener that is not known was let go of, or is being born: its own row is the last that is made.
     /// What is not known twice in a row goes, and belongs to what was counted in `NoRoom`.
-    fn take_rows(&mut self, there: &HashSet<ListenerId>) -> (Vec<WorkerKey>, usize) {
-        let Self { listeners, workers, errors, waits, retired, gauges, .. } = self;
+    fn take_rows(&mut self, there: &HashSet<ListenerId>) -> (Vec<WorkerKey>, usize, usize) {
+        let Self { listeners, workers, errors, waits, archive, gauges, .. } = self;
         let before = std::mem::take(&mut gauges.strangers);
         let strangers = &mut gauges.strangers;
         let mut goes = |id: ListenerId| {
             if there.contains(&id) {
                 return false;
             }
-            if retired.contains(id) {
+            if archive.contains(id) {
                 return true;
             }
             strangers.insert(id);
@@ -125,23 +125,23 @@ impl Maps {
         };
         let (workers_go, workers_left) = keys_of(workers, |key| goes(key.listener));
         let (waits_go, waits_left) = keys_of(waits, |key| goes(key.listener));
-        let (errors_go, _) = keys_of(errors, |key| goes(key.worker.listener));
+        let (errors_go, errors_left) = keys_of(errors, |key| goes(key.worker.listener));
         for key in workers_go {
             if let Some(cpus) = take(workers, &key) {
-                retired.add_worker(key, &cpus.iter().fold(WorkerStats::ZERO, merge_worker));
+                archive.add_worker(key, &cpus.iter().fold(WorkerStats::ZERO, merge_worker));
             }
         }
         for key in waits_go {
             if let Some(cpus) = take(waits, &key) {
-                retired.add_waits(key, cpus.iter().sum());
+                archive.add_waits(key, cpus.iter().sum());
             }
         }
         for key in errors_go {
             if let Some(cpus) = take(errors, &key) {
-                retired.add_errors(key, cpus.iter().sum());
+                archive.add_errors(key, cpus.iter().sum());
             }
         }
-        (workers_left, waits_left.len())
+        (workers_left, waits_left.len(), errors_left.len())
     }
 }
 

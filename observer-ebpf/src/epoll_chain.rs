@@ -22,14 +22,18 @@ use observer_common::{
 };
 
 use crate::{
+    control::control,
+    counter::increment,
     doubt,
-    kernel::{
-        Address, EPOLL_OVERFLOW, EPOLL_OWNER, EPOLL_READY, EPOLL_WAITERS, FILE_PRIVATE, ITEM_FILE,
-        ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE, SOCKET_SOCK, Typed,
-        WAITER_LINK, WAITER_TASK, read,
+    globals::{
+        EPOLL_OVERFLOW, EPOLL_OWNER, EPOLL_READY, EPOLL_WAITERS, FILE_PRIVATE, ITEM_FILE,
+        ITEM_READY, LIST_NEXT, SOCK_BACKLOG, SOCK_SOCKET, SOCKET_INODE, SOCKET_SOCK, WAITER_LINK,
+        WAITER_TASK,
     },
+    kernel::{Address, Typed, read},
     listener::Listener,
-    maps::{LISTENERS, QUEUES, control, increment, misc, this_cpu},
+    maps::{LISTENERS, QUEUES, this_cpu},
+    no_room::misc,
     task, woken, worker,
 };
 
@@ -57,7 +61,7 @@ fn scan_begins(epoll: u64) {
     }
 }
 
-/// It is done.
+/// The current task has put the ready list in order.
 #[inline(always)]
 fn scan_ends<C: EbpfContext>(ctx: &C) {
     if let Some(state) = followed() {
@@ -78,21 +82,21 @@ fn scan_enter(ctx: FEntryContext) -> i32 {
     0
 }
 
-/// Its end.
+/// The end of the scan.
 #[fexit(function = "ep_done_scan")]
 fn scan_exit(ctx: FExitContext) -> i32 {
     scan_ends(&ctx);
     0
 }
 
-/// The same where only kprobes can be had.
+/// The begin of a scan where only kprobes can be had.
 #[kprobe]
 fn k_scan_enter(ctx: ProbeContext) -> i32 {
     scan_begins(ctx.arg(0).unwrap_or(0));
     0
 }
 
-/// The same where only kprobes can be had.
+/// The end of a scan where only kprobes can be had.
 #[kretprobe]
 fn k_scan_exit(ctx: RetProbeContext) -> i32 {
     scan_ends(&ctx);

@@ -15,10 +15,11 @@ use observer_common::{
 
 use crate::{
     drops::{self, Source},
-    kernel::{
-        ARGS_CREATE_CHILD, ARGS_ROUTE_V6, ARGS_SYN_RECV_V4, ARGS_SYN_RECV_V6, Address, SOCK_STATE,
-        STATE_CLOSE, read, returned,
+    globals::{
+        ARGS_CREATE_CHILD, ARGS_ROUTE_V6, ARGS_SYN_RECV_V4, ARGS_SYN_RECV_V6, SOCK_STATE,
+        STATE_CLOSE,
     },
+    kernel::{Address, read, returned},
     maps::this_cpu,
     queue,
 };
@@ -103,7 +104,7 @@ fn k_syn_recv_v4_enter(ctx: ProbeContext) -> i32 {
         && cpu.in_v6 == 0
     {
         let _of_before = take(cpu);
-        cpu.handshake = k_arguments(&ctx);
+        cpu.final_ack = k_arguments(&ctx);
     }
     0
 }
@@ -113,7 +114,7 @@ fn k_syn_recv_v4(ctx: RetProbeContext) -> i32 {
     if let Some(cpu) = this_cpu()
         && cpu.in_v6 == 0
     {
-        let call = cpu.handshake;
+        let call = cpu.final_ack;
         over(&ctx, cpu, ctx.ret(), call);
     }
     0
@@ -134,12 +135,12 @@ fn k_syn_recv_v6_enter(ctx: ProbeContext) -> i32 {
     if let Some(cpu) = this_cpu() {
         let _of_before = take(cpu);
         cpu.in_v6 = 1;
-        cpu.handshake = k_arguments(&ctx);
+        cpu.final_ack = k_arguments(&ctx);
     }
     0
 }
 
-/// The same as for IPv4, for the outermost call.
+/// `tcp_v6_syn_recv_sock`, which has the arguments of the IPv4 function: the outermost call of the two.
 #[fexit(function = "tcp_v6_syn_recv_sock")]
 fn syn_recv_v6(ctx: FExitContext) -> i32 {
     if let Some(child) = returned(&ctx, &ARGS_SYN_RECV_V6)
@@ -155,7 +156,7 @@ fn syn_recv_v6(ctx: FExitContext) -> i32 {
 fn k_syn_recv_v6(ctx: RetProbeContext) -> i32 {
     if let Some(cpu) = this_cpu() {
         cpu.in_v6 = 0;
-        let call = cpu.handshake;
+        let call = cpu.final_ack;
         over(&ctx, cpu, ctx.ret(), call);
     }
     0

@@ -1,11 +1,11 @@
 //! How long connections wait to be accepted: from entering the accept queue to accept's return.
 //!
-//! A connection is known by its sock from the one to the other. The note of it is blotted out when the
+//! A connection is known by its sock from the one to the other. The time of its note is set to 0 when the
 //! sock closes, so that the next user of the same memory does not inherit it. Connections that were
 //! queued before the window have none, and are not counted here.
 //!
 //! The memory of a sock is soon that of another, and to write over a note costs a third of making it
-//! and taking it away: some notes stay where they are, blotted out, for the next connection there.
+//! and taking it away: some notes stay where they are, with a time of 0, for the next connection there.
 
 use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns};
 use observer_common::{
@@ -14,28 +14,32 @@ use observer_common::{
 };
 
 use crate::{
-    maps::{
-        STAMPS, WAITS, change_stamps, control, count_no_room, increment, misc, stamps, this_cpu,
-    },
+    control::control,
+    counter::{SharedWord, increment},
+    maps::{ENQUEUED_AT, WAITS, this_cpu},
+    no_room::{count_no_room, misc},
     queue_stats,
 };
 
-/// So many notes may stay.
-const KEPT: u64 = 2_048;
+/// Number of notes that ENQUEUED_AT holds.
+static NOTES: SharedWord = SharedWord::new();
 
-/// A connection enters a queue now, and when that is.
+/// Maximum number of notes up to which those of accepted connections stay.
+const NOTES_KEPT: u64 = 2_048;
+
+/// Notes that a connection enters a queue now; the time is returned.
 #[inline(always)]
 pub(crate) fn enters(child: u64, listener: ListenerId) -> u64 {
     // SAFETY: the helper takes nothing and always succeeds.
     let time = unsafe { bpf_ktime_get_ns() };
-    if let Some(stamp) = STAMPS.get_ptr_mut(child) {
+    if let Some(stamp) = ENQUEUED_AT.get_ptr_mut(child) {
         // SAFETY: a live map value; a sock is in one queue at a time.
         unsafe {
             (*stamp).listener = listener;
             (*stamp).time = time;
         }
-    } else if STAMPS.insert(child, Stamp { time, listener }, u64::from(BPF_NOEXIST)).is_ok() {
-        change_stamps(1);
+    } else if ENQUEUED_AT.insert(child, Stamp { time, listener }, u64::from(BPF_NOEXIST)).is_ok() {
+        NOTES.add(1);
     } else {
         // SAFETY: only takes the address of a field of a live map value.
         count_no_room(|full| unsafe { &raw mut (*full).waits });
@@ -43,21 +47,22 @@ pub(crate) fn enters(child: u64, listener: ListenerId) -> u64 {
     time
 }
 
-/// Blots out the note of a connection.
+/// Ends the note of a connection: none waits there any more.
 #[inline(always)]
-fn blot(child: u64, stamp: *mut Stamp) {
-    if stamps() <= KEPT {
+fn clear_time(child: u64, stamp: *mut Stamp) {
+    if NOTES.load() <= NOTES_KEPT {
         // SAFETY: a live map value.
         unsafe { (*stamp).time = 0 };
-    } else if STAMPS.remove(child).is_ok() {
-        change_stamps(-1);
+    } else if ENQUEUED_AT.remove(child).is_ok() {
+        NOTES.add(-1);
     }
 }
 
-/// A connection that waits already moves to the queue of another listener. When it entered the first, or 0.
+/// Notes that a connection which waits already moves to the queue of another listener; the time is returned at
+/// which it entered the first one, or 0.
 #[inline(always)]
 pub(crate) fn moves(child: u64, listener: ListenerId) -> u64 {
-    let Some(stamp) = STAMPS.get_ptr_mut(child) else { return 0 };
+    let Some(stamp) = ENQUEUED_AT.get_ptr_mut(child) else { return 0 };
     // SAFETY: a live map value; a sock is in one queue at a time.
     unsafe {
         (*stamp).listener = listener;
@@ -87,22 +92,22 @@ pub(crate) fn ready(listener: ListenerId) -> Connection {
     Connection { entered: enters(child, listener), child }
 }
 
-/// A sock closes.
+/// Ends the note of a sock that closes.
 #[inline(always)]
 pub(crate) fn forget(child: u64) {
-    if let Some(stamp) = STAMPS.get_ptr_mut(child) {
-        blot(child, stamp);
+    if let Some(stamp) = ENQUEUED_AT.get_ptr_mut(child) {
+        clear_time(child, stamp);
     }
 }
 
-/// Accept returns a connection from a listener. When it had entered the queue, or 0.
+/// Counts the wait of a connection that accept returns; the time is returned at which it entered the queue, or 0.
 #[inline(always)]
 pub(crate) fn accepted(child: u64, listener: ListenerId) -> u64 {
-    let Some(stamp) = STAMPS.get_ptr_mut(child) else { return 0 };
+    let Some(stamp) = ENQUEUED_AT.get_ptr_mut(child) else { return 0 };
     // SAFETY: a copy of an integer in a live map value.
     let entered = unsafe { (*stamp).time };
     if entered != 0 {
-        blot(child, stamp);
+        clear_time(child, stamp);
         count(listener, entered);
     }
     entered
