@@ -11,7 +11,7 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sched::{CloneFlags, setns};
 
-use crate::host::{proc_fds, rest};
+use crate::host::{cpu_time, proc_fds};
 
 /// A path to each network namespace that a process is in or that has a name, by inode number.
 ///
@@ -62,7 +62,7 @@ impl Places {
     /// Asks every process anew, but for those that have not run since: they are where they were.
     pub fn find(&mut self) {
         self.paths.clear();
-        self.ask(|known| known.ran.is_some() && known.ran == rest::has_run(known.pid));
+        self.ask(|known| known.ran.is_some() && known.ran == cpu_time::of_process(known.pid));
     }
 
     /// Asks the processes that are new, and looks at all names. A process that has entered another
@@ -78,7 +78,7 @@ impl Places {
         for (pid, identity) in proc_fds::processes().unwrap_or_default() {
             let same = before.remove(&pid).filter(|known| known.identity == identity);
             let known = same.filter(&will_do).unwrap_or_else(|| {
-                let ran = rest::has_run(pid);
+                let ran = cpu_time::of_process(pid);
                 Known { pid, identity, ran, netns: of_process(pid) }
             });
             if let Some((netns, tid)) = known.netns {

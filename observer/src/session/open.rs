@@ -32,6 +32,7 @@ use crate::{
         descendants, holders,
         netns::{self, Namespace},
         netns_handles::Places,
+        processes::Look,
         waiters,
     },
     kernel::facts::{Facts, online_cpus},
@@ -131,7 +132,8 @@ impl Session {
         session.kprobes_tell = status::kprobes_tell(&session.loaded.ebpf);
         session.missed_before = session.missed_runs();
         memory::without_types(&mut session.loaded.btf);
-        session.tracker.scan(&session.maps, &session.start.namespaces);
+        let Self { tracker, maps, start, .. } = &mut session;
+        tracker.look(maps, &start.counted, &start.namespaces, Look::Everyone);
         memory::give_back();
         Ok((session, events))
     }
