@@ -28,7 +28,7 @@ pub enum Look {
 }
 
 /// One entry for each process that there is, refreshed once a sample. An entry goes with its process;
-/// what outlives it is in a [`Past`] of bounded size.
+/// what outlives it, is of bounded size (`past.rs`).
 #[derive(Debug, Default)]
 pub struct Processes {
     all: HashMap<u32, Process>,
