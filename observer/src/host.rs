@@ -11,6 +11,7 @@ pub mod processes;
 pub mod filter;
 pub mod netns;
 pub mod netns_handles;
+mod netns_links;
 pub mod options;
 pub mod process;
 pub mod requests;

@@ -204,7 +204,7 @@ impl Session {
         let mut counted = self.maps.read(!has_kprobes(&self.loaded.ebpf))?;
         let missed_runs = self.missed_runs().saturating_sub(self.missed_before);
         self.find_namespaces(&counted);
-        let namespaces = netns::look_at_all(&mut self.places);
+        let namespaces = netns::look_at_all(&mut self.places, &mut self.tracker.processes);
         let point = Sample::new(Snapshot::default(), before, namespaces, missed_runs);
         self.tracker.choose_newborn(&counted);
         counted.misc.events_lost += self.unread;
@@ -217,14 +217,15 @@ impl Session {
     /// not done for long, or when a listener is in one that is not known.
     fn find_namespaces(&mut self, counted: &Snapshot) {
         let began = Instant::now();
+        let (places, processes) = (&mut self.places, &mut self.tracker.processes);
         if self.searches.are_due() {
-            self.places.find();
+            places.find(processes);
             return self.searches.took(began);
         }
-        self.places.find_new();
+        places.find_new(processes);
         let mut open = counted.listeners.values().filter(|info| info.closed == 0);
-        if open.any(|info| !self.places.contains(info.netns.into())) {
-            self.places.find();
+        if open.any(|info| !places.contains(info.netns.into())) {
+            places.find(processes);
         }
     }
 

@@ -1,4 +1,5 @@
-//! The table of processes: who holds which listeners, and what their tasks wait in.
+//! The table of processes: which listeners they hold, what their tasks wait in, which network namespaces they
+//! are in.
 
 mod past;
 #[cfg(test)]
@@ -9,7 +10,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::host::{
     cpu_time,
     holders::{self, Holding, Holdings, Scan},
-    proc_fds,
+    netns_links, proc_fds,
     waiters::{self, Wait, Waiter},
 };
 
@@ -32,8 +33,8 @@ pub enum Look {
 #[derive(Debug, Default)]
 pub struct Processes {
     all: HashMap<u32, Process>,
-    /// Number of the latest sample.
-    sample: u64,
+    /// Number of the latest listing of /proc.
+    listing: u64,
     /// What the processes hold, by listener.
     holdings: Holdings,
     /// The processes that may be in `holdings`.
@@ -57,9 +58,9 @@ struct Process {
     /// may give the directory of the same process another number; then it is looked at once more. Its start
     /// time would be exact, and cost a file of each process.
     identity: u64,
-    /// The latest sample that it was in.
+    /// The latest listing of /proc that it was in.
     seen: u64,
-    /// The latest sample in which its descriptors were read.
+    /// The listing after which its descriptors were read last; 0 before that.
     read: u64,
     /// CPU time that it had used before its descriptors were read.
     ran: Option<u64>,
@@ -67,6 +68,9 @@ struct Process {
     refused: bool,
     /// The waits of its tasks, with the CPU time that it had used before they were read.
     waits: (Option<u64>, Vec<Wait>),
+    /// Its network namespace, and its thread that /proc tells this of, with the CPU time that it had used
+    /// before.
+    netns: Option<(Option<u64>, Option<(u64, u32)>)>,
 }
 
 impl Processes {
@@ -111,8 +115,27 @@ impl Processes {
         Some(holds)
     }
 
-    /// Takes a sample: who is there, and what those hold of what is `listening` who are looked at.
-    /// `creator` tells who opened a listener that closed listeners are still reported of.
+    /// Network namespaces that processes are in: inode number, process, and its thread that /proc tells this
+    /// of. New processes are asked, and those that have run since they were asked where it is to be `again`.
+    pub fn namespaces(&mut self, again: bool) -> Vec<(u64, u32, u32)> {
+        let Ok(listed) = proc_fds::processes() else { return Vec::new() };
+        self.enter(&listed);
+        let mut found = Vec::new();
+        for (pid, _) in listed {
+            let Some(process) = self.all.get_mut(&pid) else { continue };
+            let ran = (again || process.netns.is_none()).then(|| cpu_time::of_process(pid));
+            let (_, place) = match (process.netns, ran) {
+                (Some(known), None) => known,
+                (Some(known), Some(ran)) if ran.is_some() && ran == known.0 => known,
+                (_, ran) => *process.netns.insert((ran.flatten(), netns_links::of_process(pid))),
+            };
+            found.extend(place.map(|(netns, tid)| (netns, pid, tid)));
+        }
+        found
+    }
+
+    /// Takes a sample: which processes there are, and which of the listeners those hold that are looked at.
+    /// `creator` tells who opened a listener, and nothing of one that is not reported any more.
     pub fn refresh(
         &mut self,
         listening: Vec<u64>,
@@ -127,7 +150,8 @@ impl Processes {
         let creators: HashSet<u32> = newborn.iter().filter_map(|one| creator(*one)).collect();
         let look = if look == Look::WhoRan && self.newborn { Look::Everyone } else { look };
         self.newborn &= look == Look::Newcomers;
-        let due = self.list(listed, look, &creators);
+        self.enter(&listed);
+        let due = self.due(look, &creators);
         let Scan { holdings: found, refused } =
             holders::scan_these(due.into_iter(), &self.listening);
         for pid in refused {
@@ -135,7 +159,7 @@ impl Processes {
         }
         self.replace(found);
         if look != Look::Newcomers {
-            // Nothing is reported any more of the others, which closed.
+            // The others closed, and nothing is reported of them any more.
             let listening = &self.listening;
             self.holdings.retain(|id, _| listening.contains(id) || creator(*id).is_some());
         }
@@ -154,37 +178,43 @@ impl Processes {
         newborn
     }
 
-    /// Takes note of who is there, by process id and identity, and tells whose descriptors are to be read.
-    fn list(&mut self, listed: Vec<(u32, u64)>, look: Look, creators: &HashSet<u32>) -> Vec<u32> {
-        self.sample += 1;
-        let mut due = Vec::new();
+    /// Takes note of who is there, by process id and identity.
+    fn enter(&mut self, listed: &[(u32, u64)]) {
+        self.listing += 1;
         for (pid, identity) in listed {
-            let process = self.all.entry(pid).or_default();
-            if process.identity != identity {
-                *process = Process { identity, ..Process::default() };
+            let process = self.all.entry(*pid).or_default();
+            if process.identity != *identity {
+                *process = Process { identity: *identity, ..Process::default() };
             }
-            let is_new = std::mem::replace(&mut process.seen, self.sample) == 0;
-            let may_rest = !is_new && !creators.contains(&pid);
+            process.seen = self.listing;
+        }
+        self.all.retain(|_, process| process.seen == self.listing);
+        // The first process is there for everybody, unless those of others are hidden.
+        self.hidden = !self.contains(1);
+    }
+
+    /// The processes whose descriptors are to be read now.
+    fn due(&mut self, look: Look, creators: &HashSet<u32>) -> Vec<u32> {
+        let mut due = Vec::new();
+        for (pid, process) in &mut self.all {
+            let may_rest = process.read != 0 && !creators.contains(pid);
             if look == Look::Newcomers && may_rest {
                 continue;
             }
-            let ran = cpu_time::of_process(pid);
+            let ran = cpu_time::of_process(*pid);
             if look == Look::WhoRan && may_rest && ran.is_some() && ran == process.ran {
                 continue;
             }
-            (process.ran, process.read, process.refused) = (ran, self.sample, false);
-            due.push(pid);
+            (process.ran, process.read, process.refused) = (ran, self.listing, false);
+            due.push(*pid);
         }
-        self.all.retain(|_, process| process.seen == self.sample);
-        // The first process is there for everybody, unless those of others are hidden.
-        self.hidden = !self.contains(1);
         due
     }
 
     /// Puts what was found in place of what was known of the processes that were looked at or are gone.
     fn replace(&mut self, found: Holdings) {
-        let (processes, sample) = (&self.all, self.sample);
-        let is_old = |pid| processes.get(&pid).is_none_or(|process| process.read == sample);
+        let (processes, listing) = (&self.all, self.listing);
+        let is_old = |pid| processes.get(&pid).is_none_or(|process| process.read == listing);
         if found.is_empty() && !self.holders.iter().any(|pid| is_old(*pid)) {
             return;
         }

@@ -32,7 +32,7 @@ use crate::{
         descendants, holders,
         netns::{self, Namespace},
         netns_handles::Places,
-        processes::Look,
+        processes::{Look, Processes},
         waiters,
     },
     kernel::facts::{Facts, online_cpus},
@@ -51,8 +51,10 @@ impl Session {
     pub fn open(config: &Config) -> Result<(Self, Option<Events>)> {
         let pids = &config.filters.pid;
         let facts = Facts::gather(&probes::tracepoints(), &probes::functions());
-        let mut places = Places::new();
-        let existing = netns::look_at_all(&mut places).values().map(|one| one.sockets.len()).sum();
+        let mut processes = Processes::default();
+        let mut places = Places::new(&mut processes);
+        let existing = netns::look_at_all(&mut places, &mut processes);
+        let existing = existing.values().map(|one| one.sockets.len()).sum();
         let request = Request {
             provider: config.provider,
             pid_filter: !pids.is_empty(),
@@ -77,8 +79,8 @@ impl Session {
             }
         }
         let host = Host { kernel: facts.kernel, arch: facts.arch, cpus: online_cpus() };
-        places.find();
-        let namespaces = netns::look_at_all(&mut places);
+        places.find(&mut processes);
+        let namespaces = netns::look_at_all(&mut places, &mut processes);
         // Before the tasks are looked at that are in accept: kprobes note those that come later.
         let sockets = || namespaces.values().flat_map(|namespace| &namespace.sockets);
         if sockets().any(|socket| config.filters.port.contains(&socket.port)) {
@@ -116,7 +118,7 @@ impl Session {
             pid_namespace: plan.pid_namespace,
             maps,
             host,
-            tracker: Tracker::new(config.filters.clone()),
+            tracker: Tracker::new(config.filters.clone(), processes),
             places,
             searches: Budget::new(),
             requests: Requests::new(),

@@ -47,10 +47,10 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
-    pub(super) fn new(filters: Filters) -> Self {
+    pub(super) fn new(filters: Filters, processes: Processes) -> Self {
         Self {
             selection: Selection::new(filters),
-            processes: Processes::default(),
+            processes,
             known: 0,
             looks: Budget::new(),
             scans: Budget::new(),

@@ -44,7 +44,7 @@ fn sample(
     creator: Option<u32>,
 ) -> HashSet<(u32, u64)> {
     processes.refresh(listening, look, |_| creator);
-    let is_read = |pid| processes.all.get(&pid).is_some_and(|one| one.read == processes.sample);
+    let is_read = |pid| processes.all.get(&pid).is_some_and(|one| one.read == processes.listing);
     let all = processes.holdings().iter();
     let pairs = all.flat_map(|(id, all)| all.iter().map(|one| (one.holder.pid, *id)));
     pairs.filter(|(pid, _)| is_read(*pid)).collect()
@@ -62,8 +62,8 @@ fn pids(processes: &Processes, inode: u64, of: &[u32]) -> Vec<u32> {
 fn processes_that_are_hidden_may_hold_anything() {
     let mut processes = Processes::default();
     let mut list = |pids: &[u32]| {
-        let listed = pids.iter().map(|pid| (*pid, 1)).collect();
-        processes.list(listed, Look::Newcomers, &HashSet::new());
+        let listed = &pids.iter().map(|pid| (*pid, 1)).collect::<Vec<_>>();
+        processes.enter(listed);
         processes.was_refused()
     };
     assert!(!list(&[1, 7]));
@@ -76,8 +76,12 @@ fn processes_that_are_hidden_may_hold_anything() {
 #[test]
 fn a_process_with_the_id_of_another_is_looked_at() {
     let mut processes = Processes::default();
-    let mut list =
-        |listed: &[(u32, u64)]| processes.list(listed.to_vec(), Look::Newcomers, &HashSet::new());
+    let mut list = |listed: &[(u32, u64)]| {
+        processes.enter(listed);
+        let mut due = processes.due(Look::Newcomers, &HashSet::new());
+        due.sort_unstable();
+        due
+    };
     assert_eq!(list(&[(1, 1), (7, 2)]), [1, 7]);
     assert!(list(&[(1, 1), (7, 2)]).is_empty());
     assert_eq!(list(&[(1, 1), (7, 3)]), [7]);
