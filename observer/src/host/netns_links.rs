@@ -8,9 +8,12 @@ use std::{
 
 use crate::host::proc_fds;
 
+/// Inode number of a network namespace, and a thread that is in it.
+pub(super) type Link = (u64, u32);
+
 /// The network namespace of a process, and the thread that has it: an ended one has none
 /// (`exit_task_namespaces`), and the main thread may end before the others.
-pub(super) fn of_process(pid: u32) -> Option<(u64, u32)> {
+pub(super) fn of_process(pid: u32) -> Option<Link> {
     let of = |tid| Some((inode_of(of_thread(pid, tid))?, tid));
     of(pid).or_else(|| proc_fds::threads(pid).into_iter().find_map(of))
 }

@@ -70,7 +70,7 @@ struct Process {
     waits: (Option<u64>, Vec<Wait>),
     /// Its network namespace, and its thread that /proc tells this of, with the CPU time that it had used
     /// before.
-    netns: Option<(Option<u64>, Option<(u64, u32)>)>,
+    netns: Option<(Option<u64>, Option<netns_links::Link>)>,
 }
 
 impl Processes {
