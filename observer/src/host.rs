@@ -1,5 +1,6 @@
 //! Listeners from outside the kernel programs: which there are, who holds them, who waits.
 
+pub mod cpu_time;
 pub mod descendants;
 pub mod holders;
 pub mod inet_diag;
@@ -10,10 +11,10 @@ pub mod processes;
 pub mod filter;
 pub mod netns;
 pub mod netns_handles;
+mod netns_links;
 pub mod options;
 pub mod process;
 pub mod requests;
-pub mod rest;
 mod user_memory;
 pub mod waiters;
 pub mod way;

@@ -117,7 +117,6 @@ impl Session {
     pub fn interval(&mut self) -> Result<Report> {
         let now = self.point()?;
         self.tracker.refresh(&self.maps, &now.counted, &now.namespaces, false);
-        self.tracker.look_at_waiting(&now.counted, &now.namespaces, false);
         let difference = now.counted.since(&self.last.counted);
         let requests = self.requests(&now, false);
         let mut last_seen = std::mem::take(&mut self.last_seen);
@@ -159,7 +158,6 @@ impl Session {
 
     fn total(&mut self, now: Sample, last: bool) -> Result<Report> {
         self.tracker.refresh(&self.maps, &now.counted, &now.namespaces, last);
-        self.tracker.look_at_waiting(&now.counted, &now.namespaces, last);
         let requests = self.requests(&now, last);
         let mut last_seen = std::mem::take(&mut self.last_seen);
         let most = if last { usize::MAX } else { self.shown(FEW) };
@@ -203,7 +201,7 @@ impl Session {
         let mut counted = self.maps.read(!has_kprobes(&self.loaded.ebpf))?;
         let missed_runs = self.missed_runs().saturating_sub(self.missed_before);
         self.find_namespaces(&counted);
-        let namespaces = netns::look_at_all(&mut self.places);
+        let namespaces = netns::look_at_all(&mut self.places, &mut self.tracker.processes);
         let point = Sample::new(Snapshot::default(), before, namespaces, missed_runs);
         self.tracker.choose_newborn(&counted);
         counted.misc.events_lost += self.telling.lost;
@@ -216,14 +214,15 @@ impl Session {
     /// not done for long, or when a listener is in one that is not known.
     fn find_namespaces(&mut self, counted: &Snapshot) {
         let began = Instant::now();
+        let (places, processes) = (&mut self.places, &mut self.tracker.processes);
         if self.searches.are_due() {
-            self.places.find();
+            places.find(processes);
             return self.searches.took(began);
         }
-        self.places.find_new();
+        places.find_new(processes);
         let mut open = counted.listeners.values().filter(|info| info.closed == 0);
-        if open.any(|info| !self.places.contains(info.netns.into())) {
-            self.places.find();
+        if open.any(|info| !places.contains(info.netns.into())) {
+            places.find(processes);
         }
     }
 

@@ -94,8 +94,7 @@ fn look(args: &ListenersArgs) -> Result<ListenerList> {
 /// Tells how the holders wait: one look at the threads of each process.
 fn tell_ways(holdings: &mut Holdings) {
     let held = holdings.iter().map(|(listener, all)| (*listener, all.as_slice()));
-    let pids = holdings.values().flatten().map(|one| one.holder.pid).collect();
-    let waiting = waiters::find(held, &pids, &mut waiters::Asleep::default());
+    let waiting = waiters::find(held);
     let ways = Ways::new(std::iter::empty(), &waiting);
     for (listener, all) in holdings {
         for holding in all {

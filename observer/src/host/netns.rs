@@ -9,6 +9,7 @@ use std::{
 use crate::host::{
     inet_diag::{self, Listening, Request, Socket},
     netns_handles::{Looks, Places},
+    processes::Processes,
 };
 use anyhow::Result;
 
@@ -74,14 +75,15 @@ impl Namespace {
 /// Every network namespace that a process is in or that has a name, by inode number. Those that
 /// could not be entered are left out: without CAP_SYS_ADMIN that is all but the own one.
 #[must_use]
-pub fn look_at_all(places: &mut Places) -> BTreeMap<u64, Namespace> {
-    places.look_at_each(look).seen
+pub fn look_at_all(places: &mut Places, processes: &mut Processes) -> BTreeMap<u64, Namespace> {
+    places.look_at_each(processes, look).seen
 }
 
 /// The same, with the requests in SYN queues and without the counters, telling what is left out.
 #[must_use]
 pub fn look_with_requests() -> Looks<Namespace> {
-    Places::new().look_at_each(|| {
+    let mut processes = Processes::default();
+    Places::new(&mut processes).look_at_each(&mut processes, || {
         let Listening { sockets, requests } = inet_diag::listening_with_requests()?;
         Ok(Namespace { sockets, requests, ..settings() })
     })
@@ -171,7 +173,7 @@ fn parse_tcp_ext(text: &str) -> BTreeMap<String, u64> {
 #[cfg(test)]
 mod tests {
     use super::{COUNTERS, look_at_all, parse_tcp_ext};
-    use crate::host::netns_handles::Places;
+    use crate::host::{netns_handles::Places, processes::Processes};
 
     #[test]
     fn counters_are_found_by_name() {
@@ -189,7 +191,8 @@ mod tests {
     fn this_namespace_shows_a_listener_of_this_process() {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
         let port = listener.local_addr().expect("its address").port();
-        let found = look_at_all(&mut Places::new());
+        let mut processes = Processes::default();
+        let found = look_at_all(&mut Places::new(&mut processes), &mut processes);
         let (_, namespace) = found
             .iter()
             .find(|(_, namespace)| namespace.sockets.iter().any(|socket| socket.port == port))

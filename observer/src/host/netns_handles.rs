@@ -1,7 +1,7 @@
 //! Where network namespaces are found, and how each is looked at from inside.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -11,7 +11,10 @@ use std::{
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sched::{CloneFlags, setns};
 
-use crate::host::{proc_fds, rest};
+use crate::host::{
+    netns_links::{self, inode_of},
+    processes::Processes,
+};
 
 /// A path to each network namespace that a process is in or that has a name, by inode number.
 ///
@@ -19,20 +22,6 @@ use crate::host::{proc_fds, rest};
 #[derive(Debug, Default)]
 pub struct Places {
     paths: BTreeMap<u64, PathBuf>,
-    /// The processes that were asked.
-    known: HashMap<u32, Known>,
-}
-
-/// What a process said when it was asked.
-#[derive(Clone, Copy, Debug)]
-struct Known {
-    pid: u32,
-    /// What tells it from another one with its id.
-    identity: u64,
-    /// How long it had run, before that.
-    ran: Option<u64>,
-    /// Where it was, and its thread that /proc tells this of.
-    netns: Option<(u64, u32)>,
 }
 
 /// What was seen in the namespaces that were looked at, and those that were not.
@@ -51,40 +40,30 @@ impl<T> Default for Looks<T> {
 }
 
 impl Places {
-    /// Asks every process.
+    /// Namespaces of all processes, and those that have names.
     #[must_use]
-    pub fn new() -> Self {
+    pub fn new(processes: &mut Processes) -> Self {
         let mut places = Self::default();
-        places.find();
+        places.find(processes);
         places
     }
 
-    /// Asks every process anew, but for those that have not run since: they are where they were.
-    pub fn find(&mut self) {
+    /// Looks for all of them anew. Processes that have not run since are where they were.
+    pub fn find(&mut self, processes: &mut Processes) {
         self.paths.clear();
-        self.ask(|known| known.ran.is_some() && known.ran == rest::has_run(known.pid));
+        self.note_all(processes, true);
     }
 
-    /// Asks the processes that are new, and looks at all names. A process that has entered another
-    /// namespace since it was asked is asked again by [`Self::find`] only; what becomes of the path
-    /// that led through it is noticed when it is next used.
-    pub fn find_new(&mut self) {
-        self.ask(|_| true);
+    /// Looks where processes are that are new, and at all names. A process that has entered another
+    /// namespace since is found there by [`Self::find`] only; what becomes of the path that led through it
+    /// is noticed when it is next used.
+    pub fn find_new(&mut self, processes: &mut Processes) {
+        self.note_all(processes, false);
     }
 
-    /// Asks those processes of which what is known will not do.
-    fn ask(&mut self, will_do: impl Fn(&Known) -> bool) {
-        let mut before = std::mem::take(&mut self.known);
-        for (pid, identity) in proc_fds::processes().unwrap_or_default() {
-            let same = before.remove(&pid).filter(|known| known.identity == identity);
-            let known = same.filter(&will_do).unwrap_or_else(|| {
-                let ran = rest::has_run(pid);
-                Known { pid, identity, ran, netns: of_process(pid) }
-            });
-            if let Some((netns, tid)) = known.netns {
-                self.paths.entry(netns).or_insert_with(|| of_thread(pid, tid));
-            }
-            self.known.insert(pid, known);
+    fn note_all(&mut self, processes: &mut Processes, again: bool) {
+        for (netns, pid, tid) in processes.namespaces(again) {
+            self.paths.entry(netns).or_insert_with(|| netns_links::of_thread(pid, tid));
         }
         for directory in ["/run/netns", "/run/docker/netns"] {
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
@@ -106,12 +85,16 @@ impl Places {
     }
 
     /// Looks at each. Where a path leads somewhere else by now, all are looked for again, once.
-    pub fn look_at_each<T: Send + 'static>(&mut self, look: fn() -> Result<T>) -> Looks<T> {
+    pub fn look_at_each<T: Send + 'static>(
+        &mut self,
+        processes: &mut Processes,
+        look: fn() -> Result<T>,
+    ) -> Looks<T> {
         let own = own();
         let mut looks = Looks::default();
         let mut failed = self.look_at(own, look, &mut looks);
         if !failed.is_empty() {
-            self.find();
+            self.find(processes);
             failed = self.look_at(own, look, &mut looks);
         }
         for (inode, error) in failed {
@@ -163,22 +146,6 @@ fn own() -> Option<u64> {
     inode_of("/proc/thread-self/ns/net")
 }
 
-/// The network namespace of a process, and the thread that has it: an ended one has none
-/// (`exit_task_namespaces`), and the main thread may end before the others.
-fn of_process(pid: u32) -> Option<(u64, u32)> {
-    let of = |tid| Some((inode_of(of_thread(pid, tid))?, tid));
-    of(pid).or_else(|| proc_fds::threads(pid).into_iter().find_map(of))
-}
-
-/// The path of a thread's network namespace.
-fn of_thread(pid: u32, tid: u32) -> PathBuf {
-    PathBuf::from(format!("/proc/{pid}/task/{tid}/ns/net"))
-}
-
-fn inode_of(path: impl AsRef<Path>) -> Option<u64> {
-    fs::metadata(path).ok().map(|metadata| metadata.ino())
-}
-
 /// Does something in a namespace: from a thread that enters it and ends there, unless it is the own.
 fn inside<T: Send + 'static>(
     own: Option<u64>,
@@ -205,7 +172,7 @@ fn inside<T: Send + 'static>(
 #[cfg(test)]
 mod tests {
     use super::{Places, own};
-    use crate::host::netns::Namespace;
+    use crate::host::{netns::Namespace, processes::Processes};
 
     /// No namespace's inode number.
     const GONE: u64 = 1;
@@ -213,28 +180,28 @@ mod tests {
     #[test]
     fn processes_that_are_new_are_asked() {
         let own = own().expect("/proc");
-        let mut places = Places::new();
+        let mut processes = Processes::default();
+        let mut places = Places::new(&mut processes);
         assert!(places.contains(own));
-        // As if this process had not been there, and another one with its id.
         places.paths.clear();
-        places.find_new();
-        let paths = places.paths.clone();
-        let own_entry = places.known.get_mut(&std::process::id()).expect("this process");
-        own_entry.identity = 0;
-        own_entry.netns = None;
-        places.find_new();
+        places.find_new(&mut processes);
+        assert!(places.contains(own), "known");
+        // As if no process had been there.
+        let paths = std::mem::take(&mut places.paths);
+        places.find_new(&mut Processes::default());
         assert!(places.contains(own), "found anew, beside {paths:?}");
     }
 
     #[test]
     fn a_path_that_leads_elsewhere_by_now_is_not_believed() {
         let own = own().expect("/proc");
-        let mut places = Places::new();
+        let mut processes = Processes::default();
+        let mut places = Places::new(&mut processes);
         places.paths.insert(GONE, "/proc/self/ns/net".into());
         let wanted = [own, GONE].into();
         let seen = places.of_each(&wanted, || Ok(()));
         assert!(seen.contains_key(&own) && !seen.contains_key(&GONE));
-        let looks = places.look_at_each(|| Ok(Namespace::default()));
+        let looks = places.look_at_each(&mut processes, || Ok(Namespace::default()));
         assert!(looks.seen.contains_key(&own) && !looks.seen.contains_key(&GONE));
         assert!(!looks.left_out.contains(&GONE), "it is not there any more");
         assert!(!places.contains(GONE));

@@ -1,109 +1,168 @@
-//! Who holds which listeners, kept up from look to look.
+//! The table of processes: which listeners they hold, what their tasks wait in, which network namespaces they
+//! are in.
+
+mod past;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::host::{
+    cpu_time,
     holders::{self, Holding, Holdings, Scan},
-    proc_fds, rest,
+    netns_links, proc_fds,
+    waiters::{self, Wait, Waiter},
 };
 
-/// What is known of the processes that hold listeners.
+use self::past::Past;
+
+/// Processes whose descriptors are read anew in a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// Those that began since the last sample, and those that opened a new listener. Whether another one
+    /// has got or closed a descriptor is seen in a later sample.
+    Newcomers,
+    /// Those that have run since their descriptors were read, too.
+    WhoRan,
+    /// All of them.
+    Everyone,
+}
+
+/// One entry for each process that there is, refreshed once a sample. An entry goes with its process;
+/// what outlives it, is of bounded size (`past.rs`).
 #[derive(Debug, Default)]
-pub struct Census {
+pub struct Processes {
+    all: HashMap<u32, Process>,
+    /// Number of the latest listing of /proc.
+    listing: u64,
+    /// What the processes hold, by listener.
     holdings: Holdings,
-    /// The processes that there were at the last look.
-    processes: HashMap<u32, Process>,
-    /// The listeners that there were at the last look.
+    /// The processes that may be in `holdings`.
+    holders: BTreeSet<u32>,
+    past: Past,
+    /// The listeners that there were in the latest sample.
     listening: HashSet<u64>,
     /// The same in the order in which they were told, which is mostly the same the next time.
     order: Vec<u64>,
-    /// Whether a listener began since all processes were looked at: it may be held by one that has not
-    /// run since, from before it listened.
+    /// Whether a listener began since the processes were looked at: it may be held by one that has not run
+    /// since, from before it listened.
     newborn: bool,
-    /// The processes that may be in `holdings`.
-    holders: BTreeSet<u32>,
-    /// The processes that did not let this one look.
-    refused: HashSet<u32>,
     /// Whether /proc hides processes of other users (`hidepid`).
     hidden: bool,
 }
 
-/// A process as it was when its descriptors were looked at.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// A process, as it was in the latest sample.
+#[derive(Debug, Default)]
 struct Process {
-    /// What tells it from another one with its id.
+    /// Inode number of its directory in /proc, which tells it from another process with its id. The kernel
+    /// may give the directory of the same process another number; then it is looked at once more. Its start
+    /// time would be exact, and cost a file of each process.
     identity: u64,
-    /// How long it had run, before that.
+    /// The latest listing of /proc that it was in.
+    seen: u64,
+    /// The listing after which its descriptors were read last; 0 before that.
+    read: u64,
+    /// CPU time that it had used before its descriptors were read.
     ran: Option<u64>,
+    /// Whether it did not let this one look.
+    refused: bool,
+    /// The waits of its tasks, with the CPU time that it had used before they were read.
+    waits: (Option<u64>, Vec<Wait>),
+    /// Its network namespace, and its thread that /proc tells this of, with the CPU time that it had used
+    /// before.
+    netns: Option<(Option<u64>, Option<netns_links::Link>)>,
 }
 
-impl Census {
+impl Processes {
     /// Holders by listener. Of a listener that closed, the last holders stay known.
     #[must_use]
     pub fn holdings(&self) -> &Holdings {
         &self.holdings
     }
 
-    /// The processes that hold listeners; some may not any more.
-    #[must_use]
-    pub fn holders(&self) -> &BTreeSet<u32> {
-        &self.holders
-    }
-
     /// Whether there are processes that did not let this one look or that /proc does not show, which may
     /// hold any listener.
     #[must_use]
     pub fn was_refused(&self) -> bool {
-        self.hidden || !self.refused.is_empty()
+        self.hidden || self.all.values().any(|process| process.refused)
     }
 
-    /// Whether a process was there at the last look.
+    /// Whether a process was there in the latest sample.
     #[must_use]
-    pub fn knows(&self, pid: u32) -> bool {
-        self.processes.contains_key(&pid)
+    pub fn contains(&self, pid: u32) -> bool {
+        self.all.contains_key(&pid)
     }
 
-    /// Looks through every process, or only through those that have run since they were looked at; tells
-    /// who was found to hold what.
-    pub fn scan(&mut self, listening: Vec<u64>, all: bool) -> HashSet<(u32, u64)> {
-        self.listen(listening);
-        let all = all || std::mem::take(&mut self.newborn);
-        let mut processes = HashMap::new();
-        let mut rested = HashSet::new();
-        for (pid, identity) in proc_fds::processes().unwrap_or_default() {
-            let process = Process { identity, ran: rest::has_run(pid) };
-            if !all && process.ran.is_some() && self.processes.get(&pid) == Some(&process) {
-                rested.insert(pid);
-            }
-            processes.insert(pid, process);
+    /// Whether a process holds a listener or did, as far as that was looked at.
+    #[must_use]
+    pub fn known(&self, pid: u32, listener: u64) -> Option<bool> {
+        if self.holdings.get(&listener).is_some_and(|all| is_among(all, pid)) {
+            return Some(true);
         }
-        let others = processes.keys().copied().filter(|pid| !rested.contains(pid));
-        let Scan { holdings: found, refused } = holders::scan_these(others, &self.listening);
-        self.refused.retain(|pid| rested.contains(pid));
-        self.refuse(refused);
-        self.newborn = false;
-        self.take_processes(processes);
-        let has_rested = |pid: &u32| rested.contains(pid);
-        if found.is_empty() && self.holders.iter().all(has_rested) {
-            return HashSet::new();
+        self.past.get(pid, listener)
+    }
+
+    /// Whether a process holds a listener or did when it was looked at, which is done where it has to be;
+    /// `None` for one that ended before.
+    pub fn held(&mut self, pid: u32, listener: u64) -> Option<bool> {
+        let known = self.known(pid, listener);
+        // A process that did not hold it may have been given it since.
+        if known == Some(true) || known.is_some() && holders::comm(pid).is_none() {
+            return known;
         }
-        let looked_at = |holding: &&Holding| !rested.contains(&holding.holder.pid);
-        let open = self.holdings.iter().filter(|(id, _)| self.listening.contains(id));
-        let then: usize = open.map(|(_, all)| all.iter().filter(looked_at).count()).sum();
-        let same = |(id, now): (&u64, &Vec<Holding>)| {
-            let then = self.holdings.get(id);
-            then.is_some_and(|then| then.iter().filter(looked_at).eq(now))
+        let holds = holders::holds(pid, listener)?;
+        self.past.note(pid, listener, holds);
+        Some(holds)
+    }
+
+    /// Network namespaces that processes are in: inode number, process, and its thread that /proc tells this
+    /// of. New processes are asked, and those that have run since they were asked where it is to be `again`.
+    pub fn namespaces(&mut self, again: bool) -> Vec<(u64, u32, u32)> {
+        let Ok(listed) = proc_fds::processes() else { return Vec::new() };
+        self.enter(&listed);
+        let mut found = Vec::new();
+        for (pid, _) in listed {
+            let Some(process) = self.all.get_mut(&pid) else { continue };
+            let ran = (again || process.netns.is_none()).then(|| cpu_time::of_process(pid));
+            let (_, place) = match (process.netns, ran) {
+                (Some(known), None) => known,
+                (Some(known), Some(ran)) if ran.is_some() && ran == known.0 => known,
+                (_, ran) => *process.netns.insert((ran.flatten(), netns_links::of_process(pid))),
+            };
+            found.extend(place.map(|(netns, tid)| (netns, pid, tid)));
+        }
+        found
+    }
+
+    /// Takes a sample: which processes there are, and which of the listeners those hold that are looked at.
+    /// `creator` tells who opened a listener, and nothing of one that is not reported any more.
+    pub fn refresh(
+        &mut self,
+        listening: Vec<u64>,
+        look: Look,
+        creator: impl Fn(u64) -> Option<u32>,
+    ) {
+        let Ok(listed) = proc_fds::processes() else {
+            self.hidden = true;
+            return;
         };
-        if then == found.values().map(Vec::len).sum::<usize>() && found.iter().all(same) {
-            return pairs(&found);
+        let newborn = self.listen(listening);
+        let creators: HashSet<u32> = newborn.iter().filter_map(|one| creator(*one)).collect();
+        let look = if look == Look::WhoRan && self.newborn { Look::Everyone } else { look };
+        self.newborn &= look == Look::Newcomers;
+        self.enter(&listed);
+        let due = self.due(look, &creators);
+        let Scan { holdings: found, refused } =
+            holders::scan_these(due.into_iter(), &self.listening);
+        for pid in refused {
+            self.all.entry(pid).and_modify(|process| process.refused = true);
         }
-        let open = self.holdings.iter_mut().filter(|(id, _)| self.listening.contains(id));
-        open.for_each(|(_, all)| all.retain(|holding| !looked_at(&holding)));
-        self.holdings.retain(|_, all| !all.is_empty());
-        let left = self.holdings.iter().filter(|(id, _)| self.listening.contains(id));
-        let left = left.flat_map(|(_, all)| all);
-        self.holders = left.map(|holding| holding.holder.pid).collect();
-        self.take(found)
+        self.replace(found);
+        if look != Look::Newcomers {
+            // The others closed, and nothing is reported of them any more.
+            let listening = &self.listening;
+            self.holdings.retain(|id, _| listening.contains(id) || creator(*id).is_some());
+        }
     }
 
     /// Takes note of what listens now, and tells what is new of it.
@@ -119,64 +178,66 @@ impl Census {
         newborn
     }
 
-    /// Looks at what began or ended since the last look: processes, and listeners by their `creator`
-    /// where that is known. Whether a process has got or closed a descriptor of a listener that was
-    /// there before, the next scan tells.
-    pub fn catch_up(
-        &mut self,
-        listening: Vec<u64>,
-        creator: impl Fn(u64) -> Option<u32>,
-    ) -> HashSet<(u32, u64)> {
-        let Ok(processes) = proc_fds::processes() else { return HashSet::new() };
-        let newborn = self.listen(listening);
-        let mut now = HashMap::new();
-        let mut new = HashSet::new();
-        for (pid, identity) in processes {
-            let known = self.processes.get(&pid).filter(|known| known.identity == identity);
-            let process = known.copied().unwrap_or_else(|| {
-                new.insert(pid);
-                Process { identity, ran: rest::has_run(pid) }
+    /// Takes note of who is there, by process id and identity.
+    fn enter(&mut self, listed: &[(u32, u64)]) {
+        self.listing += 1;
+        for (pid, identity) in listed {
+            let process = self.all.entry(*pid).or_default();
+            if process.identity != *identity {
+                *process = Process { identity: *identity, ..Process::default() };
+            }
+            process.seen = self.listing;
+        }
+        self.all.retain(|_, process| process.seen == self.listing);
+        // The first process is there for everybody, unless those of others are hidden.
+        self.hidden = !self.contains(1);
+    }
+
+    /// The processes whose descriptors are to be read now.
+    fn due(&mut self, look: Look, creators: &HashSet<u32>) -> Vec<u32> {
+        let mut due = Vec::new();
+        for (pid, process) in &mut self.all {
+            let may_rest = process.read != 0 && !creators.contains(pid);
+            if look == Look::Newcomers && may_rest {
+                continue;
+            }
+            let ran = cpu_time::of_process(*pid);
+            if look == Look::WhoRan && may_rest && ran.is_some() && ran == process.ran {
+                continue;
+            }
+            (process.ran, process.read, process.refused) = (ran, self.listing, false);
+            due.push(*pid);
+        }
+        due
+    }
+
+    /// Puts what was found in place of what was known of the processes that were looked at or are gone.
+    fn replace(&mut self, found: Holdings) {
+        let (processes, listing) = (&self.all, self.listing);
+        let is_old = |pid| processes.get(&pid).is_none_or(|process| process.read == listing);
+        if found.is_empty() && !self.holders.iter().any(|pid| is_old(*pid)) {
+            return;
+        }
+        let is_old = |holding: &&Holding| is_old(holding.holder.pid);
+        let open = self.holdings.iter().filter(|(id, _)| self.listening.contains(id));
+        let then: usize = open.map(|(_, all)| all.iter().filter(is_old).count()).sum();
+        let same = |(id, now): (&u64, &Vec<Holding>)| {
+            let then = self.holdings.get(id);
+            then.is_some_and(|then| then.iter().filter(is_old).eq(now))
+        };
+        if then == found.values().map(Vec::len).sum::<usize>() && found.iter().all(same) {
+            return;
+        }
+        let open = self.holdings.iter_mut().filter(|(id, _)| self.listening.contains(id));
+        for (listener, all) in open {
+            all.retain(|holding| {
+                let (is_old, pid) = (is_old(&holding), holding.holder.pid);
+                if is_old && !found.get(listener).is_some_and(|now| is_among(now, pid)) {
+                    self.past.note(pid, *listener, true);
+                }
+                !is_old
             });
-            now.insert(pid, process);
         }
-        let same = |pid: u32| now.contains_key(&pid) && !new.contains(&pid);
-        let ended = self.holders.iter().any(|pid| !same(*pid));
-        let listening = &self.listening;
-        let open = self.holdings.iter_mut().filter(|(id, _)| ended && listening.contains(id));
-        for (_, holdings) in open {
-            holdings.retain(|holding| same(holding.holder.pid));
-        }
-        self.holders.retain(|pid| same(*pid));
-        let Scan { holdings: mut found, refused } =
-            holders::scan_these(new.iter().copied(), &self.listening);
-        self.refused.retain(|pid| now.contains_key(pid) && !new.contains(pid));
-        self.refuse(refused);
-        let creators = newborn.iter().filter_map(|listener| creator(*listener));
-        let creators: HashSet<u32> = creators.filter(|pid| same(*pid)).collect();
-        for (listener, holdings) in holders::scan_these(creators.into_iter(), &newborn).holdings {
-            found.entry(listener).or_default().extend(holdings);
-        }
-        self.take_processes(now);
-        self.take(found)
-    }
-
-    /// Takes note of the processes that there are now. The first one is there for everybody, unless those of
-    /// others are hidden.
-    fn take_processes(&mut self, processes: HashMap<u32, Process>) {
-        self.hidden = !processes.contains_key(&1);
-        self.processes = processes;
-    }
-
-    /// Takes note of processes that did not let this one look: that nobody holds a listener is not known
-    /// then.
-    fn refuse(&mut self, refused: Vec<u32>) {
-        self.refused.extend(refused);
-    }
-
-    /// Adds holders to those that are known.
-    fn take(&mut self, found: Holdings) -> HashSet<(u32, u64)> {
-        let pairs = pairs(&found);
-        self.holders.extend(pairs.iter().map(|(pid, _)| *pid));
         for (listener, holdings) in found {
             let all = self.holdings.entry(listener).or_default();
             all.extend(holdings);
@@ -184,165 +245,33 @@ impl Census {
             // Most listeners have one holder, and there may be thousands.
             all.shrink_to_fit();
         }
-        pairs
-    }
-}
-
-/// Who holds what.
-fn pairs(found: &Holdings) -> HashSet<(u32, u64)> {
-    let of = |(listener, all): (&u64, &Vec<Holding>)| -> Vec<_> {
-        all.iter().map(|holding| (holding.holder.pid, *listener)).collect()
-    };
-    found.iter().flat_map(of).collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        collections::HashSet,
-        net::TcpListener,
-        os::{
-            fd::{AsRawFd as _, BorrowedFd},
-            unix::process::CommandExt as _,
-        },
-        process::{Child, Command, Stdio},
-    };
-
-    use nix::fcntl::{FcntlArg, FdFlag, fcntl};
-
-    use super::Census;
-    use crate::host::inet_diag::listening_sockets;
-
-    fn listener() -> (TcpListener, u64) {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a listener");
-        let port = listener.local_addr().expect("its address").port();
-        let all = listening_sockets().expect("a dump");
-        let found = all.iter().find(|socket| socket.port == port).expect("the listener");
-        (listener, found.inode)
+        self.holdings.retain(|_, all| !all.is_empty());
+        let open = self.holdings.iter().filter(|(id, _)| self.listening.contains(id));
+        self.holders = open.flat_map(|(_, all)| all).map(|holding| holding.holder.pid).collect();
     }
 
-    /// A process that inherits the listener.
-    fn heir(listener: &TcpListener) -> Child {
-        let fd = listener.as_raw_fd();
-        let mut command = Command::new("cat");
-        command.stdin(Stdio::piped());
-        let inherit = move || {
-            // SAFETY: the listener is open until the child has started.
-            let listener = unsafe { BorrowedFd::borrow_raw(fd) };
-            fcntl(listener, FcntlArg::F_SETFD(FdFlag::empty())).map(drop).map_err(Into::into)
-        };
-        // SAFETY: one system call, which a forked child may make.
-        unsafe { command.pre_exec(inherit) };
-        command.spawn().expect("cat")
-    }
-
-    /// Who holds a listener, of these: what other tests start holds everything until it is another
-    /// program.
-    fn pids(census: &Census, inode: u64, of: &[u32]) -> Vec<u32> {
-        let holdings = census.holdings().get(&inode).map(Vec::as_slice).unwrap_or_default();
-        let all = holdings.iter().map(|holding| holding.holder.pid);
-        all.filter(|pid| of.contains(pid)).collect()
-    }
-
-    #[test]
-    fn processes_that_are_hidden_may_hold_anything() {
-        let mut census = Census::default();
-        let process = super::Process { identity: 1, ran: None };
-        census.take_processes([(1, process), (7, process)].into());
-        assert!(!census.was_refused());
-        census.take_processes([(7, process)].into());
-        assert!(census.was_refused());
-        census.take_processes([(1, process)].into());
-        assert!(!census.was_refused());
-        census.refuse(vec![1]);
-        assert!(census.was_refused());
-    }
-
-    #[test]
-    fn what_comes_and_goes_between_two_scans_is_seen() {
-        let own = std::process::id();
-        let (first, inode) = listener();
-        let mut census = Census::default();
-        assert!(census.scan(vec![inode], true).contains(&(own, inode)));
-
-        let mut child = heir(&first);
-        let mut both = [own, child.id()];
-        both.sort_unstable();
-        assert_eq!(pids(&census, inode, &both), [own]);
-        let found = census.catch_up(vec![inode], |_| None);
-        assert!(found.contains(&(child.id(), inode)));
-        assert!(!found.contains(&(own, inode)));
-        assert_eq!(pids(&census, inode, &both), both);
-        assert!(census.knows(child.id()));
-
-        // Nothing new, and nobody twice.
-        assert!(!census.catch_up(vec![inode], |_| None).contains(&(child.id(), inode)));
-        assert_eq!(pids(&census, inode, &both), both);
-
-        child.kill().expect("it runs");
-        child.wait().expect("it ends");
-        census.catch_up(vec![inode], |_| None);
-        assert_eq!(pids(&census, inode, &both), [own]);
-        assert!(!census.knows(child.id()));
-    }
-
-    #[test]
-    fn only_who_has_run_is_looked_at_again() {
-        let own = std::process::id();
-        let (first, inode) = listener();
-        let mut child = heir(&first);
-        let mut census = Census::default();
-        census.scan(vec![inode], true);
-        // This process runs, and cat waits for input.
-        let mut seen = HashSet::new();
-        for _ in 0..1000 {
-            seen = census.scan(vec![inode], false);
-            if !seen.contains(&(child.id(), inode)) {
-                break;
+    /// Tasks that wait for these listeners, by listener. They are looked for again in the processes that have
+    /// run since, or in all of them where it `must` be.
+    pub fn waiting(
+        &mut self,
+        listeners: impl Iterator<Item = u64> + Clone,
+        must: bool,
+    ) -> HashMap<u64, Vec<Waiter>> {
+        let held = listeners.filter_map(|id| Some((id, self.holdings.get(&id)?.as_slice())));
+        let pids = waiters::pids(held.clone());
+        for pid in &pids {
+            let Some(process) = self.all.get_mut(pid) else { continue };
+            let ran = cpu_time::of_process(*pid);
+            if must || ran.is_none() || ran != process.waits.0 {
+                process.waits = (ran, waiters::of_process(*pid));
             }
-            std::thread::sleep(std::time::Duration::from_millis(1));
         }
-        assert!(seen.contains(&(own, inode)));
-        assert!(!seen.contains(&(child.id(), inode)), "it has not run");
-        let both = [own.min(child.id()), own.max(child.id())];
-        assert_eq!(pids(&census, inode, &both), both);
-        // A descriptor more of who has run.
-        let again = first.try_clone().expect("a descriptor");
-        census.scan(vec![inode], false);
-        assert_eq!(pids(&census, inode, &[own]), [own, own]);
-        assert_eq!(pids(&census, inode, &[child.id()]), [child.id()]);
-        drop(again);
-        census.scan(vec![inode], false);
-        assert_eq!(pids(&census, inode, &both), both);
-        // What begins to listen may be held by who has not run since.
-        let (_second, newborn) = listener();
-        assert!(census.scan(vec![inode, newborn], false).contains(&(child.id(), inode)));
-        child.kill().expect("it runs");
-        child.wait().expect("it ends");
-        census.scan(vec![inode, newborn], false);
-        assert_eq!(pids(&census, inode, &both), [own]);
+        let processes = pids.iter().filter_map(|pid| self.all.get(pid));
+        waiters::by_listener(held, processes.flat_map(|process| &process.waits.1))
     }
+}
 
-    #[test]
-    fn who_opened_a_listener_is_looked_at() {
-        let own = std::process::id();
-        let (_first, inode) = listener();
-        let mut census = Census::default();
-        census.scan(vec![inode], true);
-        let (second, newborn) = listener();
-        let both = vec![inode, newborn];
-        assert!(census.catch_up(both.clone(), |_| Some(own)).contains(&(own, newborn)));
-        let all = &census.holdings()[&newborn];
-        let of_own = all.iter().find(|one| one.holder.pid == own);
-        let holding = &of_own.expect("this process").holder;
-        assert_eq!((holding.pid, holding.fd), (own, second.as_raw_fd()));
-        assert_eq!(pids(&census, inode, &[own]), [own]);
-
-        // Closed, its last holders stay known.
-        drop(second);
-        census.catch_up(vec![inode], |_| None);
-        assert_eq!(pids(&census, newborn, &[own]), [own]);
-        census.scan(vec![inode], true);
-        assert_eq!(pids(&census, newborn, &[own]), [own]);
-    }
+/// Whether a process is among those that hold a listener.
+fn is_among(holders: &[Holding], pid: u32) -> bool {
+    holders.binary_search_by_key(&pid, |one| one.holder.pid).is_ok()
 }

@@ -11,7 +11,7 @@ use crate::{
     host::{
         holders::{self, Holding},
         proc_fds::threads,
-        rest, user_memory,
+        user_memory,
         way::Way,
     },
     kernel::calls::Numbers,
@@ -38,36 +38,11 @@ struct Call {
     second: u64,
 }
 
-/// What the tasks of processes waited in when they were looked at, which is what they wait in while
-/// their processes have not run since.
-#[derive(Debug, Default)]
-pub struct Asleep(HashMap<u32, Tasks>);
-
-#[derive(Debug)]
-struct Tasks {
-    /// How long the process had run, before they were looked at.
-    ran: Option<u64>,
-    /// Those that wait for descriptors, and for which: listeners, or epoll instances that may watch some.
-    waits: Vec<(Waiter, Vec<i32>)>,
-}
-
-impl Asleep {
-    /// Looks at these processes, as far as they have run, and forgets all others.
-    fn look(&mut self, pids: &BTreeSet<u32>) {
-        let mut before = std::mem::take(&mut self.0);
-        self.0 = pids
-            .iter()
-            .map(|pid| {
-                let ran = rest::has_run(*pid);
-                let known = before.remove(pid).filter(|known| ran.is_some() && known.ran == ran);
-                (*pid, known.unwrap_or_else(|| Tasks { ran, waits: waits_of(*pid) }))
-            })
-            .collect();
-    }
-}
+/// A task that waits for descriptors, and which these are: listeners, or epoll instances that may watch some.
+pub(super) type Wait = (Waiter, Vec<i32>);
 
 /// The tasks of a process that wait for descriptors which are known.
-fn waits_of(pid: u32) -> Vec<(Waiter, Vec<i32>)> {
+pub(super) fn of_process(pid: u32) -> Vec<Wait> {
     let numbers = Numbers::of(pid);
     let wait = |tid: u32| {
         let path = format!("/proc/{pid}/task/{tid}/syscall");
@@ -107,17 +82,28 @@ pub fn waits(pid: u32, tid: u32) -> Option<bool> {
 }
 
 /// Tasks that wait right now, by the listener that they wait for: in accept, poll or select on its
-/// descriptor, or on an epoll instance that watches it. `holders` are the processes that hold any of them.
+/// descriptor, or on an epoll instance that watches it.
 #[must_use]
 pub fn find<'a>(
-    holdings: impl Iterator<Item = (u64, &'a [Holding])>,
-    holders: &BTreeSet<u32>,
-    asleep: &mut Asleep,
+    holdings: impl Iterator<Item = (u64, &'a [Holding])> + Clone,
 ) -> HashMap<u64, Vec<Waiter>> {
-    asleep.look(holders);
+    let waits: Vec<Wait> = pids(holdings.clone()).into_iter().flat_map(of_process).collect();
+    by_listener(holdings, waits.iter())
+}
+
+/// The processes that hold any of these listeners.
+pub(super) fn pids<'a>(holdings: impl Iterator<Item = (u64, &'a [Holding])>) -> BTreeSet<u32> {
+    holdings.flat_map(|(_, all)| all).map(|one| one.holder.pid).collect()
+}
+
+/// Tasks by the listener that they wait for, of the waits of processes.
+pub(super) fn by_listener<'a, 'b>(
+    holdings: impl Iterator<Item = (u64, &'a [Holding])>,
+    waits: impl Iterator<Item = &'b Wait>,
+) -> HashMap<u64, Vec<Waiter>> {
     // Most processes hold more descriptors than they wait on.
     let (mut direct, mut epolls) = (HashMap::new(), HashMap::new());
-    for (waiter, descriptors) in asleep.0.values().flat_map(|tasks| &tasks.waits) {
+    for (waiter, descriptors) in waits {
         let by: &mut HashMap<(u32, i32), Vec<&Waiter>> = match waiter.way {
             Way::Epoll => &mut epolls,
             _ => &mut direct,
@@ -152,8 +138,7 @@ pub fn find<'a>(
 pub fn in_accept<'a>(
     holdings: impl Iterator<Item = (u64, &'a [Holding])> + Clone,
 ) -> HashMap<u64, Vec<Waiter>> {
-    let holders = holdings.clone().flat_map(|(_, all)| all).map(|one| one.holder.pid).collect();
-    let mut waiters = find(holdings, &holders, &mut Asleep::default());
+    let mut waiters = find(holdings);
     for waiters in waiters.values_mut() {
         waiters.retain(|waiter| waiter.way == Way::Accept);
     }

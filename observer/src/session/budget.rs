@@ -1,14 +1,14 @@
-//! How often something dear is done.
+//! How often something expensive is done.
 
 use std::time::{Duration, Instant};
 
-/// A look from outside may take this part of the time between two looks.
+/// Part of the time between two looks that a look from outside may take: one in this many.
 const SHARE: u32 = 200;
 
-/// One that is only to find what hardly ever happens may take this part.
+/// The same for looks that hardly ever find anything new.
 const SMALL_SHARE: u32 = 1000;
 
-/// Something that is done again and again, and the less often the longer it takes.
+/// CPU time for something that is done again and again: the longer it takes, the less often it is done.
 pub(super) struct Budget {
     done: Instant,
     took: Duration,

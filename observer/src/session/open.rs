@@ -32,6 +32,7 @@ use crate::{
         descendants, holders,
         netns::{self, Namespace},
         netns_handles::Places,
+        processes::{Look, Processes},
         waiters,
     },
     kernel::facts::Facts,
@@ -49,8 +50,10 @@ impl Session {
     pub fn open(config: &Config) -> Result<Self> {
         let pids = &config.filters.pid;
         let facts = Facts::gather(&probes::tracepoints(), &probes::functions());
-        let mut places = Places::new();
-        let existing = netns::look_at_all(&mut places).values().map(|one| one.sockets.len()).sum();
+        let mut processes = Processes::default();
+        let mut places = Places::new(&mut processes);
+        let existing = netns::look_at_all(&mut places, &mut processes);
+        let existing = existing.values().map(|one| one.sockets.len()).sum();
         let request = Request {
             provider: config.provider,
             pid_filter: !pids.is_empty(),
@@ -74,8 +77,8 @@ impl Session {
                 maps.add_to_tree(pid)?;
             }
         }
-        places.find();
-        let namespaces = netns::look_at_all(&mut places);
+        places.find(&mut processes);
+        let namespaces = netns::look_at_all(&mut places, &mut processes);
         // Before the tasks are looked at that are in accept: kprobes note those that come later.
         let sockets = || namespaces.values().flat_map(|namespace| &namespace.sockets);
         if sockets().any(|socket| config.filters.port.contains(&socket.port)) {
@@ -113,7 +116,7 @@ impl Session {
             pid_namespace: plan.pid_namespace,
             maps,
             host: facts.host,
-            tracker: Tracker::new(config.filters.clone()),
+            tracker: Tracker::new(config.filters.clone(), processes),
             places,
             searches: Budget::new(),
             requests: Requests::new(),
@@ -129,7 +132,8 @@ impl Session {
         session.kprobes_tell = status::kprobes_tell(&session.loaded.ebpf);
         session.missed_before = session.missed_runs();
         memory::without_types(&mut session.loaded.btf);
-        session.tracker.scan(&session.maps, &session.start.namespaces);
+        let Self { tracker, maps, start, .. } = &mut session;
+        tracker.look(maps, &start.counted, &start.namespaces, Look::Everyone);
         memory::give_back();
         Ok(session)
     }

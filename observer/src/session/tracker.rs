@@ -1,7 +1,7 @@
 //! Who holds the listeners: looked up now and then, because processes come and go.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     time::Instant,
 };
 
@@ -17,8 +17,8 @@ use crate::{
         filter::{Candidate, Selection},
         holders,
         netns::Namespace,
-        processes::Census,
-        waiters::{self, Asleep, Waiter},
+        processes::{Look, Processes},
+        waiters::{self, Waiter},
         ways::Ways,
     },
     report::workers::text,
@@ -29,9 +29,7 @@ use super::{budget::Budget, memory};
 /// What is known of the processes that hold listeners, and which listeners that chooses.
 pub(super) struct Tracker {
     pub(super) selection: Selection,
-    pub(super) census: Census,
-    /// Whether a process held a listener when somebody looked: by process id and listener.
-    held: HashMap<(u32, u64), bool>,
+    pub(super) processes: Processes,
     /// How many rows of workers had been made at the last look.
     known: u64,
     looks: Budget,
@@ -42,7 +40,6 @@ pub(super) struct Tracker {
     /// Tasks that wait for each listener.
     pub(super) waiters: HashMap<u64, Vec<Waiter>>,
     waits: Budget,
-    asleep: Asleep,
     /// How processes wait for listeners.
     pub(super) ways: Ways,
     /// Whose open wakeups were settled as silent when the maps were read last.
@@ -50,11 +47,10 @@ pub(super) struct Tracker {
 }
 
 impl Tracker {
-    pub(super) fn new(filters: Filters) -> Self {
+    pub(super) fn new(filters: Filters, processes: Processes) -> Self {
         Self {
             selection: Selection::new(filters),
-            census: Census::default(),
-            held: HashMap::new(),
+            processes,
             known: 0,
             looks: Budget::new(),
             scans: Budget::new(),
@@ -63,7 +59,6 @@ impl Tracker {
             catch_ups: Budget::new(),
             waiters: HashMap::new(),
             waits: Budget::new(),
-            asleep: Asleep::default(),
             ways: Ways::default(),
             settled: Vec::new(),
         }
@@ -89,14 +84,15 @@ impl Tracker {
         counted.leave_out_strangers(|pid, listener, comm| self.is_stranger(pid, listener, comm));
         let strangers = counted.leave_out_unrecognised(|pid, listener, comm| {
             // Of a listener that no process holds, the kernel's threads are the ones that wait for it.
-            let holdings = self.census.holdings().get(&listener);
+            let holdings = self.processes.holdings().get(&listener);
             let of_kernel = holdings.is_none_or(Vec::is_empty) && holders::is_kernel_thread(pid);
             // The kernel's threads are outside of a PID namespace, as most that an interrupt wakes.
             is_outside(pid) || !of_kernel && self.is_stranger(pid, listener, comm)
         });
         let accepts = counted.workers.iter().filter(|(_, row)| row.accepted != 0);
         counted.of_kernel = accepts
-            .filter(|(key, _)| key.pid != 0 && !self.is_holder(key.pid, key.listener))
+            .filter(|(key, _)| key.pid != 0)
+            .filter(|(key, _)| self.processes.known(key.pid, key.listener) != Some(true))
             .filter(|(key, _)| holders::is_kernel_thread(key.pid))
             .map(|(key, _)| key.listener)
             .collect();
@@ -112,38 +108,19 @@ impl Tracker {
         strangers
     }
 
-    /// Whether a process is known to hold a listener, or to have held it.
-    fn is_holder(&self, pid: u32, listener: u64) -> bool {
-        self.held.get(&(pid, listener)) == Some(&true)
-    }
-
     /// Whether a task's process, of which this is the task's name, has nothing to do with a listener. One
     /// that ended without having been looked at is judged by the names of those who held the listener.
     pub(super) fn is_stranger(&mut self, pid: u32, listener: u64, comm: &[u8; 16]) -> bool {
-        if let Some(holds) = self.holds(pid, listener) {
-            return !holds;
+        if let Some(held) = self.processes.held(pid, listener) {
+            return !held;
         }
         if is_outside(pid) {
             // Nobody can tell, and who is left out would vanish.
             return false;
         }
         let name = text(comm);
-        let holdings = self.census.holdings().get(&listener);
+        let holdings = self.processes.holdings().get(&listener);
         !holdings.is_some_and(|all| all.iter().any(|one| one.holder.comm == name))
-    }
-
-    /// Whether a process holds a listener, or did when it was looked at; `None` for one that ended
-    /// before.
-    fn holds(&mut self, pid: u32, listener: u64) -> Option<bool> {
-        if let Some(known) = self.held.get(&(pid, listener)) {
-            // A process that did not hold it may have been given it since.
-            if *known || holders::comm(pid).is_none() {
-                return Some(*known);
-            }
-        }
-        let holds = holders::holds(pid, listener)?;
-        self.held.insert((pid, listener), holds);
-        Some(holds)
     }
 
     /// Looks at the processes that were woken since the last time: those of short life are gone by
@@ -157,19 +134,16 @@ impl Tracker {
         self.known = made;
         let began = Instant::now();
         for key in keys() {
-            if key.pid != 0
-                && !is_outside(key.pid)
-                && !self.held.contains_key(&(key.pid, key.listener))
-            {
-                self.holds(key.pid, key.listener);
+            let (pid, listener) = (key.pid, key.listener);
+            if pid != 0 && !is_outside(pid) && self.processes.known(pid, listener).is_none() {
+                self.processes.held(pid, listener);
             }
         }
         self.looks.took(began);
     }
 
-    /// Looks for holders again, among the processes that have run since, unless the last look was too
-    /// dear to be repeated so soon. What began and ended since is looked at in any case: processes that
-    /// are new or gone, and those that opened a listener.
+    /// Refreshes the table of processes as thoroughly as may be by now, or `must` be, and what follows from it:
+    /// which listeners are chosen, and who waits for these.
     pub(super) fn refresh(
         &mut self,
         maps: &Maps,
@@ -184,87 +158,56 @@ impl Tracker {
             self.trims.took(began);
         }
         if must || self.full_scans.are_due() {
-            self.scan(maps, namespaces);
+            self.look(maps, counted, namespaces, Look::Everyone);
         } else if self.scans.are_due() {
-            let began = Instant::now();
-            let found = self.census.scan(self.listening(namespaces), false);
-            self.take(found, maps);
-            self.scans.took(began);
+            self.look(maps, counted, namespaces, Look::WhoRan);
         } else if self.catch_ups.are_due() {
-            self.catch_up(maps, counted, namespaces);
+            self.look(maps, counted, namespaces, Look::Newcomers);
         }
-    }
-
-    /// Looks for holders among all processes.
-    pub(super) fn scan(&mut self, maps: &Maps, namespaces: &BTreeMap<u64, Namespace>) {
-        let began = Instant::now();
-        let found = self.census.scan(self.listening(namespaces), true);
-        self.take(found, maps);
-        self.full_scans.took(began);
-    }
-
-    fn catch_up(&mut self, maps: &Maps, counted: &Snapshot, namespaces: &BTreeMap<u64, Namespace>) {
-        let began = Instant::now();
-        let creator = |listener| counted.listeners.get(&listener).map(|info| info.creator);
-        let found = self.census.catch_up(self.listening(namespaces), creator);
-        self.take(found, maps);
-        self.catch_ups.took(began);
-    }
-
-    /// Looks for tasks that wait for chosen listeners, unless that was too dear to be repeated so soon;
-    /// then those stay known that were seen waiting, but for processes that are gone.
-    pub(super) fn look_at_waiting(
-        &mut self,
-        counted: &Snapshot,
-        namespaces: &BTreeMap<u64, Namespace>,
-        must: bool,
-    ) {
         self.find_waiting(namespaces, must);
         let woken = counted.tasks.values();
         let woken = woken.map(|task| (task.listener, task.pid, task.wait.to_le_bytes()[0]));
         self.ways = Ways::new(woken, &self.waiters);
     }
 
+    /// Looks for holders of the listeners that are there and of a chosen port, and chooses by them.
+    pub(super) fn look(
+        &mut self,
+        maps: &Maps,
+        counted: &Snapshot,
+        namespaces: &BTreeMap<u64, Namespace>,
+        look: Look,
+    ) {
+        let began = Instant::now();
+        let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
+        let wanted = sockets.filter(|socket| self.selection.wants_port(socket.port));
+        let listening = wanted.map(|socket| socket.inode).collect();
+        let creator = |listener| counted.listeners.get(&listener).map(|info| info.creator);
+        self.processes.refresh(listening, look, creator);
+        if self.selection.asks_for_processes() {
+            self.selection.update(self.processes.holdings(), &maps.tree());
+        }
+        let budget = match look {
+            Look::Everyone => &mut self.full_scans,
+            Look::WhoRan => &mut self.scans,
+            Look::Newcomers => &mut self.catch_ups,
+        };
+        budget.took(began);
+    }
+
+    /// Looks for tasks that wait for chosen listeners, unless that was too expensive to be repeated so soon;
+    /// then those stay known that were seen waiting, but for processes that are gone.
     fn find_waiting(&mut self, namespaces: &BTreeMap<u64, Namespace>, must: bool) {
         if !must && !self.waits.are_due() {
             for waiters in self.waiters.values_mut() {
-                waiters.retain(|waiter| self.census.knows(waiter.pid));
+                waiters.retain(|waiter| self.processes.contains(waiter.pid));
             }
             return;
         }
         let began = Instant::now();
         let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
         let chosen = sockets.filter(|socket| self.selection.contains(socket.inode, socket.port));
-        let held = chosen.filter_map(|socket| {
-            Some((socket.inode, self.census.holdings().get(&socket.inode)?.as_slice()))
-        });
-        let of_chosen: BTreeSet<u32>;
-        let holders = if self.selection.takes_all() {
-            self.census.holders()
-        } else {
-            of_chosen = held.clone().flat_map(|(_, all)| all).map(|one| one.holder.pid).collect();
-            &of_chosen
-        };
-        if must {
-            self.asleep = Asleep::default();
-        }
-        let found = waiters::find(held, holders, &mut self.asleep);
-        self.waiters = found;
+        self.waiters = self.processes.waiting(chosen.map(|socket| socket.inode), must);
         self.waits.took(began);
-    }
-
-    /// The listeners that are there and of a chosen port, in the order of the dump.
-    fn listening(&self, namespaces: &BTreeMap<u64, Namespace>) -> Vec<u64> {
-        let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
-        let wanted = sockets.filter(|socket| self.selection.wants_port(socket.port));
-        wanted.map(|socket| socket.inode).collect()
-    }
-
-    /// Notes who was found, and chooses by it.
-    fn take(&mut self, found: HashSet<(u32, u64)>, maps: &Maps) {
-        self.held.extend(found.into_iter().map(|pair| (pair, true)));
-        if self.selection.asks_for_processes() {
-            self.selection.update(self.census.holdings(), &maps.tree());
-        }
     }
 }

@@ -1,5 +1,5 @@
-//! Whether a process has run. While it has not, its descriptors, the calls that its tasks wait in and its
-//! network namespace are what they were: only it can change them.
+//! CPU time of a process, which tells whether it has run. While it has not, its descriptors, the calls
+//! that its tasks wait in and its network namespace are what they were: only it can change them.
 //!
 //! But for what it shares with other processes: a table of descriptors (`CLONE_FILES` without
 //! `CLONE_THREAD`), or an epoll instance, which any process that has a descriptor of it may change.
@@ -11,14 +11,14 @@ use crate::kernel::pid_namespace;
 /// The clock of a process that counts what its threads ran (`CPUCLOCK_SCHED`), beside its id.
 const RAN: i32 = 2;
 
-/// How long a process has run, in nanoseconds: all of its threads, and those that ended. `None` where it
-/// is gone.
+/// CPU time of a process in nanoseconds: of all its threads, also of those that ended. `None` where the
+/// process is gone.
 ///
 /// The kernel adds the time of a task that is running now at the next tick (`thread_group_cputime`), or
 /// when it stops: what is looked at *after* this was read is as it was while this stays the same, or the
 /// time grows within the tick.
 #[must_use]
-pub fn has_run(pid: u32) -> Option<u64> {
+pub fn of_process(pid: u32) -> Option<u64> {
     // Clocks are asked for by other numbers than those of this /proc.
     if !pid_namespace::is_own() {
         return None;
@@ -39,7 +39,7 @@ mod tests {
         time::Duration,
     };
 
-    use super::has_run;
+    use super::of_process;
 
     #[test]
     fn only_who_ran_has_had_more_time() {
@@ -60,17 +60,17 @@ mod tests {
         while !asleep() {
             thread::sleep(Duration::from_millis(1));
         }
-        let first = has_run(child.id()).expect("its time");
+        let first = of_process(child.id()).expect("its time");
         assert!(first > 0);
         thread::sleep(Duration::from_millis(20));
-        assert_eq!(has_run(child.id()), Some(first));
+        assert_eq!(of_process(child.id()), Some(first));
         echo();
         while !asleep() {
             thread::sleep(Duration::from_millis(1));
         }
-        assert!(has_run(child.id()).expect("its time") > first);
+        assert!(of_process(child.id()).expect("its time") > first);
         child.kill().expect("it runs");
         child.wait().expect("it ends");
-        assert_eq!(has_run(child.id()), None);
+        assert_eq!(of_process(child.id()), None);
     }
 }
