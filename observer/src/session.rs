@@ -8,9 +8,10 @@ mod open;
 mod requests;
 mod sample;
 mod tell;
+pub mod thread;
 mod tracker;
 
-use std::time::Instant;
+use std::{collections::BTreeMap, time::Instant};
 
 use anyhow::Result;
 use observer_common::{config::Control, event::EventKind};
@@ -24,7 +25,10 @@ use crate::{
         snapshot::Snapshot,
         status::{has_kprobes, missed_runs},
     },
-    host::{netns, netns_handles::Places},
+    host::{
+        netns::{self, Namespace},
+        netns_handles::Places,
+    },
     model::{Host, Report, WindowKind},
     probes::Probe,
     report::LastSeen,
@@ -149,7 +153,7 @@ impl Session {
         let before = read_again(&self.places, &self.last.namespaces);
         self.control.open = 0;
         self.maps.control(self.control)?;
-        let now = self.read(&before)?;
+        let now = self.read(&before, BTreeMap::new())?;
         if self.kinds.contains(&EventKind::Silent) {
             self.tell_settled(&now);
         }
@@ -177,11 +181,18 @@ impl Session {
     /// Everything up to now. While the kernel counts refusals its counters are read twice, before and
     /// after the maps, so that it is known what they were in between.
     fn point(&mut self) -> Result<Sample> {
-        let point = self.read(&counters(&self.last.namespaces))?;
+        let empty = self.empty_namespaces();
+        let point = self.read(&counters(&self.last.namespaces), empty.clone())?;
         if counters(&point.namespaces) == counters(&self.last.namespaces) {
             return Ok(point);
         }
-        self.read(&counters(&point.namespaces))
+        self.read(&counters(&point.namespaces), empty)
+    }
+
+    /// Namespaces in which nothing listened when they were last looked at.
+    fn empty_namespaces(&self) -> BTreeMap<u64, Namespace> {
+        let empty = self.last.namespaces.iter().filter(|(_, one)| one.sockets.is_empty());
+        empty.map(|(inode, one)| (*inode, one.clone())).collect()
     }
 
     /// Lets the probes go that follow accept calls of before the window, once these are over or their
@@ -192,8 +203,14 @@ impl Session {
         }
     }
 
-    /// Reads the maps, and settles what is decided by now.
-    fn read(&mut self, before: &sample::Counters) -> Result<Sample> {
+    /// Reads the maps, and settles what is decided by now. Namespaces that were `empty` are only entered if a
+    /// kernel program saw a listener of them since: without one, nothing in them matters and no counter of
+    /// listeners changes.
+    fn read(
+        &mut self,
+        before: &sample::Counters,
+        mut empty: BTreeMap<u64, Namespace>,
+    ) -> Result<Sample> {
         self.let_go_of_ended();
         // How long connections have waited is told of the moment at which they were seen to wait: to
         // look at the namespaces takes a while.
@@ -201,7 +218,10 @@ impl Session {
         let mut counted = self.maps.read(!has_kprobes(&self.loaded.ebpf))?;
         let missed_runs = self.missed_runs().saturating_sub(self.missed_before);
         self.find_namespaces(&counted);
-        let namespaces = netns::look_at_all(&mut self.places, &mut self.tracker.processes);
+        for info in counted.listeners.values() {
+            empty.remove(&info.netns.into());
+        }
+        let namespaces = netns::look_at_all(&mut self.places, &mut self.tracker.processes, empty);
         let point = Sample::new(Snapshot::default(), before, namespaces, missed_runs);
         self.tracker.choose_newborn(&counted);
         counted.misc.events_lost += self.telling.lost;

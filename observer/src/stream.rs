@@ -2,18 +2,23 @@
 
 use std::{collections::VecDeque, os::fd::OwnedFd, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use tokio::{
     io::unix::AsyncFd,
-    time::{Instant, Interval, MissedTickBehavior, interval_at},
+    time::{Instant, Interval, MissedTickBehavior, interval_at, timeout_at},
 };
 
 use crate::{
     async_fd::readable,
+    bpf::debug_lines,
     config::{Config, Reports},
+    error::Failure,
     host::process,
     model::{Event, Providers, Report},
-    session::Session,
+    session::{
+        Session,
+        thread::{Answer, Ask, SessionThread},
+    },
 };
 
 /// How often woken processes are looked at, which may not live until the report.
@@ -21,6 +26,9 @@ const LOOK: Duration = Duration::from_millis(100);
 
 /// How often events are read, where any were asked for.
 const READ: Duration = Duration::from_millis(20);
+
+/// How long the last report may take: the slowest host and the most listeners take a fraction of it.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What a window tells.
 #[derive(Clone, Debug, PartialEq)]
@@ -70,25 +78,28 @@ pub enum Because {
 /// # }
 /// ```
 pub struct Observer {
-    session: Session,
+    session: SessionThread,
     processes: Vec<AsyncFd<OwnedFd>>,
     looks: Interval,
     reads: Option<Interval>,
     reports: Option<Interval>,
-    /// Whether reports are of everything so far.
-    so_far: bool,
-    /// Events that were not handed out yet.
-    ready: VecDeque<Event>,
+    /// What a report is asked for with.
+    report: Ask,
+    /// Updates that were not handed out yet.
+    ready: VecDeque<Update>,
     lost_told: u64,
     phase: Phase,
-    /// The last update, once it is known.
-    end: Option<Ended>,
+    providers: Providers,
+    chosen: usize,
+    pid_namespace: Option<u32>,
 }
 
 #[derive(Clone, Copy)]
 enum Phase {
     Open,
     Closing(Because),
+    /// The last report is to come until then.
+    Finishing(Because, Instant),
     Over,
 }
 
@@ -98,75 +109,105 @@ impl Observer {
     ///
     /// # Errors
     ///
-    /// A [`crate::error::Failure`] when a named process is not there or this host cannot observe: for want of
-    /// a capability, or of something in its kernel. What to do about it is in its sentence.
+    /// A [`Failure`] when a named process is not there or this host cannot observe: for want of a capability, or of
+    /// something in its kernel. What to do about it is in its sentence.
     pub fn open(config: &Config) -> Result<Self> {
         let watch = |pid: &u32| Ok(readable(process::open(*pid)?)?);
         let processes = config.filters.pid.iter().map(watch).collect::<Result<_>>()?;
-        let session = Session::open(config)?;
+        let mut session = Session::open(config)?;
+        if config.debug_lines {
+            debug_lines::log(session.ebpf())?;
+        }
+        let (providers, chosen) = (session.providers(), session.chosen());
+        let pid_namespace = session.pid_namespace();
         let ticks = |period| {
             let mut ticks = interval_at(Instant::now() + period, period);
             ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
             ticks
         };
-        let (period, so_far) = match config.reports {
-            Reports::AtTheEnd => (None, false),
-            Reports::Intervals(period) => (Some(period), false),
-            Reports::SoFar(period) => (Some(period), true),
+        let (period, report) = match config.reports {
+            Reports::AtTheEnd => (None, Ask::Interval),
+            Reports::Intervals(period) => (Some(period), Ask::Interval),
+            Reports::SoFar(period) => (Some(period), Ask::SoFar),
         };
         Ok(Self {
-            session,
+            session: SessionThread::start(session)?,
             processes,
             looks: ticks(LOOK),
             reads: (!config.events.is_empty()).then(|| ticks(READ)),
             reports: period.map(ticks),
-            so_far,
+            report,
             ready: VecDeque::new(),
             lost_told: 0,
             phase: Phase::Open,
-            end: None,
+            providers,
+            chosen,
+            pid_namespace,
         })
     }
 
-    /// The next update, as soon as there is one; `None` after [`Update::Ended`]. Reports come before events.
-    /// Nothing is lost where the future is dropped.
+    /// The next update, as soon as there is one; `None` after [`Update::Ended`]. Nothing is lost where the future is
+    /// dropped.
     ///
     /// # Errors
     ///
-    /// When the kernel maps cannot be read.
+    /// When the kernel maps cannot be read, and when the last report is not ready within a minute.
     pub async fn next(&mut self) -> Result<Option<Update>> {
         loop {
             match self.phase {
                 Phase::Open => {}
                 Phase::Closing(because) => {
-                    self.finish(because)?;
+                    self.session.ask(Ask::Finish);
+                    self.phase = Phase::Finishing(because, Instant::now() + PATIENCE);
                     continue;
                 }
-                Phase::Over => {
-                    let event = self.ready.pop_front().map(Update::Event);
-                    return Ok(event.or_else(|| self.end.take().map(Update::Ended)));
+                Phase::Finishing(because, until) => {
+                    let answer = timeout_at(until, self.session.answer()).await;
+                    self.take(answer.map_err(|_| never_ready())?, because)?;
+                    continue;
                 }
+                Phase::Over => return Ok(self.ready.pop_front()),
             }
             tokio::select! {
                 biased;
                 () = all_ended(&self.processes) => {
                     self.phase = Phase::Closing(Because::ProcessesEnded);
                 }
-                () = tick(&mut self.reports) => {
-                    let report =
-                        if self.so_far { self.session.so_far()? } else { self.session.interval()? };
-                    return Ok(Some(Update::Report(Box::new(report))));
-                }
-                _ = self.looks.tick() => self.session.look_at_woken(),
-                () = tick(&mut self.reads) => {
-                    self.ready.extend(self.session.read_events());
-                    self.tell_lost(self.session.events_lost());
-                }
+                () = tick(&mut self.reports) => self.session.ask(self.report),
+                _ = self.looks.tick() => self.session.ask(Ask::Look),
+                () = tick(&mut self.reads) => self.session.ask(Ask::Events),
                 () = std::future::ready(()), if !self.ready.is_empty() => {
-                    return Ok(self.ready.pop_front().map(Update::Event));
+                    return Ok(self.ready.pop_front());
+                }
+                answer = self.session.answer() => {
+                    self.take(answer, Because::Closed)?;
                 }
             }
         }
+    }
+
+    /// Takes what the session answered; the last of it is the end.
+    fn take(&mut self, answer: Option<Answer>, because: Because) -> Result<()> {
+        match answer
+            .context("the thread that looks at the kernel ended early; please report this")?
+        {
+            Answer::Looked => {}
+            Answer::Events(events, lost) => {
+                self.ready.extend(events.into_iter().map(Update::Event));
+                self.tell_lost(lost);
+            }
+            // Before the events that wait: a flood of them must not keep it.
+            Answer::Report(report) => self.ready.push_front(Update::Report(Box::new(report?))),
+            Answer::Finished(total, events) => {
+                let total = total?;
+                self.ready.extend(events.into_iter().map(Update::Event));
+                self.tell_lost(total.audit.events_lost);
+                let ended = Ended { total: Box::new(total), because };
+                self.ready.push_back(Update::Ended(ended));
+                self.phase = Phase::Over;
+            }
+        }
+        Ok(())
     }
 
     /// Ends the window: [`next`](Self::next) gives what is left, and the total.
@@ -178,45 +219,38 @@ impl Observer {
 
     /// What each signal comes from.
     #[must_use]
-    pub fn providers(&self) -> Providers {
-        self.session.providers()
+    pub fn providers(&self) -> &Providers {
+        &self.providers
     }
 
-    /// How many listeners are chosen now.
+    /// How many listeners were chosen when the window opened.
     #[must_use]
     pub fn chosen(&self) -> usize {
-        self.session.chosen()
+        self.chosen
     }
 
     /// Inode number of the PID namespace that this is observed from, where it is not the initial one:
     /// tasks outside of it are counted, and have no number here.
     #[must_use]
     pub fn pid_namespace(&self) -> Option<u32> {
-        self.session.pid_namespace()
-    }
-
-    /// The kernel programs and maps, for the debug lines of [`Config::debug_lines`].
-    pub fn ebpf(&mut self) -> &mut aya::Ebpf {
-        self.session.ebpf()
-    }
-
-    /// Closes the window, and reads the rest.
-    fn finish(&mut self, because: Because) -> Result<()> {
-        self.phase = Phase::Over;
-        let total = self.session.finish()?;
-        self.ready.extend(self.session.read_last_events());
-        self.tell_lost(total.audit.events_lost);
-        self.end = Some(Ended { total: Box::new(total), because });
-        Ok(())
+        self.pid_namespace
     }
 
     /// Says how many events are missing, where that has grown.
     fn tell_lost(&mut self, lost: u64) {
         if lost > self.lost_told {
-            self.ready.push_back(Session::lost(lost - self.lost_told));
+            self.ready.push_back(Update::Event(Session::lost(lost - self.lost_told)));
             self.lost_told = lost;
         }
     }
+}
+
+fn never_ready() -> Failure {
+    Failure::failed(format!(
+        "the last report is not ready after {} s, because looking at a process of this host does not end (is it on a \
+         file system that does not answer?); choose other processes with --pid or --port",
+        PATIENCE.as_secs()
+    ))
 }
 
 /// Waits for the next tick, or for ever where there are none.

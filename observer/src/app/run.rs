@@ -13,7 +13,6 @@ use tokio::{
     time::sleep,
 };
 
-use crate::app::logging;
 use observer::{Config, Observer, Update};
 
 /// Signals within this time of the first are the same wish: `timeout` sends two, one to the process
@@ -55,9 +54,6 @@ async fn drive(config: &Config, duration: Option<Duration>, face: &mut dyn Face)
     let mut interrupt = tokio_signal(SignalKind::interrupt())?;
     let mut terminate = tokio_signal(SignalKind::terminate())?;
     let mut observer = Observer::open(config)?;
-    if config.debug_lines {
-        logging::read_kernel_lines(observer.ebpf())?;
-    }
     face.opened(&observer)?;
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         log::debug!("systemd was not told: {error}");

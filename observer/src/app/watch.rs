@@ -131,7 +131,7 @@ impl Face for Plain {
             1 => "1 listener".to_owned(),
             count => format!("{count} listeners"),
         };
-        let hooks = heading::hooks(&observer.providers()).0;
+        let hooks = heading::hooks(observer.providers()).0;
         say(&format!("observing {listeners}: {hooks}"));
         if let Some(inode) = observer.pid_namespace() {
             say(&format!(

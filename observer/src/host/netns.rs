@@ -73,17 +73,23 @@ impl Namespace {
 }
 
 /// Every network namespace that a process is in or that has a name, by inode number. Those that
-/// could not be entered are left out: without CAP_SYS_ADMIN that is all but the own one.
+/// could not be entered are left out: without CAP_SYS_ADMIN that is all but the own one. Those that are `known`
+/// are taken as they were.
 #[must_use]
-pub fn look_at_all(places: &mut Places, processes: &mut Processes) -> BTreeMap<u64, Namespace> {
-    places.look_at_each(processes, look).seen
+pub fn look_at_all(
+    places: &mut Places,
+    processes: &mut Processes,
+    known: BTreeMap<u64, Namespace>,
+) -> BTreeMap<u64, Namespace> {
+    places.look_at_each(processes, known, look).seen
 }
 
 /// The same, with the requests in SYN queues and without the counters, telling what is left out.
 #[must_use]
 pub fn look_with_requests() -> Looks<Namespace> {
     let mut processes = Processes::default();
-    Places::new(&mut processes).look_at_each(&mut processes, || {
+    let known = BTreeMap::new();
+    Places::new(&mut processes).look_at_each(&mut processes, known, || {
         let Listening { sockets, requests } = inet_diag::listening_with_requests()?;
         Ok(Namespace { sockets, requests, ..settings() })
     })
@@ -172,6 +178,8 @@ fn parse_tcp_ext(text: &str) -> BTreeMap<String, u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::{COUNTERS, look_at_all, parse_tcp_ext};
     use crate::host::{netns_handles::Places, processes::Processes};
 
@@ -192,7 +200,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
         let port = listener.local_addr().expect("its address").port();
         let mut processes = Processes::default();
-        let found = look_at_all(&mut Places::new(&mut processes), &mut processes);
+        let found = look_at_all(&mut Places::new(&mut processes), &mut processes, BTreeMap::new());
         let (_, namespace) = found
             .iter()
             .find(|(_, namespace)| namespace.sockets.iter().any(|socket| socket.port == port))

@@ -84,14 +84,17 @@ impl Places {
         }
     }
 
-    /// Looks at each. Where a path leads somewhere else by now, all are looked for again, once.
+    /// Looks at each but those that are `known`, which are taken as they were. Where a path leads somewhere else by
+    /// now, all are looked for again, once.
     pub fn look_at_each<T: Send + 'static>(
         &mut self,
         processes: &mut Processes,
+        mut known: BTreeMap<u64, T>,
         look: fn() -> Result<T>,
     ) -> Looks<T> {
         let own = own();
-        let mut looks = Looks::default();
+        known.retain(|inode, _| self.contains(*inode));
+        let mut looks = Looks { seen: known, ..Looks::default() };
         let mut failed = self.look_at(own, look, &mut looks);
         if !failed.is_empty() {
             self.find(processes);
@@ -171,6 +174,8 @@ fn inside<T: Send + 'static>(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::{Places, own};
     use crate::host::{netns::Namespace, processes::Processes};
 
@@ -201,9 +206,21 @@ mod tests {
         let wanted = [own, GONE].into();
         let seen = places.of_each(&wanted, || Ok(()));
         assert!(seen.contains_key(&own) && !seen.contains_key(&GONE));
-        let looks = places.look_at_each(&mut processes, || Ok(Namespace::default()));
+        let looks =
+            places.look_at_each(&mut processes, BTreeMap::new(), || Ok(Namespace::default()));
         assert!(looks.seen.contains_key(&own) && !looks.seen.contains_key(&GONE));
         assert!(!looks.left_out.contains(&GONE), "it is not there any more");
         assert!(!places.contains(GONE));
+    }
+
+    #[test]
+    fn namespaces_that_are_known_are_not_looked_at() {
+        let own = own().expect("/proc");
+        let mut processes = Processes::default();
+        let mut places = Places::new(&mut processes);
+        let known = BTreeMap::from([(own, 1), (GONE, 2)]);
+        let looks = places.look_at_each(&mut processes, known, || Ok(3));
+        assert_eq!(looks.seen.get(&own), Some(&1));
+        assert_eq!(looks.seen.get(&GONE), None, "nobody is in it any more");
     }
 }

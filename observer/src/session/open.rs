@@ -52,7 +52,7 @@ impl Session {
         let facts = Facts::gather(&probes::tracepoints(), &probes::functions());
         let mut processes = Processes::default();
         let mut places = Places::new(&mut processes);
-        let existing = netns::look_at_all(&mut places, &mut processes);
+        let existing = netns::look_at_all(&mut places, &mut processes, BTreeMap::new());
         let existing = existing.values().map(|one| one.sockets.len()).sum();
         let request = Request {
             provider: config.provider,
@@ -78,7 +78,7 @@ impl Session {
             }
         }
         places.find(&mut processes);
-        let namespaces = netns::look_at_all(&mut places, &mut processes);
+        let namespaces = netns::look_at_all(&mut places, &mut processes, BTreeMap::new());
         // Before the tasks are looked at that are in accept: kprobes note those that come later.
         let sockets = || namespaces.values().flat_map(|namespace| &namespace.sockets);
         if sockets().any(|socket| config.filters.port.contains(&socket.port)) {
