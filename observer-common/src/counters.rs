@@ -35,11 +35,11 @@ pub struct QueueStats {
     pub interval: u64,
     /// Greatest depth of the accept queue at an enqueue, the new connection included.
     pub depth_max: u64,
-    /// The same of one interval.
+    /// Greatest depth of the accept queue in that interval.
     pub interval_depth_max: u64,
     /// Greatest depth of the SYN queue after a SYN, its request included.
     pub syn_max: u64,
-    /// The same of one interval.
+    /// Greatest depth of the SYN queue in that interval.
     pub interval_syn_max: u64,
     /// SYNs answered with a cookie and without a place in the SYN queue.
     pub cookies_sent: u64,

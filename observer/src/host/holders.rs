@@ -46,7 +46,7 @@ pub struct Scan {
     pub refused: Vec<u32>,
 }
 
-/// The same, telling what could not be looked into.
+/// Holders of these listeners among all processes, and the processes that could not be looked into.
 #[must_use]
 pub fn scan_and_tell(listeners: &HashSet<u64>) -> Scan {
     if listeners.is_empty() {
@@ -56,7 +56,7 @@ pub fn scan_and_tell(listeners: &HashSet<u64>) -> Scan {
     scan_these(all.into_iter().map(|(pid, _)| pid), listeners)
 }
 
-/// The same for some processes.
+/// Holders of these listeners among some processes, and those that could not be looked into.
 #[must_use]
 pub fn scan_these(processes: impl Iterator<Item = u32>, listeners: &HashSet<u64>) -> Scan {
     let mut scan = Scan::default();

@@ -89,7 +89,7 @@ pub fn listening_sockets() -> Result<Vec<Socket>> {
     look(StateFlags::LISTEN).map(|listening| listening.sockets)
 }
 
-/// The same, with the requests in their SYN queues. This walks the table of all connections
+/// Listening sockets with the requests in their SYN queues. This walks the table of all connections
 /// (`inet_diag_dump_icsk`), which takes the longer the more there are.
 ///
 /// # Errors

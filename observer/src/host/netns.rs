@@ -84,7 +84,8 @@ pub fn look_at_all(
     places.look_at_each(processes, known, look).seen
 }
 
-/// The same, with the requests in SYN queues and without the counters, telling what is left out.
+/// Every network namespace with the requests in its SYN queues and without its counters, and those that are left
+/// out.
 #[must_use]
 pub fn look_with_requests() -> Looks<Namespace> {
     let mut processes = Processes::default();

@@ -42,7 +42,7 @@ pub struct Processes {
     past: Past,
     /// The listeners that there were in the latest sample.
     listening: HashSet<u64>,
-    /// The same in the order in which they were told, which is mostly the same the next time.
+    /// Those listeners in the order in which they were told, which hardly changes from one sample to the next.
     order: Vec<u64>,
     /// Whether a listener began since the processes were looked at: it may be held by one that has not run
     /// since, from before it listened.

@@ -114,8 +114,8 @@ pub enum When {
     /// Where the kernel has the hook and nothing else tells that a task puts the ready list of an
     /// epoll instance in order; elsewhere an exit is attached once that has woken somebody.
     ScansUnknown,
-    /// The same, and also for fentry where the probe of this name has no hook, if the user did not
-    /// choose: a function whose type information the compiler's work has cost it can still be
+    /// As [`Self::ScansUnknown`], and also for fentry where the probe of this name has no hook, if the user did
+    /// not choose: a function whose type information the compiler's work has cost it can still be
     /// found by its symbol.
     InPlaceOf(&'static str),
 }

@@ -71,7 +71,7 @@ pub fn providers(hooks: &Hooks) -> Providers {
     }
 }
 
-/// The same in the report of a window.
+/// Providers of one report: what happened in its window can take from their exactness.
 #[must_use]
 pub fn in_window(mut providers: Providers, counted: Counted) -> Providers {
     let Providers { wakeups, accepts, handshakes, drops } = &mut providers;

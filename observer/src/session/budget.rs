@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 /// Part of the time between two looks that a look from outside may take: one in this many.
 const SHARE: u32 = 200;
 
-/// The same for looks that hardly ever find anything new.
+/// Part of the time that a look may take which hardly ever finds anything new: one in this many.
 const SMALL_SHARE: u32 = 1000;
 
 /// CPU time for something that is done again and again: the longer it takes, the less often it is done.

@@ -72,7 +72,7 @@ pub(super) fn counters(namespaces: &BTreeMap<u64, Namespace>) -> Counters {
     namespaces.iter().map(|(netns, one)| (*netns, of(one))).collect()
 }
 
-/// The same namespaces' counters, read anew.
+/// Counters of these namespaces, read anew.
 pub(super) fn read_again(places: &Places, namespaces: &BTreeMap<u64, Namespace>) -> Counters {
     let wanted: BTreeSet<u64> = namespaces.keys().copied().collect();
     netns::counters_of(places, &wanted)

@@ -55,17 +55,17 @@ enum Need {
     Nothing,
     /// Root, and a kernel that observer can run on.
     Kernel,
-    /// The same, and the distribution's nginx.
+    /// Root, such a kernel, and the distribution's nginx.
     Nginx,
-    /// The same, and an nginx with the poll module.
+    /// Root, such a kernel, and an nginx with the poll module.
     PollingNginx,
-    /// The same, and a cgroup hierarchy to make a group in.
+    /// Root, such a kernel, and a cgroup hierarchy to make a group in.
     Cgroup,
     /// Root.
     Root,
-    /// The same as the kernel, and what this function finds no reason against.
+    /// Root, such a kernel, and what this function finds no reason against.
     Also(fn() -> Option<String>),
-    /// The same, and `ss` and `ip`.
+    /// Root, such a kernel, `ss` and `ip`.
     Ss,
 }
 
