@@ -5,8 +5,8 @@ mod events;
 mod events_waiting;
 mod memory;
 mod open;
-mod requests;
 mod sample;
+mod syn_requests;
 mod tell;
 pub mod thread;
 mod tracker;
@@ -37,8 +37,8 @@ use crate::{
 use self::{
     budget::Budget,
     events_waiting::Telling,
-    requests::Requests,
     sample::{Sample, Span, counters, read_again},
+    syn_requests::Requests,
     tracker::Tracker,
 };
 

@@ -18,9 +18,9 @@ use observer::{
         descendants,
         filter::Selection,
         holders::{self, Holdings},
-        netns,
-        options::{self, Options},
-        process, waiters,
+        netns, process,
+        sockopts::{self, Options},
+        waiters,
         ways::Ways,
     },
     kernel::{facts, pid_namespace},
@@ -80,7 +80,7 @@ fn look(args: &ListenersArgs) -> Result<ListenerList> {
         pid_namespace,
     };
     let options: HashMap<u64, Options> =
-        holdings.iter().map(|(inode, held)| (*inode, options::ask(*inode, held))).collect();
+        holdings.iter().map(|(inode, held)| (*inode, sockopts::ask(*inode, held))).collect();
     let seen = Seen {
         host: facts::host(),
         looks: &looks,

@@ -8,7 +8,7 @@ use crate::{
         filter::Selection,
         holders::Holdings,
         netns::{Namespace, NetnsId},
-        requests::Waiting,
+        syn_requests::Waiting,
         waiters::Waiter,
         ways::Ways,
     },

@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::IpAddr};
 use crate::{
     host::{
         holders::Holdings, inet_diag::Socket, netns::Namespace, netns_handles::Looks,
-        options::Options, requests,
+        sockopts::Options, syn_requests,
     },
     model::{
         Drops, Family, Host, LeftOut, ListedAcceptQueue, ListedListener, ListedSynQueue,
@@ -35,7 +35,7 @@ pub fn list(seen: Seen<'_>, keep: impl Fn(&Socket) -> bool) -> ListenerList {
     for (netns, namespace) in &seen.looks.seen {
         let sockets = &namespace.sockets;
         let waiting = match &namespace.requests {
-            Some(requests) => requests::count(sockets, requests),
+            Some(requests) => syn_requests::count(sockets, requests),
             None => vec![None; sockets.len()],
         };
         let places = places(sockets);

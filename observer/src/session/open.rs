@@ -14,8 +14,8 @@ use super::{
     budget::Budget,
     events_waiting::Telling,
     memory,
-    requests::Requests,
     sample::{self, Sample, counters, read_again},
+    syn_requests::Requests,
     tracker::Tracker,
 };
 use crate::{

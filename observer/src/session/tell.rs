@@ -5,7 +5,7 @@ use super::{
     sample::{Sample, Span},
 };
 use crate::{
-    host::{inet_diag::Socket, requests::Waiting},
+    host::{inet_diag::Socket, syn_requests::Waiting},
     model::{Providers, Report, Via, Window},
     probes::{self, Signal},
     report::{

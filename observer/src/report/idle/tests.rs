@@ -17,7 +17,7 @@ use crate::{
         holders::{Holding, Holdings},
         inet_diag::{Request, Socket},
         netns::Namespace,
-        requests::Waiting,
+        syn_requests::Waiting,
         waiters::Waiter,
         way::Way,
         ways::Ways,

@@ -10,7 +10,7 @@ use crate::host::{
     inet_diag::Socket,
     netns::{self, Namespace},
     netns_handles::Places,
-    requests::Waiting,
+    syn_requests::Waiting,
 };
 
 /// Asks inet_diag, which walks the table of all connections: on a host with many of them not for
