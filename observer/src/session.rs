@@ -189,9 +189,12 @@ impl Session {
         self.read(&counters(&point.namespaces), empty)
     }
 
-    /// Namespaces in which nothing listened when they were last looked at.
+    /// Namespaces in which nothing listened on a port that is asked for when they were last looked at.
     fn empty_namespaces(&self) -> BTreeMap<u64, Namespace> {
-        let empty = self.last.namespaces.iter().filter(|(_, one)| one.sockets.is_empty());
+        let selection = &self.tracker.selection;
+        let is_empty =
+            |one: &Namespace| one.sockets.iter().all(|socket| !selection.wants_port(socket.port));
+        let empty = self.last.namespaces.iter().filter(|(_, one)| is_empty(one));
         empty.map(|(inode, one)| (*inode, one.clone())).collect()
     }
 

@@ -1,12 +1,19 @@
 //! Listeners and processes that come and go within the window.
 
-use anyhow::{Context, ensure};
+use std::{
+    io::{BufRead as _, BufReader},
+    net::{SocketAddr, TcpListener, TcpStream},
+};
+
+use anyhow::{Context, bail, ensure};
 use nix::sys::signal::Signal;
+use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
     Need, Outcome, Test,
     observer::{Observer, number, only_on_port},
-    role::{Actor, connect},
+    role::{Actor, connect, own_netns, say, wait_for_line},
+    schema::parse_report,
     shared_run::{Begin, Play, in_the_report, in_the_window},
     workload::Workload,
 };
@@ -17,6 +24,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         together("lifecycle::a_listener_opened_in_the_window_is_counted", opened),
         alone("lifecycle::a_process_without_listener_is_waited_for", waited_for),
+        alone("lifecycle::a_namespace_that_was_empty_is_looked_at_once_somebody_listens", apart),
         together("lifecycle::a_listener_closed_in_the_window_is_kept", closed),
         together("lifecycle::a_listener_closed_before_anything_happened_is_kept", closed_idle),
         together("lifecycle::a_used_again_address_makes_no_mix", reopened),
@@ -44,6 +52,57 @@ fn opened() -> anyhow::Result<Play> {
             Ok(())
         })
     })
+}
+
+/// A namespace in which nothing listens is not entered for each report.
+fn apart() -> Outcome {
+    let mut actor = Actor::start("listens-apart")?;
+    ensure!(actor.line()?.trim() == "ready", "it is not ready");
+    let pid = actor.pid().to_string();
+    let mut observer = Observer::json(&["--interval", "100ms", "--pid", &pid])?;
+    let mut lines = BufReader::new(observer.take_stdout()?).lines();
+    for _ in 0..2 {
+        let report = parse_report(&lines.next().context("no report")??)?;
+        ensure!(report["listeners"].as_array().is_some_and(Vec::is_empty), "{report}");
+    }
+    actor.next()?;
+    let port = actor.port()?;
+    for line in lines.by_ref().take(100) {
+        let report = parse_report(&line?)?;
+        let one = report["listeners"].as_array().context("listeners")?.first();
+        // What only a look from within the namespace tells.
+        if one.is_some_and(|one| one["backlog"]["somaxconn"].is_u64()) {
+            let one = only_on_port(&report, port)?;
+            ensure!(one["holders"][0]["pid"] == actor.pid(), "holders: {}", one["holders"]);
+            ensure!(one["accept_queue"]["limit"] == 5, "{}", one["accept_queue"]);
+            observer.signal(Signal::SIGINT)?;
+            let total = lines.last().context("no total")??;
+            let total = parse_report(&total)?;
+            let one = only_on_port(&total, port)?;
+            ensure!(one["accepted"] == 3 && one["queued"] == 3, "{one}");
+            return Ok(());
+        }
+    }
+    bail!("the namespace was not looked at")
+}
+
+/// The role: one that listens in a namespace of its own when told to, and accepts three connections of its own.
+pub fn listens_apart() -> Outcome {
+    own_netns()?;
+    say("ready")?;
+    wait_for_line()?;
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, Some(Protocol::TCP))?;
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into())?;
+    socket.listen(5)?;
+    let listener = TcpListener::from(socket);
+    for _ in 0..3 {
+        let _client = TcpStream::connect(listener.local_addr()?)?;
+        drop(listener.accept()?);
+    }
+    say(listener.local_addr()?.port())?;
+    // The end of the input is that of the test.
+    let _ended = wait_for_line();
+    Ok(())
 }
 
 fn waited_for() -> Outcome {

@@ -26,13 +26,13 @@ mod observer;
 mod output;
 mod overflow;
 mod pid_namespace;
-mod places;
 mod queues;
 mod role;
 mod schema;
 mod shared_run;
 mod shutdown;
 mod socket_kinds;
+mod task_slots;
 mod threads;
 mod truth;
 mod verifier;
@@ -172,7 +172,7 @@ fn main() -> ExitCode {
         threads::tests(),
         pid_namespace::tests(),
         output::tests(),
-        places::tests(),
+        task_slots::tests(),
         faults::tests(),
         socket_kinds::tests(),
         overflow::tests(),

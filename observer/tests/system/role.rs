@@ -30,6 +30,7 @@ pub fn play() -> Option<ExitCode> {
     let result = match role.as_str() {
         "listen" => listen(),
         "listen-late" => listen_late(),
+        "listens-apart" => crate::lifecycle::listens_apart(),
         "listeners" => crate::listeners::play(),
         "child-listens" => child_listens(),
         "no-descriptors" => no_descriptors(),

@@ -24,10 +24,10 @@ pub fn tests() -> Vec<Test> {
         (!fs::exists(LAST_PID).unwrap_or(false))
             .then(|| format!("this kernel has no {LAST_PID} (CONFIG_CHECKPOINT_RESTORE)"))
     };
-    vec![Test::new("netns_handles::two_workers_of_one_place", Need::Also(need), share_a_place)]
+    vec![Test::new("task_slots::two_workers_of_one_slot", Need::Also(need), share_a_slot)]
 }
 
-fn share_a_place() -> Outcome {
+fn share_a_slot() -> Outcome {
     let mut first = Workload::start(&["--netns", "--strategy", "epoll", "--workers", "1"])?;
     for turn in 1..=TRIES {
         let mut second = beside(&first, turn)?;
