@@ -1,5 +1,7 @@
 //! observer: a kernel-side observer of the TCP accept path.
 //!
+//! An agent begins with [`Observer::open`], which yields [`Update`]s; `examples/herd_ratios.rs` is one.
+//!
 //! The way of the data: a [`config::Config`] and the facts of this host make a plan, the plan is loaded and
 //! attached, kernel maps and what the host tells from outside make a report, and [`findings`] judges it. The
 //! faces are in the binary.

@@ -73,9 +73,6 @@ pub enum Command {
 /// Options of watching.
 #[derive(Args, Clone, Debug)]
 pub struct WatchArgs {
-    /// Which listeners.
-    #[command(flatten)]
-    pub filters: FilterArgs,
     /// How long to observe, such as 8s or 2min; until Ctrl-C without it
     #[arg(long, value_name = "TIME", value_parser = positive_duration)]
     pub duration: Option<Duration>,
@@ -103,14 +100,14 @@ pub struct WatchArgs {
     /// Say more: -v shows each drop and causes of errors, -vv the kernel programs' debug lines
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Which listeners.
+    #[command(flatten)]
+    pub filters: FilterArgs,
 }
 
 /// Options of `observer listeners`.
 #[derive(Args, Clone, Debug)]
 pub struct ListenersArgs {
-    /// Which listeners.
-    #[command(flatten)]
-    pub filters: FilterArgs,
     /// How to print
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,
@@ -120,6 +117,9 @@ pub struct ListenersArgs {
     /// Say more: -v shows causes of errors, and what was left out
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
+    /// Which listeners.
+    #[command(flatten)]
+    pub filters: FilterArgs,
 }
 
 /// Options of `observer doctor`.
