@@ -107,9 +107,9 @@ pub struct Window {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum WindowKind {
-    /// One `--interval`, or one redraw.
+    /// One `--interval`, or one second where no time was given and nothing is redrawn.
     Interval,
-    /// Everything since the last kernel program was attached.
+    /// Everything since the last kernel program was attached: the last report, and each redraw of the live table.
     Total,
 }
 

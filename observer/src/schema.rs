@@ -27,7 +27,7 @@ pub struct Root {
 /// All kinds of documents: one row each.
 pub const ROOTS: [Root; 3] = [
     Root::of::<Report>("report", "observer --format json"),
-    Root::of::<Event>("event", "Update::Event of the library"),
+    Root::of::<Event>("event", "Events"),
     Root::of::<ListenerList>("listeners", "observer listeners --format json"),
 ];
 

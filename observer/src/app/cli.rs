@@ -97,7 +97,7 @@ pub struct WatchArgs {
     /// Write all that is shown to a file too, one update per line
     #[arg(long, hide = true, value_name = "FILE")]
     pub updates: Option<PathBuf>,
-    /// Say more: -v shows each drop and causes of errors, -vv the kernel programs' debug lines
+    /// Say more: -v shows each drop that a hook sees and causes of errors, -vv the kernel programs' debug lines
     #[arg(short, long, action = clap::ArgAction::Count)]
     pub verbose: u8,
     /// Which listeners.

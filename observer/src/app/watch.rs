@@ -18,7 +18,7 @@ use crate::app::{
 use observer::{
     Because, Config, Ended, EventKind, Observer, Reports, Update,
     host::filter,
-    model::{Event, Report, What},
+    model::{Event, Report, Via, What},
 };
 
 /// How often the live table is drawn, and how long an interval is where none was asked for.
@@ -58,6 +58,8 @@ pub struct Plain {
     format: Format,
     workers: usize,
     live: bool,
+    /// Whether drops are told one by one.
+    tells_drops: bool,
     /// Whether the live table was drawn: the total goes over it.
     drawn: bool,
     /// Where the updates go too, as they came.
@@ -80,6 +82,7 @@ impl Plain {
             format: args.format,
             workers: args.workers,
             live: on_terminal && args.interval.is_none() && args.duration.is_none(),
+            tells_drops: args.verbose > 0,
             drawn: false,
             updates: updates.transpose()?,
         })
@@ -140,6 +143,12 @@ impl Face for Plain {
                  host's (--pid=host, or hostPID: true in Kubernetes)"
             ));
         }
+        if self.tells_drops && observer.providers().drops.via == Via::Tracepoint {
+            say(
+                "observer: by tracepoint, only drops at the final ACK are seen one by one, since Linux 6.18; the \
+                 others are counted",
+            );
+        }
         if observer.chosen() == 0 {
             for path in self.filters.cgroup.iter().filter(|path| !filter::is_cgroup(path)) {
                 let path = text::clean(&path.display().to_string());
@@ -176,7 +185,16 @@ fn say_dropped(event: &Event) {
     };
     if let What::Dropped { client, reason } = &event.what {
         let client = client.as_deref().unwrap_or("an unknown client");
-        say(&format!("{time} {server} dropped {client}: {}", reason.replace('_', " ")));
+        say(&format!("{time} {server} dropped {client}: {}", reason_of(reason)));
+    }
+}
+
+/// A reason as the table says it.
+fn reason_of(key: &str) -> String {
+    match key {
+        "accept_queue_full_syn" => "accept queue full at the SYN".to_owned(),
+        "accept_queue_full_ack" => "accept queue full at the final ACK".to_owned(),
+        other => other.replace('_', " "),
     }
 }
 

@@ -135,8 +135,8 @@ pub struct Drops {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at_most: Option<u64>,
     /// Drops by reason, adding up to `total`: `accept_queue_full_syn` and `accept_queue_full_ack` (the accept
-    /// queue was full at the SYN or at the final ACK), `syn_queue_full`, `no_memory`, `policy_or_route`,
-    /// `other`. `null` where nothing tells reasons apart.
+    /// queue was full at the SYN or at the final ACK), `syn_queue_full`, `syn_queue_last_quarter` (it is kept for
+    /// clients that are known, where cookies are off), `no_memory`, `policy_or_route`, `other`. `null` where nothing tells reasons apart.
     pub by_reason: Option<Arc<ByReason>>,
     /// Number of distinct clients among the drops, by address and port: a connection that is tried again is
     /// one. `null` where no hook sees drops.

@@ -49,7 +49,8 @@ pub fn render(list: &ListenerList, options: &TableOptions) -> String {
         let grid = grid(list, options);
         (grid.lines(&grid.layout(width)), wrapped(LEGEND, DIM, width))
     };
-    let lines = joined([vec![heading(list, width)], table, notes(list, width), legend]);
+    let lines =
+        joined([vec![heading(list, width)], table, notes(list, options.as_root, width), legend]);
     painted(&lines, width, options.colour)
 }
 
@@ -151,7 +152,7 @@ fn options_of(one: &ListedListener) -> Vec<String> {
 }
 
 /// What is said beneath the table.
-fn notes(list: &ListenerList, width: usize) -> Vec<Line> {
+fn notes(list: &ListenerList, as_root: bool, width: usize) -> Vec<Line> {
     let mut told: Vec<(String, Style)> = Vec::new();
     let count = |wanted: &dyn Fn(&ListedListener) -> bool| {
         list.listeners.iter().filter(|one| wanted(one)).count()
@@ -183,18 +184,18 @@ fn notes(list: &ListenerList, width: usize) -> Vec<Line> {
                     drops cannot be seen";
         told.push((note.to_owned(), Style::new()));
     }
-    told.extend(left_out(list).map(|note| (note, Style::new())));
+    told.extend(left_out(list, as_root).map(|note| (note, Style::new())));
     told.iter().flat_map(|(note, style)| wrapped(note, *style, width)).collect()
 }
 
-/// One line on what could not be looked at.
-fn left_out(list: &ListenerList) -> Option<String> {
+/// One line on what could not be looked at. Root has no more to gain.
+fn left_out(list: &ListenerList, as_root: bool) -> Option<String> {
     let left = &list.left_out;
     let mut parts = Vec::new();
-    let mut cure = "it takes root";
+    let mut cure = if as_root { "" } else { "; it takes root" };
     if let Some(inode) = left.pid_namespace {
         parts.push(format!("the processes outside of PID namespace {inode}"));
-        cure = "it takes the host's PID namespace (--pid=host, or hostPID: true in Kubernetes)";
+        cure = "; it takes the host's PID namespace (--pid=host, or hostPID: true in Kubernetes)";
     } else if left.hidden_processes {
         parts.push("the processes of other users".to_owned());
     } else if left.processes > 0 {
@@ -212,7 +213,7 @@ fn left_out(list: &ListenerList) -> Option<String> {
         1 => ", so that who holds 1 listener is not known".to_owned(),
         _ => format!(", so that who holds {unknown} listeners is not known"),
     };
-    Some(format!("{} could not be looked into{so}; {cure}", parts.join(" and ")))
+    Some(format!("{} could not be looked into{so}{cure}", parts.join(" and ")))
 }
 
 #[cfg(test)]

@@ -26,8 +26,10 @@ pub fn page(schema: &Value) -> String {
         if schema["$defs"].get(&name).is_none() {
             continue;
         }
-        page.line(&format!("\n## `{}`\n", root.command));
-        page.line(&format!("Each document is a {}.", link(&name)));
+        // Events have no command of their own.
+        let code = if root.command.contains(' ') { "`" } else { "" };
+        page.line(&format!("\n## {code}{}{code}\n", root.command));
+        page.line(&format!("Each document is of the type {}.", link(&name)));
         page.named.push(name.clone());
         page.section(&name);
     }

@@ -11,6 +11,7 @@ fn options(width: usize) -> TableOptions {
     TableOptions {
         workers: 2,
         empty: "no TCP listener was found now".into(),
+        as_root: false,
         ..fixtures::options(width)
     }
 }

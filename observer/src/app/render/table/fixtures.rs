@@ -16,7 +16,16 @@ pub(crate) const NETNS: u64 = 4_026_531_840;
 /// Options without colour, four workers.
 pub(crate) fn options(width: usize) -> TableOptions {
     let empty = "no listener matched --port 8080 in this window".into();
-    TableOptions { width, colour: false, live: false, workers: 4, details: true, idle: 10, empty }
+    TableOptions {
+        width,
+        colour: false,
+        live: false,
+        workers: 4,
+        details: true,
+        idle: 10,
+        empty,
+        as_root: false,
+    }
 }
 
 /// A report on these listeners.

@@ -1,5 +1,7 @@
 //! How to show a table.
 
+use nix::unistd::geteuid;
+
 use crate::app::render::terminal::Screen;
 
 /// How many idle listeners are shown before the rest is only counted.
@@ -23,6 +25,8 @@ pub struct TableOptions {
     pub idle: usize,
     /// What to say where there is no listener at all.
     pub empty: String,
+    /// Whether root looks, who has no more to gain by being it.
+    pub as_root: bool,
 }
 
 impl TableOptions {
@@ -36,6 +40,7 @@ impl TableOptions {
             details: true,
             idle: IDLE_LISTENERS,
             empty,
+            as_root: geteuid().is_root(),
         }
     }
 }
