@@ -175,13 +175,12 @@ impl Observer {
                 }
                 () = tick(&mut self.reports) => self.session.ask(self.report),
                 _ = self.looks.tick() => self.session.ask(Ask::Look),
-                () = tick(&mut self.reads) => self.session.ask(Ask::Events),
+                answer = self.session.answer() => self.take(answer, Because::Closed)?,
+                // No more are read while some wait, so that what waits has a bound.
                 () = std::future::ready(()), if !self.ready.is_empty() => {
                     return Ok(self.ready.pop_front());
                 }
-                answer = self.session.answer() => {
-                    self.take(answer, Because::Closed)?;
-                }
+                () = tick(&mut self.reads) => self.session.ask(Ask::Events),
             }
         }
     }
