@@ -23,7 +23,7 @@ use std::cmp::Reverse;
 
 use crate::model::{Finding, Report};
 
-pub use rule::{Case, Rule, Verdict, is_full};
+pub use rule::{Case, Rule, Verdict};
 
 /// Every rule. Findings that are equally bad are shown in this order: what is lost first, then its causes.
 pub const RULES: &[&dyn Rule] = &[

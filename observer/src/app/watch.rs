@@ -8,7 +8,7 @@ use crate::app::{
     cli::{FilterArgs, Format, WatchArgs},
     output,
     render::{
-        json,
+        json, labels,
         table::{self, TableOptions, heading},
         terminal::Screen,
         text,
@@ -185,16 +185,7 @@ fn say_dropped(event: &Event) {
     };
     if let What::Dropped { client, reason } = &event.what {
         let client = client.as_deref().unwrap_or("an unknown client");
-        say(&format!("{time} {server} dropped {client}: {}", reason_of(reason)));
-    }
-}
-
-/// A reason as the table says it.
-fn reason_of(key: &str) -> String {
-    match key {
-        "accept_queue_full_syn" => "accept queue full at the SYN".to_owned(),
-        "accept_queue_full_ack" => "accept queue full at the final ACK".to_owned(),
-        other => other.replace('_', " "),
+        say(&format!("{time} {server} dropped {client}: {}", labels::drop_reason(reason)));
     }
 }
 

@@ -66,8 +66,7 @@ impl Case<'_> {
 
 /// Whether an accept queue with this limit is full: with more than it, because the kernel compares with `>`
 /// (`sk_acceptq_is_full`).
-#[must_use]
-pub fn is_full(connections: u64, limit: u64) -> bool {
+pub(super) fn is_full(connections: u64, limit: u64) -> bool {
     connections > limit
 }
 

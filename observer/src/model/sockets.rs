@@ -32,7 +32,7 @@ pub struct ListenerList {
 }
 
 impl ListenerList {
-    /// The same listeners, in their order, in a report that no hook contributed to: its counts are not
+    /// These listeners, in their order, in a report that no hook contributed to: its counts are not
     /// observed, and what the queues hold was read exactly.
     #[must_use]
     pub fn unobserved(&self) -> Report {

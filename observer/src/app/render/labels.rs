@@ -122,6 +122,20 @@ pub fn worker(worker: &Worker) -> Cell {
     Cell::blank().or(&format!("  {comm}"), &id)
 }
 
+/// Why a connection attempt was dropped, by its key in `drops.by_reason`; the key where it is not known.
+pub fn drop_reason(key: &str) -> &str {
+    match key {
+        "accept_queue_full_syn" => "accept queue full at the SYN",
+        "accept_queue_full_ack" => "accept queue full at the final ACK",
+        "syn_queue_full" => "SYN queue full",
+        "syn_queue_last_quarter" => "in the last quarter of tcp_max_syn_backlog",
+        "no_memory" => "no memory",
+        "policy_or_route" => "no route back, or a policy",
+        "other" => "another reason",
+        unknown => unknown,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

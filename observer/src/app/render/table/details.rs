@@ -8,6 +8,7 @@ use super::columns::OF_WAIT;
 use crate::app::render::{
     cell::{CAUTION, DIM},
     columns::{About, OF_DROPS, OF_QUEUE},
+    labels::drop_reason,
     line::{Line, indented},
 };
 use observer::{
@@ -41,21 +42,18 @@ fn dropped(drops: &Drops, mark: &str) -> Option<String> {
     let mut parts = Vec::new();
     let syns = count("accept_queue_full_syn");
     if let Some(syns) = syns {
-        parts.push(format!("{mark}{syns} accept queue full at the SYN"));
+        parts.push(format!("{mark}{syns} {}", drop_reason("accept_queue_full_syn")));
     }
     if let Some(acks) = count("accept_queue_full_ack") {
-        let what = if syns.is_some() { "" } else { "accept queue full " };
-        parts.push(format!("{mark}{acks} {what}at the final ACK"));
+        let what = drop_reason("accept_queue_full_ack");
+        let what = if syns.is_some() { "at the final ACK" } else { what };
+        parts.push(format!("{mark}{acks} {what}"));
     }
-    for (name, meaning) in [
-        ("syn_queue_full", "SYN queue full"),
-        ("syn_queue_last_quarter", "in the last quarter of tcp_max_syn_backlog"),
-        ("no_memory", "no memory"),
-        ("policy_or_route", "no route back, or a policy"),
-        ("other", "another reason"),
-    ] {
-        if let Some(count) = count(name) {
-            parts.push(format!("{mark}{count} {meaning}"));
+    for reason in
+        ["syn_queue_full", "syn_queue_last_quarter", "no_memory", "policy_or_route", "other"]
+    {
+        if let Some(count) = count(reason) {
+            parts.push(format!("{mark}{count} {}", drop_reason(reason)));
         }
     }
     let mut told = format!("{mark}{} dropped", units::count(total));

@@ -48,7 +48,7 @@ impl Tally {
         self.others().fold(0, |sum, (_, count)| sum.saturating_add(*count))
     }
 
-    /// The same by name, the most frequent first: `EMFILE 12`.
+    /// Those errors by name, the most frequent first: `EMFILE 12`.
     pub(super) fn named_errors(&self) -> Vec<String> {
         let mut others: Vec<_> = self.others().filter(|(_, count)| **count > 0).collect();
         others.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
