@@ -4,16 +4,12 @@
 use std::{
     env, fs,
     net::{Ipv4Addr, TcpStream},
-    os::fd::AsFd,
 };
 
-use anyhow::{bail, ensure};
-use nix::{
-    poll::{PollFd, PollFlags, PollTimeout, poll},
-    unistd::{Gid, Uid, setgid, setuid},
-};
+use anyhow::ensure;
+use nix::unistd::{Gid, Uid, setgid, setuid};
 
-use super::server::listen;
+use super::server::{failing_accepts, listen};
 use crate::{
     Need, Outcome, Test,
     role::{Actor, say, wait_for_line},
@@ -86,15 +82,8 @@ pub fn serve() -> Outcome {
     setuid(Uid::from_raw(NOBODY))?;
     say(address.port())?;
     wait_for_line()?;
-    let mut failures = 0;
-    while failures < FAILURES {
-        let mut wanted = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-        poll(&mut wanted, PollTimeout::NONE)?;
-        match socket.accept() {
-            Err(error) if error.raw_os_error() == Some(libc::ENFILE) => failures += 1,
-            other => bail!("accept did not fail with ENFILE: {other:?}"),
-        }
-    }
+    let failures = failing_accepts(&socket, FAILURES, libc::ENFILE)?;
+    ensure!(failures == FAILURES, "accept did not fail with ENFILE after {failures}");
     say(failures)?;
     wait_for_line()
 }

@@ -2,14 +2,13 @@
 
 use std::{
     net::{Ipv4Addr, TcpStream},
-    os::fd::{AsFd, AsRawFd, FromRawFd, OwnedFd, RawFd},
+    os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd},
 };
 
 use anyhow::{Context as _, anyhow, ensure};
 use btfparse::{Error as BtfError, ErrorKind, Readable, TypeInformation};
-use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 
-use super::server::listen;
+use super::server::{failing_accepts, listen};
 use crate::{
     Need, Outcome, Skip, Test,
     role::{Actor, say, wait_for_line},
@@ -55,17 +54,7 @@ pub fn serve() -> Outcome {
     socket.set_nonblocking(true)?;
     say(address.port())?;
     wait_for_line()?;
-    let mut refusals = 0;
-    for _ in 0..REFUSALS {
-        let mut wanted = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
-        poll(&mut wanted, PollTimeout::NONE)?;
-        match socket.accept() {
-            Err(error) if error.raw_os_error() == Some(libc::EACCES) => refusals += 1,
-            Err(error) => return Err(error.into()),
-            Ok(_) => break,
-        }
-    }
-    say(refusals)?;
+    say(failing_accepts(&socket, REFUSALS, libc::EACCES)?)?;
     wait_for_line()
 }
 

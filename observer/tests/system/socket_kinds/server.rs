@@ -54,6 +54,21 @@ pub fn inode(socket: &impl AsFd) -> anyhow::Result<u64> {
     Ok(inode.with_context(|| format!("no socket: {link}"))?.parse()?)
 }
 
+/// Accepts once for each time that the socket is ready, as long as that fails in one way, and `most` times at most.
+/// How often it failed.
+pub fn failing_accepts(socket: &Socket, most: u64, errno: i32) -> anyhow::Result<u64> {
+    for failures in 0..most {
+        let mut wanted = [PollFd::new(socket.as_fd(), PollFlags::POLLIN)];
+        poll(&mut wanted, PollTimeout::NONE)?;
+        match socket.accept() {
+            Err(error) if error.raw_os_error() == Some(errno) => {}
+            Err(error) => return Err(error.into()),
+            Ok(_) => return Ok(failures),
+        }
+    }
+    Ok(most)
+}
+
 /// A listener there, prepared by `prepare` before it is bound.
 pub fn listen(
     address: SocketAddr,
