@@ -68,6 +68,24 @@ macro_rules! kernel_fields {
             PROCESS_PENDING: "signal_struct", "shared_pending.signal.sig[0]";
             SOCK_RECEIVE_TIMEOUT: "sock", "sk_rcvtimeo";
             SOCKET_FILE: "socket", "file";
+            SOCK_WAIT_QUEUE: "sock", "sk_wq";
+            WAIT_QUEUE_FIRST: "socket_wq", "wait.head";
+            FILE_INODE: "file", "f_inode";
+            INODE_MODE: "inode", "i_mode";
+            EPOLL_FILE: "eventpoll", "file";
+            // What an epoll instance has in the wait queue of a file that it watches.
+            HOOK_ENTRY: "eppoll_entry", "wait";
+            HOOK_ITEM: "eppoll_entry", "base";
+            HOOK_QUEUE: "eppoll_entry", "whead";
+            // What poll and select have there.
+            POLL_ENTRY: "poll_table_entry", "wait";
+            POLL_FILE: "poll_table_entry", "filp";
+            POLL_QUEUE: "poll_table_entry", "wait_address";
+            POLL_KEY: "poll_table_entry", "key";
+            POLL_TASK: "poll_wqueues", "polling_task";
+            ITEM_EPOLL: "epitem", "ep";
+            ITEM_EVENTS: "epitem", "event.events";
+            WAIT_QUEUE: "socket_wq", "wait";
             EPOLL_READY: "eventpoll", "rdllist";
             EPOLL_WAITERS: "eventpoll", "wq.head";
             WAITER_TASK: "wait_queue_entry", "private";

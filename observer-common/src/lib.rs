@@ -15,11 +15,12 @@ pub mod hist;
 mod layout;
 pub mod signals;
 pub mod waits;
+pub mod watch;
 
 /// Marks shared types as plain data for aya's maps.
 #[cfg(feature = "user")]
 mod user {
-    use crate::{calls, config, counters};
+    use crate::{calls, config, counters, watch};
 
     macro_rules! plain_data {
         ($($type:ty),* $(,)?) => {
@@ -50,5 +51,7 @@ mod user {
         counters::WaitKey,
         counters::WorkerKey,
         counters::WorkerStats,
+        watch::Walk,
+        watch::WatchRecord,
     );
 }

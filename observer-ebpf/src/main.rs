@@ -39,6 +39,7 @@ mod syn;
 mod task;
 mod task_life;
 mod wakeup;
+mod watches;
 mod woken;
 mod worker;
 mod worker_counters;

@@ -13,6 +13,7 @@ use observer_common::{
         WorkerKey, WorkerStats,
     },
     event::{DropScratch, TaskEvent},
+    watch::Walk,
 };
 
 /// The notification that each CPU is in.
@@ -111,6 +112,11 @@ pub(crate) static INTERRUPTED: HashMap<u32, ListenerId> = HashMap::with_max_entr
 /// Accept requests of io_uring for many connections, with the listener of each (and [`observer_common::counters::RING_SLOTS`]).
 #[map]
 pub(crate) static RINGS: LruHashMap<RingKey, ListenerId> = LruHashMap::with_max_entries(4_096, 0);
+
+/// Listeners whose wait queue was walked, with what walked it. One that finds no room here is walked once more.
+#[map]
+pub(crate) static WALKED: LruHashMap<ListenerId, Walk> =
+    LruHashMap::with_max_entries(1024, 0);
 
 /// When each task was woken last, by thread id, where accepts are sent as events. Size set at load.
 #[map]

@@ -19,3 +19,4 @@ pub mod snapshot;
 pub mod status;
 mod tasks;
 pub mod verify;
+pub mod watches;

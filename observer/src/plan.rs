@@ -74,17 +74,7 @@ pub struct Plan {
 ///
 /// A [`Failure`] that names what is missing and what to do, when the host cannot observe.
 pub fn plan(facts: &Facts, request: Request<'_>) -> Result<Plan, Failure> {
-    if !facts.missing_capabilities.is_empty() {
-        return Err(Failure::not_possible(format!(
-            "not permitted to load kernel programs: this process lacks {}; run it with sudo",
-            facts.missing_capabilities.join(" and ")
-        )));
-    }
-    let layout = facts.layout.as_ref().map_err(|reason| {
-        Failure::not_possible(format!(
-            "{reason}; observer needs a kernel built with CONFIG_DEBUG_INFO_BTF"
-        ))
-    })?;
+    let layout = layout(facts)?;
     let mut signals = Vec::new();
     for signal in Signal::ALL {
         let allowed = Provider::ALL.into_iter().filter(|one| one.is_allowed(request.provider));
@@ -109,6 +99,41 @@ pub fn plan(facts: &Facts, request: Request<'_>) -> Result<Plan, Failure> {
     let (layout, ports) = (layout.clone(), request.ports.to_vec());
     let pid_namespace = facts.pid_namespace;
     Ok(Plan { signals, layout, pid_namespace, sizes: sizes(request), ports, scan_ends })
+}
+
+/// What the iterator over files needs, which is attached to nothing.
+///
+/// # Errors
+///
+/// A [`Failure`], as [`plan`] has it.
+pub fn of_iterator(facts: &Facts) -> Result<Plan, Failure> {
+    let layout = layout(facts)?.clone();
+    let request = Request {
+        provider: None,
+        pid_filter: false,
+        listeners: 0,
+        max_listeners: Some(1),
+        cpus: 1,
+        ports: &[],
+    };
+    let (signals, ports, scan_ends) = (Vec::new(), Vec::new(), Vec::new());
+    let pid_namespace = facts.pid_namespace;
+    Ok(Plan { signals, layout, pid_namespace, sizes: sizes(request), ports, scan_ends })
+}
+
+/// Where the kernel's fields lie, which only those may ask for who may load kernel programs.
+fn layout(facts: &Facts) -> Result<&Layout, Failure> {
+    if !facts.missing_capabilities.is_empty() {
+        return Err(Failure::not_possible(format!(
+            "not permitted to load kernel programs: this process lacks {}; run it with sudo",
+            facts.missing_capabilities.join(" and ")
+        )));
+    }
+    facts.layout.as_ref().map_err(|reason| {
+        Failure::not_possible(format!(
+            "{reason}; observer needs a kernel built with CONFIG_DEBUG_INFO_BTF"
+        ))
+    })
 }
 
 /// Programs that tell the end of a scan of an epoll instance's ready list.

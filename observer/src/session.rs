@@ -120,7 +120,8 @@ impl Session {
     /// When the kernel maps cannot be read.
     pub fn interval(&mut self) -> Result<Report> {
         let now = self.point()?;
-        self.tracker.refresh(&self.maps, &now.counted, &now.namespaces, false);
+        let kernel = (&mut self.loaded, &self.maps);
+        self.tracker.refresh(kernel, &now.counted, &now.namespaces, false);
         let difference = now.counted.since(&self.last.counted);
         let requests = self.requests(&now, false);
         let mut last_seen = std::mem::take(&mut self.last_seen);
@@ -161,7 +162,8 @@ impl Session {
     }
 
     fn total(&mut self, now: Sample, last: bool) -> Result<Report> {
-        self.tracker.refresh(&self.maps, &now.counted, &now.namespaces, last);
+        let kernel = (&mut self.loaded, &self.maps);
+        self.tracker.refresh(kernel, &now.counted, &now.namespaces, last);
         let requests = self.requests(&now, last);
         let mut last_seen = std::mem::take(&mut self.last_seen);
         let most = if last { usize::MAX } else { self.shown(FEW) };

@@ -1,9 +1,7 @@
-//! `observer listeners`: what listens now, without any kernel program.
+//! `observer listeners`: what listens now. Nothing is attached; where kernel programs may be loaded, one is run once to
+//! tell how processes wait.
 
-use std::{
-    collections::{HashMap, HashSet},
-    path::Path,
-};
+use std::{collections::HashSet, path::Path};
 
 use anyhow::Result;
 
@@ -13,14 +11,17 @@ use crate::app::{
     render::{labels, listeners::render, table::TableOptions, terminal::Screen},
 };
 use observer::{
+    bpf::watches,
     error::Failure,
     host::{
         descendants,
         filter::Selection,
         holders::{self, Holdings},
-        netns, process,
-        sockopts::{self, Options},
+        netns,
+        patience::Patience,
+        process, sockopts,
         waiters,
+        waits::Waits,
         ways::Ways,
     },
     kernel::{facts, pid_namespace},
@@ -79,8 +80,7 @@ fn look(args: &ListenersArgs) -> Result<ListenerList> {
         hidden_processes: pid_namespace.is_some() || !Path::new("/proc/1").exists(),
         pid_namespace,
     };
-    let options: HashMap<u64, Options> =
-        holdings.iter().map(|(inode, held)| (*inode, sockopts::ask(*inode, held))).collect();
+    let options = sockopts::ask_all(&holdings, &Patience::default());
     let seen = Seen {
         host: facts::host(),
         looks: &looks,
@@ -91,11 +91,17 @@ fn look(args: &ListenersArgs) -> Result<ListenerList> {
     Ok(sockets::list(seen, |socket| selection.contains(socket.inode, socket.port)))
 }
 
-/// Tells how the holders wait: one look at the threads of each process.
+/// Tells how the holders wait: as the kernel has it where it may be asked, and else as /proc tells it of one's own
+/// processes.
 fn tell_ways(holdings: &mut Holdings) {
-    let held = holdings.iter().map(|(listener, all)| (*listener, all.as_slice()));
-    let waiting = waiters::find(held);
-    let ways = Ways::new(std::iter::empty(), &waiting);
+    let waits = match watches::once() {
+        Ok(records) => Waits::of_records(&records, |listener| holdings.contains_key(&listener)),
+        Err(error) => {
+            log::debug!("how processes wait is looked up in /proc: {error:#}");
+            waiters::of_proc(holdings)
+        }
+    };
+    let ways = Ways::new(std::iter::empty(), &waits);
     for (listener, all) in holdings {
         for holding in all {
             holding.holder = ways.holder(*listener, holding);

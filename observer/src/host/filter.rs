@@ -181,7 +181,6 @@ mod tests {
             let holder = Holder { pid: *pid, comm: (*comm).into(), fd: 3, wait: None };
             holdings.entry(*listener).or_default().push(Holding {
                 holder,
-                epolls: Vec::new(),
                 parent: 1,
             });
         }

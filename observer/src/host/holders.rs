@@ -1,29 +1,20 @@
-//! Who holds a descriptor to a listener, and through which epoll instances they wait for it.
+//! Who holds a descriptor to a listener.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    fs, io,
-};
+use std::{collections::HashSet, fs, io};
 
 use foldhash::HashMap;
 use procfs::process::{Process, StatFlags};
 
 use crate::{
     host::proc_fds::{self, Target},
-    model::{Holder, Wait},
+    model::Holder,
 };
-
-/// EPOLLEXCLUSIVE (uapi/linux/eventpoll.h), as fdinfo's `events` shows it.
-const EPOLLEXCLUSIVE: u32 = 1 << 28;
 
 /// One process that holds a descriptor to a listener.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Holding {
-    /// What reports show, but for how it waits: that is how the epoll instances below watch the listener,
-    /// whoever waits on them ([`crate::host::ways`]).
+    /// What reports show, but for how it waits ([`crate::host::ways`]).
     pub holder: Holder,
-    /// The process's descriptors of epoll instances that watch the listener.
-    pub epolls: Vec<i32>,
     /// The process that started it, or that has adopted it since; 0 where that is not known.
     pub parent: u32,
 }
@@ -90,38 +81,19 @@ pub fn is_kernel_thread(pid: u32) -> bool {
 }
 
 fn scan_process(pid: u32, listeners: &HashSet<u64>, holdings: &mut Holdings) -> io::Result<()> {
-    let (mut held, mut epolls) = (Vec::new(), Vec::new());
-    let thread = proc_fds::of(pid, |fd, target| match target {
+    let mut held = Vec::new();
+    proc_fds::of(pid, |fd, target| match target {
         Target::Socket(inode) if listeners.contains(&inode) => held.push((fd, inode)),
-        Target::Epoll => epolls.push(fd),
-        Target::Socket(_) | Target::Other => {}
+        Target::Socket(_) | Target::Epoll | Target::Other => {}
     })?;
     if held.is_empty() {
         return Ok(());
     }
     let comm = comm(pid).unwrap_or_default();
     let parent = parent(pid).unwrap_or(0);
-    let mut watched = BTreeMap::<u64, Vec<(i32, bool)>>::new();
-    for epoll in epolls {
-        let path = format!("/proc/{pid}/task/{thread}/fdinfo/{epoll}");
-        for (inode, exclusive) in parse_epoll(&fs::read_to_string(path).unwrap_or_default()) {
-            watched.entry(inode).or_default().push((epoll, exclusive));
-        }
-    }
     for (fd, inode) in held {
-        let watches = watched.get(&inode).map(Vec::as_slice).unwrap_or_default();
-        let wait = match watches {
-            [] => None,
-            watches if watches.iter().all(|(_, exclusive)| *exclusive) => {
-                Some(Wait::EpollExclusive)
-            }
-            _ => Some(Wait::Epoll),
-        };
-        holdings.entry(inode).or_default().push(Holding {
-            holder: Holder { pid, comm: comm.clone(), fd, wait },
-            epolls: watches.iter().map(|(epoll, _)| *epoll).collect(),
-            parent,
-        });
+        let holder = Holder { pid, comm: comm.clone(), fd, wait: None };
+        holdings.entry(inode).or_default().push(Holding { holder, parent });
     }
     Ok(())
 }
@@ -154,41 +126,12 @@ fn parent(pid: u32) -> Option<u32> {
     stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
-/// What an epoll instance watches, by fdinfo: inode numbers of the watched files, and whether with
-/// EPOLLEXCLUSIVE. Numbers are hexadecimal (`ep_show_fdinfo`).
-fn parse_epoll(text: &str) -> Vec<(u64, bool)> {
-    text.lines()
-        .filter(|line| line.starts_with("tfd:"))
-        .filter_map(|line| {
-            // Some values follow their colon at once, others after blanks.
-            let value = |name: &str| {
-                let after = line.split_once(name)?.1;
-                after.split_whitespace().next()
-            };
-            let inode = u64::from_str_radix(value("ino:")?, 16).ok()?;
-            let events = u32::from_str_radix(value("events:")?, 16).ok()?;
-            Some((inode, events & EPOLLEXCLUSIVE != 0))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use std::{collections::HashSet, os::fd::AsRawFd as _};
 
-    use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
-
-    use super::{parse_epoll, scan, scan_these};
-    use crate::{host::inet_diag::listening_sockets, model::Wait};
-
-    #[test]
-    fn fdinfo_tells_what_is_watched_and_how() {
-        let text = "pos:\t0\nflags:\t02000002\n\
-            tfd:        5 events: 10000001 data:                0  pos:0 ino:3a sdev:8\n\
-            tfd:        6 events:       19 data: ffffffffffffffff  pos:0 ino:3b sdev:8\n";
-        assert_eq!(parse_epoll(text), [(0x3a, true), (0x3b, false)]);
-        assert!(parse_epoll("tfd: nonsense\n").is_empty());
-    }
+    use super::{Holding, scan, scan_these};
+    use crate::host::inet_diag::listening_sockets;
 
     /// The first process has capabilities, and a thread without any may not see where its descriptors lead,
     /// though root may list them.
@@ -211,32 +154,15 @@ mod tests {
     }
 
     #[test]
-    fn this_process_is_found_as_a_holder_with_its_way_of_waiting() {
-        for (flags, expected) in [
-            (None, None),
-            (Some(EpollFlags::EPOLLIN), Some(Wait::Epoll)),
-            (Some(EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE), Some(Wait::EpollExclusive)),
-        ] {
-            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
-            let port = listener.local_addr().expect("its address").port();
-            let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("an epoll instance");
-            if let Some(flags) = flags {
-                epoll.add(&listener, EpollEvent::new(flags, 0)).expect("watched");
-            }
-            let inode = listening_sockets()
-                .expect("a dump")
-                .into_iter()
-                .find(|socket| socket.port == port)
-                .expect("the listener")
-                .inode;
-            let found = scan(&HashSet::from([inode]));
-            let holding = found[&inode]
-                .iter()
-                .find(|holding| holding.holder.pid == std::process::id())
-                .expect("this process");
-            assert_eq!(holding.holder.fd, listener.as_raw_fd());
-            assert_eq!(holding.holder.wait, expected);
-            assert_eq!(holding.parent, std::os::unix::process::parent_id());
-        }
+    fn this_process_is_found_as_a_holder() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+        let port = listener.local_addr().expect("its address").port();
+        let all = listening_sockets().expect("a dump");
+        let inode = all.iter().find(|one| one.port == port).expect("the listener").inode;
+        let found = scan(&HashSet::from([inode]));
+        let own = |holding: &&Holding| holding.holder.pid == std::process::id();
+        let holding = found[&inode].iter().find(own).expect("this process");
+        assert_eq!(holding.holder.fd, listener.as_raw_fd());
+        assert_eq!(holding.parent, std::os::unix::process::parent_id());
     }
 }

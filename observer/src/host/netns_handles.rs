@@ -5,7 +5,9 @@ use std::{
     fs::{self, File},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
+    sync::mpsc::channel,
     thread,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -15,6 +17,9 @@ use crate::host::{
     netns_links::{self, inode_of},
     processes::Processes,
 };
+
+/// How long a look at one network namespace may take: that at ten thousand listeners takes some ten milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// A path to each network namespace that a process is in or that has a name, by inode number.
 ///
@@ -160,7 +165,8 @@ fn inside<T: Send + 'static>(
         return look();
     }
     let path = path.to_owned();
-    let worker = thread::Builder::new().name("netns".into()).spawn(move || {
+    let (answer, answers) = channel();
+    let enter = move || {
         let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
         // The process may have ended, and another may have its id.
         if file.metadata()?.ino() != inode {
@@ -168,8 +174,12 @@ fn inside<T: Send + 'static>(
         }
         setns(&file, CloneFlags::CLONE_NEWNET).context("cannot enter it")?;
         look()
+    };
+    thread::Builder::new().name("netns".into()).spawn(move || {
+        // Nobody waits any more where it took too long.
+        let _late = answer.send(enter());
     })?;
-    worker.join().map_err(|_| anyhow!("the thread that looked at it ended early"))?
+    answers.recv_timeout(PATIENCE).map_err(|_| anyhow!("it was not looked at in time"))?
 }
 
 #[cfg(test)]

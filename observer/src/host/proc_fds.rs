@@ -61,6 +61,14 @@ pub fn of(pid: u32, mut tell: impl FnMut(i32, Target)) -> io::Result<u32> {
     Ok(others.into_iter().find(|tid| has_any(tid)).unwrap_or(pid))
 }
 
+/// What a descriptor of a process leads to; `None` where it is closed, or nobody may know.
+#[must_use]
+pub fn leads_to(pid: u32, fd: i32) -> Option<Target> {
+    let mut buffer = [MaybeUninit::<u8>::uninit(); TARGET];
+    let (target, _) = readlinkat_raw(CWD, format!("/proc/{pid}/fd/{fd}"), &mut buffer).ok()?;
+    Some(parse(target))
+}
+
 /// Tells each descriptor in a directory of them, and whether there were any. The directory belongs to the
 /// process's user, who may list it and still not be told where a descriptor leads: that takes the right to
 /// trace the process (`proc_fd_access_allowed`).

@@ -1,5 +1,4 @@
-//! The table of processes: which listeners they hold, what their tasks wait in, which network namespaces they
-//! are in.
+//! The table of processes: which listeners they hold, which network namespaces they are in.
 
 mod past;
 #[cfg(test)]
@@ -11,7 +10,6 @@ use crate::host::{
     cpu_time,
     holders::{self, Holding, Holdings, Scan},
     netns_links, proc_fds,
-    waiters::{self, Wait, Waiter},
 };
 
 use self::past::Past;
@@ -66,8 +64,6 @@ struct Process {
     ran: Option<u64>,
     /// Whether it did not let this one look.
     refused: bool,
-    /// The waits of its tasks, with the CPU time that it had used before they were read.
-    waits: (Option<u64>, Vec<Wait>),
     /// Its network namespace, and its thread that /proc tells this of, with the CPU time that it had used
     /// before.
     netns: Option<(Option<u64>, Option<netns_links::Link>)>,
@@ -248,26 +244,6 @@ impl Processes {
         self.holdings.retain(|_, all| !all.is_empty());
         let open = self.holdings.iter().filter(|(id, _)| self.listening.contains(id));
         self.holders = open.flat_map(|(_, all)| all).map(|holding| holding.holder.pid).collect();
-    }
-
-    /// Tasks that wait for these listeners, by listener. They are looked for again in the processes that have
-    /// run since, or in all of them where it `must` be.
-    pub fn waiting(
-        &mut self,
-        listeners: impl Iterator<Item = u64> + Clone,
-        must: bool,
-    ) -> HashMap<u64, Vec<Waiter>> {
-        let held = listeners.filter_map(|id| Some((id, self.holdings.get(&id)?.as_slice())));
-        let pids = waiters::pids(held.clone());
-        for pid in &pids {
-            let Some(process) = self.all.get_mut(pid) else { continue };
-            let ran = cpu_time::of_process(*pid);
-            if must || ran.is_none() || ran != process.waits.0 {
-                process.waits = (ran, waiters::of_process(*pid));
-            }
-        }
-        let processes = pids.iter().filter_map(|pid| self.all.get(pid));
-        waiters::by_listener(held, processes.flat_map(|process| &process.waits.1))
     }
 }
 

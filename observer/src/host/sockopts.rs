@@ -2,14 +2,22 @@
 //!
 //! `pidfd_getfd` gives this process a descriptor of the holder's own socket, which is asked with
 //! getsockopt and closed at once; nothing is ever set. If the holder closes the listener in those
-//! few microseconds, it is our close that ends it.
+//! few microseconds, it is our close that ends it. It is done only where the descriptor was just seen to lead to that
+//! socket: to close a file of another kind may wait for ever for a file system that does not answer.
 
-use std::os::fd::OwnedFd;
+use std::{collections::HashMap, os::fd::OwnedFd, sync::Arc};
 
 use nix::sys::socket::{GetSockOpt, getsockopt, sockopt};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, pidfd_getfd, pidfd_open};
 
-use crate::{host::holders::Holding, model::Holder};
+use crate::{
+    host::{
+        holders::{Holding, Holdings},
+        patience::Patience,
+        proc_fds::{Target, leads_to},
+    },
+    model::Holder,
+};
 
 /// What was asked; `None` where the kernel gave no answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,6 +35,24 @@ mod own {
 
     sockopt_impl!(DeferAccept, GetOnly, libc::IPPROTO_TCP, libc::TCP_DEFER_ACCEPT, u32);
     sockopt_impl!(FastOpen, GetOnly, libc::IPPROTO_TCP, libc::TCP_FASTOPEN, u32);
+}
+
+/// What the holders' sockets tell, by inode number; those whose first holder does not answer are left out.
+#[must_use]
+pub fn ask_all(holdings: &Holdings, patience: &Patience) -> HashMap<u64, Options> {
+    let mut by_process = HashMap::<u32, Vec<(u64, Vec<Holding>)>>::new();
+    for (inode, held) in holdings {
+        if let Some(first) = held.first() {
+            by_process.entry(first.holder.pid).or_default().push((*inode, held.clone()));
+        }
+    }
+    let pids = by_process.keys().copied().collect();
+    let by_process = Arc::new(by_process);
+    let look = move |pid| {
+        let held = by_process.get(&pid).into_iter().flatten();
+        held.map(|(inode, held)| (*inode, ask(*inode, held))).collect::<Vec<_>>()
+    };
+    patience.each(pids, look).into_iter().filter_map(|(_, found)| found).flatten().collect()
 }
 
 /// Asks through the first holder that lets us.
@@ -49,6 +75,9 @@ fn value<T: GetSockOpt>(socket: &OwnedFd, option: T) -> Option<T::Val> {
 }
 
 fn borrow(inode: u64, holder: &Holder) -> Option<OwnedFd> {
+    if leads_to(holder.pid, holder.fd) != Some(Target::Socket(inode)) {
+        return None;
+    }
     let pid = Pid::from_raw(i32::try_from(holder.pid).ok()?)?;
     let process = pidfd_open(pid, PidfdFlags::empty()).ok()?;
     let socket = pidfd_getfd(&process, holder.fd, PidfdGetfdFlags::empty()).ok()?;
@@ -72,7 +101,7 @@ mod tests {
         let holding = |fd| {
             let pid = std::process::id();
             let holder = Holder { pid, comm: String::new(), fd, wait: None };
-            [Holding { holder, epolls: Vec::new(), parent: 1 }]
+            [Holding { holder, parent: 1 }]
         };
         let inode = nix::sys::stat::fstat(&socket).expect("its inode").st_ino;
         let fd = socket.as_raw_fd();

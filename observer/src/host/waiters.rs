@@ -1,34 +1,31 @@
-//! What tasks wait in at this moment, by `/proc/PID/task/TID/syscall`.
+//! Who waits for listeners, as /proc tells it: for those who may not load kernel programs.
+//!
+//! A sleeping task's system call and the memory that its arguments point to tell what it waits for, and an epoll
+//! instance's `fdinfo` what that watches. To read the latter locks the instance while the kernel goes through it,
+//! and who has it open cannot wait meanwhile; so that is done only for processes of one's own user, with few
+//! descriptors.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap, HashSet},
     fs,
 };
 
-use observer_common::calls::kind;
+use observer_common::{calls::kind, watch::EPOLLEXCLUSIVE};
+use rustix::process::geteuid;
 
 use crate::{
     host::{
-        holders::{self, Holding},
-        proc_fds::threads,
+        holders::{self, Holding, Holdings},
+        proc_fds::{self, Target, threads},
         user_memory,
+        waits::{Waiter, Waits},
         way::Way,
     },
     kernel::calls::Numbers,
 };
 
-/// A task that waits for a listener.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Waiter {
-    /// Process id.
-    pub pid: u32,
-    /// Thread id.
-    pub tid: u32,
-    /// The task's name.
-    pub comm: String,
-    /// How it waits.
-    pub way: Way,
-}
+/// Maximum number of descriptors of a process whose epoll instances are looked at.
+pub const MOST_DESCRIPTORS: usize = 1024;
 
 /// The system call that a sleeping task is in, and its first two arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,10 +36,100 @@ struct Call {
 }
 
 /// A task that waits for descriptors, and which these are: listeners, or epoll instances that may watch some.
-pub(super) type Wait = (Waiter, Vec<i32>);
+type Wait = (Waiter, Vec<i32>);
+
+/// Who waits for the listeners that these processes hold.
+#[must_use]
+pub fn of_proc(holdings: &Holdings) -> Waits {
+    let pids: BTreeSet<u32> = holdings.values().flatten().map(|one| one.holder.pid).collect();
+    let mut waits = Waits { knows_epolls: true, ..Waits::default() };
+    // Listeners by the descriptor of an epoll instance that watches them.
+    let mut watched = HashMap::<(u32, i32), Vec<u64>>::new();
+    let own = geteuid().as_raw();
+    for pid in &pids {
+        let Some(items) = epoll_items(*pid, own) else {
+            let held = holdings.iter().filter(|(_, all)| holds(all, *pid));
+            waits.cut.extend(held.map(|(listener, _)| *listener));
+            continue;
+        };
+        for (epoll, listener, exclusive) in items {
+            if holdings.get(&listener).is_some_and(|all| holds(all, *pid)) {
+                waits.watch(listener, *pid, exclusive);
+                watched.entry((*pid, epoll)).or_default().push(listener);
+            }
+        }
+    }
+    let of_descriptor = |(listener, all): (&u64, &Vec<Holding>)| {
+        let all = all.iter().map(|one| ((one.holder.pid, one.holder.fd), *listener));
+        all.collect::<Vec<_>>()
+    };
+    let direct: HashMap<(u32, i32), u64> = holdings.iter().flat_map(of_descriptor).collect();
+    for (waiter, descriptors) in pids.into_iter().flat_map(of_process) {
+        for descriptor in descriptors {
+            let key = (waiter.pid, descriptor);
+            let listeners = match waiter.way {
+                Way::Epoll => watched.get(&key).cloned().unwrap_or_default(),
+                _ => direct.get(&key).copied().into_iter().collect(),
+            };
+            for listener in listeners {
+                waits.add(listener, waiter.clone());
+            }
+        }
+    }
+    waits.sort();
+    waits
+}
+
+fn holds(holders: &[Holding], pid: u32) -> bool {
+    holders.iter().any(|one| one.holder.pid == pid)
+}
+
+/// What the epoll instances of a process watch: descriptor of the instance, inode number of what is watched, and
+/// whether with EPOLLEXCLUSIVE. `None` of a process that is not the user's own, or has many descriptors.
+fn epoll_items(pid: u32, own: u32) -> Option<Vec<(i32, u64, bool)>> {
+    use std::os::unix::fs::MetadataExt as _;
+    if fs::metadata(format!("/proc/{pid}")).ok()?.uid() != own {
+        return None;
+    }
+    let (mut count, mut epolls) = (0, HashSet::new());
+    let thread = proc_fds::of(pid, |fd, target| {
+        count += 1;
+        if target == Target::Epoll {
+            epolls.insert(fd);
+        }
+    })
+    .ok()?;
+    if count > MOST_DESCRIPTORS {
+        return None;
+    }
+    let items = |epoll: i32| {
+        let path = format!("/proc/{pid}/task/{thread}/fdinfo/{epoll}");
+        let text = fs::read_to_string(path).unwrap_or_default();
+        parse_epoll(&text).into_iter().map(move |(inode, exclusive)| (epoll, inode, exclusive))
+    };
+    Some(epolls.into_iter().flat_map(items).collect())
+}
+
+/// What an epoll instance watches, by fdinfo: inode numbers of the watched files, and whether with
+/// EPOLLEXCLUSIVE. Numbers are hexadecimal (`ep_show_fdinfo`).
+fn parse_epoll(text: &str) -> Vec<(u64, bool)> {
+    text.lines()
+        .filter(|line| line.starts_with("tfd:"))
+        .filter_map(|line| {
+            // Some values follow their colon at once, others after blanks.
+            let value = |name: &str| {
+                let after = line.split_once(name)?.1;
+                after.split_whitespace().next()
+            };
+            let inode = u64::from_str_radix(value("ino:")?, 16).ok()?;
+            let events = u32::from_str_radix(value("events:")?, 16).ok()?;
+            Some((inode, events & EPOLLEXCLUSIVE != 0))
+        })
+        .collect()
+}
 
 /// The tasks of a process that wait for descriptors which are known.
-pub(super) fn of_process(pid: u32) -> Vec<Wait> {
+fn of_process(pid: u32) -> Vec<Wait> {
     let numbers = Numbers::of(pid);
     let wait = |tid: u32| {
         let path = format!("/proc/{pid}/task/{tid}/syscall");
@@ -81,70 +168,6 @@ pub fn waits(pid: u32, tid: u32) -> Option<bool> {
     }
 }
 
-/// Tasks that wait right now, by the listener that they wait for: in accept, poll or select on its
-/// descriptor, or on an epoll instance that watches it.
-#[must_use]
-pub fn find<'a>(
-    holdings: impl Iterator<Item = (u64, &'a [Holding])> + Clone,
-) -> HashMap<u64, Vec<Waiter>> {
-    let waits: Vec<Wait> = pids(holdings.clone()).into_iter().flat_map(of_process).collect();
-    by_listener(holdings, waits.iter())
-}
-
-/// The processes that hold any of these listeners.
-pub(super) fn pids<'a>(holdings: impl Iterator<Item = (u64, &'a [Holding])>) -> BTreeSet<u32> {
-    holdings.flat_map(|(_, all)| all).map(|one| one.holder.pid).collect()
-}
-
-/// Tasks by the listener that they wait for, of the waits of processes.
-pub(super) fn by_listener<'a, 'b>(
-    holdings: impl Iterator<Item = (u64, &'a [Holding])>,
-    waits: impl Iterator<Item = &'b Wait>,
-) -> HashMap<u64, Vec<Waiter>> {
-    // Most processes hold more descriptors than they wait on.
-    let (mut direct, mut epolls) = (HashMap::new(), HashMap::new());
-    for (waiter, descriptors) in waits {
-        let by: &mut HashMap<(u32, i32), Vec<&Waiter>> = match waiter.way {
-            Way::Epoll => &mut epolls,
-            _ => &mut direct,
-        };
-        for descriptor in descriptors {
-            by.entry((waiter.pid, *descriptor)).or_default().push(waiter);
-        }
-    }
-    let mut waiters = HashMap::<u64, Vec<Waiter>>::new();
-    if direct.is_empty() && epolls.is_empty() {
-        return waiters;
-    }
-    let held = holdings.flat_map(|(id, all)| all.iter().map(move |one| (id, one)));
-    for (listener, Holding { holder, epolls: watching, .. }) in held {
-        let direct = direct.get(&(holder.pid, holder.fd)).into_iter();
-        let watching = watching.iter().filter(|_| !epolls.is_empty());
-        let polling = watching.filter_map(|epoll| epolls.get(&(holder.pid, *epoll)));
-        for waiter in direct.chain(polling).flatten() {
-            waiters.entry(listener).or_default().push((*waiter).clone());
-        }
-    }
-    // Once for each listener, also where several descriptors of it are in one epoll instance.
-    for waiters in waiters.values_mut() {
-        waiters.sort_unstable();
-        waiters.dedup();
-    }
-    waiters
-}
-
-/// Those of them that are in accept.
-#[must_use]
-pub fn in_accept<'a>(
-    holdings: impl Iterator<Item = (u64, &'a [Holding])> + Clone,
-) -> HashMap<u64, Vec<Waiter>> {
-    let mut waiters = find(holdings);
-    for waiters in waiters.values_mut() {
-        waiters.retain(|waiter| waiter.way == Way::Accept);
-    }
-    waiters
-}
-
 /// Reads `proc_pid_syscall`: the number and the arguments of a blocked task's call, `running` for
 /// one that runs, -1 for one that sleeps outside a call.
 fn parse(text: &str) -> Option<Call> {
@@ -156,7 +179,56 @@ fn parse(text: &str) -> Option<Call> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Call, parse, waits};
+    use std::collections::HashSet;
+
+    use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags};
+
+    use super::{Call, MOST_DESCRIPTORS, epoll_items, of_proc, parse, parse_epoll, waits};
+    use crate::{
+        host::{holders::scan, inet_diag::listening_sockets},
+        model::Wait,
+    };
+
+    #[test]
+    fn fdinfo_tells_what_is_watched_and_how() {
+        let text = "pos:\t0\nflags:\t02000002\n\
+            tfd:        5 events: 10000001 data:                0  pos:0 ino:3a sdev:8\n\
+            tfd:        6 events:       19 data: ffffffffffffffff  pos:0 ino:3b sdev:8\n";
+        assert_eq!(parse_epoll(text), [(0x3a, true), (0x3b, false)]);
+        assert!(parse_epoll("tfd: nonsense\n").is_empty());
+    }
+
+    #[test]
+    fn this_process_watches_a_listener_and_that_of_another_user_is_not_looked_at() {
+        let own = rustix::process::geteuid().as_raw();
+        for (flags, expected) in [
+            (EpollFlags::EPOLLIN, Wait::Epoll),
+            (EpollFlags::EPOLLIN | EpollFlags::EPOLLEXCLUSIVE, Wait::EpollExclusive),
+        ] {
+            let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
+            let port = listener.local_addr().expect("its address").port();
+            let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).expect("an epoll instance");
+            epoll.add(&listener, EpollEvent::new(flags, 0)).expect("watched");
+            let all = listening_sockets().expect("a dump");
+            let inode = all.iter().find(|one| one.port == port).expect("the listener").inode;
+            let holdings = scan(&HashSet::from([inode]));
+            let pid = std::process::id();
+            assert_eq!(of_proc(&holdings).by_epoll(inode, pid), Some(expected));
+            let items = epoll_items(pid, own).expect("few descriptors");
+            assert!(items.iter().any(|(_, watched, _)| *watched == inode));
+            assert_eq!(epoll_items(pid, own + 1), None);
+        }
+    }
+
+    #[test]
+    fn a_process_with_many_descriptors_is_not_looked_at() {
+        let many: Vec<_> = (0..=MOST_DESCRIPTORS)
+            .map_while(|_| std::fs::File::open("/dev/null").ok())
+            .collect();
+        let own = rustix::process::geteuid().as_raw();
+        let items = epoll_items(std::process::id(), own);
+        assert_eq!(items.is_none(), many.len() > MOST_DESCRIPTORS, "{} files", many.len());
+    }
 
     #[test]
     fn a_blocked_call_is_read_and_a_running_task_is_none() {

@@ -28,6 +28,10 @@ pub struct Audit {
     /// missing in this report or be counted twice. Always 0 in a total.
     #[serde(default)]
     pub unsettled: u64,
+    /// Number of processes that did not answer when they were looked at, half a second long, and are left out
+    /// until they do: a file system that does not answer keeps them in a system call.
+    #[serde(default)]
+    pub unanswered: u64,
     /// Runs of observer's programs that the kernel skipped, because one was already running on that CPU
     /// or, for kprobes, a map operation was under way there. Where it is not 0, no number is called exact.
     pub missed_runs: u64,

@@ -127,6 +127,8 @@ pub struct Input<'a> {
     pub incomplete: u64,
     /// Tasks whose counts moved while they were read.
     pub unsettled: u64,
+    /// Processes that did not answer when they were looked at.
+    pub unanswered: u64,
     /// Program runs that the kernel skipped.
     pub missed_runs: u64,
 }
@@ -162,6 +164,7 @@ pub fn audit(input: &Input<'_>) -> Audit {
         no_room: input.no_room,
         incomplete: input.incomplete,
         unsettled: input.unsettled,
+        unanswered: input.unanswered,
         missed_runs: input.missed_runs,
         netns,
     }
@@ -247,6 +250,7 @@ mod tests {
             no_room,
             incomplete,
             unsettled: 0,
+            unanswered: 0,
             missed_runs: 0,
         })
     }

@@ -65,7 +65,7 @@ mod tests {
 
     fn holding(pid: u32, parent: u32) -> Holding {
         let holder = Holder { pid, comm: String::new(), fd: 3, wait: None };
-        Holding { holder, epolls: Vec::new(), parent }
+        Holding { holder, parent }
     }
 
     /// A master, 10, and its workers.

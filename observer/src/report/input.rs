@@ -9,7 +9,7 @@ use crate::{
         holders::Holdings,
         netns::{Namespace, NetnsId},
         syn_requests::Waiting,
-        waiters::Waiter,
+        waits::Waiter,
         ways::Ways,
     },
     model::{Holder, Host, Providers, Report, Window},
@@ -40,6 +40,8 @@ pub struct Input<'a> {
     pub holdings: &'a Holdings,
     /// Whether there are processes that could not be looked into.
     pub hidden_holders: bool,
+    /// Processes that did not answer when they were looked at.
+    pub unanswered: u64,
     /// Tasks that wait for each listener now.
     pub waiters: &'a HashMap<u64, Vec<Waiter>>,
     /// How processes wait for listeners.

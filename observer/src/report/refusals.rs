@@ -110,6 +110,7 @@ impl Refusals {
             no_room: no_room(input.counted),
             incomplete,
             unsettled: input.counted.unsettled,
+            unanswered: input.unanswered,
             missed_runs: input.missed_runs,
         })
     }

@@ -16,7 +16,7 @@ use super::{
     memory,
     sample::{self, Sample, counters, read_again},
     syn_requests::Requests,
-    tracker::Tracker,
+    tracker::{self, Tracker},
 };
 use crate::{
     bpf::{
@@ -25,15 +25,14 @@ use crate::{
         load::load,
         maps::Maps,
         snapshot::Snapshot,
-        status,
+        status, watches,
     },
     config::Config,
     host::{
-        descendants, holders,
-        netns::{self, Namespace},
+        descendants, netns,
         netns_handles::Places,
         processes::{Look, Processes},
-        waiters,
+        waits::Waits,
     },
     kernel::facts::Facts,
     plan::{Request, plan},
@@ -68,6 +67,9 @@ impl Session {
         let _unchanged = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
         let mut loaded = load(&plan, &config.events, config.debug_lines)?;
         let mut attached = attach_all(&mut loaded, &plan)?;
+        if let Err(error) = watches::load(&mut loaded) {
+            log::warn!("the kernel does not tell how processes wait for listeners: {error:#}");
+        }
         let events =
             if config.events.is_empty() { None } else { Some(Events::open(&mut loaded.ebpf)?) };
         let mut maps = Maps::take(&mut loaded.ebpf, &plan.sizes)?;
@@ -85,7 +87,7 @@ impl Session {
             maps.mark_port_seen()?;
         }
         if attached.provider(Signal::Accepts) != Some(probes::Provider::Tracepoint) {
-            note_in_flight(&mut maps, &namespaces)?;
+            note_in_flight(&mut maps, &tracker::waits(&mut loaded, |_| true))?;
         }
         if !maps.any_in_flight() {
             attached.release_in_flight();
@@ -140,15 +142,9 @@ impl Session {
 }
 
 /// Finds the tasks that are blocked in accept now: exit programs do not run for their calls.
-fn note_in_flight(maps: &mut Maps, namespaces: &BTreeMap<u64, Namespace>) -> Result<()> {
-    let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
-    let all = sockets.map(|socket| socket.inode).collect();
-    let holdings = holders::scan(&all);
-    let held = holdings.iter().map(|(listener, all)| (*listener, all.as_slice()));
-    for (listener, waiters) in waiters::in_accept(held) {
-        for waiter in waiters {
-            maps.add_in_flight(waiter.tid, listener | REACHED_QUEUE)?;
-        }
+fn note_in_flight(maps: &mut Maps, waits: &Waits) -> Result<()> {
+    for (listener, waiter) in waits.in_accept() {
+        maps.add_in_flight(waiter.tid, listener | REACHED_QUEUE)?;
     }
     Ok(())
 }

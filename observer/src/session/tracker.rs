@@ -1,7 +1,7 @@
 //! Who holds the listeners: looked up now and then, because processes come and go.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
+    collections::{BTreeMap, HashSet},
     time::Instant,
 };
 
@@ -11,14 +11,22 @@ use observer_common::{
 };
 
 use crate::{
-    bpf::{maps::Maps, snapshot::Snapshot},
+    bpf::{
+        load::Loaded,
+        maps::Maps,
+        snapshot::Snapshot,
+        watches as passes,
+    },
     config::Filters,
     host::{
         filter::{Candidate, Selection},
         holders,
         netns::Namespace,
         processes::{Look, Processes},
-        waiters::{self, Waiter},
+        patience::Patience,
+        waiters,
+        waits::Waits,
+        watches,
         ways::Ways,
     },
     report::workers::text,
@@ -37,9 +45,11 @@ pub(super) struct Tracker {
     full_scans: Budget,
     trims: Budget,
     catch_ups: Budget,
-    /// Tasks that wait for each listener.
-    pub(super) waiters: HashMap<u64, Vec<Waiter>>,
-    waits: Budget,
+    /// Who waits for each listener.
+    pub(super) waits: Waits,
+    passes: Budget,
+    /// For what may never answer.
+    pub(super) patience: Patience,
     /// How processes wait for listeners.
     pub(super) ways: Ways,
     /// Whose open wakeups were settled as silent when the maps were read last.
@@ -57,8 +67,9 @@ impl Tracker {
             full_scans: Budget::rarely(),
             trims: Budget::rarely(),
             catch_ups: Budget::new(),
-            waiters: HashMap::new(),
-            waits: Budget::new(),
+            waits: Waits::default(),
+            passes: Budget::new(),
+            patience: Patience::default(),
             ways: Ways::default(),
             settled: Vec::new(),
         }
@@ -96,16 +107,27 @@ impl Tracker {
             .filter(|(key, _)| holders::is_kernel_thread(key.pid))
             .map(|(key, _)| key.listener)
             .collect();
-        let waiting: HashSet<u32> = counted
-            .pending()
-            // Of one that cannot be looked at it stays open.
-            .filter(|(pid, _)| !is_outside(*pid))
-            // A task that is gone will not accept any more.
-            .filter(|(pid, tid)| waiters::waits(*pid, *tid).unwrap_or(true))
-            .map(|(_, tid)| tid)
-            .collect();
+        // Of one that cannot be looked at it stays open.
+        let pending = counted.pending().filter(|(pid, _)| !is_outside(*pid));
+        let waiting = self.waiting_among(pending.collect());
         self.settled = counted.settle_silent(&waiting);
         strangers
+    }
+
+    /// Which of these tasks, told with their processes, wait again. A task that is gone will not accept any more,
+    /// and one that does not answer may.
+    fn waiting_among(&self, tasks: Vec<(u32, u32)>) -> HashSet<u32> {
+        let mut by_process = BTreeMap::<u32, Vec<u32>>::new();
+        for (pid, tid) in tasks {
+            by_process.entry(pid).or_default().push(tid);
+        }
+        let pids = by_process.keys().copied().collect();
+        let look = move |pid| {
+            let tasks = by_process.get(&pid).into_iter().flatten().copied();
+            tasks.filter(|tid| waiters::waits(pid, *tid).unwrap_or(true)).collect::<Vec<_>>()
+        };
+        let found = self.patience.each(pids, look).into_iter();
+        found.flat_map(|(_, waiting)| waiting.unwrap_or_default()).collect()
     }
 
     /// Whether a task's process, of which this is the task's name, has nothing to do with a listener. One
@@ -146,7 +168,7 @@ impl Tracker {
     /// which listeners are chosen, and who waits for these.
     pub(super) fn refresh(
         &mut self,
-        maps: &Maps,
+        (loaded, maps): (&mut Loaded, &Maps),
         counted: &Snapshot,
         namespaces: &BTreeMap<u64, Namespace>,
         must: bool,
@@ -164,10 +186,10 @@ impl Tracker {
         } else if self.catch_ups.are_due() {
             self.look(maps, counted, namespaces, Look::Newcomers);
         }
-        self.find_waiting(namespaces, must);
+        self.find_waiting(loaded, namespaces, must);
         let woken = counted.tasks.values();
         let woken = woken.map(|task| (task.listener, task.pid, task.wait.to_le_bytes()[0]));
-        self.ways = Ways::new(woken, &self.waiters);
+        self.ways = Ways::new(woken, &self.waits);
     }
 
     /// Looks for holders of the listeners that are there and of a chosen port, and chooses by them.
@@ -197,9 +219,14 @@ impl Tracker {
 
     /// Looks for tasks that wait for chosen listeners, unless that was too expensive to be repeated so soon;
     /// then those stay known that were seen waiting, but for processes that are gone.
-    fn find_waiting(&mut self, namespaces: &BTreeMap<u64, Namespace>, must: bool) {
-        if !must && !self.waits.are_due() {
-            for waiters in self.waiters.values_mut() {
+    fn find_waiting(
+        &mut self,
+        loaded: &mut Loaded,
+        namespaces: &BTreeMap<u64, Namespace>,
+        must: bool,
+    ) {
+        if !must && !self.passes.are_due() {
+            for waiters in self.waits.tasks.values_mut() {
                 waiters.retain(|waiter| self.processes.contains(waiter.pid));
             }
             return;
@@ -207,7 +234,20 @@ impl Tracker {
         let began = Instant::now();
         let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
         let chosen = sockets.filter(|socket| self.selection.contains(socket.inode, socket.port));
-        self.waiters = self.processes.waiting(chosen.map(|socket| socket.inode), must);
-        self.waits.took(began);
+        let chosen: HashSet<u64> = chosen.map(|socket| socket.inode).collect();
+        self.waits = waits(loaded, |listener| chosen.contains(&listener));
+        self.passes.took(began);
+    }
+}
+
+/// Who waits for the listeners that are wanted; nobody knows where the kernel does not tell.
+pub(super) fn waits(loaded: &mut Loaded, wanted: impl Fn(u64) -> bool) -> Waits {
+    let records = passes::pass(loaded).and_then(|pass| Ok(watches::records(pass)?));
+    match records {
+        Ok(records) => Waits::of_records(&records, wanted),
+        Err(error) => {
+            log::debug!("who waits for listeners is not known: {error:#}");
+            Waits::default()
+        }
     }
 }

@@ -31,7 +31,7 @@ fn list(
     let looks = Looks { seen: BTreeMap::from([(1, namespace)]), left_out: Vec::new() };
     let holder = Holder { pid: 7, comm: "a".into(), fd: 3, wait: None };
     let holdings =
-        Holdings::from_iter([(1, vec![Holding { holder, epolls: Vec::new(), parent: 1 }])]);
+        Holdings::from_iter([(1, vec![Holding { holder, parent: 1 }])]);
     let host = Host { kernel: String::new(), arch: String::new(), cpus: 1 };
     super::list(Seen { host, looks: &looks, holdings: &holdings, options, left_out }, keep)
 }

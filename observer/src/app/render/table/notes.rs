@@ -143,6 +143,11 @@ fn losses(report: &Report) -> Vec<(String, Style)> {
              counted twice",
         ),
         (
+            audit.unanswered,
+            "process does not answer when it is looked at: whether its tasks wait is not known",
+            "processes do not answer when they are looked at: whether their tasks wait is not known",
+        ),
+        (
             audit.missed_runs,
             "run of observer's programs was skipped by the kernel: numbers here may be too low",
             "runs of observer's programs were skipped by the kernel: numbers here may be too low",

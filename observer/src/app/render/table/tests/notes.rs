@@ -138,6 +138,14 @@ fn a_reading_that_is_not_of_one_moment_says_so() {
 }
 
 #[test]
+fn processes_that_do_not_answer_are_told() {
+    let mut report = fixtures::herd(8);
+    report.audit.unanswered = 1;
+    let text = table(&report, &options(200));
+    assert!(text.contains("\n1 process does not answer when it is looked at"), "{text}");
+}
+
+#[test]
 fn drops_of_listeners_that_are_not_shown_are_told_apart() {
     let told = |shown: Option<u64>, observed: Option<u64>| {
         let mut report = fixtures::report(vec![fixtures::listener("0.0.0.0", 80)]);

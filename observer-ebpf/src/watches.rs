@@ -1,0 +1,236 @@
+//! Who waits for which listeners, and how: an iterator over the open files of all tasks
+//! (`bpf_iter_task_file`), which runs when userspace reads its descriptor.
+//!
+//! `/proc/PID/fdinfo` of an epoll instance tells what it watches, and locks the instance's mutex while it goes
+//! through all of it, so that its owner cannot wait meanwhile. Here wait queues are walked instead, without a
+//! lock: an entry may go while it is looked at, so that each has to point back to its queue and to the file before
+//! anything in it is believed.
+
+use core::{ffi::c_void, mem::transmute, ptr};
+
+use aya_ebpf::{
+    bindings::{BPF_ANY, seq_file},
+    helpers::generated::bpf_seq_write,
+};
+use observer_common::watch::{WAITERS_WALKED, Walk, WatchKind, WatchRecord};
+
+use crate::{
+    globals::{
+        EPOLL_FILE, EPOLL_WAITERS, FILE_INODE, FILE_PRIVATE, HOOK_ENTRY, HOOK_ITEM, HOOK_QUEUE,
+        INODE_MODE, ITEM_EPOLL, ITEM_EVENTS, ITEM_FILE, LIST_NEXT, POLL_ENTRY, POLL_FILE, POLL_KEY,
+        POLL_QUEUE, POLL_TASK, PORTS_GIVEN, SOCK_PORT, SOCK_STATE, SOCK_WAIT_QUEUE, SOCKET_FILE,
+        SOCKET_SOCK, STATE_LISTEN, TASK_COMM, TASK_LEADER, TASK_PID, TASK_TID, WAIT_QUEUE, WAIT_QUEUE_FIRST,
+        WAITER_LINK, WAITER_TASK, wants_port,
+    },
+    kernel::{Address, opaque, read},
+    listener::Listener,
+    maps::WALKED,
+    task,
+};
+
+/// `S_IFMT` and `S_IFSOCK` (uapi/linux/stat.h).
+const KIND_OF_FILE: u16 = 0o170_000;
+const SOCKET: u16 = 0o140_000;
+
+/// What the iterator is called with, eight bytes each (`struct bpf_iter__task_file`, kernel/bpf/task_iter.c).
+#[repr(C)]
+struct Context {
+    meta: *const Meta,
+    task: Address,
+    fd: u64,
+    file: Address,
+}
+
+/// What all iterators are called with (`struct bpf_iter_meta`, include/linux/bpf.h).
+#[repr(C)]
+struct Meta {
+    output: *mut seq_file,
+    pass: u64,
+}
+
+/// Where records go, and about which file.
+#[derive(Clone, Copy)]
+struct Output {
+    output: *mut seq_file,
+    walk: Walk,
+}
+
+/// One file of one task.
+#[unsafe(no_mangle)]
+#[unsafe(link_section = "iter/task_file")]
+extern "C" fn watches(ctx: *mut c_void) -> i32 {
+    let ctx = ctx.cast::<Context>();
+    // SAFETY: the verifier checks each load against the type of the iterator.
+    let (meta, task, file) = unsafe {
+        (
+            ptr::read_volatile(&raw const (*ctx).meta),
+            ptr::read_volatile(&raw const (*ctx).task),
+            ptr::read_volatile(&raw const (*ctx).file),
+        )
+    };
+    // The end of the pass is told, too.
+    if task.is_null() || file.is_null() {
+        return 0;
+    }
+    // SAFETY: as above.
+    let (output, pass, fd) = unsafe {
+        (
+            ptr::read_volatile(&raw const (*meta).output),
+            ptr::read_volatile(&raw const (*meta).pass),
+            ptr::read_volatile(&raw const (*ctx).fd) as u32,
+        )
+    };
+    let Some((pid, _)) = task::ids_by_address(task) else { return 0 };
+    let _other = look_at(Output { output, walk: Walk { pass, pid, fd } }, file);
+    0
+}
+
+#[inline(always)]
+fn look_at(output: Output, file: Address) -> Option<()> {
+    let private: Address = read(file, &FILE_PRIVATE)?;
+    let inode: Address = read(file, &FILE_INODE)?;
+    if read::<u16>(inode, &INODE_MODE)? & KIND_OF_FILE != SOCKET {
+        // Nothing tells the type of such a file but that an epoll instance points back to its own.
+        return (read::<Address>(private, &EPOLL_FILE)? == file).then(|| on_epoll(output, private));
+    }
+    if read::<Address>(private, &SOCKET_FILE)? != file {
+        return None;
+    }
+    let sock: Address = read(private, &SOCKET_SOCK)?;
+    let listens = u32::from(read::<u8>(sock, &SOCK_STATE)?) == STATE_LISTEN.load();
+    if !listens || PORTS_GIVEN.load() != 0 && !wants_port(read(sock, &SOCK_PORT)?) {
+        return None;
+    }
+    let (listener, _) = Listener::recognise(sock)?;
+    for_listener(output, listener, file)
+}
+
+/// Tells of an epoll instance who has it, and who waits on it.
+#[inline(always)]
+fn on_epoll(output: Output, epoll: Address) {
+    let name = epoll as u64;
+    let Walk { pass: _, pid, fd } = output.walk;
+    output.tell(WatchKind::Epoll, Whom::process(pid, fd), 0, 0, name);
+    if output.is_known(name) {
+        return;
+    }
+    output.walk(at(epoll, EPOLL_WAITERS.load()), name, |entry| {
+        let task = task_of(read(entry, &WAITER_TASK)?)?;
+        output.tell(WatchKind::OnEpoll, task, 0, 0, name);
+        Some(())
+    });
+}
+
+/// Tells who waits for a listener.
+#[inline(always)]
+fn for_listener(output: Output, listener: Listener, file: Address) -> Option<()> {
+    if output.is_known(listener.id) {
+        return None;
+    }
+    let queue: Address = read(listener.sock, &SOCK_WAIT_QUEUE)?;
+    let own = at(queue, WAIT_QUEUE.load());
+    output.walk(at(queue, WAIT_QUEUE_FIRST.load()), listener.id, |entry| {
+        let hook = before(entry, HOOK_ENTRY.load());
+        let poll = before(entry, POLL_ENTRY.load());
+        let private: Address = read(entry, &WAITER_TASK)?;
+        if read::<Address>(hook, &HOOK_QUEUE) == Some(own)
+            && let Some(item) = read::<Address>(hook, &HOOK_ITEM)
+            && read::<Address>(item, &ITEM_FILE) == Some(file)
+        {
+            let (epoll, events) = (read(item, &ITEM_EPOLL)?, read(item, &ITEM_EVENTS)?);
+            output.tell(WatchKind::Item, Whom::process(0, 0), events, listener.id, epoll);
+        } else if read::<Address>(poll, &POLL_QUEUE) == Some(own)
+            && read::<Address>(poll, &POLL_FILE) == Some(file)
+        {
+            let (task, key) = (task_of(read(private, &POLL_TASK)?)?, read(poll, &POLL_KEY)?);
+            output.tell(WatchKind::Polls, task, key, listener.id, 0);
+        } else if let Some(task) = task_of(private) {
+            output.tell(WatchKind::Accepts, task, 0, listener.id, 0);
+        }
+        Some(())
+    });
+    Some(())
+}
+
+impl Output {
+    #[inline(always)]
+    fn tell(self, kind: WatchKind, whom: Whom, events: u32, listener: u64, epoll: u64) {
+        let Whom { pid, number, comm } = whom;
+        // SAFETY: as many bytes.
+        let comm = unsafe { transmute::<[u64; 2], [u8; 16]>(comm) };
+        let record = WatchRecord { kind: kind as u32, pid, number, events, listener, epoll, comm };
+        let size = size_of::<WatchRecord>() as u32;
+        // SAFETY: the record has no padding. Where it does not fit, all of this file is told again by the next
+        // reading.
+        unsafe { bpf_seq_write(self.output, (&raw const record).cast_mut().cast(), size) };
+    }
+
+    /// Whether the queue of this name was walked in this pass, by way of another file.
+    #[inline(always)]
+    fn is_known(self, name: u64) -> bool {
+        if let Some(known) = WALKED.get_ptr(&name) {
+            // SAFETY: a copy of integers in a live map value.
+            let known = unsafe { *known };
+            if known.pass == self.walk.pass && known != self.walk {
+                return true;
+            }
+        }
+        // Without a row it is walked once more.
+        let _no_room = WALKED.insert(&name, self.walk, u64::from(BPF_ANY));
+        false
+    }
+
+    /// Looks at each entry of a wait queue, whose list begins at `head`.
+    #[inline(always)]
+    fn walk(self, head: Address, name: u64, look: impl Fn(Address) -> Option<()>) {
+        let Some(mut link) = read::<Address>(head, &LIST_NEXT) else { return };
+        for _ in 0..WAITERS_WALKED {
+            if link == head {
+                return;
+            }
+            let _gone = look(before(link, WAITER_LINK.load()));
+            match read(link, &LIST_NEXT) {
+                Some(next) => link = next,
+                None => break,
+            }
+        }
+        self.tell(WatchKind::Cut, Whom::process(0, 0), 0, name, 0);
+    }
+}
+
+/// A task that waits, or a process and a descriptor of it.
+#[derive(Clone, Copy)]
+struct Whom {
+    pid: u32,
+    number: u32,
+    comm: [u64; 2],
+}
+
+impl Whom {
+    #[inline(always)]
+    fn process(pid: u32, number: u32) -> Self {
+        Self { pid, number, comm: [opaque(0); 2] }
+    }
+}
+
+/// What an entry has for a task, if it is one: entries of other kinds have other things there.
+#[inline(always)]
+fn task_of(task: Address) -> Option<Whom> {
+    let leader: Address = read(task, &TASK_LEADER)?;
+    let process: u32 = read(task, &TASK_PID)?;
+    if process == 0 || read::<u32>(leader, &TASK_TID)? != process {
+        return None;
+    }
+    let (pid, number) = task::ids_by_address(task)?;
+    Some(Whom { pid, number, comm: read(task, &TASK_COMM)? })
+}
+
+#[inline(always)]
+fn at(object: Address, offset: u32) -> Address {
+    object.cast::<u8>().wrapping_add(offset as usize) as Address
+}
+
+#[inline(always)]
+fn before(member: Address, offset: u32) -> Address {
+    member.cast::<u8>().wrapping_sub(offset as usize) as Address
+}
