@@ -57,7 +57,7 @@ impl WatchKind {
 
 /// Maximum number of entries of one wait queue that are walked: their records fit into the buffer of one reading
 /// (`bpf_seq_read`, 8 pages).
-pub const WAITERS_WALKED: usize = 512;
+pub const WAITERS_WALKED: usize = 256;
 
 /// EPOLLEXCLUSIVE (uapi/linux/eventpoll.h).
 pub const EPOLLEXCLUSIVE: u32 = 1 << 28;

@@ -89,67 +89,54 @@ extern "C" fn watches(ctx: *mut c_void) -> i32 {
 fn look_at(output: Output, file: Address) -> Option<()> {
     let private: Address = read(file, &FILE_PRIVATE)?;
     let inode: Address = read(file, &FILE_INODE)?;
-    if read::<u16>(inode, &INODE_MODE)? & KIND_OF_FILE != SOCKET {
+    let (head, queue) = if read::<u16>(inode, &INODE_MODE)? & KIND_OF_FILE == SOCKET {
+        of_listener(file, private)?
+    } else if read::<Address>(private, &EPOLL_FILE)? == file {
         // Nothing tells the type of such a file but that an epoll instance points back to its own.
-        return (read::<Address>(private, &EPOLL_FILE)? == file).then(|| on_epoll(output, private));
+        of_epoll(output, private)
+    } else {
+        return None;
+    };
+    if !output.is_known(queue.name) {
+        output.walk(head, &queue);
     }
-    if read::<Address>(private, &SOCKET_FILE)? != file {
+    Some(())
+}
+
+/// The wait queue of an epoll instance, of which it is told who has it.
+#[inline(always)]
+fn of_epoll(output: Output, epoll: Address) -> (Address, Queue) {
+    let Walk { pass: _, pid, fd } = output.walk;
+    output.tell(WatchKind::Epoll, Whom::process(pid, fd), 0, 0, epoll as u64);
+    let queue = Queue { name: epoll as u64, own: ptr::null(), file: ptr::null() };
+    (at(epoll, EPOLL_WAITERS.load()), queue)
+}
+
+/// The wait queue of a socket, if that is a listener.
+#[inline(always)]
+fn of_listener(file: Address, socket: Address) -> Option<(Address, Queue)> {
+    if read::<Address>(socket, &SOCKET_FILE)? != file {
         return None;
     }
-    let sock: Address = read(private, &SOCKET_SOCK)?;
+    let sock: Address = read(socket, &SOCKET_SOCK)?;
     let listens = u32::from(read::<u8>(sock, &SOCK_STATE)?) == STATE_LISTEN.load();
     if !listens || PORTS_GIVEN.load() != 0 && !wants_port(read(sock, &SOCK_PORT)?) {
         return None;
     }
     let (listener, _) = Listener::recognise(sock)?;
-    for_listener(output, listener, file)
+    let waiters: Address = read(sock, &SOCK_WAIT_QUEUE)?;
+    let queue = Queue { name: listener.id, own: at(waiters, WAIT_QUEUE.load()), file };
+    Some((at(waiters, WAIT_QUEUE_FIRST.load()), queue))
 }
 
-/// Tells of an epoll instance who has it, and who waits on it.
-#[inline(always)]
-fn on_epoll(output: Output, epoll: Address) {
-    let name = epoll as u64;
-    let Walk { pass: _, pid, fd } = output.walk;
-    output.tell(WatchKind::Epoll, Whom::process(pid, fd), 0, 0, name);
-    if output.is_known(name) {
-        return;
-    }
-    output.walk(at(epoll, EPOLL_WAITERS.load()), name, |entry| {
-        let task = task_of(read(entry, &WAITER_TASK)?)?;
-        output.tell(WatchKind::OnEpoll, task, 0, 0, name);
-        Some(())
-    });
-}
-
-/// Tells who waits for a listener.
-#[inline(always)]
-fn for_listener(output: Output, listener: Listener, file: Address) -> Option<()> {
-    if output.is_known(listener.id) {
-        return None;
-    }
-    let queue: Address = read(listener.sock, &SOCK_WAIT_QUEUE)?;
-    let own = at(queue, WAIT_QUEUE.load());
-    output.walk(at(queue, WAIT_QUEUE_FIRST.load()), listener.id, |entry| {
-        let hook = before(entry, HOOK_ENTRY.load());
-        let poll = before(entry, POLL_ENTRY.load());
-        let private: Address = read(entry, &WAITER_TASK)?;
-        if read::<Address>(hook, &HOOK_QUEUE) == Some(own)
-            && let Some(item) = read::<Address>(hook, &HOOK_ITEM)
-            && read::<Address>(item, &ITEM_FILE) == Some(file)
-        {
-            let (epoll, events) = (read(item, &ITEM_EPOLL)?, read(item, &ITEM_EVENTS)?);
-            output.tell(WatchKind::Item, Whom::process(0, 0), events, listener.id, epoll);
-        } else if read::<Address>(poll, &POLL_QUEUE) == Some(own)
-            && read::<Address>(poll, &POLL_FILE) == Some(file)
-        {
-            let (task, key) = (task_of(read(private, &POLL_TASK)?)?, read(poll, &POLL_KEY)?);
-            output.tell(WatchKind::Polls, task, key, listener.id, 0);
-        } else if let Some(task) = task_of(private) {
-            output.tell(WatchKind::Accepts, task, 0, listener.id, 0);
-        }
-        Some(())
-    });
-    Some(())
+/// A wait queue.
+struct Queue {
+    /// The listener, or the address of the epoll instance.
+    name: u64,
+    /// Address of the queue of a listener; null of an epoll instance's.
+    own: Address,
+    /// The listener's file.
+    file: Address,
 }
 
 impl Output {
@@ -180,21 +167,48 @@ impl Output {
         false
     }
 
-    /// Looks at each entry of a wait queue, whose list begins at `head`.
+    /// Tells of each entry of a wait queue, whose list begins at `head`.
     #[inline(always)]
-    fn walk(self, head: Address, name: u64, look: impl Fn(Address) -> Option<()>) {
+    fn walk(self, head: Address, queue: &Queue) {
         let Some(mut link) = read::<Address>(head, &LIST_NEXT) else { return };
         for _ in 0..WAITERS_WALKED {
             if link == head {
                 return;
             }
-            let _gone = look(before(link, WAITER_LINK.load()));
+            let _gone = self.tell_entry(before(link, WAITER_LINK.load()), queue);
             match read(link, &LIST_NEXT) {
                 Some(next) => link = next,
                 None => break,
             }
         }
-        self.tell(WatchKind::Cut, Whom::process(0, 0), 0, name, 0);
+        self.tell(WatchKind::Cut, Whom::process(0, 0), 0, queue.name, 0);
+    }
+
+    /// Tells of an entry of a wait queue. Each kind makes a record of its own: what is kept from one turn to the next
+    /// the verifier follows apart.
+    #[inline(always)]
+    fn tell_entry(self, entry: Address, queue: &Queue) -> Option<()> {
+        let private: Address = read(entry, &WAITER_TASK)?;
+        if queue.own.is_null() {
+            self.tell(WatchKind::OnEpoll, task_of(private)?, 0, 0, queue.name);
+            return Some(());
+        }
+        let (hook, poll) = (before(entry, HOOK_ENTRY.load()), before(entry, POLL_ENTRY.load()));
+        if read::<Address>(hook, &HOOK_QUEUE) == Some(queue.own)
+            && let Some(item) = read::<Address>(hook, &HOOK_ITEM)
+            && read::<Address>(item, &ITEM_FILE) == Some(queue.file)
+        {
+            let (epoll, events) = (read(item, &ITEM_EPOLL)?, read(item, &ITEM_EVENTS)?);
+            self.tell(WatchKind::Item, Whom::process(0, 0), events, queue.name, epoll);
+        } else if read::<Address>(poll, &POLL_QUEUE) == Some(queue.own)
+            && read::<Address>(poll, &POLL_FILE) == Some(queue.file)
+        {
+            let (task, key) = (task_of(read(private, &POLL_TASK)?)?, read(poll, &POLL_KEY)?);
+            self.tell(WatchKind::Polls, task, key, queue.name, 0);
+        } else {
+            self.tell(WatchKind::Accepts, task_of(private)?, 0, queue.name, 0);
+        }
+        Some(())
     }
 }
 

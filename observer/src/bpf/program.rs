@@ -33,13 +33,14 @@ pub(super) fn load(loaded: &mut Loaded, probe: &Probe, hook: &str) -> Result<(),
     }
 }
 
-/// Takes a loaded program back from the kernel.
+/// Takes a loaded program, of this name, back from the kernel.
 ///
 /// # Errors
 ///
 /// When it was not loaded.
-pub(super) fn unload(loaded: &mut Loaded, probe: &Probe) -> Result<(), ProgramError> {
-    match loaded.ebpf.program_mut(probe.program) {
+pub(super) fn unload(loaded: &mut Loaded, program: &str) -> Result<(), ProgramError> {
+    match loaded.ebpf.program_mut(program) {
+        Some(Program::Iter(program)) => program.unload(),
         Some(Program::BtfTracePoint(program)) => program.unload(),
         Some(Program::FEntry(program)) => program.unload(),
         Some(Program::FExit(program)) => program.unload(),

@@ -9,7 +9,7 @@ use serde::Serialize;
 use crate::{
     bpf::{
         load::{Loaded, load},
-        program,
+        program, watches,
     },
     kernel::facts::Facts,
     plan::{Request, hook, plan},
@@ -45,58 +45,83 @@ pub fn all() -> Result<Vec<u8>> {
     };
     let mut loaded = load(&plan(&facts, request)?, &EventKind::ALL, false)?;
     let mut lines = Vec::new();
-    for probe in probes() {
-        let verdict = one(&mut loaded, probe, &facts)?;
-        serde_json::to_writer(&mut lines, &verdict)?;
+    let verdicts = probes().map(|probe| one(&mut loaded, probe, &facts)).collect::<Vec<_>>();
+    for verdict in verdicts.into_iter().chain([iterator(&mut loaded)]) {
+        serde_json::to_writer(&mut lines, &verdict?)?;
         lines.push(b'\n');
     }
     Ok(lines)
 }
 
 fn one(loaded: &mut Loaded, probe: &Probe, facts: &Facts) -> Result<Verdict> {
-    let mut verdict = Verdict {
+    let found = hook(probe, facts);
+    let verdict = Verdict {
         program: probe.program,
         kind: format!("{:?}", probe.kind).to_lowercase(),
-        hook: hook(probe, facts).unwrap_or_else(|| probe.hook()),
+        hook: found.unwrap_or_else(|| probe.hook()),
         instructions: None,
         refused: None,
     };
-    if hook(probe, facts).is_none() {
-        verdict.refused = Some("not in this kernel".to_owned());
-        return Ok(verdict);
+    match found {
+        None => Ok(Verdict { refused: Some("not in this kernel".to_owned()), ..verdict }),
+        Some(hook) => verdict.of(loaded, |loaded| program::load(loaded, probe, hook)),
     }
-    match program::load(loaded, probe, verdict.hook) {
-        Ok(()) => {
-            verdict.instructions = verified(loaded, probe);
-            program::unload(loaded, probe)?;
-            if verdict.instructions.is_none() {
-                verdict.instructions = processed(loaded, probe, verdict.hook)?;
+}
+
+fn iterator(loaded: &mut Loaded) -> Result<Verdict> {
+    let verdict = Verdict {
+        program: watches::PROGRAM,
+        kind: "iter".to_owned(),
+        hook: watches::OVER,
+        instructions: None,
+        refused: None,
+    };
+    verdict.of(loaded, watches::load)
+}
+
+impl Verdict {
+    /// What the verifier says of its program.
+    fn of(
+        mut self,
+        loaded: &mut Loaded,
+        load: impl Fn(&mut Loaded) -> Result<(), ProgramError>,
+    ) -> Result<Self> {
+        match load(loaded) {
+            Ok(()) => {
+                self.instructions = verified(loaded, self.program);
+                program::unload(loaded, self.program)?;
+                if self.instructions.is_none() {
+                    self.instructions = processed(loaded, load)?;
+                }
             }
+            Err(error) => self.refused = Some(program::reason(&error.into())),
         }
-        Err(error) => verdict.refused = Some(program::reason(&error.into())),
+        Ok(self)
     }
-    Ok(verdict)
 }
 
 /// `bpf_prog_info.verified_insns`, since Linux 5.16.
-fn verified(loaded: &Loaded, probe: &Probe) -> Option<u32> {
-    loaded.ebpf.program(probe.program)?.info().ok()?.verified_instruction_count()
+fn verified(loaded: &Loaded, program: &str) -> Option<u32> {
+    loaded.ebpf.program(program)?.info().ok()?.verified_instruction_count()
 }
 
 /// What the verifier's log says before that. The log is kept for what fails only, so the load is
 /// made to fail at its last step, which comes after the verifier: there is no descriptor left for
 /// the program.
-fn processed(loaded: &mut Loaded, probe: &Probe, hook: &str) -> Result<Option<u32>> {
+fn processed(
+    loaded: &mut Loaded,
+    load: impl Fn(&mut Loaded) -> Result<(), ProgramError>,
+) -> Result<Option<u32>> {
     let (soft, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     setrlimit(Resource::RLIMIT_NOFILE, 0, hard)?;
-    let result = program::load(loaded, probe, hook);
+    let result = load(loaded);
     setrlimit(Resource::RLIMIT_NOFILE, soft, hard)?;
     match result {
         Err(ProgramError::LoadError { verifier_log, .. }) => {
             Ok(count_in(&verifier_log.to_string()))
         }
         Err(error) => Err(error.into()),
-        Ok(()) => Err(anyhow!("{} was loaded without a descriptor", probe.program)),
+        Ok(()) => Err(anyhow!("a program was loaded without a descriptor")),
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fs::File;
 
 use anyhow::{Context as _, Result};
-use aya::programs::{Iter, ProgramError};
+use aya::programs::{Iter, Program, ProgramError};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
 use observer_common::watch::WatchRecord;
@@ -16,23 +16,22 @@ use crate::{
 };
 
 /// The kernel program.
-const PROGRAM: &str = "watches";
+pub(super) const PROGRAM: &str = "watches";
 
 /// What it goes through (`bpf_iter_task_file`, Linux 5.8).
-const OVER: &str = "task_file";
+pub(super) const OVER: &str = "task_file";
 
 /// Loads the iterator's program, while the kernel's types are at hand.
 ///
 /// # Errors
 ///
 /// When the kernel refuses it: before Linux 5.8, or for want of a capability.
-pub fn load(loaded: &mut Loaded) -> Result<()> {
+pub fn load(loaded: &mut Loaded) -> Result<(), ProgramError> {
     let Loaded { ebpf, btf } = loaded;
-    let program: &mut Iter =
-        ebpf.program_mut(PROGRAM).context("the object lacks the iterator")?.try_into()?;
-    match program.load(OVER, btf) {
-        Err(ProgramError::AlreadyLoaded) => Ok(()),
-        result => result.context("the kernel refused to load it"),
+    match ebpf.program_mut(PROGRAM) {
+        Some(Program::Iter(program)) => program.load(OVER, btf),
+        Some(_) => Err(ProgramError::UnexpectedProgramType),
+        None => Err(ProgramError::InvalidName { name: PROGRAM.to_owned() }),
     }
 }
 
@@ -59,6 +58,6 @@ pub fn once() -> Result<Vec<WatchRecord>> {
     // As for a session: where it cannot be raised, what does not fit says so.
     let _unchanged = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     let mut loaded = load::load(&plan, &[], false)?;
-    load(&mut loaded)?;
+    load(&mut loaded).context("the kernel refused the iterator over files")?;
     Ok(records(pass(&mut loaded)?)?)
 }
