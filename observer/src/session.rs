@@ -26,6 +26,7 @@ use crate::{
         status::{has_kprobes, missed_runs},
     },
     host::{
+        inet_diag::Socket,
         netns::{self, Namespace},
         netns_handles::Places,
     },
@@ -191,11 +192,11 @@ impl Session {
         self.read(&counters(&point.namespaces), empty)
     }
 
-    /// Namespaces in which nothing listened on a port that is asked for when they were last looked at.
+    /// Namespaces in which no chosen listener was when they were last looked at.
     fn empty_namespaces(&self) -> BTreeMap<u64, Namespace> {
         let selection = &self.tracker.selection;
-        let is_empty =
-            |one: &Namespace| one.sockets.iter().all(|socket| !selection.wants_port(socket.port));
+        let chosen = |socket: &Socket| selection.contains(socket.inode, socket.port);
+        let is_empty = |one: &Namespace| !one.sockets.iter().any(chosen);
         let empty = self.last.namespaces.iter().filter(|(_, one)| is_empty(one));
         empty.map(|(inode, one)| (*inode, one.clone())).collect()
     }

@@ -18,8 +18,8 @@ pub struct Candidate<'a> {
     pub comm: &'a str,
 }
 
-/// The filters, and what they have chosen so far. A listener that was chosen once stays chosen for
-/// the whole window, whoever holds it later.
+/// The filters, and what they have chosen so far. A listener that was chosen once stays chosen while it is
+/// reported, whoever holds it later.
 #[derive(Debug, Default)]
 pub struct Selection {
     filters: Filters,
@@ -79,6 +79,12 @@ impl Selection {
         if self.asks_for_processes() && self.process_passes(creator, &tree, &mut HashMap::new()) {
             self.chosen.insert(listener);
         }
+    }
+
+    /// Forgets the listeners that are not there any more and of which nothing is reported: their numbers are used
+    /// again.
+    pub fn forget_all_but(&mut self, there: impl Fn(u64) -> bool) {
+        self.chosen.retain(|listener| there(*listener));
     }
 
     /// Whether a listener is chosen.
@@ -179,10 +185,7 @@ mod tests {
         let mut holdings = Holdings::default();
         for (listener, pid, comm) in rows {
             let holder = Holder { pid: *pid, comm: (*comm).into(), fd: 3, wait: None };
-            holdings.entry(*listener).or_default().push(Holding {
-                holder,
-                parent: 1,
-            });
+            holdings.entry(*listener).or_default().push(Holding { holder, parent: 1 });
         }
         holdings
     }
@@ -192,6 +195,15 @@ mod tests {
         let selection = Selection::new(Filters::default());
         assert!(selection.contains(1, 80));
         assert!(!selection.asks_for_processes());
+    }
+
+    #[test]
+    fn what_is_not_there_any_more_is_not_chosen_when_its_number_is_used_again() {
+        let filters = Filters { comm: vec!["nginx".into()], ..Filters::default() };
+        let mut selection = Selection::new(filters);
+        selection.update(&holdings(&[(1, 10, "nginx"), (2, 10, "nginx")]), &HashSet::new());
+        selection.forget_all_but(|listener| listener == 1);
+        assert!(selection.contains(1, 80) && !selection.contains(2, 80));
     }
 
     #[test]

@@ -36,6 +36,12 @@ impl Default for Patience {
 }
 
 impl Patience {
+    /// Patience of another length.
+    #[must_use]
+    pub fn of(patience: Duration) -> Self {
+        Self { patience, ..Self::default() }
+    }
+
     /// What a look at each process found; `None` where it did not return in time or
     /// was not begun, because an earlier one at this process has not returned or too many have not.
     pub fn each<R: Send + 'static>(
@@ -136,13 +142,9 @@ mod tests {
 
     use super::{MOST, Patience};
 
-    fn impatient() -> Patience {
-        Patience { patience: Duration::from_millis(20), ..Patience::default() }
-    }
-
     #[test]
     fn one_that_does_not_answer_keeps_no_other() {
-        let patience = impatient();
+        let patience = Patience::of(Duration::from_millis(20));
         let (lets, may) = channel::<()>();
         let may = Arc::new(Mutex::new(may));
         let look = move |pid| {
@@ -166,7 +168,7 @@ mod tests {
 
     #[test]
     fn no_more_are_asked_once_many_do_not_answer() {
-        let patience = impatient();
+        let patience = Patience::of(Duration::from_millis(20));
         let (lets, may) = channel::<()>();
         let may = Arc::new(Mutex::new(may));
         let all: Vec<u32> = (1..=20).collect();

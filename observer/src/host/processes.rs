@@ -83,6 +83,12 @@ impl Processes {
         self.hidden || self.all.values().any(|process| process.refused)
     }
 
+    /// Whether a listener was there in the latest sample.
+    #[must_use]
+    pub fn listens(&self, listener: u64) -> bool {
+        self.listening.contains(&listener)
+    }
+
     /// Whether a process was there in the latest sample.
     #[must_use]
     pub fn contains(&self, pid: u32) -> bool {

@@ -154,6 +154,13 @@ fn descriptors(pid: u32, kind: u8, call: Call) -> Option<Vec<i32>> {
     }
 }
 
+/// Tasks of a process that are in accept, with the descriptor of each.
+#[must_use]
+pub fn in_accept(pid: u32) -> Vec<(u32, i32)> {
+    let all = of_process(pid).into_iter().filter(|(waiter, _)| waiter.way == Way::Accept);
+    all.filter_map(|(waiter, of)| Some((waiter.tid, *of.first()?))).collect()
+}
+
 /// Whether a task sleeps in a call that waits for descriptors or accepts. `None` when the task is
 /// gone; a task that runs, or that nobody may look at, does not sleep as far as is known.
 #[must_use]
@@ -222,9 +229,8 @@ mod tests {
 
     #[test]
     fn a_process_with_many_descriptors_is_not_looked_at() {
-        let many: Vec<_> = (0..=MOST_DESCRIPTORS)
-            .map_while(|_| std::fs::File::open("/dev/null").ok())
-            .collect();
+        let many: Vec<_> =
+            (0..=MOST_DESCRIPTORS).map_while(|_| std::fs::File::open("/dev/null").ok()).collect();
         let own = rustix::process::geteuid().as_raw();
         let items = epoll_items(std::process::id(), own);
         assert_eq!(items.is_none(), many.len() > MOST_DESCRIPTORS, "{} files", many.len());

@@ -29,8 +29,8 @@ pub struct Waits {
     pub(super) exclusive: HashMap<(u64, u32), bool>,
     /// Whether all epoll instances were looked at.
     pub(super) knows_epolls: bool,
-    /// Listeners of which not all waiters are known.
-    pub(super) cut: HashSet<u64>,
+    /// Listeners of which not all waiters are known, and epoll instances, by their names in records.
+    pub cut: HashSet<u64>,
 }
 
 impl Waits {

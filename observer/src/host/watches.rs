@@ -62,7 +62,7 @@ mod tests {
 
     #[test]
     fn records_are_read_to_the_end_and_what_is_cut_off_is_left() {
-        let mut bytes = vec![0; 48 + 20];
+        let mut bytes = [0; 48 + 20];
         bytes[..4].copy_from_slice(&5_u32.to_ne_bytes());
         bytes[16..24].copy_from_slice(&77_u64.to_ne_bytes());
         let rests = io::Error::from(io::ErrorKind::WouldBlock);

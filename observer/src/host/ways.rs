@@ -79,8 +79,7 @@ mod tests {
     fn an_epoll_instance_that_nobody_waits_on_says_nothing() {
         let none = Ways::new([].into_iter(), &waiting(None, Some(false)));
         assert_eq!(wait(&none), None);
-        let accepts =
-            Ways::new([(1, 7, kind::ACCEPT)].into_iter(), &waiting(None, Some(false)));
+        let accepts = Ways::new([(1, 7, kind::ACCEPT)].into_iter(), &waiting(None, Some(false)));
         assert_eq!(wait(&accepts), Some(Wait::Accept));
         let waits = Ways::new([].into_iter(), &waiting(Some(Way::Epoll), Some(true)));
         assert_eq!(wait(&waits), Some(Wait::EpollExclusive));

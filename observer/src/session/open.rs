@@ -1,6 +1,9 @@
 //! Opening a window: facts, plan, programs, and what there is before it.
 
-use std::collections::BTreeMap;
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
 
 use anyhow::Result;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
@@ -29,9 +32,11 @@ use crate::{
     },
     config::Config,
     host::{
-        descendants, netns,
+        descendants, holders, netns,
         netns_handles::Places,
+        patience::Patience,
         processes::{Look, Processes},
+        waiters,
         waits::Waits,
     },
     kernel::facts::Facts,
@@ -141,10 +146,32 @@ impl Session {
     }
 }
 
+/// How long the tasks of one process may take to be looked at when the window opens: ten thousand take a quarter of a
+/// second.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Finds the tasks that are blocked in accept now: exit programs do not run for their calls.
 fn note_in_flight(maps: &mut Maps, waits: &Waits) -> Result<()> {
     for (listener, waiter) in waits.in_accept() {
         maps.add_in_flight(waiter.tid, listener | REACHED_QUEUE)?;
+    }
+    if waits.cut.is_empty() {
+        return Ok(());
+    }
+    // More wait than were told, so all tasks of the holders are asked.
+    let holdings = holders::scan(&waits.cut.iter().copied().collect());
+    let held: HashMap<(u32, i32), u64> = holdings
+        .iter()
+        .flat_map(|(id, all)| all.iter().map(|one| ((one.holder.pid, one.holder.fd), *id)))
+        .collect();
+    let pids: BTreeSet<u32> = held.keys().map(|(pid, _)| *pid).collect();
+    let found = Patience::of(PATIENCE).each(pids.into_iter().collect(), waiters::in_accept);
+    for (pid, tasks) in found {
+        for (tid, descriptor) in tasks.unwrap_or_default() {
+            if let Some(listener) = held.get(&(pid, descriptor)) {
+                maps.add_in_flight(tid, listener | REACHED_QUEUE)?;
+            }
+        }
     }
     Ok(())
 }

@@ -11,19 +11,14 @@ use observer_common::{
 };
 
 use crate::{
-    bpf::{
-        load::Loaded,
-        maps::Maps,
-        snapshot::Snapshot,
-        watches as passes,
-    },
+    bpf::{load::Loaded, maps::Maps, snapshot::Snapshot, watches as passes},
     config::Filters,
     host::{
         filter::{Candidate, Selection},
         holders,
         netns::Namespace,
-        processes::{Look, Processes},
         patience::Patience,
+        processes::{Look, Processes},
         waiters,
         waits::Waits,
         watches,
@@ -207,6 +202,10 @@ impl Tracker {
         let creator = |listener| counted.listeners.get(&listener).map(|info| info.creator);
         self.processes.refresh(listening, look, creator);
         if self.selection.asks_for_processes() {
+            if look != Look::Newcomers {
+                let listens = |id| self.processes.listens(id) || creator(id).is_some();
+                self.selection.forget_all_but(listens);
+            }
             self.selection.update(self.processes.holdings(), &maps.tree());
         }
         let budget = match look {

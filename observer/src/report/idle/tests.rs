@@ -64,10 +64,7 @@ impl World {
             counted: Snapshot::default(),
             before: namespaces.clone(),
             now: namespaces,
-            holdings: Holdings::from_iter([(
-                1,
-                vec![Holding { holder, parent: 1 }],
-            )]),
+            holdings: Holdings::from_iter([(1, vec![Holding { holder, parent: 1 }])]),
             ways: Ways::default(),
             waiters: HashMap::from([(1, vec![waiter])]),
             requests,

@@ -30,8 +30,7 @@ fn list(
     let namespace = Namespace { sockets, somaxconn: Some(128), ..Namespace::default() };
     let looks = Looks { seen: BTreeMap::from([(1, namespace)]), left_out: Vec::new() };
     let holder = Holder { pid: 7, comm: "a".into(), fd: 3, wait: None };
-    let holdings =
-        Holdings::from_iter([(1, vec![Holding { holder, parent: 1 }])]);
+    let holdings = Holdings::from_iter([(1, vec![Holding { holder, parent: 1 }])]);
     let host = Host { kernel: String::new(), arch: String::new(), cpus: 1 };
     super::list(Seen { host, looks: &looks, holdings: &holdings, options, left_out }, keep)
 }
