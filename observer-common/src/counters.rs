@@ -16,7 +16,7 @@ pub use self::{
     listeners::{FLAG_OF_TREE, FLAG_REUSEPORT, ListenerId, ListenerInfo},
     room::{INCOMPLETE_SLOTS, NoRoom, incomplete_slot},
     socks::{ClientKey, KnownSock, SockSlot, Stamp, WaitKey},
-    tasks::{SLOT_TAKEN, TaskSlot, TaskState},
+    tasks::{RunSinceWoken, SLOT_TAKEN, TaskSlot, TaskState},
 };
 
 /// A listener's queues, per CPU.

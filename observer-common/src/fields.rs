@@ -181,6 +181,9 @@ pub const OPTIONAL_FIELDS: &[Field] = &[
     Field { global: "NET_COOKIE", container: "net", path: "net_cookie" },
     // Linux 6.12: a task that sleeps may stay on the run queue for a while.
     Field { global: "TASK_DELAYED", container: "task_struct", path: "se.sched_delayed" },
+    // Whether a task that leaves a CPU goes to sleep: one of these, by the kernel.
+    Field { global: "TASK_STATE", container: "task_struct", path: "__state" },
+    Field { global: "TASK_STATE_OLD", container: "task_struct", path: "state" },
     // Whether a task's system calls are numbered as those of 32-bit programs.
     Field { global: "TASK_COMPAT", container: "task_struct", path: TASK_COMPAT_PATH },
     // Only a real-time kernel makes mutexes of these (PREEMPT_RT): that it is there is what is asked.

@@ -43,6 +43,7 @@ mod user {
         counters::ListenerInfo,
         counters::Misc,
         counters::QueueStats,
+        counters::RunSinceWoken,
         counters::Unrecognised,
         counters::UnrecognisedKey,
         counters::Stamp,

@@ -19,6 +19,7 @@ use crate::{
     accept_file::{child_of, listener_of},
     accept_signal, accept_wait,
     control::{control, idle, window_open},
+    cost,
     events::{self, OF_WAKEUP},
     globals::{
         ARGS_INET_CSK_ACCEPT, ARGS_SYS_ACCEPT4, REGS_ARGUMENT, REGS_SECOND, REGS_SYSCALL,
@@ -153,6 +154,7 @@ fn ended(ctx: *mut c_void, listener: ListenerId, ids: u64, result: u32, child: u
     };
     if settles {
         call = call.and(wakeup);
+        cost::is_settled(key.tid, errno == EAGAIN);
     }
     worker::count(state, key, null(), call);
     if errno == 0 {

@@ -68,7 +68,7 @@ macro_rules! optional {
     };
 }
 optional!(
-    PREEMPT_RT TASK_BLOCKED_ON TASK_DELAYED EPOLL_OWNER EPOLL_OVERFLOW RING_FILE RING_RESULT RING_OPCODE RING_FLAGS RING_OWNER
+    PREEMPT_RT TASK_STATE TASK_STATE_OLD TASK_BLOCKED_ON TASK_DELAYED EPOLL_OWNER EPOLL_OVERFLOW RING_FILE RING_RESULT RING_OPCODE RING_FLAGS RING_OWNER
     RING_DATA RING_DESCRIPTOR RING_SLOT CQE_DATA CQE_RESULT RING_ACCEPT RING_MULTISHOT_BIT
 );
 
@@ -129,6 +129,10 @@ pub(crate) static COMPAT_WAIT_CALLS: Global<WaitCalls> = Global::new(WaitCalls::
 /// other is sent.
 #[unsafe(no_mangle)]
 pub(crate) static EVENT_KINDS: Global<u32> = Global::new(0);
+
+/// 1 when somebody asks what wakeups in vain cost, set at load.
+#[unsafe(no_mangle)]
+pub(crate) static COST_ASKED: Global<u8> = Global::new(0);
 
 /// 1 when only listeners on some ports are asked for, set at load.
 #[unsafe(no_mangle)]

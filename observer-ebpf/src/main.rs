@@ -16,6 +16,7 @@ mod accept_ring_trace;
 mod accept_signal;
 mod accept_wait;
 mod control;
+mod cost;
 mod counter;
 mod doubt;
 mod drops;

@@ -9,8 +9,8 @@ use observer_common::{
     config::{ERROR_ROWS, SOCK_SLOT_COUNT, TASK_SLOT_COUNT},
     counters::{
         Bracket, ClientKey, ErrorKey, KnownSock, ListenerId, ListenerInfo, Misc, QueueStats,
-        RingKey, SockSlot, Stamp, TaskSlot, TaskState, Unrecognised, UnrecognisedKey, WaitKey,
-        WorkerKey, WorkerStats,
+        RingKey, RunSinceWoken, SockSlot, Stamp, TaskSlot, TaskState, Unrecognised,
+        UnrecognisedKey, WaitKey, WorkerKey, WorkerStats,
     },
     event::{DropScratch, TaskEvent},
     watch::Walk,
@@ -120,6 +120,14 @@ pub(crate) static WALKED: LruHashMap<ListenerId, Walk> = LruHashMap::with_max_en
 /// When each task was woken last, by thread id, where accepts are sent as events. Size set at load.
 #[map]
 pub(crate) static WOKEN_AT: LruHashMap<u32, u64> = LruHashMap::with_max_entries(1, 0);
+
+/// How long tasks have run since a listener woke them, by thread id, where somebody asks for it. Size set at load.
+#[map]
+pub(crate) static RUNS: HashMap<u32, RunSinceWoken> = HashMap::with_max_entries(1, 0);
+
+/// CPU time of wakeups in vain by listener, in nanoseconds, where somebody asks for it. Size set at load.
+#[map]
+pub(crate) static WASTED: HashMap<ListenerId, u64> = HashMap::with_max_entries(1, 0);
 
 /// Events that somebody reads one by one.
 #[map]

@@ -22,7 +22,7 @@ macro_rules! empty {
 
 empty!(btf_tracepoint BtfTracePointContext:
     synack_again data_ready napi_done packet_dropped process_exec process_fork ring_completed ring_submitted ring_woken set_state
-    signal_delivered syscall_exit task_exit waking
+    signal_delivered switched syscall_exit task_exit waking
 );
 empty!(fentry FEntryContext:
     child_forgotten hashdance_enter installed listen_enter listen_stop queue_add readable_enter syn_enter request_error

@@ -9,7 +9,7 @@ use observer_common::{
     event::EventKind,
 };
 
-use crate::{events, kernel::Address, worker, worker_counters};
+use crate::{cost, events, kernel::Address, worker, worker_counters};
 
 /// Where the kind of a wait lies beside a listener, whose inode number is no more than 32 bits wide
 /// (`get_next_ino`): functions of their own return one word.
@@ -28,6 +28,8 @@ pub(crate) fn count(ctx: *mut c_void, listener: u64, woken: Address, ids: u64) -
     let key = worker::key(listener, ids);
     let WorkerKey { pid, tid, .. } = key;
     let mut state = worker::task(key, woken);
+    // The listener of a wakeup before this one that was in vain; 0 where there is none.
+    let mut in_vain = 0;
     if let Some(state) = &mut state {
         // Nobody else changes these now: `try_to_wake_up` holds the task's `pi_lock` here, and the
         // task itself sleeps, or has hardly begun to run where its wakeup was in doubt.
@@ -36,6 +38,7 @@ pub(crate) fn count(ctx: *mut c_void, listener: u64, woken: Address, ids: u64) -
         state.pending = 1;
         state.wait = kind as u16;
         if let Some(last) = last {
+            in_vain = last;
             let key = WorkerKey { listener: last, pid, tid };
             worker::count(Some(state), key, woken, worker_counters::SILENT);
             if events::asked(EventKind::Silent) {
@@ -43,6 +46,7 @@ pub(crate) fn count(ctx: *mut c_void, listener: u64, woken: Address, ids: u64) -
             }
         }
     }
+    cost::is_woken(listener, tid, in_vain);
     worker::count(state, key, woken, worker_counters::WAKEUPS);
     events::note_woken(tid);
     if events::asked(EventKind::Woken) {

@@ -18,6 +18,7 @@ use observer_common::{
 
 use crate::{
     control::window_open,
+    cost,
     counter::{SharedWord, add},
     events, ids,
     kernel::{Address, opaque},
@@ -300,6 +301,7 @@ pub(crate) fn ends<C: EbpfContext>(ctx: &C, tid: u32) {
     }
     // SAFETY: `state` is a live map value, and its task does nothing more.
     let state = unsafe { &mut *state };
+    cost::ends(tid, if state.pending == 0 { 0 } else { state.listener });
     if state.pending != 0 {
         let key = WorkerKey { listener: state.listener, pid: state.pid, tid };
         state.pending = 0;

@@ -3,6 +3,7 @@
 mod archive;
 pub mod attach;
 mod batch;
+pub mod cost;
 pub mod debug_lines;
 pub mod events;
 mod evict;

@@ -154,6 +154,11 @@ pub struct Listener {
     /// Wakeups for each accepted connection, `wakeups.total / accepted`: 1 is best, n is a herd of n.
     /// `null` where nothing was accepted.
     pub herd_ratio: Option<f64>,
+    /// CPU time of the tasks that the listener woke in vain, nanoseconds, each from when it was put on a CPU to when it
+    /// slept again (`sched_switch`): those whose accept said EAGAIN and those that did not call accept. `null` where it
+    /// was not measured (`--cost`).
+    #[serde(default)]
+    pub wasted_cpu: Option<u64>,
     /// Failed accept calls, by the name of the errno, such as `EAGAIN` or `EMFILE`.
     pub accept_errors: BTreeMap<String, u64>,
     /// Accept queue: connections that completed their handshake and wait to be accepted.

@@ -13,6 +13,8 @@ pub struct Request<'a> {
     pub provider: Option<Provider>,
     /// Whether processes were named with `--pid`.
     pub pid_filter: bool,
+    /// Whether it is asked what wakeups in vain cost.
+    pub cost: bool,
     /// Listeners that exist now: the maps are sized by it.
     pub listeners: usize,
     /// Room for so many of them, where that was said.
@@ -38,6 +40,10 @@ pub struct Sizes {
     pub tree: u32,
     /// Accept calls that are under way when the window opens.
     pub in_flight: u32,
+    /// Tasks whose time is measured since they were woken.
+    pub runs: u32,
+    /// Listeners of which it is measured what wakeups in vain cost.
+    pub wasted: u32,
 }
 
 /// One way to have a signal: all of its probes, or none.
@@ -59,6 +65,8 @@ pub struct Plan {
     /// Inode number of the PID namespace whose numbers the kernel programs are to tell; `None` for the
     /// initial one.
     pub pid_namespace: Option<u32>,
+    /// Whether it is measured what wakeups in vain cost.
+    pub cost: bool,
     /// Sizes of the kernel maps.
     pub sizes: Sizes,
     /// Ports of the listeners that are asked for; empty for all.
@@ -98,7 +106,8 @@ pub fn plan(facts: &Facts, request: Request<'_>) -> Result<Plan, Failure> {
     };
     let (layout, ports) = (layout.clone(), request.ports.to_vec());
     let pid_namespace = facts.pid_namespace;
-    Ok(Plan { signals, layout, pid_namespace, sizes: sizes(request), ports, scan_ends })
+    let (cost, sizes) = (request.cost, sizes(request));
+    Ok(Plan { signals, layout, pid_namespace, cost, sizes, ports, scan_ends })
 }
 
 /// What the iterator over files needs, which is attached to nothing.
@@ -111,6 +120,7 @@ pub fn of_iterator(facts: &Facts) -> Result<Plan, Failure> {
     let request = Request {
         provider: None,
         pid_filter: false,
+        cost: false,
         listeners: 0,
         max_listeners: Some(1),
         cpus: 1,
@@ -118,7 +128,8 @@ pub fn of_iterator(facts: &Facts) -> Result<Plan, Failure> {
     };
     let (signals, ports, scan_ends) = (Vec::new(), Vec::new(), Vec::new());
     let pid_namespace = facts.pid_namespace;
-    Ok(Plan { signals, layout, pid_namespace, sizes: sizes(request), ports, scan_ends })
+    let (cost, sizes) = (request.cost, sizes(request));
+    Ok(Plan { signals, layout, pid_namespace, cost, sizes, ports, scan_ends })
 }
 
 /// Where the kernel's fields lie, which only those may ask for who may load kernel programs.
@@ -156,6 +167,7 @@ pub fn candidate(
         .filter(|probe| match probe.when {
             When::Always | When::InFlight => true,
             When::PidFilter => request.pid_filter,
+            When::CostAsked => request.cost,
             When::Optional | When::RequiredIfPresent => hook(probe, facts).is_some(),
             When::FallbackFor(other) => probes()
                 .find(|probe| probe.program == other)
@@ -230,6 +242,8 @@ fn sizes(request: Request<'_>) -> Sizes {
         waits: fit(waits),
         tree: if request.pid_filter { 32_768 } else { 1 },
         in_flight: 16_384,
+        runs: if request.cost { 32_768 } else { 1 },
+        wasted: if request.cost { fit(listeners) } else { 1 },
     }
 }
 

@@ -49,6 +49,21 @@ impl TaskState {
     };
 }
 
+/// The time that a task has run since a listener woke it, where somebody asks what wakeups in vain cost.
+#[repr(C)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunSinceWoken {
+    /// The listener.
+    pub listener: ListenerId,
+    /// When the task was put on a CPU last, in nanoseconds of `bpf_ktime_get_ns`; 0 while it is on none.
+    pub since: u64,
+    /// How long it has run before, in nanoseconds.
+    pub ran: u64,
+    /// 1 once its accept has said EAGAIN.
+    pub in_vain: u64,
+}
+assert_layout!(RunSinceWoken, 32);
+
 /// Beside the thread id in a slot that is taken: the idle tasks have the thread id 0.
 pub const SLOT_TAKEN: u64 = 1 << 32;
 

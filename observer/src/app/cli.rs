@@ -82,6 +82,9 @@ pub struct WatchArgs {
     /// Repeat idle listeners in every interval and redraw instead of counting them
     #[arg(long)]
     pub idle: bool,
+    /// Measure the CPU time of wakeups in vain too, by a program at every switch between tasks
+    #[arg(long)]
+    pub cost: bool,
     /// How to print reports
     #[arg(long, value_enum, default_value_t = Format::Table)]
     pub format: Format,

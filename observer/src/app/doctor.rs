@@ -49,6 +49,7 @@ fn examine() -> Diagnosis {
     let request = Request {
         provider: None,
         pid_filter: true,
+        cost: false,
         listeners: 0,
         max_listeners: None,
         cpus: aya::util::nr_cpus().unwrap_or(1),

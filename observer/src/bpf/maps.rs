@@ -10,13 +10,15 @@ use foldhash::HashMap;
 use observer_common::{
     config::{CONTROL_INDEX, Control},
     counters::{
-        ErrorKey, INCOMPLETE_SLOTS, ListenerId, ListenerInfo, Misc, QueueStats, SLOT_TAKEN, Stamp,
-        TaskSlot, TaskState, Unrecognised, UnrecognisedKey, WaitKey, WorkerKey, WorkerStats,
+        ErrorKey, INCOMPLETE_SLOTS, ListenerId, ListenerInfo, Misc, QueueStats, RunSinceWoken,
+        SLOT_TAKEN, Stamp, TaskSlot, TaskState, Unrecognised, UnrecognisedKey, WaitKey, WorkerKey,
+        WorkerStats,
     },
 };
 
 use super::{
     archive::Archive,
+    cost::Cost,
     gauges::Gauges,
     merge::{merge_misc, merge_queue, merge_worker},
     reader::{ROW_BY_ROW, Reader},
@@ -54,6 +56,10 @@ pub struct Maps {
     pid_tree: BpfHashMap<MapData, u32, u32>,
     in_flight: BpfHashMap<MapData, u32, ListenerId>,
     interrupted: BpfHashMap<MapData, u32, ListenerId>,
+    runs: BpfHashMap<MapData, u32, RunSinceWoken>,
+    wasted: BpfHashMap<MapData, ListenerId, u64>,
+    /// Whether it is asked what wakeups in vain cost.
+    cost_asked: bool,
     /// What was taken out of the maps above.
     pub(super) archive: Archive,
     pub(super) gauges: Gauges,
@@ -88,6 +94,9 @@ impl Maps {
             pid_tree: take("PID_TREE")?.try_into()?,
             in_flight: take("IN_FLIGHT")?.try_into()?,
             interrupted: take("INTERRUPTED")?.try_into()?,
+            runs: take("RUNS")?.try_into()?,
+            wasted: take("WASTED")?.try_into()?,
+            cost_asked: sizes.runs > 1,
             cpus: nr_cpus().map_err(|(path, error)| {
                 anyhow::Error::new(error).context(format!("cannot read {path}"))
             })?,
@@ -195,6 +204,7 @@ impl Maps {
             unrecognised: reader.rows(&self.unrecognised),
             forgotten: self.archive.forgotten(),
             unsettled,
+            cost: self.cost_asked.then(|| self.cost(&reader)),
             folded: self.archive.folded(),
             ..Snapshot::default()
         };
@@ -261,6 +271,13 @@ impl Maps {
 }
 
 impl Maps {
+    /// What wakeups in vain cost.
+    fn cost(&self, reader: &Reader) -> Cost {
+        let runs: Vec<(u32, RunSinceWoken)> = reader.rows(&self.runs);
+        let open = runs.into_iter().map(|(tid, run)| (tid, (run.listener, run.ran)));
+        Cost::new(reader.rows::<_, _, Vec<_>>(&self.wasted), open)
+    }
+
     fn oldest(&self, reader: &Reader) -> HashMap<ListenerId, u64> {
         let mut oldest = HashMap::default();
         let stamps: Vec<(u64, Stamp)> = reader.rows(&self.enqueued_at);

@@ -29,6 +29,7 @@ pub fn run(provider: Option<Provider>) -> Result<ExitCode> {
     let request = Request {
         provider,
         pid_filter: false,
+        cost: false,
         listeners: 0,
         max_listeners: None,
         cpus: 1,

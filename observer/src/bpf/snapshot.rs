@@ -11,6 +11,8 @@ use observer_common::{
     signals::ERROR_GIVEN,
 };
 
+use super::cost::Cost;
+
 /// Everything that the kernel programs counted since the window opened.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
@@ -30,6 +32,8 @@ pub struct Snapshot {
     pub asked: HashMap<ListenerId, u32>,
     /// The latest wakeup of each task, by thread id.
     pub tasks: HashMap<u32, TaskState>,
+    /// What wakeups in vain cost; `None` where nobody asked.
+    pub cost: Option<Cost>,
     /// What could not be counted, or was inferred.
     pub misc: Misc,
     /// Wakeups that were not counted, of processes that have to do with the listener.

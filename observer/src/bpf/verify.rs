@@ -38,6 +38,7 @@ pub fn all() -> Result<Vec<u8>> {
     let request = Request {
         provider: None,
         pid_filter: true,
+        cost: true,
         listeners: 0,
         cpus: 1,
         max_listeners: None,

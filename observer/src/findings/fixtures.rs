@@ -26,6 +26,7 @@ pub(super) fn listener() -> Listener {
         discarded: 0,
         wakeups: Wakeups { total: 1000, won: 1000, ..Wakeups::default() },
         herd_ratio: Some(1.0),
+        wasted_cpu: None,
         accept_errors: BTreeMap::from([("EAGAIN".to_owned(), 40)]),
         accept_queue: AcceptQueue { now: Some(0), max: 3, limit: Some(127), ..Default::default() },
         syn_queue: SynQueue::default(),

@@ -156,6 +156,7 @@ impl ListedListener {
             discarded: 0,
             wakeups: Wakeups::default(),
             herd_ratio: None,
+            wasted_cpu: None,
             accept_errors: BTreeMap::new(),
             accept_queue: AcceptQueue {
                 now: Some(now),

@@ -118,6 +118,8 @@ pub enum When {
     /// not choose: a function whose type information the compiler's work has cost it can still be
     /// found by its symbol.
     InPlaceOf(&'static str),
+    /// Where somebody asks what wakeups in vain cost.
+    CostAsked,
 }
 
 /// One kernel program and where it belongs.

@@ -34,6 +34,16 @@ pub(super) const PROBES: &[Probe] = &[
         &[(Wakeups, Some(Tracepoint))],
         "ends a notification",
     ),
+    Probe {
+        when: When::CostAsked,
+        ..probe(
+            "switched",
+            &["sched_switch"],
+            Kind::BtfTracepoint,
+            &[(Wakeups, None)],
+            "how long tasks run that were woken in vain",
+        )
+    },
     probe(
         "waking",
         &["sched_waking"],

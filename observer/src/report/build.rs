@@ -139,6 +139,7 @@ fn listener(
         discarded: queue.discarded,
         wakeups,
         herd_ratio: ratio(wakeups.total, accepted),
+        wasted_cpu: input.counted.cost.as_ref().map(|cost| cost.of(id)),
         accept_errors: merge_errors(&workers),
         accept_queue: queues::accept_queue(&queue, socket, limit),
         syn_queue: queues::syn_queue(

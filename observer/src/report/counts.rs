@@ -38,6 +38,9 @@ impl Snapshot {
                 continue;
             }
             state.pending = 0;
+            if let Some(cost) = &mut self.cost {
+                cost.settle(*tid, state.listener);
+            }
             let key = WorkerKey { listener: state.listener, pid: state.pid, tid: *tid };
             let rest = WorkerKey { listener: state.listener, pid: 0, tid: 0 };
             let row = if self.workers.contains_key(&key) { key } else { rest };
@@ -132,6 +135,10 @@ impl Snapshot {
                 })
                 .collect(),
             oldest: self.oldest.clone(),
+            cost: self.cost.as_ref().map(|cost| match &base.cost {
+                Some(base) => cost.since(base),
+                None => cost.clone(),
+            }),
             asked: self.asked.clone(),
             tasks: self.tasks.clone(),
             unrecognised: self

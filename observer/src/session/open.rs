@@ -61,6 +61,7 @@ impl Session {
         let request = Request {
             provider: config.provider,
             pid_filter: !pids.is_empty(),
+            cost: config.cost,
             listeners: existing,
             max_listeners: config.max_listeners,
             cpus: aya::util::nr_cpus().unwrap_or(1),

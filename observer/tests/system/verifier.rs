@@ -85,6 +85,7 @@ const PROGRAMS: &[&str] = &[
     "set_state",
     "signal_delivered",
     "sock_destroyed",
+    "switched",
     "syn_enter",
     "syn_exit",
     "syn_recv_v4",

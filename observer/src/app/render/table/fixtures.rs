@@ -77,6 +77,7 @@ pub(crate) fn listener(address: &str, port: u16) -> Listener {
         discarded: 0,
         wakeups: Wakeups::default(),
         herd_ratio: None,
+        wasted_cpu: None,
         accept_errors: BTreeMap::new(),
         accept_queue: AcceptQueue { now: Some(0), limit: Some(511), ..AcceptQueue::default() },
         syn_queue: SynQueue::default(),
