@@ -3,6 +3,7 @@
 pub mod cpu_time;
 pub mod descendants;
 pub mod holders;
+pub mod identity;
 pub mod inet_diag;
 mod inet_diag_message;
 pub mod proc_fds;

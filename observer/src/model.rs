@@ -11,6 +11,7 @@ mod audit;
 mod event;
 mod providers;
 mod queues;
+mod server;
 mod sockets;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub use self::{
     event::{Event, EventLine, Task, What},
     providers::{Provider, Providers, Via, Worth},
     queues::{AcceptQueue, AcceptWait, Backlog, Bucket, ByReason, Drops, SynQueue},
+    server::{Container, Server},
     sockets::{
         LeftOut, ListedAcceptQueue, ListedListener, ListedSynQueue, ListenerList, ReuseportGroup,
     },
@@ -173,6 +175,10 @@ pub struct Listener {
     /// Tasks that the listener woke, that called accept on it, or that wait for it. Their counts add up
     /// to those of the listener.
     pub workers: Vec<Worker>,
+    /// Server that the listener belongs to. `null` where nobody looked, as for listeners without a finding,
+    /// and where no holder is known.
+    #[serde(default)]
+    pub server: Option<Server>,
     /// Problems of this listener in the window, and what to do about each.
     pub findings: Vec<Finding>,
 }

@@ -18,6 +18,7 @@ use observer::{
         descendants,
         filter::Selection,
         holders::{self, Holdings},
+        identity::Identities,
         netns, process,
         sockopts::{self, Options},
         waiters,
@@ -88,7 +89,18 @@ fn look(args: &ListenersArgs) -> Result<ListenerList> {
         options: &options,
         left_out,
     };
-    Ok(sockets::list(seen, |socket| selection.contains(socket.inode, socket.port)))
+    let mut list = sockets::list(seen, |socket| selection.contains(socket.inode, socket.port));
+    tell_servers(&mut list);
+    Ok(list)
+}
+
+/// Tells which servers the listeners belong to.
+fn tell_servers(list: &mut ListenerList) {
+    let mut identities = Identities::default();
+    let unobserved = list.unobserved().listeners;
+    for (listed, listener) in list.listeners.iter_mut().zip(&unobserved) {
+        listed.server = identities.server(listener);
+    }
 }
 
 /// Tells how the holders wait: one look at the threads of each process.

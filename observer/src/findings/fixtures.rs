@@ -44,6 +44,7 @@ pub(super) fn listener() -> Listener {
         },
         fairness: None,
         workers: Vec::new(),
+        server: None,
         findings: Vec::new(),
     }
 }

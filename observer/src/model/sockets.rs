@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use super::{
     AcceptQueue, AcceptWait, Audit, Backlog, Drops, Family, Holder, Host, Listener, Provider,
-    Providers, Report, ReportLine, SCHEMA_VERSION, SynQueue, Tool, Via, Wakeups, Window,
+    Providers, Report, ReportLine, SCHEMA_VERSION, Server, SynQueue, Tool, Via, Wakeups, Window,
     WindowKind,
 };
 
@@ -115,6 +115,8 @@ pub struct ListedListener {
     /// Processes that hold a descriptor to the listener. `null` where none was found and some processes
     /// could not be looked into; `[]` where all were looked at and none holds it.
     pub holders: Option<Vec<Holder>>,
+    /// Server that the listener belongs to; `null` where no holder is known.
+    pub server: Option<Server>,
     /// Accept queue: connections that completed their handshake and wait to be accepted.
     pub accept_queue: ListedAcceptQueue,
     /// SYN queue: requests that wait for the final ACK of their handshake.
@@ -170,6 +172,7 @@ impl ListedListener {
             drops,
             fairness: None,
             workers: Vec::new(),
+            server: self.server.clone(),
             findings: Vec::new(),
         }
     }

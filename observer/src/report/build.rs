@@ -165,6 +165,7 @@ fn listener(
         drops: refusals.of_listener(&queue, id),
         fairness: fairness(&workers, holdings, elsewhere),
         workers,
+        server: None,
         findings: Vec::new(),
     })
 }

@@ -54,8 +54,8 @@ pub struct Input<'a> {
     pub missed_runs: u64,
     /// The most listeners that are all shown; of more, those that are idle are only counted.
     pub most: usize,
-    /// Fills in what is wrong with each listener: [`crate::findings::judge`].
-    pub judge: fn(&mut Report),
+    /// Fills in what is wrong with each listener: [`crate::findings::judge_with`].
+    pub judge: &'a dyn Fn(&mut Report),
 }
 
 impl Input<'_> {

@@ -88,6 +88,7 @@ fn listener(
         fastopen: told.fastopen,
         holders: (!held.is_empty() || !seen.left_out.holders())
             .then(|| held.iter().map(|one| one.holder.clone()).collect()),
+        server: None,
         accept_queue: ListedAcceptQueue {
             now: u64::from(socket.queue),
             limit,

@@ -1,6 +1,6 @@
 //! Opening a window: facts, plan, programs, and what there is before it.
 
-use std::collections::BTreeMap;
+use std::{cell::RefCell, collections::BTreeMap};
 
 use anyhow::Result;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
@@ -117,6 +117,7 @@ impl Session {
             maps,
             host: facts.host,
             tracker: Tracker::new(config.filters.clone(), processes),
+            identities: RefCell::default(),
             places,
             searches: Budget::new(),
             requests: Requests::new(),

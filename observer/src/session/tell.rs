@@ -5,6 +5,7 @@ use super::{
     sample::{Sample, Span},
 };
 use crate::{
+    findings,
     host::{inet_diag::Socket, syn_requests::Waiting},
     model::{Providers, Report, Via, Window},
     probes::{self, Signal},
@@ -82,7 +83,10 @@ impl Session {
             sees_refused_acks: self.sees_refused_acks,
             missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
             most,
-            judge: crate::findings::judge,
+            judge: &|report| {
+                let mut identities = self.identities.borrow_mut();
+                findings::judge_with(report, |listener| identities.server(listener));
+            },
         };
         build::build(input, last_seen)
     }

@@ -109,7 +109,7 @@ impl World {
                 sees_refused_acks: false,
                 missed_runs: 0,
                 most: self.most,
-                judge: self.judge,
+                judge: &self.judge,
             },
             last_seen,
         )

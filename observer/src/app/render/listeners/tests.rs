@@ -36,6 +36,7 @@ fn listener(address: &str, port: u16) -> ListedListener {
         defer_accept: Some(0),
         fastopen: Some(0),
         holders: Some(vec![holder(4242, "nginx", Some(Wait::Epoll))]),
+        server: None,
         accept_queue: ListedAcceptQueue { limit: Some(511), ..ListedAcceptQueue::default() },
         syn_queue: ListedSynQueue { now: Some(0) },
         backlog: Backlog { limit: Some(511), at_somaxconn: Some(false), ..Backlog::default() },

@@ -85,6 +85,7 @@ pub(crate) fn listener(address: &str, port: u16) -> Listener {
         drops: Drops { total: Some(0), ..Drops::default() },
         fairness: None,
         workers: Vec::new(),
+        server: None,
         findings: Vec::new(),
     }
 }
