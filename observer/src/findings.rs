@@ -8,6 +8,7 @@ mod accept_queue_near_limit;
 mod accept_queue_overflow;
 pub mod advice;
 mod backlog_clamped;
+pub mod explain;
 mod fd_exhausted;
 #[cfg(test)]
 mod fixtures;

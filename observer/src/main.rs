@@ -14,7 +14,9 @@ use observer::{bpf, error};
 
 use crate::app::{
     cli::{Cli, Command},
-    demo, doctor, listeners, logging, output, replay, schema, watch,
+    demo, doctor, explain, listeners, logging, output,
+    render::terminal::Screen,
+    replay, schema, watch,
 };
 
 fn main() -> ExitCode {
@@ -50,6 +52,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Noop { provider }) => bpf::noop::run(provider.into()),
         Some(Command::Inventory) => print(&bpf::inventory::all()?),
         Some(Command::Verify) => print(&bpf::verify::all()?),
+        Some(Command::Explain(args)) => {
+            print(explain::text(&args, &Screen::of_stdout()).as_bytes())
+        }
         Some(Command::Schema(args)) => print(schema::text(&args)?.as_bytes()),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();

@@ -30,6 +30,8 @@ pub struct Cli {
 pub enum Command {
     /// Show what listens now, who holds it and how full its queues are; needs no root
     Listeners(ListenersArgs),
+    /// Explain a finding: what happens, how observer knows, how to fix it; without a name, list them
+    Explain(ExplainArgs),
     /// Show what this kernel allows and which hooks would be used
     Doctor(DoctorArgs),
     /// Run real servers with each waiting strategy and show what each costs
@@ -120,6 +122,26 @@ pub struct ListenersArgs {
     /// Which listeners.
     #[command(flatten)]
     pub filters: FilterArgs,
+}
+
+/// Options of `observer explain`.
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArgs {
+    /// The finding, by its name in the JSON; the list of all without it
+    #[arg(value_name = "FINDING", value_parser = PossibleValuesParser::new(observer::findings::explain::ids()))]
+    pub finding: Option<String>,
+    /// How to print (what docs/findings.md is made with)
+    #[arg(long, value_enum, hide = true, default_value_t = ExplainFormat::Text)]
+    pub format: ExplainFormat,
+}
+
+/// How to print an explanation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// For a terminal
+    Text,
+    /// For docs/
+    Markdown,
 }
 
 /// Options of `observer doctor`.

@@ -14,6 +14,7 @@ use crate::{
     findings::{
         id,
         servers::{self, Apply, Entry, Lines},
+        slow_accept::{FEWEST, SLOW},
         words::sentence,
     },
     model::{Listener, Server},
@@ -53,7 +54,7 @@ pub fn for_finding(id: &str, context: &Context<'_>) -> Advice {
         id::FD_EXHAUSTED => files::exhausted(&about),
         id::THUNDERING_HERD => about.herd(),
         id::ONE_WORKER_TAKES_ALL => about.of_server(|server| server.sharing.uneven.to_owned()),
-        id::SLOW_ACCEPT => about.of_server(|server| server.slow.to_owned()),
+        id::SLOW_ACCEPT if about.is_slow() => about.of_server(|server| server.slow.to_owned()),
         id::SILENT_CLIENTS => backlog::silent(&about),
         _ => Advice::default(),
     };
@@ -100,6 +101,12 @@ impl<'a> About<'a> {
             (Some(server), Some(doubt)) => format!(" Taken for {}: {doubt}.", server.name),
             _ => String::new(),
         }
+    }
+
+    /// Whether connections waited long, rather than that tasks are held up.
+    fn is_slow(&self) -> bool {
+        let wait = &self.listener.accept_wait;
+        wait.count >= FEWEST && wait.p99.is_some_and(|wait| wait >= SLOW)
     }
 
     /// Advice of one clause, where the table has one for this server.

@@ -8,10 +8,10 @@ use super::{
 use crate::{model::Severity, units};
 
 /// Nanoseconds from which on a user feels the wait: 100 ms.
-const SLOW: u64 = 100_000_000;
+pub(super) const SLOW: u64 = 100_000_000;
 
 /// Fewest waits of which a percentile says anything.
-const FEWEST: u64 = 10;
+pub(super) const FEWEST: u64 = 10;
 
 pub(super) struct SlowAccept;
 

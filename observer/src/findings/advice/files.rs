@@ -31,7 +31,7 @@ pub(super) fn exhausted(about: &About<'_>) -> Advice {
         };
         let does = match server.exhausted {
             "" => String::new(),
-            does => format!(" Until then {} {does}.", server.name),
+            does => format!(" Without a descriptor, {} {does}.", server.name),
         };
         let clause = format!(
             "raise {}'s limit on open files{own} and LimitNOFILE= of its unit, or find the descriptors that \

@@ -190,9 +190,8 @@ fn each_row_is_whole() {
         for set in sets {
             assert_eq!(set.place.is_empty(), set.lines.is_empty(), "{name}: {set:?}");
         }
-        for sentence in [server.backlog.note] {
-            assert!(sentence.is_empty() || sentence.ends_with('.'), "{name}: {sentence}");
-        }
+        let note = server.backlog.note;
+        assert!(note.is_empty() || note.ends_with('.'), "{name}: {note}");
         let clauses = [
             server.exhausted,
             server.slow,
@@ -202,7 +201,7 @@ fn each_row_is_whole() {
             server.backlog.zero,
             server.source,
         ];
-        let texts = clauses.into_iter().chain([server.backlog.note]);
+        let texts = clauses.into_iter().chain([note]);
         for text in texts.clone() {
             assert!(!text.contains('\n') && !text.contains("  "), "{name}: {text}");
             assert!(!text.contains("tcp_max_syn_backlog"), "{name}: {text}");

@@ -89,9 +89,17 @@ mod tests {
 
     const LONG: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
 
-    fn told(cgroups: &str) -> (Option<String>, Option<(Option<String>, String, bool)>) {
-        let (unit, container) = place(&cgroups.replace("ID", LONG));
-        (unit, container.map(|one| (one.runtime, one.id, one.kubernetes)))
+    fn told(cgroups: &str) -> (Option<String>, Option<Container>) {
+        place(&cgroups.replace("ID", LONG))
+    }
+
+    fn one(
+        runtime: Option<&str>,
+        id: &str,
+        kubernetes: bool,
+    ) -> (Option<String>, Option<Container>) {
+        let runtime = runtime.map(str::to_owned);
+        (None, Some(Container { runtime, id: id.to_owned(), kubernetes }))
     }
 
     #[test]
@@ -115,16 +123,14 @@ mod tests {
             ("0::/../../docker/ID\n", Some("docker"), false),
             ("0::/default/ID\n", None, false),
         ] {
-            let expected = (runtime.map(str::to_owned), LONG[..12].to_owned(), kubernetes);
-            assert_eq!(told(cgroups), (None, Some(expected)), "{cgroups}");
+            assert_eq!(told(cgroups), one(runtime, &LONG[..12], kubernetes), "{cgroups}");
         }
         for (cgroups, runtime, name) in [
             ("0::/lxc.payload.web/system.slice/nginx.service\n", "lxc", "web"),
             ("0::/lxc/web\n", "lxc", "web"),
             ("0::/machine.slice/systemd-nspawn@web.service/payload\n", "systemd-nspawn", "web"),
         ] {
-            let expected = (Some(runtime.to_owned()), name.to_owned(), false);
-            assert_eq!(told(cgroups), (None, Some(expected)), "{cgroups}");
+            assert_eq!(told(cgroups), one(Some(runtime), name, false), "{cgroups}");
         }
     }
 
