@@ -45,7 +45,11 @@ pub(super) const TABLE: &[Entry] = &[
         ..Entry::UNKNOWN
     },
     REDIS,
-    Entry { name: "valkey", signs: &[Sign::sure(By::Exe("valkey-server"))], ..REDIS },
+    Entry {
+        name: "valkey",
+        signs: &[Sign::sure(By::Exe("valkey-server")), Sign::sure(By::Task("valkey-server"))],
+        ..REDIS
+    },
     Entry {
         name: "memcached",
         signs: &[Sign::sure(By::Exe("memcached")), Sign::sure(By::Task("mc-worker"))],
@@ -91,7 +95,8 @@ pub(super) const TABLE: &[Entry] = &[
 
 const REDIS: Entry = Entry {
     name: "redis",
-    signs: &[Sign::sure(By::Exe("redis-server"))],
+    // Debian's is a link to redis-check-rdb, which the executable is then.
+    signs: &[Sign::sure(By::Exe("redis-server")), Sign::sure(By::Task("redis-server"))],
     one_acceptor: true,
     backlog: Backlog::new(
         "511",

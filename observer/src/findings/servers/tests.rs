@@ -88,6 +88,7 @@ fn servers_are_sure_by_executable_argument_or_title() {
             "redis",
             process("redis-server", &["/usr/bin/redis-server 127.0.0.1:6379"], "redis-server"),
         ),
+        ("redis", process("redis-check-rdb", &["/usr/bin/redis-server *:6379"], "redis-server")),
         ("valkey", process("valkey-server", &["valkey-server *:6379"], "valkey-server")),
         ("varnish", process("varnishd", &["/usr/sbin/varnishd"], "cache-main")),
         (
