@@ -99,7 +99,8 @@ pub(crate) fn setup(workspace: &Workspace, goal: Goal) -> Result<Ready> {
         missing.push(Missing { package: POLLING_NGINX, reason, unfetched });
     }
     for package in servers {
-        if let Err(error) = servers::unpack(workspace, package, &mut apt) {
+        apt.update();
+        if let Err(error) = servers::unpack(workspace, package) {
             let reason = format!("{package}: {error:#}");
             let unfetched = is_unfetched(&reason);
             missing.push(Missing { package: SERVERS, reason, unfetched });

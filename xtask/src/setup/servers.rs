@@ -7,7 +7,7 @@ use std::{fs, path::PathBuf, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{act::Apt, nginx::reason};
+use super::nginx::reason;
 use crate::{process, workspace::Workspace};
 
 /// What stands for them among what set-up could not get.
@@ -38,10 +38,9 @@ pub(crate) fn is_kept(workspace: &Workspace, package: &str) -> bool {
 }
 
 /// Fetches a package with what it needs and is not installed here, and unpacks them.
-pub(crate) fn unpack(workspace: &Workspace, package: &str, apt: &mut Apt) -> Result<()> {
+pub(crate) fn unpack(workspace: &Workspace, package: &str) -> Result<()> {
     let kept = kept(workspace, package);
     eprintln!("setup: unpacking {package} into {}", kept.display());
-    apt.update();
     // It appears under its name when it is whole.
     let partial = kept.with_file_name(format!(".partial-{package}-{}", std::process::id()));
     let unpacked = unpack_into(&partial, package);

@@ -1,7 +1,7 @@
 //! A longer queue: the server's backlog and `net.core.somaxconn`, the smaller of which counts, and the
 //! `listen()` that takes them over.
 
-use super::{About, Advice};
+use super::about::{About, Advice};
 use crate::findings::{servers::Apply, words::sentence};
 
 /// Where nothing tells how many connections come together, a limit is doubled, and is this at least.

@@ -1,6 +1,6 @@
 //! More file descriptors: the server's own setting, its unit's, its container's.
 
-use super::{About, Advice};
+use super::about::{About, Advice};
 use crate::findings::words::sentence;
 
 /// Descriptors that are enough for most servers; a limit that is not far below is doubled.

@@ -1,7 +1,8 @@
 use super::*;
 use crate::{
     findings::fixtures::{drops, listener, worker},
-    model::{Container, Holder},
+    findings::servers,
+    model::{Container, Holder, Server},
 };
 
 fn server(name: &str) -> Server {
