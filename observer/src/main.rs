@@ -3,24 +3,25 @@
 mod app;
 
 use std::{
+    env,
     io::{self, Write as _},
     process::ExitCode,
 };
 
 use anyhow::Result;
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 
 use observer::{bpf, error};
 
 use crate::app::{
-    cli::{Cli, Command},
+    cli::{self, Cli, Command},
     demo, doctor, explain, listeners, logging, output,
     render::terminal::Screen,
     replay, schema, watch,
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = cli::parse(env::args_os()).unwrap_or_else(|error| error.exit());
     let verbose = match &cli.command {
         None => cli.watch.verbose,
         Some(Command::Doctor(args)) => args.verbose,
