@@ -11,6 +11,8 @@ pub struct Identity {
     pub comm: Option<String>,
     /// Names of its tasks that accept or wait, at most 15 bytes each.
     pub tasks: Vec<String>,
+    /// Whether it is known that the program was built by Go.
+    pub go: bool,
     /// The process that started it, or that has adopted it since.
     pub parent: Option<Box<Identity>>,
 }

@@ -1,11 +1,13 @@
 //! Which server a listener belongs to, and where that runs: by the files of its holders in /proc.
 //!
 //! `/proc/PID/cmdline` waits for the process's `mmap_lock` (`access_remote_vm`), which a page fault on a broken
-//! file system holds for ever. It is read once for each process, of such processes only that somebody asks
-//! about, and on a thread of its own that is waited for only so long. No other file here waits for that lock.
+//! file system holds for ever, and to read the program waits for the file system itself. Both are done once for
+//! each process, of such processes only that somebody asks about, and on a thread that is waited for only so
+//! long. Nothing else here waits for others.
 
 mod cgroup;
 mod files;
+mod go;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -25,10 +27,10 @@ use crate::{
     model::{Container, Listener, Server},
 };
 
-/// How long a process's arguments are waited for.
+/// How long what may hang is waited for.
 const PATIENCE: Duration = Duration::from_millis(200);
 
-/// Most threads that wait for arguments in vain; with so many, no more arguments are read.
+/// Most threads that hang; with so many, no more are begun.
 const MOST_STUCK: u32 = 4;
 
 /// Most holders of a listener that are looked at: a hundred workers are all the same.
@@ -118,6 +120,9 @@ impl Identities {
                 parent.argv = argv;
             }
         }
+        if servers::recognise(&identity).is_none() {
+            identity.go = self.within_time(pid, move || go::runs(pid)).unwrap_or(false);
+        }
         let open_files_limit = files::open_files_limit(pid);
         let facts = Facts { identity, unit, container, open_files_limit };
         // One without any is about to run another program (`begin_new_exec`), and is looked at again.
@@ -132,16 +137,24 @@ impl Identities {
 
     /// A process's arguments; `None` where they cannot be read, or not in time.
     fn argv(&mut self, pid: u32) -> Option<Vec<String>> {
+        self.within_time(pid, move || files::argv(pid))
+    }
+
+    /// What is read of a process on a thread that may hang; `None` where it does.
+    fn within_time<T: Send + 'static>(
+        &mut self,
+        pid: u32,
+        read: impl FnOnce() -> Option<T> + Send + 'static,
+    ) -> Option<T> {
         if self.stuck >= MOST_STUCK {
             return None;
         }
         let (sender, receiver) = sync_channel(1);
-        let reader = thread::Builder::new().name("observer-argv".into());
+        let reader = thread::Builder::new().name("observer-look".into());
         // Who does not wait any longer does not hear of it.
-        let reads = move || drop(sender.send(files::argv(pid)));
-        reader.spawn(reads).ok()?;
+        reader.spawn(move || drop(sender.send(read()))).ok()?;
         receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-            log::debug!("the arguments of process {pid} cannot be read: it holds its mmap_lock");
+            log::debug!("process {pid} cannot be looked at: its files in /proc hang");
             self.stuck += 1;
             None
         })
@@ -157,6 +170,7 @@ fn family(pid: u32, generations: u32) -> Identity {
         argv: None,
         comm: holders::comm(pid),
         tasks: Vec::new(),
+        go: false,
         parent: parent.map(|parent| Box::new(family(parent, generations - 1))),
     }
 }

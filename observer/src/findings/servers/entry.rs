@@ -55,6 +55,8 @@ pub enum By {
     Task(&'static str),
     /// An executable whose name begins so, which runs programs of others.
     Runtime(&'static str),
+    /// A program that was built by Go.
+    Go,
 }
 
 impl By {
@@ -70,6 +72,7 @@ impl By {
                 };
                 identity.program() == Some(exe) && (is_above(parent) || is_above(further))
             }
+            Self::Go => identity.go,
             Self::Exe(exe) => identity.program() == Some(exe),
             Self::ExePrefix(prefix) | Self::Runtime(prefix) => identity.runs(prefix),
             Self::Argument(exe, word) => identity.runs(exe) && identity.has_argument(word),
@@ -88,7 +91,7 @@ impl By {
             Self::Argument(..) => 2,
             Self::Title(_) => 3,
             Self::Task(_) => 4,
-            Self::Runtime(_) => 5,
+            Self::Runtime(_) | Self::Go => 5,
         }
     }
 }

@@ -155,6 +155,19 @@ pub(super) const TABLE: &[Entry] = &[
         ..Entry::UNKNOWN
     },
     Entry {
+        name: "go",
+        signs: &[Sign::sure(By::Go)],
+        // The runtime's threads take turns, and their shares say nothing.
+        one_acceptor: true,
+        backlog: Backlog {
+            note: "Go asks for net.core.somaxconn, and has no option for another number.",
+            ..Backlog::SOMAXCONN
+        },
+        exhausted: "waits 5 ms, doubling up to 1 s, and logs it where it uses net/http",
+        source: "Go: src/net/sock_linux.go, src/net/http/server.go (Serve)",
+        ..Entry::UNKNOWN
+    },
+    Entry {
         name: "actix",
         signs: &[Sign::sure(By::Task("actix-server ac"))],
         one_acceptor: true,

@@ -100,6 +100,8 @@ fn servers_are_sure_by_executable_argument_or_title() {
         ("docker-proxy", process("docker-proxy", &["/usr/bin/docker-proxy"], "docker-proxy")),
         ("zeromq", with_tasks(process("myhost", &["./myhost"], "myhost"), &["ZMQbg/IO/0"])),
         ("actix", with_tasks(process("web", &["./web"], "web"), &["actix-server ac"])),
+        ("go", Identity { go: true, ..process("traefik", &["traefik"], "traefik") }),
+        ("caddy", Identity { go: true, ..process("caddy", &["caddy", "run"], "caddy") }),
         ("systemd", process("systemd", &["/sbin/init"], "systemd")),
     ];
     for (name, identity) in rows {

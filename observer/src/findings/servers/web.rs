@@ -127,7 +127,7 @@ pub(super) const TABLE: &[Entry] = &[
         signs: &[Sign::sure(By::Exe("caddy"))],
         one_acceptor: true,
         backlog: Backlog {
-            note: "Go asks for net.core.somaxconn as it was when the program started.",
+            note: "Go asks for net.core.somaxconn, and has no option for another number.",
             ..Backlog::SOMAXCONN
         },
         exhausted: "waits 5 ms, doubling up to 1 s, and logs it",
