@@ -187,7 +187,7 @@ pub(super) fn clamped(about: &About<'_>) -> Advice {
         let clause = about.then(false).replacen("it", server.name, 1);
         let clause = format!("{clause}: only another listen() takes the higher limit");
         return Advice {
-            fix: Some(sentence(&clause) + &about.note()),
+            fix: Some(sentence(&clause)),
             steps: about.place.restart(),
             source: about.source(),
         };
@@ -198,7 +198,7 @@ pub(super) fn clamped(about: &About<'_>) -> Advice {
         format!("raise {SOMAXCONN} to {wanted} in the listener's network namespace, then {then}");
     let mut steps = about.place.sysctl(SOMAXCONN, wanted, false);
     steps.extend(about.place.restart());
-    Advice { fix: Some(sentence(&clause) + &about.note()), steps, source: about.source() }
+    Advice { fix: Some(sentence(&clause)), steps, source: about.source() }
 }
 
 /// Clients wait in vain: for a queue that was full as for any full queue, and else for a look at what the

@@ -49,7 +49,7 @@ pub(super) const TABLE: &[Entry] = &[
         name: "puma",
         signs: &[Sign::sure(By::Title("puma ")), Sign::sure(By::Title("puma: "))],
         backlog: Backlog {
-            note: "Inherited sockets are not listened on again.",
+            apply: Apply::Restart("one that inherits its sockets does not listen on them again"),
             ..Backlog::new(
                 "1024",
                 Lines::new("config/puma.rb", &["bind 'tcp://{endpoint}?backlog={backlog}'"]),

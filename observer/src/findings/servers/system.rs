@@ -1,6 +1,6 @@
 //! Daemons of the system.
 
-use super::entry::{Backlog, By, Entry, Lines, Sign};
+use super::entry::{Apply, Backlog, By, Entry, Lines, Sign};
 
 /// The rows.
 pub(super) const TABLE: &[Entry] = &[
@@ -56,7 +56,7 @@ pub(super) const TABLE: &[Entry] = &[
         one_acceptor: true,
         backlog: Backlog {
             set: Lines::new("the .socket unit, section [Socket]", &["Backlog={backlog}"]),
-            note: "The socket unit listens: restart that.",
+            apply: Apply::Restart("the .socket unit, which listens, and not the service"),
             ..Backlog::SOMAXCONN
         },
         source: "systemd.socket(5)",
