@@ -7,6 +7,9 @@
 mod accept_queue_near_limit;
 mod accept_queue_overflow;
 mod backlog_clamped;
+mod burst;
+mod chance;
+mod doing;
 mod fd_exhausted;
 #[cfg(test)]
 mod fixtures;
@@ -42,7 +45,8 @@ pub const RULES: &[&dyn Rule] = &[
 pub fn judge(report: &mut Report) {
     let Report { host, window, providers, listeners, .. } = report;
     for listener in listeners {
-        listener.findings = findings(&Case { host, window, providers, listener });
+        listener.findings =
+            findings(&Case { host, window, providers, listener, one_acceptor: None });
     }
 }
 

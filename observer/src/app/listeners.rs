@@ -88,7 +88,9 @@ fn look(args: &ListenersArgs) -> Result<ListenerList> {
         options: &options,
         left_out,
     };
-    Ok(sockets::list(seen, |socket| selection.contains(socket.inode, socket.port)))
+    let mut list = sockets::list(seen, |socket| selection.contains(socket.inode, socket.port));
+    sockets::judge(&mut list);
+    Ok(list)
 }
 
 /// Tells how the holders wait: one look at the threads of each process.

@@ -1,6 +1,7 @@
 //! `silent-clients`: clients are connected as far as they can tell, and nobody serves them.
 
 use super::{
+    doing,
     fd_exhausted::FdExhausted,
     id,
     rule::{Case, Rule, Verdict},
@@ -53,9 +54,24 @@ impl Rule for SilentClients {
             evidence.extend(oldest.map(|wait| format!("the oldest for {}", units::time(wait))));
             evidence.extend(holders(listener).map(|who| format!("held by {who}")));
         }
-        let summaries: Vec<String> = of_waiting.into_iter().chain(of_acks).collect();
+        let mut summaries: Vec<String> = of_waiting.into_iter().chain(of_acks).collect();
         if summaries.is_empty() {
             return None;
+        }
+        if waiting.is_some() {
+            summaries.extend(doing::held_up_in_words(case));
+            evidence.extend(doing::meanwhile(case).map(|doing| format!("meanwhile {doing}")));
+            evidence.push(
+                "their clients see an established connection and no answer, until their own timeout"
+                    .to_owned(),
+            );
+        }
+        if acks > 0 {
+            evidence.push(
+                "the server answers such a client again after 1, 3, 7, 15 and 31 s (tcp_synack_retries 5) \
+                 and forgets it at about 63 s: what the client sends later gets a reset"
+                    .to_owned(),
+            );
         }
         let fix = match waiting {
             Some(_) => {
@@ -92,7 +108,7 @@ fn left_waiting(case: &Case<'_>) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::{
-        findings::fixtures::{drops, listener, verdict, with_case},
+        findings::fixtures::{drops, listener, state, verdict, with_case},
         model::Listener,
     };
 
@@ -115,10 +131,19 @@ mod tests {
         assert_eq!(
             told.evidence,
             "12 in the accept queue now, 0 accepted, the oldest for 2.1 s, held by no process that \
-             was found"
+             was found, their clients see an established connection and no answer, until their own \
+             timeout"
         );
         let one = judged(&waiting(1, 0, None)).expect("a finding");
         assert_eq!(one.summary, "1 connection waits in the accept queue and was not accepted");
+    }
+
+    #[test]
+    fn who_is_stopped_is_named() {
+        let mut one = waiting(3, 0, None);
+        one.holder_states = Some(vec![state(7, 'T')]);
+        let told = verdict(&SilentClients, &one, true).expect("a finding");
+        assert!(told.summary.ends_with("; python3 7 is stopped (state T)"), "{told:?}");
     }
 
     #[test]
@@ -173,6 +198,7 @@ mod tests {
             told.summary,
             "about 1 final ACK dropped: clients see an established connection"
         );
+        assert!(told.evidence.contains("forgets it at about 63 s"), "{told:?}");
         one.backlog.abort_on_overflow = Some(1);
         assert_eq!(verdict(&SilentClients, &one, false), None);
     }

@@ -5,7 +5,7 @@ use super::{
     sample::{Sample, Span},
 };
 use crate::{
-    host::{inet_diag::Socket, syn_requests::Waiting},
+    host::{inet_diag::Socket, syn_requests::Waiting, task_state},
     model::{Providers, Report, Via, Window},
     probes::{self, Signal},
     report::{
@@ -82,6 +82,7 @@ impl Session {
             sees_refused_acks: self.sees_refused_acks,
             missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
             most,
+            look: |report, first| task_state::look(report.listeners.iter_mut(), first),
             judge: crate::findings::judge,
         };
         build::build(input, last_seen)

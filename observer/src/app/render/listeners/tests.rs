@@ -40,6 +40,8 @@ fn listener(address: &str, port: u16) -> ListedListener {
         syn_queue: ListedSynQueue { now: Some(0) },
         backlog: Backlog { limit: Some(511), at_somaxconn: Some(false), ..Backlog::default() },
         drops: Drops { total: Some(0), ..Drops::default() },
+        holder_states: None,
+        findings: Vec::new(),
     }
 }
 
