@@ -45,8 +45,7 @@ pub const RULES: &[&dyn Rule] = &[
 pub fn judge(report: &mut Report) {
     let Report { host, window, providers, listeners, .. } = report;
     for listener in listeners {
-        listener.findings =
-            findings(&Case { host, window, providers, listener, one_acceptor: None });
+        listener.findings = findings(&Case { host, window, providers, listener });
     }
 }
 

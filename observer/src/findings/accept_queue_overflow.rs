@@ -19,6 +19,10 @@ impl Rule for AcceptQueueOverflow {
         "listen(2); Linux Documentation/networking/ip-sysctl.rst: somaxconn"
     }
 
+    fn needed(&self, case: &Case<'_>) -> Option<u64> {
+        burst::needed(case)
+    }
+
     fn judge(&self, case: &Case<'_>) -> Option<Verdict> {
         let (syns, acks) =
             (case.dropped("accept_queue_full_syn"), case.dropped("accept_queue_full_ack"));
@@ -74,7 +78,7 @@ fn more_evidence(case: &Case<'_>, cause: Cause) -> String {
         }
         Cause::Late { .. } | Cause::Burst => told.extend(burst::enough(case)),
         // What was dropped since the socket was opened says nothing of one burst.
-        Cause::Unknown => {}
+        Cause::Unknown | Cause::Failing => {}
     }
     told.extend(burst::limit_is_from(&case.listener.backlog));
     if !case.is_still() {

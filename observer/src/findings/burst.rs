@@ -14,15 +14,22 @@ const LATE: u64 = 100_000_000;
 /// queue of a burst has had no time to drain.
 const LONG_ENOUGH: f64 = 1.0;
 
+/// So many times all that the queue holds has to be accepted in a window after which it is full still, for
+/// accepts to be slower than arrivals: once is what a burst left there.
+const TURNS: u64 = 2;
+
 /// Why the queue was too short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Cause {
     /// Nothing was accepted while it filled.
     NothingAccepted,
-    /// Connections come faster than they are accepted: so many came and so many were accepted.
-    TooSlow { came: u64, accepted: u64 },
+    /// Connections come faster than they are accepted: so many came, where that is known, and so many were
+    /// accepted.
+    TooSlow { came: Option<u64>, accepted: u64 },
     /// The server drains it, but begins late: some connection waited for so many nanoseconds.
     Late { wait: u64 },
+    /// Accept fails for want of descriptors.
+    Failing,
     /// More came at once than it holds.
     Burst,
     /// Accepts were not observed.
@@ -35,16 +42,24 @@ pub(super) fn cause(case: &Case<'_>) -> Cause {
     if case.providers.accepts.via == Via::None {
         return Cause::Unknown;
     }
+    let failed = |name| listener.accept_errors.get(name).is_some_and(|count| *count > 0);
+    if failed("EMFILE") || failed("ENFILE") {
+        return Cause::Failing;
+    }
     if listener.accepted == 0 {
         return Cause::NothingAccepted;
     }
-    // A client that tries again is one that came; where they are not known, drops say only that some came.
-    let came = listener.queued.saturating_add(listener.drops.clients.unwrap_or(0));
-    let still_full = case
-        .fullest()
-        .zip(listener.accept_queue.now)
-        .is_some_and(|((_, limit), now)| now >= limit.max(1));
-    if still_full && came > listener.accepted && case.window.seconds >= LONG_ENOUGH {
+    // A client that tries again is one that came.
+    let came = known_clients(case).map(|clients| listener.queued.saturating_add(clients));
+    // Full still, though all that it holds was taken out of it more than once: no burst that is being worked
+    // off, but what comes is more than what goes.
+    let stays_full =
+        case.fullest().zip(listener.accept_queue.now).is_some_and(|((_, limit), now)| {
+            let turned_over = limit.saturating_add(1).saturating_mul(TURNS);
+            now >= limit.max(1) && listener.accepted >= turned_over
+        });
+    let dropped = listener.drops.total.is_some_and(|drops| drops > 0);
+    if stays_full && dropped && case.window.seconds >= LONG_ENOUGH {
         return Cause::TooSlow { came, accepted: listener.accepted };
     }
     let wait = &listener.accept_wait;
@@ -60,15 +75,13 @@ pub(super) fn because(case: &Case<'_>, cause: Cause) -> Option<String> {
         Cause::NothingAccepted => "nothing was accepted meanwhile".to_owned(),
         Cause::TooSlow { came, accepted } => {
             let rate = |count| case.per_second(count).map_or_else(|| "-".to_owned(), rate);
-            format!(
-                "connections come faster ({}) than they are accepted ({})",
-                rate(came),
-                rate(accepted)
-            )
+            let came = came.map(|came| format!(" ({})", rate(came))).unwrap_or_default();
+            format!("connections come faster{came} than they are accepted ({})", rate(accepted))
         }
         Cause::Late { wait } => {
             format!("accept came late, up to {} after the connection", units::time(wait))
         }
+        Cause::Failing => "accept fails for want of descriptors".to_owned(),
         Cause::Burst => "a burst came".to_owned(),
         Cause::Unknown => return None,
     })
@@ -78,25 +91,37 @@ pub(super) fn because(case: &Case<'_>, cause: Cause) -> Option<String> {
 /// besides. That is enough for certain, and less may do: dropped clients need not have come at the same time.
 /// `None` where nobody was dropped or nothing bounds their number.
 pub(super) fn enough(case: &Case<'_>) -> Option<String> {
+    let (most, backlog) = (case.fullest()?.0, needed(case)?);
+    Some(match known_clients(case) {
+        Some(clients) => format!(
+            "a backlog of {backlog} would have held them all ({most} in the queue and {} dropped)",
+            counted(clients, "client", "clients"),
+        ),
+        None => format!(
+            "a backlog of {backlog} at most would have held them all: clients try again, and each try \
+             counts as a drop"
+        ),
+    })
+}
+
+/// The backlog that would have been enough for certain. `None` where nobody was dropped or nothing bounds their
+/// number, and where none is enough for long, because nothing is accepted, or more slowly than connections come.
+pub(super) fn needed(case: &Case<'_>) -> Option<u64> {
+    if !matches!(cause(case), Cause::Late { .. } | Cause::Burst) {
+        return None;
+    }
     let (most, _) = case.fullest()?;
     let drops = &case.listener.drops;
-    let at = |count: u64| most.saturating_add(count).saturating_sub(1);
-    match drops.clients.filter(|_| !drops.clients_overflowed) {
-        Some(0) => None,
-        Some(clients) => Some(format!(
-            "a backlog of {} would have held them all ({most} in the queue and {} dropped)",
-            at(clients),
-            counted(clients, "client", "clients"),
-        )),
-        None => {
-            let attempts = drops.at_most.or(drops.total).filter(|attempts| *attempts > 0)?;
-            Some(format!(
-                "a backlog of {} at most would have held them all: clients try again, and each try counts \
-                 as a drop",
-                at(attempts)
-            ))
-        }
-    }
+    let dropped =
+        known_clients(case).or(drops.at_most).or(drops.total).filter(|count| *count > 0)?;
+    // A queue holds one more than its limit.
+    Some(most.saturating_add(dropped).saturating_sub(1))
+}
+
+/// Clients among the drops, where all could be remembered.
+fn known_clients(case: &Case<'_>) -> Option<u64> {
+    let drops = &case.listener.drops;
+    drops.clients.filter(|_| !drops.clients_overflowed)
 }
 
 /// Where the limit comes from: `listen()` or somaxconn.
@@ -172,10 +197,20 @@ mod tests {
         one.queued = 509;
         one.accepted = 500;
         let (cause, words) = of(&one);
-        assert_eq!(cause, Cause::TooSlow { came: 529, accepted: 500 });
+        assert_eq!(cause, Cause::TooSlow { came: Some(529), accepted: 500 });
         assert_eq!(words, "connections come faster (106/s) than they are accepted (100/s)");
+        one.drops.clients = None;
+        assert_eq!(of(&one).1, "connections come faster than they are accepted (100/s)");
+        // What is in it may be the rest of a burst: it has not been emptied twice.
+        one.accepted = 17;
+        assert_eq!(of(&one).0, Cause::Burst);
+        one.accepted = 18;
+        assert!(matches!(of(&one).0, Cause::TooSlow { .. }));
         one.accepted = 0;
         assert_eq!(of(&one).0, Cause::NothingAccepted);
+        assert_eq!(with_case(&one, true, needed), None);
+        one.accept_errors.insert("EMFILE".to_owned(), 1);
+        assert_eq!(of(&one).0, Cause::Failing);
     }
 
     #[test]

@@ -111,6 +111,5 @@ pub(super) fn with_case<T>(listener: &Listener, exact: bool, judge: impl Fn(&Cas
             drops: provider,
         },
         listener,
-        one_acceptor: None,
     })
 }

@@ -42,7 +42,7 @@ impl Rule for OneWorkerTakesAll {
         let of_all = u128::from(top.accepted) * 100;
         let is_all = of_all >= u128::from(listener.accepted) * u128::from(ALL);
         let accepted = listener.accepted;
-        if workers.len() < 2 || !is_all || case.one_acceptor == Some(true) {
+        if workers.len() < 2 || !is_all {
             return None;
         }
         let wait = listener.accept_wait.p99.filter(|wait| *wait > NO_LOSS)?;
@@ -81,7 +81,7 @@ impl Rule for OneWorkerTakesAll {
 mod tests {
     use super::*;
     use crate::{
-        findings::fixtures::{listener, verdict, with_case, worker},
+        findings::fixtures::{listener, verdict, worker},
         model::Listener,
     };
 
@@ -131,17 +131,6 @@ mod tests {
             one.accept_wait.p99 = wait;
             assert_eq!(verdict(&OneWorkerTakesAll, &one, true), None, "{wait:?}");
         }
-    }
-
-    #[test]
-    fn a_server_with_one_acceptor_is_meant_so() {
-        let one = shared(&[1000, 0]);
-        let judged = |one_acceptor| {
-            with_case(&one, true, |case| {
-                OneWorkerTakesAll.judge(&Case { one_acceptor, ..*case }).is_some()
-            })
-        };
-        assert!(judged(None) && judged(Some(false)) && !judged(Some(true)));
     }
 
     #[test]

@@ -12,6 +12,12 @@ pub trait Rule: Sync {
 
     /// The verdict on one listener; `None` where nothing is wrong, and where that cannot be told.
     fn judge(&self, case: &Case<'_>) -> Option<Verdict>;
+
+    /// Backlog that would have held the most connections that came together; `None` where the rule is not
+    /// about that, and where it cannot be told.
+    fn needed(&self, _case: &Case<'_>) -> Option<u64> {
+        None
+    }
 }
 
 /// A listener to be judged, with the report around it.
@@ -25,9 +31,6 @@ pub struct Case<'a> {
     pub providers: &'a Providers,
     /// The listener itself.
     pub listener: &'a Listener,
-    /// Whether its server has one task that accepts by design, whoever else holds the listener; `None` where
-    /// the server was not recognised.
-    pub one_acceptor: Option<bool>,
 }
 
 impl Case<'_> {

@@ -54,12 +54,11 @@ impl Rule for SilentClients {
             evidence.extend(oldest.map(|wait| format!("the oldest for {}", units::time(wait))));
             evidence.extend(holders(listener).map(|who| format!("held by {who}")));
         }
-        let mut summaries: Vec<String> = of_waiting.into_iter().chain(of_acks).collect();
+        let summaries: Vec<String> = of_waiting.into_iter().chain(of_acks).collect();
         if summaries.is_empty() {
             return None;
         }
         if waiting.is_some() {
-            summaries.extend(doing::held_up_in_words(case));
             evidence.extend(doing::meanwhile(case).map(|doing| format!("meanwhile {doing}")));
             evidence.push(
                 "their clients see an established connection and no answer, until their own timeout"
@@ -83,7 +82,7 @@ impl Rule for SilentClients {
         Some(Verdict {
             severity,
             summary: summaries.join("; "),
-            evidence: evidence.join(", "),
+            evidence: evidence.join("; "),
             fix: fix.to_owned(),
         })
     }
@@ -130,8 +129,8 @@ mod tests {
         assert_eq!(told.summary, "12 connections wait in the accept queue and none was accepted");
         assert_eq!(
             told.evidence,
-            "12 in the accept queue now, 0 accepted, the oldest for 2.1 s, held by no process that \
-             was found, their clients see an established connection and no answer, until their own \
+            "12 in the accept queue now, 0 accepted; the oldest for 2.1 s; held by no process that \
+             was found; their clients see an established connection and no answer, until their own \
              timeout"
         );
         let one = judged(&waiting(1, 0, None)).expect("a finding");
@@ -139,11 +138,11 @@ mod tests {
     }
 
     #[test]
-    fn who_is_stopped_is_named() {
+    fn what_the_tasks_do_meanwhile_is_told() {
         let mut one = waiting(3, 0, None);
         one.holder_states = Some(vec![state(7, 'T')]);
         let told = verdict(&SilentClients, &one, true).expect("a finding");
-        assert!(told.summary.ends_with("; python3 7 is stopped (state T)"), "{told:?}");
+        assert!(told.evidence.contains("; meanwhile python3 7 is stopped (state T); "), "{told:?}");
     }
 
     #[test]

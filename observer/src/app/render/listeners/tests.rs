@@ -81,6 +81,16 @@ fn several() -> ListenerList {
     let mut list = list(vec![listener("127.0.0.1", 80), full, bare, six]);
     list.left_out.processes = 12;
     list.left_out.netns = vec![4_026_532_300];
+    judged(list)
+}
+
+/// The list with what is wrong in it, as far as the listeners themselves tell.
+fn judged(mut list: ListenerList) -> ListenerList {
+    let mut report = list.unobserved();
+    observer::findings::judge(&mut report);
+    for (listed, judged) in list.listeners.iter_mut().zip(report.listeners) {
+        listed.findings = judged.findings;
+    }
     list
 }
 
@@ -140,6 +150,7 @@ fn colour_marks_what_is_wrong_and_nothing_without_it() {
     // Where accepts are deferred, each good connection is among them.
     assert!(text.contains(" 5311 ") && !text.contains("\u{1b}[31m5311"), "{text}");
     list.listeners.iter_mut().for_each(|one| one.defer_accept = Some(0));
+    let list = judged(list);
     let text = render(&list, &colour);
     assert!(text.contains("\u{1b}[31m5311\u{1b}[0m"), "{text}");
     assert!(text.contains("\u{1b}[31m129/128\u{1b}[0m"), "{text}");
