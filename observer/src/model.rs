@@ -12,6 +12,7 @@ mod event;
 mod holder_state;
 mod providers;
 mod queues;
+mod reuseport_group;
 mod sockets;
 
 use std::collections::BTreeMap;
@@ -25,9 +26,8 @@ pub use self::{
     holder_state::HolderState,
     providers::{Provider, Providers, Via, Worth},
     queues::{AcceptQueue, AcceptWait, Backlog, Bucket, ByReason, Drops, SynQueue},
-    sockets::{
-        LeftOut, ListedAcceptQueue, ListedListener, ListedSynQueue, ListenerList, ReuseportGroup,
-    },
+    reuseport_group::ReuseportGroup,
+    sockets::{LeftOut, ListedAcceptQueue, ListedListener, ListedSynQueue, ListenerList},
 };
 
 /// Kind of line that a report is among the lines of a recording.

@@ -43,7 +43,7 @@ impl Rule for SynQueueOverflow {
         let hedge = case.hedge_drops();
         let answered = counted(cookies, "SYN answered with a cookie", "SYNs answered with cookies");
         let (severity, summary) = match (dropped, cookies) {
-            (0, 0) => return None,
+            (0, 0) => return full_unseen(case),
             (0, _) => (Severity::Warning, format!("{what}: {answered}")),
             _ => {
                 let dropped = counted(dropped, "SYN dropped", "SYNs dropped");
@@ -92,6 +92,30 @@ impl Rule for SynQueueOverflow {
     }
 }
 
+/// No hook sees SYNs, so that nobody knows how many were answered with cookies; that the queue was full is seen.
+fn full_unseen(case: &Case<'_>) -> Option<Verdict> {
+    let (queue, backlog) = (&case.listener.syn_queue, &case.listener.backlog);
+    let (max, limit) = queue.max.zip(backlog.limit)?;
+    if queue.cookies_sent.is_some() || backlog.syncookies != Some(1) || max < limit.max(2) {
+        return None;
+    }
+    let fix = sentence(&format!(
+        "if this is no flood, {}; leave net.ipv4.tcp_syncookies on",
+        raise_limit(backlog)
+    ));
+    Some(Verdict {
+        severity: Severity::Warning,
+        summary: format!(
+            "SYN queue full (limit {limit}): at least {max} handshakes waited, and SYNs beyond them are \
+             answered with cookies"
+        ),
+        evidence: "no hook sees SYNs here: how many came is not known; SYN cookies are on: clients get in \
+                   without a place in the queue; the SYN queue's limit is the listener's backlog"
+            .to_owned(),
+        fix,
+    })
+}
+
 /// Fewest attempts of which a share says anything.
 const MANY: u64 = 100;
 
@@ -137,6 +161,23 @@ mod tests {
         assert_eq!(told.summary, "SYN queue full (limit 127): 1 SYN dropped");
         assert!(told.fix.contains("tcp_syncookies") && told.fix.contains("listen()"), "{told:?}");
         assert!(!told.fix.contains("tcp_max_syn_backlog"), "{told:?}");
+    }
+
+    #[test]
+    fn a_queue_that_was_full_is_told_where_nobody_sees_syns() {
+        let judged = |max, cookies_sent, mode| {
+            let mut one = listener();
+            one.syn_queue.max = Some(max);
+            one.syn_queue.cookies_sent = cookies_sent;
+            one.backlog.syncookies = Some(mode);
+            verdict(&SynQueueOverflow, &one, false)
+        };
+        assert_eq!(judged(126, None, 1), None);
+        assert_eq!(judged(127, Some(0), 1), None);
+        assert_eq!(judged(127, None, 2), None);
+        let told = judged(127, None, 1).expect("a finding");
+        assert_eq!(told.severity, Severity::Warning);
+        assert!(told.summary.starts_with("SYN queue full (limit 127): at least 127 "), "{told:?}");
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! tasks, frozen control groups, descriptors used of the limit.
 //!
 //! Some ten reads of /proc for a task. They are made only where a listener has trouble, and of no more than
-//! [`MOST_TASKS`] tasks for a report. None of these files takes a lock that a server needs to go on: `fd` is
+//! some hundreds of tasks for a report. None of these files takes a lock that a server needs to go on: `fd` is
 //! asked for its size and not read, where the kernel gives the count as that (Linux 6.2, `proc_fd_getattr`).
 
 use std::{
@@ -54,7 +54,7 @@ pub fn look_at_all<'a>(listeners: impl Iterator<Item = &'a mut Listener>) {
 }
 
 /// Notes how many descriptors these processes have open, so that it can be told later whether they grew: of
-/// [`MOST_TASKS`] processes at most, and only where the kernel gives their number.
+/// some hundreds of processes at most, and only where the kernel gives their number.
 pub fn note_first(pids: impl Iterator<Item = u32>, first: &mut FirstCounts) {
     let pids: BTreeSet<u32> = pids.collect();
     for pid in pids.into_iter().take(MOST_TASKS) {

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{
     AcceptQueue, AcceptWait, Audit, Backlog, Drops, Family, Finding, Holder, HolderState, Host,
-    Listener, Provider, Providers, Report, ReportLine, SCHEMA_VERSION, SynQueue, Tool, Via,
-    Wakeups, Window, WindowKind,
+    Listener, Provider, Providers, Report, ReportLine, ReuseportGroup, SCHEMA_VERSION, SynQueue,
+    Tool, Via, Wakeups, Window, WindowKind,
 };
 
 /// Listeners at one moment, without any kernel program: what `observer listeners --format json` prints.
@@ -202,13 +202,4 @@ pub struct ListedSynQueue {
     /// Number of requests in the queue, as inet_diag dumps them; `null` without inet_diag, and where the dump
     /// does not tell which listener of a reuseport group they belong to.
     pub now: Option<u64>,
-}
-
-/// Listeners that share connections by SO_REUSEPORT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub struct ReuseportGroup {
-    /// Smallest inode number among the group's listeners, which is the same for all of them.
-    pub id: u64,
-    /// Number of listeners in the group.
-    pub size: usize,
 }
