@@ -163,7 +163,8 @@ fn serve(random: &mut Random) -> anyhow::Result<Load> {
         strategy,
         workers: if matches!(strategy, Strategy::Loop) { 1 } else { random.of(1, 4) },
         backlog: [16, 64, 128, 511, 4096][random.index(5)],
-        connections: random.of(0, 60),
+        // What a herd of four wakes for nothing in the seconds of the window stays below a hundred a second.
+        connections: random.of(0, if matches!(strategy, Strategy::SmallHerd) { 20 } else { 60 }),
         at_once: random.of(1, 4),
         takes: random.of(0, 3_000),
     };
