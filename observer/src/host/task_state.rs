@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// Most tasks that are looked at for one report.
-const MOST_TASKS: usize = 512;
+const MOST_TASKS: usize = 256;
 
 /// Most tasks of one listener.
 const MOST_OF_LISTENER: usize = 64;

@@ -121,7 +121,7 @@ fn groups(list: &ListenerList) -> Vec<Vec<Judged<'_>>> {
         }
     }
     for members in &mut groups {
-        members.sort_by_key(|one| Reverse(worst(one)));
+        members.sort_by_key(|one| Reverse((worst(one), one.listed.accept_queue.now)));
     }
     groups.sort_by_key(|members| Reverse(members.iter().map(worst).max()));
     groups
@@ -139,7 +139,8 @@ fn row(one: &Judged<'_>, fixes: &mut FixesTold, options: &TableOptions) -> Row {
     }
 }
 
-/// The row of a group: how many members it has and who holds them, and what is in all their queues together.
+/// The row of a group: how many members it has and who holds them, what is in all their SYN queues, what all have
+/// dropped, and the fullest accept queue.
 fn sum(members: &[Judged<'_>]) -> Row {
     let first = &members[0];
     let holders: Option<Vec<Holder>> = members
@@ -158,11 +159,14 @@ fn sum(members: &[Judged<'_>]) -> Row {
     listed.syn_queue.now = add(|one| one.syn_queue.now);
     listed.drops.total = add(|one| one.drops.total);
     let mut judged = first.judged.clone();
+    if let Some(fullest) = members.iter().max_by_key(|one| one.listed.accept_queue.now) {
+        judged.accept_queue.clone_from(&fullest.judged.accept_queue);
+        judged.backlog = fullest.judged.backlog;
+    }
     judged.holders = holders;
     judged.findings = members.iter().flat_map(|one| one.judged.findings.clone()).collect();
     let all = Judged { listed: &listed, judged };
     let mut cells: Vec<Cell> = COLUMNS.iter().map(|(_, says)| says(&all)).collect();
-    // The worst member's, which stands first.
     cells[0] = labels::address_and(&first.judged, &format!(" ×{}", members.len()));
     Row { cells, ..Row::default() }
 }

@@ -3,8 +3,8 @@
 use super::*;
 use crate::app::render::{table::fixtures, text};
 use observer::model::{
-    Backlog, Drops, Family, Host, LeftOut, ListedAcceptQueue, ListedSynQueue, ReuseportGroup, Tool,
-    Wait,
+    Backlog, Drops, Family, HolderState, Host, LeftOut, ListedAcceptQueue, ListedSynQueue,
+    ReuseportGroup, Tool, Wait,
 };
 
 fn options(width: usize) -> TableOptions {
@@ -163,4 +163,37 @@ fn an_empty_list_says_so() {
         render(&list(Vec::new()), &options(80)),
         "observer 0.1.0 · Linux 6.18.44 · 0 listeners\n\nno TCP listener was found now\n"
     );
+}
+
+/// A reuseport group of four, of which one member is stopped and one has a full queue.
+fn group() -> ListenerList {
+    let members = (0..4).map(|number| {
+        let mut one = listener("0.0.0.0", 8080);
+        one.inode = 500 + number;
+        one.reuseport = Some(true);
+        one.reuseport_group = Some(ReuseportGroup { id: 500, size: 4 });
+        let pid = 23_480 + u32::try_from(number).unwrap_or(0);
+        one.holders = Some(vec![holder(pid, "python3", Some(Wait::Accept))]);
+        let state = if number == 2 { 'T' } else { 'S' };
+        one.holder_states = Some(vec![HolderState {
+            pid,
+            tid: pid,
+            comm: "python3".into(),
+            state: Some(state),
+            ..HolderState::default()
+        }]);
+        if number == 3 {
+            one.accept_queue = ListedAcceptQueue { now: 512, ..one.accept_queue };
+        }
+        one
+    });
+    judged(list([vec![listener("127.0.0.1", 80)], members.collect()].concat()))
+}
+
+#[test]
+fn a_group_is_one_row_with_its_members_beneath_the_worst_first() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("group@80", render(&group(), &options(80))));
 }

@@ -138,3 +138,69 @@ pub(super) fn address(block: &Block<'_>) -> Cell {
         if block.is_group() { format!(" ×{}", block.members.len()) } else { String::new() };
     labels::address_and(one, &several)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::app::render::table::fixtures::{self, listener, traffic};
+    use observer::model::{Finding, ReuseportGroup, Severity};
+
+    fn member(inode: u64, accepted: u64) -> Listener {
+        let mut one = listener("0.0.0.0", 80);
+        one.inode = inode;
+        one.reuseport_group = Some(ReuseportGroup { id: 1, size: 3 });
+        traffic(&mut one, "a", 1, accepted.max(1), 2, None);
+        one.workers[0].pid = u32::try_from(inode).ok();
+        one.accepted = accepted;
+        one
+    }
+
+    #[test]
+    fn members_are_one_block_with_their_sum() {
+        let other = fixtures::listener("0.0.0.0", 81);
+        let mut full = member(2, 10);
+        full.accept_queue.max = 511;
+        full.accept_wait.p99 = Some(5);
+        let all = [member(1, 200), other, full, member(3, 0)];
+        let blocks = Block::of_all(all.iter());
+        assert_eq!(blocks.iter().map(|block| block.members.len()).collect::<Vec<_>>(), [3, 1]);
+        assert!(blocks[0].is_group() && !blocks[1].is_group());
+        let sum = blocks[0].row();
+        assert_eq!((sum.accepted, sum.queued, sum.wakeups.total), (210, 211, 422));
+        assert_eq!((sum.accept_queue.max, sum.accept_wait.p99), (511, Some(5)));
+        assert_eq!(sum.drops.total, Some(0));
+        assert_eq!(address(&blocks[0]).whole(), "*:80 ×3");
+        assert_eq!(
+            blocks[0].least().as_deref(),
+            Some("fairness 0.37 over 3 members; the least: a 3 accepted 0 of 210")
+        );
+        assert_eq!(blocks[1].least(), None);
+    }
+
+    #[test]
+    fn even_members_need_no_words_and_the_worst_stands_first() {
+        let mut ill = member(3, 100);
+        ill.findings.push(Finding {
+            id: "x".into(),
+            severity: Severity::Info,
+            server: None,
+            summary: String::new(),
+            evidence: String::new(),
+            fix: String::new(),
+            steps: Vec::new(),
+            source: String::new(),
+        });
+        let all = [member(1, 200), member(2, 190), ill];
+        let blocks = Block::of_all(all.iter());
+        assert_eq!(blocks[0].least(), None);
+        let inodes: Vec<u64> = blocks[0].members.iter().map(|one| one.inode).collect();
+        assert_eq!(inodes, [3, 1, 2]);
+        assert_eq!(blocks[0].row().findings.len(), 1);
+        // What is not known of one is not known of all.
+        let mut unknown = member(2, 1);
+        (unknown.drops.total, unknown.holders) = (None, None);
+        let all = [member(1, 1), unknown];
+        let sum = Block::of_all(all.iter()).remove(0);
+        assert_eq!((sum.row().drops.total, sum.row().holders.as_ref()), (None, None));
+    }
+}
