@@ -97,11 +97,22 @@ pub(super) fn enough(case: &Case<'_>) -> Option<String> {
             "a backlog of {backlog} would have held them all ({most} in the queue and {} dropped)",
             counted(clients, "client", "clients"),
         ),
-        None => format!(
-            "a backlog of {backlog} at most would have held them all: clients try again, and each try \
-             counts as a drop"
-        ),
+        None => {
+            let drops = case.listener.drops.total.unwrap_or(0);
+            let about = most.saturating_add(drops.div_ceil(tries(case))).saturating_sub(1);
+            format!(
+                "a backlog of about {about}, and of {backlog} at most, would have held them all: a client \
+                 that is dropped tries again each second or so, and each try counts as a drop"
+            )
+        }
     })
+}
+
+/// How often a client may have tried while the queue was full: at once, and each second from then on (Linux since
+/// 6.5; older ones at growing intervals). It was full no longer than who waited longest, who came before it was.
+fn tries(case: &Case<'_>) -> u64 {
+    let wait = &case.listener.accept_wait;
+    wait.max.max(wait.oldest).map_or(1, |wait| 1 + wait / 1_000_000_000)
 }
 
 /// The backlog that would have been enough for certain. `None` where nobody was dropped or nothing bounds their
@@ -237,14 +248,25 @@ mod tests {
         assert!(words.starts_with("a backlog of 28 would have held them all"), "{words}");
         let unknown = Drops { clients: None, ..known.clone() };
         let words = enough(unknown.clone()).expect("an estimate");
-        assert!(words.starts_with("a backlog of 68 at most would"), "{words}");
+        assert!(words.starts_with("a backlog of about 68, and of 68 at most, would"), "{words}");
         let too_many = Drops { clients_overflowed: true, ..known.clone() };
         assert_eq!(enough(too_many), enough(unknown.clone()));
         let least = enough(Drops { at_most: Some(70), ..unknown }).expect("an estimate");
-        assert!(least.starts_with("a backlog of 78 at most"), "{least}");
+        assert!(least.starts_with("a backlog of about 68, and of 78 at most"), "{least}");
         assert_eq!(enough(Drops { clients: Some(0), ..known }), None);
         assert_eq!(enough(Drops { total: Some(0), ..Drops::default() }), None);
         assert_eq!(enough(Drops::default()), None);
+    }
+
+    #[test]
+    fn tries_are_no_clients() {
+        let mut one = full(0);
+        one.drops.clients = None;
+        one.accept_wait.max = Some(2_500_000_000);
+        // Each of twenty tried three times.
+        let words = with_case(&one, true, enough).expect("an estimate");
+        assert!(words.starts_with("a backlog of about 28, and of 68 at most"), "{words}");
+        assert_eq!(with_case(&one, true, needed), Some(68));
     }
 
     #[test]
