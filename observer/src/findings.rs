@@ -8,6 +8,9 @@ mod accept_queue_near_limit;
 mod accept_queue_overflow;
 pub mod advice;
 mod backlog_clamped;
+mod burst;
+mod chance;
+mod doing;
 pub mod explain;
 mod fd_exhausted;
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Listeners from outside the kernel programs: which there are, who holds them, who waits.
 
+mod call_names;
 pub mod cpu_time;
 pub mod descendants;
 pub mod holders;
@@ -16,6 +17,7 @@ mod netns_links;
 pub mod process;
 pub mod sockopts;
 pub mod syn_requests;
+pub mod task_state;
 mod user_memory;
 pub mod waiters;
 pub mod way;

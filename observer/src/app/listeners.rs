@@ -91,6 +91,7 @@ fn look(args: &ListenersArgs) -> Result<ListenerList> {
     };
     let mut list = sockets::list(seen, |socket| selection.contains(socket.inode, socket.port));
     tell_servers(&mut list);
+    sockets::judge(&mut list);
     Ok(list)
 }
 

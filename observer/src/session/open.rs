@@ -33,7 +33,7 @@ use crate::{
         netns::{self, Namespace},
         netns_handles::Places,
         processes::{Look, Processes},
-        waiters,
+        task_state, waiters,
     },
     kernel::facts::Facts,
     plan::{Request, plan},
@@ -133,8 +133,13 @@ impl Session {
         session.kprobes_tell = status::kprobes_tell(&session.loaded.ebpf);
         session.missed_before = session.missed_runs();
         memory::without_types(&mut session.loaded.btf);
-        let Self { tracker, maps, start, .. } = &mut session;
+        let Self { tracker, maps, start, last_seen, .. } = &mut session;
         tracker.look(maps, &start.counted, &start.namespaces, Look::Everyone);
+        let holdings = tracker.processes.holdings().values().flatten();
+        task_state::note_first(
+            holdings.map(|holding| holding.holder.pid),
+            &mut last_seen.descriptors,
+        );
         memory::give_back();
         Ok(session)
     }

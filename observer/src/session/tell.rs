@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{
     findings,
-    host::{inet_diag::Socket, syn_requests::Waiting},
+    host::{inet_diag::Socket, syn_requests::Waiting, task_state},
     model::{Providers, Report, Via, Window},
     probes::{self, Signal},
     report::{
@@ -83,6 +83,7 @@ impl Session {
             sees_refused_acks: self.sees_refused_acks,
             missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
             most,
+            look: |report, first| task_state::look(report.listeners.iter_mut(), first),
             judge: &|report| {
                 let mut identities = self.identities.borrow_mut();
                 findings::judge_with(report, |listener| identities.server(listener));
