@@ -4,7 +4,8 @@
 use super::about::{About, Advice};
 use crate::findings::{servers::Apply, words::sentence};
 
-/// Where nothing tells how many connections come together, a limit is doubled, and is this at least.
+/// Least backlog that is advised: a longer queue costs nothing while it is empty, and the next burst may be larger
+/// than the one that was seen.
 const ENOUGH: u64 = 1024;
 
 /// Limit on both queues, as sysctl.
@@ -14,8 +15,8 @@ const SOMAXCONN: &str = "net.core.somaxconn";
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     backlog: u64,
-    /// Whether it is known to be enough.
-    known: bool,
+    /// What would have been enough, where that is known.
+    needed: Option<u64>,
 }
 
 impl About<'_> {
@@ -23,13 +24,14 @@ impl About<'_> {
         let backlog = &self.listener.backlog;
         let limit = backlog.limit.unwrap_or(0);
         let asked = backlog.requested.filter(|asked| is_positive(*asked) && *asked > limit);
-        match self.needed.filter(|needed| *needed > limit) {
-            Some(needed) => Wanted { backlog: needed, known: true },
-            None => {
-                let doubled = limit.saturating_mul(2).checked_next_power_of_two().unwrap_or(limit);
-                Wanted { backlog: asked.unwrap_or(doubled).max(ENOUGH), known: false }
-            }
-        }
+        let needed = self.needed.filter(|needed| *needed > limit);
+        let rounded = |number: u64| number.checked_next_power_of_two().unwrap_or(number);
+        let backlog = match (needed, asked) {
+            (Some(needed), asked) => rounded(needed).max(asked.unwrap_or(0)),
+            (None, Some(asked)) => asked,
+            (None, None) => rounded(limit.saturating_mul(2)),
+        };
+        Wanted { backlog: backlog.max(ENOUGH), needed }
     }
 
     /// Whether somaxconn does not allow a backlog.
@@ -83,8 +85,11 @@ impl About<'_> {
     /// The same as a clause, which is said of a server that is known.
     fn raise_in_words(&self, wanted: Wanted) -> Option<String> {
         let server = self.server?;
-        let Wanted { backlog, known } = wanted;
-        let to = if known { format!("to {backlog}") } else { format!("to {backlog} or so") };
+        let Wanted { backlog, needed } = wanted;
+        let to = match needed {
+            Some(needed) => format!("to {backlog} ({needed} would have been enough this time)"),
+            None => format!("to {backlog} or so"),
+        };
         let asks_more = self.must_ask_for_more(backlog);
         let sysctl = self.is_above_somaxconn(backlog).then(|| {
             let now = self.listener.backlog.somaxconn;

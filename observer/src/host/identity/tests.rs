@@ -88,8 +88,13 @@ fn a_process_is_recognised_and_placed() {
 
 #[test]
 fn who_is_stuck_is_given_up_on() {
-    let mut identities = Identities { stuck: MOST_STUCK, ..Identities::default() };
-    assert_eq!(identities.argv(std::process::id()), None);
-    identities.stuck = 0;
+    let mut identities = Identities::default();
+    let (ends, waits) = std::sync::mpsc::channel::<()>();
+    // It hangs until the test is over.
+    assert_eq!(identities.within_time(1, move || waits.recv().ok()), None);
+    assert_eq!(identities.stuck, 1);
     assert!(identities.argv(std::process::id()).is_some());
+    identities.stuck = MOST_STUCK;
+    assert_eq!(identities.argv(std::process::id()), None);
+    drop(ends);
 }

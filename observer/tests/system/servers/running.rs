@@ -108,12 +108,33 @@ impl Running {
         self.directory.path().to_str().context("a path")
     }
 
-    /// Stops all its processes.
+    /// Stops all its processes, those first that may start others.
     pub fn stop(&self) -> Outcome {
-        for pid in self.pids() {
-            kill(Pid::from_raw(pid), Signal::SIGSTOP)?;
+        let mut stopped = Vec::new();
+        loop {
+            let pids = self.pids();
+            let Some(pid) = pids.into_iter().find(|pid| !stopped.contains(pid)) else {
+                return Ok(());
+            };
+            // One that ended meanwhile is no matter.
+            let _gone = kill(Pid::from_raw(pid), Signal::SIGSTOP);
+            self.until_stopped(pid)?;
+            stopped.push(pid);
         }
-        Ok(())
+    }
+
+    /// Waits until a process is stopped, which its signal alone does not say.
+    fn until_stopped(&self, pid: i32) -> Outcome {
+        let began = Instant::now();
+        loop {
+            let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let state = stat.rsplit_once(") ").and_then(|(_, rest)| rest.chars().next());
+            if matches!(state, None | Some('T' | 'Z' | 'X')) {
+                return Ok(());
+            }
+            ensure!(began.elapsed() < PATIENCE, "{pid} of port {} does not stop", self.port);
+            thread::sleep(Duration::from_millis(1));
+        }
     }
 
     /// Lets them go on.
