@@ -4,6 +4,7 @@ pub mod args;
 pub mod cli;
 pub mod demo;
 pub mod doctor;
+pub mod explain;
 pub mod listeners;
 pub mod logging;
 pub mod output;

@@ -6,13 +6,20 @@
 
 mod accept_queue_near_limit;
 mod accept_queue_overflow;
+pub mod advice;
 mod backlog_clamped;
+mod burst;
+mod chance;
+mod doing;
+pub mod explain;
 mod fd_exhausted;
 #[cfg(test)]
 mod fixtures;
 pub mod id;
+pub mod identity;
 mod one_worker_takes_all;
 mod rule;
+pub mod servers;
 mod silent_clients;
 mod slow_accept;
 mod syn_queue_overflow;
@@ -21,7 +28,7 @@ mod words;
 
 use std::cmp::Reverse;
 
-use crate::model::{Finding, Report};
+use crate::model::{Finding, Listener, Report, Server};
 
 pub use rule::{Case, Rule, Verdict};
 
@@ -40,33 +47,51 @@ pub const RULES: &[&dyn Rule] = &[
 
 /// Judges every listener of a report.
 pub fn judge(report: &mut Report) {
+    judge_with(report, |_| None);
+}
+
+/// Judges every listener of a report, with advice for the server that each belongs to. `server` is asked for
+/// listeners that something is wrong with, and for no others: to find it out takes a look at a process.
+pub fn judge_with(report: &mut Report, mut server: impl FnMut(&Listener) -> Option<Server>) {
     let Report { host, window, providers, listeners, .. } = report;
     for listener in listeners {
         listener.findings = findings(&Case { host, window, providers, listener });
+        if listener.findings.is_empty() || listener.server.is_some() {
+            continue;
+        }
+        listener.server = server(listener);
+        if listener.server.is_some() {
+            listener.findings = findings(&Case { host, window, providers, listener });
+        }
     }
 }
 
 /// What is wrong with one listener, the worst first.
 #[must_use]
 pub fn findings(case: &Case<'_>) -> Vec<Finding> {
-    let mut findings: Vec<Finding> = RULES
-        .iter()
-        .filter_map(|rule| {
-            let Verdict { severity, summary, evidence, fix } = rule.judge(case)?;
-            Some(Finding {
-                id: rule.id().to_owned(),
-                severity,
-                server: None,
-                summary,
-                evidence,
-                fix,
-                steps: Vec::new(),
-                source: rule.source().to_owned(),
-            })
-        })
-        .collect();
+    let mut findings: Vec<Finding> = RULES.iter().filter_map(|rule| finding(*rule, case)).collect();
     findings.sort_by_key(|finding| Reverse(finding.severity));
     findings
+}
+
+fn finding(rule: &dyn Rule, case: &Case<'_>) -> Option<Finding> {
+    let (id, listener) = (rule.id(), case.listener);
+    let Verdict { severity, summary, evidence, fix } = rule.judge(case)?;
+    if advice::is_by_design(id, listener) {
+        return None;
+    }
+    let context = advice::Context { listener, needed: rule.needed(case) };
+    let advice = advice::for_finding(id, &context);
+    Some(Finding {
+        id: id.to_owned(),
+        severity,
+        server: listener.server.as_ref().and_then(|server| server.name.clone()),
+        summary,
+        evidence,
+        fix: advice.fix.unwrap_or(fix),
+        steps: advice.steps,
+        source: advice.source.unwrap_or_else(|| rule.source().to_owned()),
+    })
 }
 
 #[cfg(test)]

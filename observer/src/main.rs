@@ -3,22 +3,25 @@
 mod app;
 
 use std::{
+    env,
     io::{self, Write as _},
     process::ExitCode,
 };
 
 use anyhow::Result;
-use clap::{CommandFactory as _, Parser as _};
+use clap::CommandFactory as _;
 
 use observer::{bpf, error};
 
 use crate::app::{
-    cli::{Cli, Command},
-    demo, doctor, listeners, logging, output, replay, schema, watch,
+    cli::{self, Cli, Command},
+    demo, doctor, explain, listeners, logging, output,
+    render::terminal::Screen,
+    replay, schema, watch,
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = cli::parse(env::args_os()).unwrap_or_else(|error| error.exit());
     let verbose = match &cli.command {
         None => cli.watch.verbose,
         Some(Command::Doctor(args)) => args.verbose,
@@ -50,6 +53,9 @@ fn run(cli: Cli) -> Result<ExitCode> {
         Some(Command::Noop { provider }) => bpf::noop::run(provider.into()),
         Some(Command::Inventory) => print(&bpf::inventory::all()?),
         Some(Command::Verify) => print(&bpf::verify::all()?),
+        Some(Command::Explain(args)) => {
+            print(explain::text(&args, &Screen::of_stdout()).as_bytes())
+        }
         Some(Command::Schema(args)) => print(schema::text(&args)?.as_bytes()),
         Some(Command::Completions { shell }) => {
             let mut script = Vec::new();

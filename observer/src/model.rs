@@ -9,8 +9,11 @@
 
 mod audit;
 mod event;
+mod holder_state;
 mod providers;
 mod queues;
+mod reuseport_group;
+mod server;
 mod sockets;
 
 use std::collections::BTreeMap;
@@ -21,11 +24,12 @@ use serde::{Deserialize, Serialize};
 pub use self::{
     audit::{Audit, AuditCounter, NetnsAudit, NoRoom},
     event::{Event, EventLine, Task, What},
+    holder_state::HolderState,
     providers::{Provider, Providers, Via, Worth},
     queues::{AcceptQueue, AcceptWait, Backlog, Bucket, ByReason, Drops, SynQueue},
-    sockets::{
-        LeftOut, ListedAcceptQueue, ListedListener, ListedSynQueue, ListenerList, ReuseportGroup,
-    },
+    reuseport_group::ReuseportGroup,
+    server::{Container, Server},
+    sockets::{LeftOut, ListedAcceptQueue, ListedListener, ListedSynQueue, ListenerList},
 };
 
 /// Kind of line that a report is among the lines of a recording.
@@ -133,6 +137,10 @@ pub struct Listener {
     pub port: u16,
     /// Whether SO_REUSEPORT is set; `null` where it was not seen.
     pub reuseport: Option<bool>,
+    /// Listeners that share connections with this one by SO_REUSEPORT; `null` where it shares them with none,
+    /// and where it is not known.
+    #[serde(default)]
+    pub reuseport_group: Option<ReuseportGroup>,
     /// Whether the listener stopped listening before the window closed.
     pub closed: bool,
     /// Whether something of the listener had no room in a kernel map, so that its numbers are too low.
@@ -141,6 +149,11 @@ pub struct Listener {
     /// Processes that hold a descriptor to the listener. `null` where none was found and some processes
     /// could not be looked into; `[]` where all were looked at and none holds it.
     pub holders: Option<Vec<Holder>>,
+    /// What tasks of the holders were doing when the report was made. `null` where nobody looked: it is looked
+    /// only where connections wait, were dropped or waited long, or where accept failed for want of
+    /// descriptors, and at some hundreds of tasks at most.
+    #[serde(default)]
+    pub holder_states: Option<Vec<HolderState>>,
     /// Connections that completed their handshake and entered the accept queue in the window.
     pub queued: u64,
     /// Connections that an accept call (accept, accept4, io_uring) returned to a program in the window.
@@ -178,6 +191,10 @@ pub struct Listener {
     /// Tasks that the listener woke, that called accept on it, or that wait for it. Their counts add up
     /// to those of the listener.
     pub workers: Vec<Worker>,
+    /// Server that the listener belongs to. `null` where nobody looked, as for listeners without a finding,
+    /// and where no holder is known.
+    #[serde(default)]
+    pub server: Option<Server>,
     /// Problems of this listener in the window, and what to do about each.
     pub findings: Vec<Finding>,
 }

@@ -11,7 +11,7 @@ mod tell;
 pub mod thread;
 mod tracker;
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{cell::RefCell, collections::BTreeMap, time::Instant};
 
 use anyhow::Result;
 use observer_common::{config::Control, event::EventKind};
@@ -26,6 +26,7 @@ use crate::{
         status::{has_kprobes, missed_runs},
     },
     host::{
+        identity::Identities,
         inet_diag::Socket,
         netns::{self, Namespace},
         netns_handles::Places,
@@ -68,6 +69,8 @@ pub struct Session {
     scan_ends: Vec<(&'static Probe, &'static str)>,
     pid_namespace: Option<u32>,
     tracker: Tracker,
+    /// Which servers the listeners with findings belong to.
+    identities: RefCell<Identities>,
     places: Places,
     searches: Budget,
     requests: Requests,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::setup::{Missing, POLLING_NGINX};
+use crate::setup::{Missing, POLLING_NGINX, SERVERS};
 
 /// A class of tests that was skipped as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ struct Need {
     package: Option<&'static str>,
 }
 
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need {
         reason: "needs root",
         what: "all tests that need root",
@@ -76,6 +76,12 @@ const NEEDS: [Need; 6] = [
         cure: "`cargo xtask test` builds one where apt has sources of Debian, and \
                OBSERVER_TEST_NGINX names another",
         package: Some(POLLING_NGINX),
+    },
+    Need {
+        reason: "no server of Debian",
+        what: "tests of real servers",
+        cure: "`cargo xtask test` unpacks them on Debian",
+        package: Some(SERVERS),
     },
     Need {
         reason: "no cgroup hierarchy",

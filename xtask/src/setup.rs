@@ -6,6 +6,7 @@ mod facts;
 mod goal;
 mod nginx;
 mod plan;
+mod servers;
 mod services;
 
 use std::process::Command;
@@ -17,6 +18,7 @@ pub(crate) use self::{
     facts::{Core, bpf_target},
     goal::Goal,
     nginx::NAME as POLLING_NGINX,
+    servers::NAME as SERVERS,
 };
 use self::{
     facts::{Facts, LINKED, rustup_run},
@@ -89,12 +91,20 @@ pub(crate) fn setup(workspace: &Workspace, goal: Goal) -> Result<Ready> {
             indented(&plan::nightly_commands(&facts))
         ),
     };
-    let Extras { install, nginx, without } = plan::extras(&facts, goal, &way);
+    let Extras { install, nginx, servers, without } = plan::extras(&facts, goal, &way);
     let mut missing = apt.install_each(&install);
     if nginx && let Err(error) = nginx::build(workspace) {
         let reason = format!("{error:#}");
         let unfetched = is_unfetched(&reason);
         missing.push(Missing { package: POLLING_NGINX, reason, unfetched });
+    }
+    for package in servers {
+        apt.update();
+        if let Err(error) = servers::unpack(workspace, package) {
+            let reason = format!("{package}: {error:#}");
+            let unfetched = is_unfetched(&reason);
+            missing.push(Missing { package: SERVERS, reason, unfetched });
+        }
     }
     for Missing { package, reason, .. } in &missing {
         eprintln!("setup: going on without {package}: {reason}");

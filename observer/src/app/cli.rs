@@ -1,8 +1,12 @@
 //! The command line: clap's definitions and nothing else.
 
-use std::{path::PathBuf, time::Duration};
+use std::{ffi::OsString, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand, ValueEnum, builder::PossibleValuesParser};
+use clap::{
+    Args, CommandFactory as _, Parser, Subcommand, ValueEnum,
+    builder::PossibleValuesParser,
+    error::{ContextKind, ContextValue},
+};
 
 pub use crate::app::args::{FilterArgs, Format, ProviderArg};
 use crate::app::demo::{args::DemoArgs, workload::WorkloadArgs};
@@ -30,6 +34,8 @@ pub struct Cli {
 pub enum Command {
     /// Show what listens now, who holds it and how full its queues are; needs no root
     Listeners(ListenersArgs),
+    /// Explain a finding: what happens, how observer knows, how to fix it; without a name, list them
+    Explain(ExplainArgs),
     /// Show what this kernel allows and which hooks would be used
     Doctor(DoctorArgs),
     /// Run real servers with each waiting strategy and show what each costs
@@ -68,6 +74,36 @@ pub enum Command {
     /// One server and its client, with its own tally (what `demo` and the tests observe)
     #[command(hide = true)]
     Workload(WorkloadArgs),
+}
+
+/// Parses a command line.
+///
+/// # Errors
+///
+/// Where it is none, in the words for whoever typed it. Hidden commands are not proposed there, which clap does.
+pub fn parse(words: impl Iterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    Cli::try_parse_from(words).map_err(|mut error| {
+        let proposed = match error.remove(ContextKind::SuggestedSubcommand) {
+            Some(ContextValue::String(one)) => vec![one],
+            Some(ContextValue::Strings(several)) => several,
+            _ => Vec::new(),
+        };
+        let command = Cli::command();
+        let is_shown = |name: &String| {
+            command.find_subcommand(name).is_some_and(|command| !command.is_hide_set())
+        };
+        let proposed: Vec<String> = proposed.into_iter().filter(is_shown).collect();
+        if !proposed.is_empty() {
+            error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(proposed));
+        }
+        // An empty list of other proposals would leave a blank line.
+        if let Some(others) = error.remove(ContextKind::Suggested)
+            && !matches!(&others, ContextValue::StyledStrs(others) if others.is_empty())
+        {
+            error.insert(ContextKind::Suggested, others);
+        }
+        error
+    })
 }
 
 /// Options of watching.
@@ -125,6 +161,26 @@ pub struct ListenersArgs {
     pub filters: FilterArgs,
 }
 
+/// Options of `observer explain`.
+#[derive(Args, Clone, Debug)]
+pub struct ExplainArgs {
+    /// The finding, by its name in the JSON; the list of all without it
+    #[arg(value_name = "FINDING", value_parser = PossibleValuesParser::new(observer::findings::explain::ids()))]
+    pub finding: Option<String>,
+    /// How to print (what docs/findings.md is made with)
+    #[arg(long, value_enum, hide = true, default_value_t = ExplainFormat::Text)]
+    pub format: ExplainFormat,
+}
+
+/// How to print an explanation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExplainFormat {
+    /// For a terminal
+    Text,
+    /// For docs/
+    Markdown,
+}
+
 /// Options of `observer doctor`.
 #[derive(Args, Clone, Debug)]
 pub struct DoctorArgs {
@@ -164,4 +220,33 @@ fn positive_duration(text: &str) -> Result<Duration, String> {
         return Err("a time of zero makes no window; write one such as 8s, 500ms or 2min".into());
     }
     Ok(duration)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    fn refused(word: &str) -> String {
+        let error = parse(["observer", word].map(Into::into).into_iter()).expect_err("no command");
+        assert_eq!(error.exit_code(), 2);
+        error.to_string()
+    }
+
+    #[test]
+    fn hidden_commands_are_not_proposed() {
+        for (word, hidden) in [("nop", "noop"), ("verif", "verify"), ("replai", "replay")] {
+            let told = refused(word);
+            assert!(told.contains("unrecognized subcommand") && !told.contains(hidden), "{told}");
+            assert!(!told.contains("\n\n\n"), "{told}");
+        }
+        assert!(refused("listner").contains("'listeners'"));
+    }
+
+    #[test]
+    fn a_finding_that_is_none_is_refused_with_the_nearest() {
+        let words = ["observer", "explain", "fd-exausted"].map(Into::into);
+        let error = parse(words.into_iter()).expect_err("no finding");
+        assert_eq!(error.exit_code(), 2);
+        assert!(error.to_string().contains("'fd-exhausted'"), "{error}");
+    }
 }

@@ -17,6 +17,7 @@ use observer::{
         descendants,
         filter::Selection,
         holders::{self, Holdings},
+        identity::Identities,
         netns,
         patience::Patience,
         process, sockopts, waiters,
@@ -87,7 +88,19 @@ fn look(args: &ListenersArgs) -> Result<ListenerList> {
         options: &options,
         left_out,
     };
-    Ok(sockets::list(seen, |socket| selection.contains(socket.inode, socket.port)))
+    let mut list = sockets::list(seen, |socket| selection.contains(socket.inode, socket.port));
+    tell_servers(&mut list);
+    sockets::judge(&mut list);
+    Ok(list)
+}
+
+/// Tells which servers the listeners belong to.
+fn tell_servers(list: &mut ListenerList) {
+    let mut identities = Identities::default();
+    let unobserved = list.unobserved().listeners;
+    for (listed, listener) in list.listeners.iter_mut().zip(&unobserved) {
+        listed.server = identities.server(listener);
+    }
 }
 
 /// Tells how the holders wait: as the kernel has it where it may be asked, and else as /proc tells it of one's own

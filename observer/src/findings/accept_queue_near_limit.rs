@@ -2,7 +2,7 @@
 
 use super::{
     accept_queue_overflow::AcceptQueueOverflow,
-    id,
+    burst, id,
     rule::{Case, Rule, Verdict, is_full},
     words,
 };
@@ -42,14 +42,14 @@ impl Rule for AcceptQueueNearLimit {
                 format!("accept queue nearly full: {hedge}{most} waited, limit {limit}"),
             )
         };
-        let now = case.listener.accept_queue.now.map(|now| format!("; {now} now"));
+        let mut evidence = vec![format!("{hedge}{percent}% of the {holds} that it holds")];
+        evidence.extend(case.listener.accept_queue.now.map(|now| format!("{now} now")));
+        evidence.extend(burst::because(case, burst::cause(case)));
+        evidence.extend(burst::limit_is_from(&case.listener.backlog));
         Some(Verdict {
             severity,
             summary,
-            evidence: format!(
-                "{hedge}{percent}% of the {holds} that it holds{}",
-                now.unwrap_or_default()
-            ),
+            evidence: evidence.join("; "),
             fix: format!(
                 "Accept faster; against bursts, {}.",
                 words::raise_limit(&case.listener.backlog)
@@ -80,7 +80,11 @@ mod tests {
         let told = judged(80, Some(99), true).expect("a finding");
         assert_eq!(told.severity, Severity::Info);
         assert_eq!(told.summary, "accept queue nearly full: 80 waited, limit 99");
-        assert_eq!(told.evidence, "80% of the 100 that it holds; 1 now");
+        assert_eq!(
+            told.evidence,
+            "80% of the 100 that it holds; 1 now; a burst came; limit 99 is \
+             from listen(), somaxconn is 4096 now: if the program asks for more, restart it"
+        );
         assert_eq!(judged(99, Some(99), true).expect("one").severity, Severity::Info);
     }
 

@@ -1,11 +1,12 @@
 //! `accept-queue-overflow`: connections are dropped because the accept queue is full.
 
 use super::{
+    burst::{self, Cause},
     id,
     rule::{Case, Rule, Verdict},
     words::{counted, raise_limit},
 };
-use crate::model::Severity;
+use crate::{model::Severity, units};
 
 pub(super) struct AcceptQueueOverflow;
 
@@ -16,6 +17,10 @@ impl Rule for AcceptQueueOverflow {
 
     fn source(&self) -> &'static str {
         "listen(2); Linux Documentation/networking/ip-sysctl.rst: somaxconn"
+    }
+
+    fn needed(&self, case: &Case<'_>) -> Option<u64> {
+        burst::needed(case)
     }
 
     fn judge(&self, case: &Case<'_>) -> Option<Verdict> {
@@ -47,13 +52,39 @@ impl Rule for AcceptQueueOverflow {
             let least = if case.listener.drops.clients_overflowed { "at least " } else { "" };
             evidence += &format!("; {least}{}", counted(clients, "client", "clients"));
         }
+        let cause = burst::cause(case);
+        let summary = [Some(summary), burst::because(case, cause)];
+        evidence += &more_evidence(case, cause);
         Some(Verdict {
             severity: Severity::Critical,
-            summary,
+            summary: summary.into_iter().flatten().collect::<Vec<_>>().join("; "),
             evidence,
             fix: format!("Accept faster; against bursts, {}.", raise_limit(&case.listener.backlog)),
         })
     }
+}
+
+/// What limits the queue, what would have been enough, and what the clients notice.
+fn more_evidence(case: &Case<'_>, cause: Cause) -> String {
+    let mut told = Vec::new();
+    told.extend(
+        case.listener.accept_wait.oldest.map(|oldest| {
+            format!("the oldest in the queue has waited for {}", units::time(oldest))
+        }),
+    );
+    match cause {
+        Cause::TooSlow { .. } | Cause::NothingAccepted => {
+            told.push("no backlog is enough while accepts are slower than arrivals".to_owned());
+        }
+        Cause::Late { .. } | Cause::Burst => told.extend(burst::enough(case)),
+        // What was dropped since the socket was opened says nothing of one burst.
+        Cause::Unknown | Cause::Failing => {}
+    }
+    told.extend(burst::limit_is_from(&case.listener.backlog));
+    if !case.is_still() {
+        told.push("a client that was dropped tries again after 1 s or more".to_owned());
+    }
+    told.iter().map(|one| format!("; {one}")).collect()
 }
 
 /// Drops whose reasons are not known, where the queue was full meanwhile.
@@ -85,18 +116,23 @@ mod tests {
         assert_eq!(judged(others, 9, true), None);
         let told = judged(drops(&[("accept_queue_full_syn", 1)]), 9, true).expect("a finding");
         assert_eq!(told.severity, Severity::Critical);
-        assert_eq!(told.summary, "accept queue full (limit 8): 1 connection attempt dropped");
+        assert_eq!(
+            told.summary,
+            "accept queue full (limit 8): 1 connection attempt dropped; a burst came"
+        );
         let acks = drops(&[("accept_queue_full_syn", 34), ("accept_queue_full_ack", 8)]);
         let acks = Drops { clients: Some(5), ..acks };
         let told = judged(acks, 9, false).expect("a finding");
         assert_eq!(
             told.summary,
-            "accept queue full (limit 8): about 42 connection attempts dropped"
+            "accept queue full (limit 8): about 42 connection attempts dropped; a burst came"
         );
         assert_eq!(
             told.evidence,
             "about 34 at the SYN, about 8 at the final ACK; at most 9 seen in the queue, limit 8; \
-             5 clients"
+             5 clients; a backlog of 13 would have held them all (9 in the queue and 5 clients \
+             dropped); limit 127 is from listen(), somaxconn is 4096 now: if the program asks for \
+             more, restart it; a client that was dropped tries again after 1 s or more"
         );
     }
 
@@ -104,7 +140,7 @@ mod tests {
     fn a_least_is_told_as_one() {
         let least = Drops { at_most: Some(9), ..drops(&[("accept_queue_full_syn", 4)]) };
         let told = judged(least, 9, false).expect("a finding");
-        assert!(told.summary.ends_with("at least 4 connection attempts dropped"), "{told:?}");
+        assert!(told.summary.contains("at least 4 connection attempts dropped; "), "{told:?}");
         // Nothing tells that any of them was its own.
         let none = Drops { total: Some(0), at_most: Some(9), ..Drops::default() };
         assert_eq!(judged(none, 9, false), None);
@@ -119,9 +155,28 @@ mod tests {
         let told = judged(unknown(Some(7)), 9, false).expect("a finding");
         assert_eq!(
             told.summary,
-            "accept queue full (limit 8), and about 7 connection attempts dropped"
+            "accept queue full (limit 8), and about 7 connection attempts dropped; a burst came"
         );
         assert!(told.evidence.starts_with("reasons of the drops are not known"), "{told:?}");
+    }
+
+    #[test]
+    fn no_backlog_is_enough_where_accept_is_too_slow() {
+        let mut one = listener();
+        one.drops = drops(&[("accept_queue_full_syn", 40)]);
+        one.drops.clients = Some(30);
+        one.accept_queue =
+            AcceptQueue { now: Some(9), max: 9, limit: Some(8), ..Default::default() };
+        let told = verdict(&AcceptQueueOverflow, &one, true).expect("a finding");
+        assert!(told.summary.contains("faster (206/s) than they are accepted (200/s)"), "{told:?}");
+        assert!(told.evidence.contains("no backlog is enough"), "{told:?}");
+        assert!(!told.evidence.contains("would have held"), "{told:?}");
+        // It drained: it was late, and a longer queue had helped.
+        one.accept_queue.now = Some(0);
+        one.accept_wait.max = Some(1_500_000_000);
+        let told = verdict(&AcceptQueueOverflow, &one, true).expect("a finding");
+        assert!(told.summary.ends_with("late, up to 1.5 s after the connection"), "{told:?}");
+        assert!(told.evidence.contains("a backlog of 38 would have held them all"), "{told:?}");
     }
 
     #[test]

@@ -19,6 +19,9 @@ impl Rule for BacklogClamped {
 
     fn judge(&self, case: &Case<'_>) -> Option<Verdict> {
         let backlog = &case.listener.backlog;
+        if case.is_still() {
+            return at_low_somaxconn(case);
+        }
         let (limit, requested) = backlog.limit.zip(backlog.requested)?;
         // It costs a closed listener nothing any more, and would be told of it to the end of the window.
         if backlog.clamped != Some(true) || case.listener.closed {
@@ -60,11 +63,36 @@ impl Rule for BacklogClamped {
     }
 }
 
+/// The least that the kernel itself sets `net.core.somaxconn` to since Linux 5.4 (`SOMAXCONN`): below it
+/// somebody lowered it, or the kernel is older, and 128 is too few for most servers' own defaults (511, 1024).
+const USUAL: u64 = 4096;
+
+/// In a picture of one moment nobody knows what was asked for. That the limit is at somaxconn is told where
+/// somaxconn is low, or the queue is more than half full already: most programs that ask for as much as there
+/// is (Go, Netty, Envoy) are healthy.
+fn at_low_somaxconn(case: &Case<'_>) -> Option<Verdict> {
+    let backlog = &case.listener.backlog;
+    let (limit, somaxconn) = backlog.limit.zip(backlog.somaxconn)?;
+    let (most, _) = case.fullest()?;
+    let matters = somaxconn < USUAL || most > limit / 2;
+    if backlog.at_somaxconn != Some(true) || !matters {
+        return None;
+    }
+    Some(Verdict {
+        severity: Severity::Info,
+        summary: format!("the backlog's limit {limit} is at net.core.somaxconn ({somaxconn})"),
+        evidence: "whether the program asked listen() for more cannot be seen".to_owned(),
+        fix: "To raise it, raise net.core.somaxconn in the listener's network namespace, then restart \
+              the server."
+            .to_owned(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        findings::fixtures::{listener, verdict},
+        findings::fixtures::{listener, still, verdict},
         model::Backlog,
     };
 
@@ -90,6 +118,29 @@ mod tests {
         assert_eq!(told.summary, "listen(129) was clamped to somaxconn 128");
         assert_eq!(told.evidence, "requested 129, got 128, net.core.somaxconn now 128");
         assert!(told.fix.starts_with("Raise net.core.somaxconn to 129 "), "{told:?}");
+    }
+
+    #[test]
+    fn a_still_picture_tells_a_low_somaxconn() {
+        let judged = |somaxconn, at, most| {
+            let mut one = listener();
+            one.backlog.limit = Some(somaxconn);
+            one.accept_queue.limit = Some(somaxconn);
+            one.accept_queue.max = most;
+            one.backlog.somaxconn = Some(somaxconn);
+            one.backlog.at_somaxconn = Some(at);
+            still(&BacklogClamped, &one)
+        };
+        assert_eq!(judged(128, false, 0), None);
+        assert_eq!(judged(4096, true, 2048), None);
+        assert!(judged(4096, true, 2049).is_some());
+        let told = judged(128, true, 0).expect("a finding");
+        assert_eq!(told.severity, Severity::Info);
+        assert_eq!(told.summary, "the backlog's limit 128 is at net.core.somaxconn (128)");
+        // In a window it is known, or nothing is said.
+        let mut one = listener();
+        (one.backlog.somaxconn, one.backlog.at_somaxconn) = (Some(127), Some(true));
+        assert_eq!(verdict(&BacklogClamped, &one, true), None);
     }
 
     #[test]

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::rule::{Case, Rule, Verdict};
 use crate::model::{
-    AcceptQueue, AcceptWait, Backlog, ByReason, Drops, Family, Host, Listener, Provider, Providers,
-    SynQueue, Via, Wakeups, Window, WindowKind, Worker,
+    AcceptQueue, AcceptWait, Backlog, ByReason, Drops, Family, HolderState, Host, Listener,
+    Provider, Providers, SynQueue, Via, Wakeups, Window, WindowKind, Worker,
 };
 
 /// One that accepted 1000 connections, each with one wakeup.
@@ -18,9 +18,11 @@ pub(super) fn listener() -> Listener {
         address: "127.0.0.1".into(),
         port: 80,
         reuseport: Some(false),
+        reuseport_group: None,
         closed: false,
         incomplete: false,
         holders: Some(Vec::new()),
+        holder_states: None,
         queued: 1000,
         accepted: 1000,
         discarded: 0,
@@ -45,6 +47,7 @@ pub(super) fn listener() -> Listener {
         },
         fairness: None,
         workers: Vec::new(),
+        server: None,
         findings: Vec::new(),
     }
 }
@@ -72,9 +75,29 @@ pub(super) fn drops(reasons: &[(&'static str, u64)]) -> Drops {
     }
 }
 
+/// A task of a holder, in this state.
+pub(super) fn state(pid: u32, letter: char) -> HolderState {
+    HolderState { pid, tid: pid, comm: "python3".into(), state: Some(letter), ..Default::default() }
+}
+
 /// The verdict of one rule, with hooks that see everything, or with some that do not.
 pub(super) fn verdict(rule: &dyn Rule, listener: &Listener, exact: bool) -> Option<Verdict> {
     with_case(listener, exact, |case| rule.judge(case))
+}
+
+/// The verdict of one rule on a picture of one moment.
+pub(super) fn still(rule: &dyn Rule, listener: &Listener) -> Option<Verdict> {
+    with_case(listener, true, |case| {
+        let window = Window { seconds: 0.0, ..case.window.clone() };
+        let none = Provider { via: Via::None, ..case.providers.accepts.clone() };
+        let providers = Providers {
+            wakeups: Provider { exact: false, ..none.clone() },
+            accepts: Provider { exact: false, ..none.clone() },
+            handshakes: none.clone(),
+            drops: Provider { exact: false, ..none },
+        };
+        rule.judge(&Case { window: &window, providers: &providers, ..*case })
+    })
 }
 
 /// Calls `judge` with a listener in its report.

@@ -1,6 +1,6 @@
 //! What a rule is, and what it is given.
 
-use crate::model::{Host, Listener, Provider, Providers, Severity, Window};
+use crate::model::{Host, Listener, Provider, Providers, Severity, Via, Window};
 
 /// One thing that can be wrong with a listener.
 pub trait Rule: Sync {
@@ -12,6 +12,12 @@ pub trait Rule: Sync {
 
     /// The verdict on one listener; `None` where nothing is wrong, and where that cannot be told.
     fn judge(&self, case: &Case<'_>) -> Option<Verdict>;
+
+    /// Backlog that would have held the most connections that came together; `None` where the rule is not
+    /// about that, and where it cannot be told.
+    fn needed(&self, _case: &Case<'_>) -> Option<u64> {
+        None
+    }
 }
 
 /// A listener to be judged, with the report around it.
@@ -56,6 +62,18 @@ impl Case<'_> {
         let queue = &self.listener.accept_queue;
         let limit = queue.limit.or(self.listener.backlog.limit)?;
         Some((queue.max.max(queue.now.unwrap_or(0)), limit))
+    }
+
+    /// Whether this is a picture of one moment, without a window in which anything could have been counted.
+    pub(super) fn is_still(&self) -> bool {
+        self.providers.accepts.via == Via::None && self.window.seconds <= 0.0
+    }
+
+    /// So many events of the window, for each second of it; `None` where it had no length.
+    pub(super) fn per_second(&self, count: u64) -> Option<f64> {
+        let seconds = self.window.seconds;
+        #[expect(clippy::cast_precision_loss, reason = "a rate needs no more than 52 bits")]
+        (seconds > 0.0 && seconds.is_finite()).then(|| count as f64 / seconds)
     }
 
     /// Whether the accept queue was seen full.

@@ -1,6 +1,7 @@
 //! `silent-clients`: clients are connected as far as they can tell, and nobody serves them.
 
 use super::{
+    doing,
     fd_exhausted::FdExhausted,
     id,
     rule::{Case, Rule, Verdict},
@@ -57,6 +58,20 @@ impl Rule for SilentClients {
         if summaries.is_empty() {
             return None;
         }
+        if waiting.is_some() {
+            evidence.extend(doing::meanwhile(case).map(|doing| format!("meanwhile {doing}")));
+            evidence.push(
+                "their clients see an established connection and no answer, until their own timeout"
+                    .to_owned(),
+            );
+        }
+        if acks > 0 {
+            evidence.push(
+                "the server answers such a client again after 1, 3, 7, 15 and 31 s (tcp_synack_retries 5) \
+                 and forgets it at about 63 s: what the client sends later gets a reset"
+                    .to_owned(),
+            );
+        }
         let fix = match waiting {
             Some(_) => {
                 "Find out what the server does instead of calling accept: it may be stuck, stopped, or \
@@ -67,7 +82,7 @@ impl Rule for SilentClients {
         Some(Verdict {
             severity,
             summary: summaries.join("; "),
-            evidence: evidence.join(", "),
+            evidence: evidence.join("; "),
             fix: fix.to_owned(),
         })
     }
@@ -92,7 +107,7 @@ fn left_waiting(case: &Case<'_>) -> Option<u64> {
 mod tests {
     use super::*;
     use crate::{
-        findings::fixtures::{drops, listener, verdict, with_case},
+        findings::fixtures::{drops, listener, state, verdict, with_case},
         model::Listener,
     };
 
@@ -114,11 +129,20 @@ mod tests {
         assert_eq!(told.summary, "12 connections wait in the accept queue and none was accepted");
         assert_eq!(
             told.evidence,
-            "12 in the accept queue now, 0 accepted, the oldest for 2.1 s, held by no process that \
-             was found"
+            "12 in the accept queue now, 0 accepted; the oldest for 2.1 s; held by no process that \
+             was found; their clients see an established connection and no answer, until their own \
+             timeout"
         );
         let one = judged(&waiting(1, 0, None)).expect("a finding");
         assert_eq!(one.summary, "1 connection waits in the accept queue and was not accepted");
+    }
+
+    #[test]
+    fn what_the_tasks_do_meanwhile_is_told() {
+        let mut one = waiting(3, 0, None);
+        one.holder_states = Some(vec![state(7, 'T')]);
+        let told = verdict(&SilentClients, &one, true).expect("a finding");
+        assert!(told.evidence.contains("; meanwhile python3 7 is stopped (state T); "), "{told:?}");
     }
 
     #[test]
@@ -173,6 +197,7 @@ mod tests {
             told.summary,
             "about 1 final ACK dropped: clients see an established connection"
         );
+        assert!(told.evidence.contains("forgets it at about 63 s"), "{told:?}");
         one.backlog.abort_on_overflow = Some(1);
         assert_eq!(verdict(&SilentClients, &one, false), None);
     }

@@ -1,19 +1,28 @@
 //! `thundering-herd`: the kernel wakes several tasks for each connection, and all but one of them for nothing.
 
+use std::collections::BTreeSet;
+
 use super::{
     id,
     rule::{Case, Rule, Verdict},
     words::{counted, holders},
 };
 use crate::{
-    model::{Severity, Wait, Wakeups},
+    model::{Listener, Severity, Wait, Wakeups},
     units,
 };
 
 /// From this ratio on, several tasks run for one connection.
 const SEVERAL: f64 = 2.0;
-/// From this ratio on, it is a herd.
-const HERD: f64 = 4.0;
+
+/// Wakeups for nothing in each second from which on they are told. A task that is woken for nothing is switched
+/// to and away from: some microseconds of a CPU, so that a hundred a second are less than a thousandth of one.
+/// Below it a herd costs nothing, whatever its ratio.
+const NOTICEABLE: f64 = 100.0;
+
+/// Wakeups for nothing in each second from which on they are worth curing: near one hundredth of a CPU, and
+/// as many delays of what else runs there.
+const COSTLY: f64 = 1_000.0;
 
 pub(super) struct ThunderingHerd;
 
@@ -26,14 +35,17 @@ impl Rule for ThunderingHerd {
         "epoll_ctl(2): EPOLLEXCLUSIVE; socket(7): SO_REUSEPORT"
     }
 
+    /// What it costs is workers times connections per second, so that the ratio alone is no finding. No time is
+    /// told: what the tasks burn is not measured here.
     fn judge(&self, case: &Case<'_>) -> Option<Verdict> {
         let listener = case.listener;
         let ratio = listener.herd_ratio.filter(|ratio| *ratio >= SEVERAL)?;
-        let severity = if ratio >= HERD { Severity::Warning } else { Severity::Info };
-        let exact = case.providers.wakeups.exact && case.providers.accepts.exact;
-        let hedge = if exact && !listener.incomplete { "" } else { "about " };
         let Wakeups { total, won, lost, failed, silent, .. } = listener.wakeups;
         let wasted = lost.saturating_add(failed).saturating_add(silent);
+        let per_second = case.per_second(wasted).filter(|rate| *rate >= NOTICEABLE)?;
+        let severity = if per_second >= COSTLY { Severity::Warning } else { Severity::Info };
+        let exact = case.providers.wakeups.exact && case.providers.accepts.exact;
+        let hedge = if exact && !listener.incomplete { "" } else { "about " };
         let mut evidence = format!(
             "{hedge}{} for {} in {}: {won} accepted one, {lost} found none left, {silent} did not call \
              accept",
@@ -44,17 +56,59 @@ impl Rule for ThunderingHerd {
         if let Some(who) = holders(listener) {
             evidence += &format!("; held by {who}");
         }
+        let waits = who_waits(listener).map(|who| format!(": {who}")).unwrap_or_default();
         Some(Verdict {
             severity,
             summary: format!(
-                "thundering herd: {hedge}{} wakeups per connection, {} for nothing",
+                "thundering herd: {hedge}{} wakeups per connection{waits}; {} of wakeups are wasted: {hedge}{:.0} \
+                 context switches per second",
                 units::ratio(Some(ratio)),
                 units::share(wasted, total),
+                per_second,
             ),
             evidence,
             fix: fix(case).to_owned(),
         })
     }
+}
+
+/// `8 processes wait on fd 6 with epoll, none with EPOLLEXCLUSIVE`; `None` where it is not known how anybody
+/// waits.
+fn who_waits(listener: &Listener) -> Option<String> {
+    let holders = listener.holders.as_deref()?;
+    let waiting: Vec<_> =
+        holders.iter().filter_map(|holder| Some((holder, holder.wait?))).collect();
+    let pids: BTreeSet<u32> = waiting.iter().map(|(holder, _)| holder.pid).collect();
+    let (first, _) = waiting.first()?;
+    let who = match pids.len() {
+        1 => {
+            let threads = listener.workers.iter().filter(|one| one.pid == Some(first.pid)).count();
+            format!("{} of {} {}", counted_usize(threads.max(1), "thread"), first.comm, first.pid)
+        }
+        several => format!("{several} processes"),
+    };
+    let verb = if who.starts_with("1 ") { "waits" } else { "wait" };
+    let same = waiting.iter().all(|(holder, _)| holder.fd == first.fd);
+    let fd = if same { format!(" on fd {}", first.fd) } else { String::new() };
+    let ways: BTreeSet<Wait> = waiting.iter().map(|(_, wait)| *wait).collect();
+    let of = |way| waiting.iter().filter(|(_, wait)| *wait == way).count();
+    let how = match ways.into_iter().collect::<Vec<_>>()[..] {
+        [Wait::Epoll] => "with epoll, none with EPOLLEXCLUSIVE".to_owned(),
+        [Wait::EpollExclusive] => "with epoll, all with EPOLLEXCLUSIVE".to_owned(),
+        [Wait::Epoll, Wait::EpollExclusive] => {
+            format!("with epoll, {} of them with EPOLLEXCLUSIVE", of(Wait::EpollExclusive))
+        }
+        [Wait::Poll] => "in poll()".to_owned(),
+        [Wait::Select] => "in select()".to_owned(),
+        [Wait::Accept] => "in accept()".to_owned(),
+        [Wait::IoUring] => "on io_uring".to_owned(),
+        _ => "in several ways".to_owned(),
+    };
+    Some(format!("{who} {verb}{fd} {how}"))
+}
+
+fn counted_usize(count: usize, noun: &str) -> String {
+    format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// What fits the way in which the server waits: EPOLLEXCLUSIVE is for epoll alone.
@@ -76,7 +130,7 @@ fn fix(case: &Case<'_>) -> &'static str {
 mod tests {
     use super::*;
     use crate::{
-        findings::fixtures::{listener, verdict},
+        findings::fixtures::{listener, verdict, worker},
         model::{Holder, Listener},
     };
 
@@ -87,36 +141,80 @@ mod tests {
         one
     }
 
-    fn judged(ratio: Option<f64>) -> Option<Verdict> {
-        verdict(&ThunderingHerd, &herd(ratio), true)
+    /// With so many wakeups for nothing in the five seconds.
+    fn wasting(wasted: u64) -> Option<Verdict> {
+        let mut one = herd(Some(8.0));
+        one.wakeups =
+            Wakeups { total: wasted + 10, won: 10, lost: 0, silent: wasted, ..one.wakeups };
+        verdict(&ThunderingHerd, &one, true)
+    }
+
+    fn holding(waits: &[(u32, i32, Option<Wait>)]) -> Vec<Holder> {
+        let holder = |(pid, fd, wait): &(u32, i32, _)| Holder {
+            pid: *pid,
+            comm: "a".into(),
+            fd: *fd,
+            wait: *wait,
+        };
+        waits.iter().map(holder).collect()
     }
 
     #[test]
-    fn two_are_several_and_four_are_a_herd() {
+    fn fewer_than_two_for_a_connection_are_no_herd() {
         for calm in [None, Some(0.1), Some(1.0), Some(1.99)] {
-            assert_eq!(judged(calm), None, "{calm:?}");
+            assert_eq!(verdict(&ThunderingHerd, &herd(calm), true), None, "{calm:?}");
         }
-        for (ratio, severity) in [
-            (2.0, Severity::Info),
-            (3.99, Severity::Info),
-            (4.0, Severity::Warning),
-            (f64::MAX, Severity::Warning),
-        ] {
-            assert_eq!(judged(Some(ratio)).map(|told| told.severity), Some(severity), "{ratio}");
-        }
-        let told = judged(Some(8.0)).expect("a finding");
-        assert_eq!(told.summary, "thundering herd: 8.00 wakeups per connection, 88% for nothing");
+        assert!(verdict(&ThunderingHerd, &herd(Some(2.0)), true).is_some());
+    }
+
+    #[test]
+    fn it_is_what_it_costs_and_not_its_ratio() {
+        // In 5 s.
+        assert_eq!(wasting(499), None);
+        assert_eq!(wasting(500).map(|told| told.severity), Some(Severity::Info));
+        assert_eq!(wasting(4_999).map(|told| told.severity), Some(Severity::Info));
+        assert_eq!(wasting(5_000).map(|told| told.severity), Some(Severity::Warning));
+    }
+
+    #[test]
+    fn who_waits_and_how_is_told() {
+        let mut one = herd(Some(8.0));
+        let epoll: Vec<_> = (1..=8).map(|pid| (pid, 6, Some(Wait::Epoll))).collect();
+        one.holders = Some(holding(&epoll));
+        let told = verdict(&ThunderingHerd, &one, true).expect("a finding");
+        assert_eq!(
+            told.summary,
+            "thundering herd: 8.00 wakeups per connection: 8 processes wait on fd 6 with epoll, none with \
+             EPOLLEXCLUSIVE; 88% of wakeups are wasted: 1400 context switches per second"
+        );
         assert_eq!(
             told.evidence,
             "8000 wakeups for 1000 connections in 5.0 s: 1000 accepted one, 600 found none left, 6400 \
-             did not call accept; held by no process that was found"
+             did not call accept; held by a ×8"
         );
+        let who = |waits: &[(u32, i32, Option<Wait>)]| {
+            let mut one = herd(Some(8.0));
+            one.holders = Some(holding(waits));
+            one.workers = vec![worker(1, 5), worker(1, 5)];
+            who_waits(&one)
+        };
+        assert_eq!(who(&[]), None);
+        assert_eq!(who(&[(1, 3, None)]), None);
+        let select = [(1, 3, Some(Wait::Select)), (2, 4, Some(Wait::Select)), (9, 3, None)];
+        assert_eq!(who(&select).as_deref(), Some("2 processes wait in select()"));
+        let mixed = [(1, 3, Some(Wait::Epoll)), (2, 3, Some(Wait::EpollExclusive))];
+        let expected = "2 processes wait on fd 3 with epoll, 1 of them with EPOLLEXCLUSIVE";
+        assert_eq!(who(&mixed).as_deref(), Some(expected));
+        let threads = [(1, 3, Some(Wait::Poll))];
+        assert_eq!(who(&threads).as_deref(), Some("2 threads of a 1 wait on fd 3 in poll()"));
     }
 
     #[test]
     fn an_estimate_is_told_as_one() {
         let told = verdict(&ThunderingHerd, &herd(Some(8.0)), false).expect("a finding");
-        assert!(told.summary.contains("about 8.00") && told.evidence.starts_with("about 8000"));
+        assert!(told.summary.starts_with("thundering herd: about 8.00"), "{told:?}");
+        assert!(told.summary.ends_with("about 1400 context switches per second"), "{told:?}");
+        assert!(told.evidence.starts_with("about 8000"), "{told:?}");
     }
 
     #[test]

@@ -88,6 +88,20 @@ fn of_thread(path: &str, tell: &mut impl FnMut(i32, Target)) -> io::Result<bool>
     denied.map_or(Ok(any), |error| Err(error.into()))
 }
 
+/// How many descriptors a process has open, counted one by one: `most` of them at most.
+///
+/// # Errors
+///
+/// When the process is gone, may not be looked into, or has more.
+pub fn count(pid: u32, most: usize) -> io::Result<u64> {
+    let directory = std::fs::read_dir(format!("/proc/{pid}/fd"))?;
+    let count = directory.take(most + 1).count();
+    if count > most {
+        return Err(io::Error::other("too many descriptors to count"));
+    }
+    Ok(u64::try_from(count).unwrap_or(u64::MAX))
+}
+
 /// Thread ids of a process; none where it is gone.
 #[must_use]
 pub fn threads(pid: u32) -> Vec<u32> {

@@ -8,9 +8,9 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::{
-    AcceptQueue, AcceptWait, Audit, Backlog, Drops, Family, Holder, Host, Listener, Provider,
-    Providers, Report, ReportLine, SCHEMA_VERSION, SynQueue, Tool, Via, Wakeups, Window,
-    WindowKind,
+    AcceptQueue, AcceptWait, Audit, Backlog, Drops, Family, Finding, Holder, HolderState, Host,
+    Listener, Provider, Providers, Report, ReportLine, ReuseportGroup, SCHEMA_VERSION, Server,
+    SynQueue, Tool, Via, Wakeups, Window, WindowKind,
 };
 
 /// Listeners at one moment, without any kernel program: what `observer listeners --format json` prints.
@@ -115,6 +115,11 @@ pub struct ListedListener {
     /// Processes that hold a descriptor to the listener. `null` where none was found and some processes
     /// could not be looked into; `[]` where all were looked at and none holds it.
     pub holders: Option<Vec<Holder>>,
+    /// Server that the listener belongs to; `null` where no holder is known.
+    pub server: Option<Server>,
+    /// What the main threads of the holders are doing, and how many descriptors they have left: of some
+    /// hundreds of processes at most. `null` where nobody looked.
+    pub holder_states: Option<Vec<HolderState>>,
     /// Accept queue: connections that completed their handshake and wait to be accepted.
     pub accept_queue: ListedAcceptQueue,
     /// SYN queue: requests that wait for the final ACK of their handshake.
@@ -126,6 +131,9 @@ pub struct ListedListener {
     /// queue at the final ACK counts twice there, and where `defer_accept` is not 0 so does each bare ACK
     /// that is set aside until data comes, which is no drop. Only `total` is known here.
     pub drops: Drops,
+    /// Problems that can be seen at one moment: a queue that is full or nearly so, a holder that is stopped or
+    /// has nearly used up its descriptors, a low somaxconn.
+    pub findings: Vec<Finding>,
 }
 
 impl ListedListener {
@@ -148,9 +156,11 @@ impl ListedListener {
             address: self.address.clone(),
             port: self.port,
             reuseport: self.reuseport,
+            reuseport_group: self.reuseport_group.filter(|group| group.size > 1),
             closed: false,
             incomplete: false,
             holders: self.holders.clone(),
+            holder_states: self.holder_states.clone(),
             queued: 0,
             accepted: 0,
             discarded: 0,
@@ -171,6 +181,7 @@ impl ListedListener {
             drops,
             fairness: None,
             workers: Vec::new(),
+            server: self.server.clone(),
             findings: Vec::new(),
         }
     }
@@ -195,13 +206,4 @@ pub struct ListedSynQueue {
     /// Number of requests in the queue, as inet_diag dumps them; `null` without inet_diag, and where the dump
     /// does not tell which listener of a reuseport group they belong to.
     pub now: Option<u64>,
-}
-
-/// Listeners that share connections by SO_REUSEPORT.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct ReuseportGroup {
-    /// Smallest inode number among the group's listeners, which is the same for all of them.
-    pub id: u64,
-    /// Number of listeners in the group.
-    pub size: usize,
 }

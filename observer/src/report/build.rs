@@ -7,7 +7,7 @@ use observer_common::counters::{FLAG_REUSEPORT, QueueStats};
 
 use crate::{
     host::holders::Holding,
-    model::{Family, Listener, Report, ReportLine, SCHEMA_VERSION, Tool},
+    model::{Family, Listener, Report, ReportLine, ReuseportGroup, SCHEMA_VERSION, Tool},
     report::{
         counts, exact,
         fairness::fairness,
@@ -76,6 +76,7 @@ pub fn build(input: Input<'_>, last_seen: &mut LastSeen) -> Report {
         idle_listeners,
         audit,
     };
+    (input.look)(&mut report, &mut last_seen.descriptors);
     (input.judge)(&mut report);
     let judged = report.listeners.len();
     report
@@ -131,9 +132,11 @@ fn listener(
         address: address.to_string(),
         port,
         reuseport,
+        reuseport_group: reuseport_group(group),
         closed,
         incomplete: input.counted.incomplete.contains(id),
         holders: input.holders(id),
+        holder_states: None,
         queued: queue.queued,
         accepted,
         discarded: queue.discarded,
@@ -166,8 +169,15 @@ fn listener(
         drops: refusals.of_listener(&queue, id),
         fairness: fairness(&workers, holdings, elsewhere),
         workers,
+        server: None,
         findings: Vec::new(),
     })
+}
+
+/// The listeners at one place, where there are several.
+fn reuseport_group(group: &[u64]) -> Option<ReuseportGroup> {
+    let id = group.iter().copied().min()?;
+    Some(ReuseportGroup { id, size: group.len() })
 }
 
 /// `wakeups / accepted`, unknown when nothing was accepted.

@@ -12,6 +12,7 @@ use std::{
 use observer_common::counters::QueueStats;
 
 use crate::{
+    host::task_state::FirstCounts,
     model::Report,
     report::{
         input::Input,
@@ -30,6 +31,8 @@ pub struct LastSeen {
     states: HashMap<Key, u64>,
     /// Those with findings, by inode numbers of the network namespace and of the socket.
     with_findings: HashSet<(u64, u64)>,
+    /// Descriptors that holders had open when the window began, or when they were first looked at.
+    pub descriptors: FirstCounts,
 }
 
 impl LastSeen {

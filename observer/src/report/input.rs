@@ -9,6 +9,7 @@ use crate::{
         holders::Holdings,
         netns::{Namespace, NetnsId},
         syn_requests::Waiting,
+        task_state::FirstCounts,
         waits::Waiter,
         ways::Ways,
     },
@@ -56,8 +57,10 @@ pub struct Input<'a> {
     pub missed_runs: u64,
     /// The most listeners that are all shown; of more, those that are idle are only counted.
     pub most: usize,
-    /// Fills in what is wrong with each listener: [`crate::findings::judge`].
-    pub judge: fn(&mut Report),
+    /// Looks at what the holders do of listeners that have trouble: [`crate::host::task_state::look`].
+    pub look: fn(&mut Report, &mut FirstCounts),
+    /// Fills in what is wrong with each listener: [`crate::findings::judge_with`].
+    pub judge: &'a dyn Fn(&mut Report),
 }
 
 impl Input<'_> {

@@ -3,9 +3,10 @@
 use std::{collections::HashMap, net::IpAddr};
 
 use crate::{
+    findings,
     host::{
         holders::Holdings, inet_diag::Socket, netns::Namespace, netns_handles::Looks,
-        sockopts::Options, syn_requests,
+        sockopts::Options, syn_requests, task_state,
     },
     model::{
         Drops, Family, Host, LeftOut, ListedAcceptQueue, ListedListener, ListedSynQueue,
@@ -58,6 +59,17 @@ pub fn list(seen: Seen<'_>, keep: impl Fn(&Socket) -> bool) -> ListenerList {
     }
 }
 
+/// Looks at what the holders do, and notes in the list what is wrong with each listener.
+pub fn judge(list: &mut ListenerList) {
+    let mut report = list.unobserved();
+    task_state::look_at_all(report.listeners.iter_mut());
+    findings::judge(&mut report);
+    for (listed, judged) in list.listeners.iter_mut().zip(report.listeners) {
+        listed.holder_states = judged.holder_states;
+        listed.findings = judged.findings;
+    }
+}
+
 fn listener(
     seen: &Seen<'_>,
     netns: u64,
@@ -88,6 +100,7 @@ fn listener(
         fastopen: told.fastopen,
         holders: (!held.is_empty() || !seen.left_out.holders())
             .then(|| held.iter().map(|one| one.holder.clone()).collect()),
+        server: None,
         accept_queue: ListedAcceptQueue {
             now: u64::from(socket.queue),
             limit,
@@ -96,6 +109,8 @@ fn listener(
         syn_queue: ListedSynQueue { now: waiting },
         backlog: queues::backlog(limit, None, Some(namespace), None),
         drops: Drops { total: socket.drops.map(u64::from), ..Drops::default() },
+        holder_states: None,
+        findings: Vec::new(),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Opening a window: facts, plan, programs, and what there is before it.
 
 use std::{
+    cell::RefCell,
     collections::{BTreeMap, BTreeSet, HashMap},
     time::Duration,
 };
@@ -36,7 +37,7 @@ use crate::{
         netns_handles::Places,
         patience::Patience,
         processes::{Look, Processes},
-        waiters,
+        task_state, waiters,
         waits::Waits,
     },
     kernel::facts::Facts,
@@ -125,6 +126,7 @@ impl Session {
             maps,
             host: facts.host,
             tracker: Tracker::new(config.filters.clone(), processes),
+            identities: RefCell::default(),
             places,
             searches: Budget::new(),
             requests: Requests::new(),
@@ -140,8 +142,13 @@ impl Session {
         session.kprobes_tell = status::kprobes_tell(&session.loaded.ebpf);
         session.missed_before = session.missed_runs();
         memory::without_types(&mut session.loaded.btf);
-        let Self { tracker, maps, start, .. } = &mut session;
+        let Self { tracker, maps, start, last_seen, .. } = &mut session;
         tracker.look(maps, &start.counted, &start.namespaces, Look::Everyone);
+        let holdings = tracker.processes.holdings().values().flatten();
+        task_state::note_first(
+            holdings.map(|holding| holding.holder.pid),
+            &mut last_seen.descriptors,
+        );
         memory::give_back();
         Ok(session)
     }

@@ -5,7 +5,8 @@ use super::{
     sample::{Sample, Span},
 };
 use crate::{
-    host::{inet_diag::Socket, syn_requests::Waiting},
+    findings,
+    host::{inet_diag::Socket, syn_requests::Waiting, task_state},
     model::{Providers, Report, Via, Window},
     probes::{self, Signal},
     report::{
@@ -83,7 +84,11 @@ impl Session {
             sees_refused_acks: self.sees_refused_acks,
             missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
             most,
-            judge: crate::findings::judge,
+            look: |report, first| task_state::look(report.listeners.iter_mut(), first),
+            judge: &|report| {
+                let mut identities = self.identities.borrow_mut();
+                findings::judge_with(report, |listener| identities.server(listener));
+            },
         };
         build::build(input, last_seen)
     }

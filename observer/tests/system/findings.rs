@@ -1,5 +1,9 @@
 //! What is wrong with a listener, as JSON and the table tell it.
 
+mod healthy;
+mod provoked;
+mod still;
+
 use std::{
     net::{TcpListener, TcpStream},
     thread,
@@ -18,10 +22,19 @@ use crate::{
 };
 
 pub fn tests() -> Vec<Test> {
-    vec![
+    let own = vec![
         Test::new("findings::an_idle_listener_with_one_is_in_every_interval", Need::Kernel, idle),
         Test::new("findings::the_table_says_what_json_says", Need::Kernel, faces),
-    ]
+    ];
+    own.into_iter().chain(provoked::tests()).chain(still::tests()).chain(healthy::tests()).collect()
+}
+
+/// Plays a role of these tests.
+pub fn play(role: &str) -> Outcome {
+    match role {
+        "found-healthy" => healthy::play(),
+        other => provoked::play(other),
+    }
 }
 
 /// Its backlog is cut in the window, and nothing else ever happens on it or on its neighbours.
@@ -85,7 +98,7 @@ fn faces() -> Outcome {
         let ended = observer.wait()?;
         if format == "table" {
             let text = ended.stdout;
-            ensure!(text.contains(&format!("\n  warning: {told}\n    fix: ")), "{text}");
+            ensure!(text.contains(&format!("\n  warning: {told}\n    seen: ")), "{text}");
             continue;
         }
         let total = ended.total()?;
@@ -94,6 +107,14 @@ fn faces() -> Outcome {
         ensure!(one["findings"][0]["summary"] == told, "{one}");
     }
     Ok(())
+}
+
+/// The summary of a listener's finding.
+pub fn summary<'a>(listener: &'a Value, id: &str) -> anyhow::Result<&'a str> {
+    let findings = listener["findings"].as_array().context("findings")?;
+    let finding = findings.iter().find(|finding| finding["id"] == id);
+    let finding = finding.with_context(|| format!("no {id}: {listener}"))?;
+    finding["summary"].as_str().context("a summary")
 }
 
 /// The names of a listener's findings.

@@ -29,6 +29,7 @@ mod pid_namespace;
 mod queues;
 mod role;
 mod schema;
+mod servers;
 mod shared_run;
 mod shutdown;
 mod socket_kinds;
@@ -178,6 +179,7 @@ fn main() -> ExitCode {
         overflow::tests(),
         waits::tests(),
         nginx::tests(),
+        servers::tests(),
         listeners::tests(),
         schema::tests(),
         load::tests(),

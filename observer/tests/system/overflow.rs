@@ -16,7 +16,7 @@ use serde_json::Value;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use crate::{
-    Need, Outcome, TRIES, Test,
+    Need, Outcome, TRIES, Test, findings,
     missed::{forget_missed_runs, has_missed_runs},
     observer::{Observer, number, provider},
     role::{Actor, as_role},
@@ -97,11 +97,18 @@ fn cases() -> Vec<(&'static str, Case, Expect)> {
             ensure!(seen.drops()["clients_overflowed"] == false, "{}", seen.drops());
             ensure!(number(&seen.drops()["clients"])? == dropped, "{}", seen.drops());
         }
+        let told = findings::summary(seen.listener, "syn-queue-overflow")?;
+        ensure!(told.ends_with("of 400 attempts completed: a flood") || !seen.counted(), "{told}");
+        ensure!(told.contains(&format!("{dropped} SYNs dropped")), "{told}");
         Ok(())
     };
     let answered: Expect = |seen| {
         seen.only(&[])?;
         seen.cookies(1)?;
+        let told = findings::summary(seen.listener, "syn-queue-overflow")?;
+        let flood = told.contains("attempts completed: a flood");
+        ensure!(flood || !seen.counted(), "{told}");
+        ensure!(told.contains("cookies"), "{told}");
         seen.flooded(seen.told.cookies_sent)
     };
     vec![

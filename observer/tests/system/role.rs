@@ -47,6 +47,7 @@ pub fn play() -> Option<ExitCode> {
         other if other.starts_with("overflow-") => {
             crate::overflow::play_other(other).unwrap_or_else(|| bail!("no such role"))
         }
+        other if other.starts_with("found-") => crate::findings::play(other),
         "pid-namespace" => crate::pid_namespace::play(),
         other if other.starts_with("threads-") => crate::threads::play(other),
         other if other.starts_with("load-") => crate::load::play(other),

@@ -102,17 +102,23 @@ impl Apt {
         missing
     }
 
+    /// Brings the lists up to date, unless that was done, or tried.
+    pub(crate) fn update(&mut self) {
+        if self.updated {
+            return;
+        }
+        // One source out of several may fail; whether it matters shows in the installation.
+        let update = apt_get(&["--option", "APT::Update::Error-Mode=any", "update"]);
+        if let Err(error) = process::quietly(update) {
+            eprintln!("setup: {error:#}");
+            self.stale = true;
+        }
+        self.updated = true;
+    }
+
     fn run(&mut self, packages: &[&str]) -> Result<(ExitStatus, String)> {
         eprintln!("setup: apt-get installs {}", packages.join(" "));
-        if !self.updated {
-            // One source out of several may fail; whether it matters shows in the installation.
-            let update = apt_get(&["--option", "APT::Update::Error-Mode=any", "update"]);
-            if let Err(error) = process::quietly(update) {
-                eprintln!("setup: {error:#}");
-                self.stale = true;
-            }
-            self.updated = true;
-        }
+        self.update();
         let mut install = apt_get(&["install", "--yes", "--no-install-recommends", "--no-remove"]);
         install.args(packages).env("LC_ALL", "C");
         let services = Services::hold()?;

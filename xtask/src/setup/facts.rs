@@ -9,7 +9,7 @@ use std::{
 
 use nix::unistd::geteuid;
 
-use super::nginx;
+use super::{nginx, servers};
 use crate::{process, workspace::Workspace};
 
 /// The name under which rustup knows Debian's compiler.
@@ -78,6 +78,8 @@ pub(crate) struct Facts {
     pub(crate) missing_commands: Vec<(&'static str, &'static str)>,
     /// Whether there is an nginx that polls: under target/tools, or one that the user names.
     pub(crate) polling_nginx: bool,
+    /// Those packages of [`servers::SERVERS`] that are neither installed nor unpacked.
+    pub(crate) missing_servers: Vec<&'static str>,
     /// Those of [`NGINX_COMMANDS`] that are not here.
     pub(crate) missing_nginx_commands: Vec<(&'static str, &'static str)>,
 }
@@ -112,6 +114,13 @@ impl Facts {
             lints: installed.contains(LINT_PACKAGE),
             missing_commands: missing(&TEST_COMMANDS),
             polling_nginx: env::var_os(nginx::CHOICE).is_some() || nginx::is_built(workspace),
+            missing_servers: servers::SERVERS
+                .iter()
+                .filter(|(program, package)| {
+                    !command_exists(program) && !servers::is_kept(workspace, package)
+                })
+                .map(|(_, package)| *package)
+                .collect(),
             missing_nginx_commands: missing(&NGINX_COMMANDS),
         }
     }

@@ -141,6 +141,8 @@ pub(crate) struct Extras {
     pub(crate) install: Vec<&'static str>,
     /// Whether to build an nginx that polls, with the packages installed.
     pub(crate) nginx: bool,
+    /// Packages of servers to unpack.
+    pub(crate) servers: Vec<&'static str>,
     /// What stays missing and what follows from it, for the user to read.
     pub(crate) without: Vec<String>,
 }
@@ -165,6 +167,16 @@ pub(crate) fn extras(facts: &Facts, goal: Goal, way: &Way) -> Extras {
     }
     if goal == Goal::Test && !facts.polling_nginx {
         polling_nginx(facts, &mut extras);
+    }
+    if goal == Goal::Test {
+        if facts.debian {
+            extras.servers.clone_from(&facts.missing_servers);
+        } else if !facts.missing_servers.is_empty() {
+            let missing = facts.missing_servers.join(", ");
+            extras.without.push(format!(
+                "no {missing}: their tests are skipped; they are unpacked on Debian only"
+            ));
+        }
     }
     // Some packages bring more than one command.
     extras.install.sort_unstable();

@@ -17,6 +17,7 @@ fn complete() -> Facts {
         lints: true,
         missing_commands: Vec::new(),
         polling_nginx: true,
+        missing_servers: Vec::new(),
         missing_nginx_commands: Vec::new(),
     }
 }
@@ -30,6 +31,7 @@ fn bare() -> Facts {
         lints: false,
         missing_commands: TEST_COMMANDS.to_vec(),
         polling_nginx: false,
+        missing_servers: vec!["haproxy", "redis-server"],
         missing_nginx_commands: NGINX_COMMANDS.to_vec(),
         ..complete()
     }
@@ -144,6 +146,15 @@ fn extras_that_cannot_be_installed_are_said() {
 }
 
 #[test]
+fn servers_are_unpacked_for_the_tests_on_debian() {
+    let facts = Facts { missing_servers: vec!["haproxy"], root: false, ..complete() };
+    assert_eq!(extras(&facts, Goal::Test, &Way::Linked).servers, ["haproxy"]);
+    assert_eq!(extras(&facts, Goal::Check, &Way::Linked), Extras::default());
+    let elsewhere = extras(&Facts { debian: false, ..facts }, Goal::Test, &Way::Linked);
+    assert!(elsewhere.servers.is_empty() && elsewhere.without[0].contains("no haproxy"));
+}
+
+#[test]
 fn an_nginx_that_polls_is_built_where_it_can_be() {
     let facts = Facts { polling_nginx: false, ..complete() };
     let built = Extras { nginx: true, ..Extras::default() };
@@ -152,7 +163,7 @@ fn an_nginx_that_polls_is_built_where_it_can_be() {
     let facts = Facts { root: false, ..facts };
     assert_eq!(extras(&facts, Goal::Test, &Way::Linked), built, "it needs no root");
     let told = |facts: &Facts| {
-        let Extras { install, nginx, without } = extras(facts, Goal::Test, &Way::Linked);
+        let Extras { install, nginx, without, .. } = extras(facts, Goal::Test, &Way::Linked);
         assert!(install.is_empty() && !nginx, "{facts:?}");
         without.join("\n")
     };

@@ -133,6 +133,7 @@ impl Scope {
             "listeners::",
             "load::",
             "nginx::",
+            "servers::",
             "output::",
             "truth::rounds_add_up",
         ];

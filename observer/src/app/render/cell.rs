@@ -94,10 +94,15 @@ impl Cell {
         self.forms.last().map_or(0, Form::width)
     }
 
-    /// The first form that fits, or the last one cut.
+    /// The first form that fits; else the first of which the tail fits, its head cut; else the last one cut.
     pub fn at(&self, width: usize) -> String {
         let fits = self.forms.iter().find(|form| form.width() <= width);
-        let Some(form) = fits.or(self.forms.last()) else { return String::new() };
+        // Two columns of a head are one letter and the sign that it was cut.
+        let cut = |form: &&Form| {
+            !form.tail.is_empty() && !form.head.is_empty() && text::width(&form.tail) + 2 <= width
+        };
+        let form = fits.or_else(|| self.forms.iter().find(cut)).or(self.forms.last());
+        let Some(form) = form else { return String::new() };
         match width.checked_sub(text::width(&form.tail)) {
             Some(room) if room > 0 || form.head.is_empty() => {
                 text::cut(&form.head, room) + &form.tail

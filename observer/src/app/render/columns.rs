@@ -19,8 +19,8 @@ pub const LISTENER: Heading = Heading::words("LISTENER", 0, [14, 21, 21], 8);
 pub const NETNS: Heading =
     Heading { cut: None, shown: Shown::WhereDifferent, ..Heading::words("NETNS", 6, [0; 3], 0) };
 
-/// Holders, down to `nginx epoll` and `… exclusive`.
-pub const HELD_BY: Heading = Heading::words("HELD BY", 8, [16, 16, 28], 11);
+/// Holders, down to `nginx ×8`.
+pub const HELD_BY: Heading = Heading::words("HELD BY", 5, [12, 17, 28], 8);
 
 /// Accept queue.
 pub const QUEUE: Heading = Heading::numbers("QUEUE", 4);

@@ -5,31 +5,55 @@ use std::collections::BTreeSet;
 use anstyle::Style;
 
 use crate::app::render::{
-    cell::severity_style,
+    cell::{DIM, severity_style},
     line::{Line, indented},
     text,
 };
 use observer::model::{Finding, Listener, Severity};
 
 /// Fixes that the table has told already: ten listeners with one fault need its cure once.
-#[derive(Debug, Default)]
-pub struct FixesTold(BTreeSet<String>);
+#[derive(Debug)]
+pub struct FixesTold {
+    told: BTreeSet<String>,
+    most: usize,
+}
 
-/// Summary and fix of each finding; summaries alone, a line each, where there is no room for details.
-pub fn lines(listener: &Listener, told: &mut FixesTold, details: bool, width: usize) -> Vec<Line> {
+impl FixesTold {
+    /// None yet, and no more than so many.
+    pub fn up_to(most: usize) -> Self {
+        Self { told: BTreeSet::new(), most }
+    }
+}
+
+/// Summary, evidence and fix of each finding: as much of it as there is room for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Room {
+    /// Summary and fix.
+    Fixes,
+    /// The evidence too.
+    All,
+}
+
+/// What is wrong with a listener.
+pub fn lines(listener: &Listener, told: &mut FixesTold, room: Room, width: usize) -> Vec<Line> {
     let mut lines = Vec::new();
-    for Finding { severity, summary, fix, .. } in &listener.findings {
+    for Finding { severity, summary, evidence, fix, .. } in &listener.findings {
         let style = severity_style(*severity);
         let summary = format!("{}: {summary}", word(*severity));
-        if !details {
+        let seen = (room == Room::All && !evidence.is_empty()).then(|| format!("seen: {evidence}"));
+        let seen = seen.into_iter().flat_map(|seen| indented(&seen, "    ", DIM, width));
+        let fits = told.told.contains(fix) || told.told.len() < told.most;
+        if !fits {
             lines.push(Line::new(text::clean(&format!("  {summary}")), style));
-        } else if told.0.insert(fix.clone()) {
+        } else if told.told.insert(fix.clone()) {
             lines.extend(indented(&summary, "  ", style, width));
+            lines.extend(seen);
             let fix = format!("fix: {fix}");
             lines.extend(indented(&fix, "    ", Style::new(), width));
         } else {
             let summary = format!("{summary} (same fix)");
             lines.extend(indented(&summary, "  ", style, width));
+            lines.extend(seen);
         }
     }
     lines

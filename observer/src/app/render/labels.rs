@@ -31,9 +31,14 @@ pub fn flags(filters: &FilterArgs) -> String {
     text::clean(&flags.join(" "))
 }
 
-/// `127.0.0.1:8080`, `[::1]:8080`, `*:8080` for every IPv4 address. Every IPv6 address stays
-/// `[::]:8080`, because a host can have both on one port.
+/// The address of a listener.
 pub fn address(listener: &Listener) -> Cell {
+    address_and(listener, "")
+}
+
+/// `127.0.0.1:8080`, `[::1]:8080`, `*:8080` for every IPv4 address. Every IPv6 address stays
+/// `[::]:8080`, because a host can have both on one port. With `more` at its end, which is never cut.
+pub fn address_and(listener: &Listener, more: &str) -> Cell {
     let Listener { family, address, port, closed, .. } = listener;
     let host = match family {
         Family::Ipv4 if address == "0.0.0.0" => "*".to_owned(),
@@ -41,7 +46,7 @@ pub fn address(listener: &Listener) -> Cell {
         Family::Ipv6 => format!("[{address}]"),
     };
     let closed = if *closed { " closed" } else { "" };
-    Cell::blank().or(&host, &format!(":{port}{closed}"))
+    Cell::blank().or(&host, &format!(":{port}{closed}{more}"))
 }
 
 /// Who holds a listener and how they wait for it: `nginx ×8 epoll`, shorter where there is less
@@ -67,6 +72,8 @@ pub fn holders(holders: Option<&[Holder]>, reuseport: bool) -> Cell {
         return Cell::text("none seen").styled(DIM);
     };
 
+    // What is least to be missed: how many there are.
+    let number = if first.1 == 1 { String::new() } else { format!(" ×{}", first.1) };
     let times = |(name, processes): &(&str, usize)| match processes {
         1 => (*name).to_owned(),
         _ => format!("{name} ×{processes}"),
@@ -79,7 +86,8 @@ pub fn holders(holders: Option<&[Holder]>, reuseport: bool) -> Cell {
         .or(&format!("{}{more}{wait}{reuseport}", times(first)), "")
         .or(&format!("{}{more}{wait}", times(first)), "")
         .or(&format!("{}{more}{short_wait}", times(first)), "")
-        .or(first.0, &short_wait)
+        .or(first.0, &format!("{number}{short_wait}"))
+        .or(first.0, &number)
 }
 
 /// How the holders wait, in full and short; nothing where it is not known.
@@ -198,10 +206,12 @@ mod tests {
         assert_eq!(shown(&cell, 40), "nginx ×8 +1 epoll-exclusive, reuseport");
         assert_eq!(shown(&cell, 30), "nginx ×8 +1 epoll-exclusive");
         assert_eq!(shown(&cell, 22), "nginx ×8 +1 exclusive");
-        assert_eq!(shown(&cell, 15), "nginx exclusive");
-        assert_eq!(shown(&cell, 12), "n… exclusive");
+        assert_eq!(shown(&cell, 18), "nginx ×8 exclusive");
+        assert_eq!(shown(&cell, 15), "nginx ×8");
+        assert_eq!(shown(&cell, 7), "ngi… ×8");
         listener.holders.get_or_insert_default().push(holder(10, "nginx", Some(Wait::Epoll)));
-        assert_eq!(shown(&held_by(&listener), 11), "nginx mixed");
+        assert_eq!(shown(&held_by(&listener), 14), "nginx ×9 mixed");
+        assert_eq!(shown(&held_by(&listener), 11), "nginx ×9");
     }
 
     #[test]

@@ -59,12 +59,25 @@ pub fn wrapped(sentence: &str, style: Style, width: usize) -> Vec<Line> {
 
 /// A sentence over as many lines as it needs, with room before each.
 pub fn indented(sentence: &str, indent: &str, style: Style, width: usize) -> Vec<Line> {
+    hanging(sentence, indent, &format!("{indent}  "), style, width)
+}
+
+/// A sentence over as many lines as it needs, with room before the first and before the others.
+pub fn hanging(
+    sentence: &str,
+    first: &str,
+    further: &str,
+    style: Style,
+    width: usize,
+) -> Vec<Line> {
     let sentence = text::clean(sentence);
     if width < WRAP {
-        return vec![Line::new(format!("{indent}{sentence}"), style)];
+        return vec![Line::new(format!("{first}{sentence}"), style)];
     }
-    let further = format!("{indent}  ");
-    let options = textwrap::Options::new(width).initial_indent(indent).subsequent_indent(&further);
+    let options = textwrap::Options::new(width)
+        .initial_indent(first)
+        .subsequent_indent(further)
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
     textwrap::wrap(&sentence, options)
         .into_iter()
         .map(|line| Line::new(line.into_owned(), style))

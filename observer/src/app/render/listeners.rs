@@ -1,18 +1,20 @@
 //! The list of listeners for people: one line each, its holders beneath it where it has several.
 
+use std::{cmp::Reverse, collections::BTreeMap};
+
 use anstyle::Style;
 
 use crate::app::render::{
     cell::{Cell, DIM},
     columns::{self, DROPS, HELD_BY, LEADING, LISTENER, NETNS, OF_DROPS, OF_QUEUE, QUEUE},
     doubts,
-    findings::{self, FixesTold},
+    findings::{self, FixesTold, Room},
     grid::{Grid, Heading, Row, Shown},
     labels,
     line::{Line, fitting, joined, painted, wrapped},
     table::TableOptions,
 };
-use observer::model::{Holder, ListedListener, Listener, ListenerList};
+use observer::model::{Holder, ListedListener, Listener, ListenerList, Severity};
 
 /// A listener as it was listed, and as the rules judge it.
 struct Judged<'a> {
@@ -27,7 +29,7 @@ type Column = (Heading, fn(&Judged<'_>) -> Cell);
 const COLUMNS: &[Column] = &[
     (LISTENER, |one| labels::address(&one.judged)),
     (NETNS, |one| columns::netns(&one.judged)),
-    (Heading { floor: [24, 24, 40], ..HELD_BY }, |one| held_by(one.listed)),
+    (Heading { rank: 7, floor: [12, 24, 40], ..HELD_BY }, |one| held_by(one.listed)),
     (QUEUE, |one| OF_QUEUE.styled(columns::queue(&one.judged), &one.judged)),
     (Heading::numbers("SYN", 5), |one| {
         one.listed.syn_queue.now.map_or_else(Cell::unknown, Cell::count)
@@ -75,35 +77,113 @@ fn counted(count: usize, one: &str, several: &str) -> String {
 }
 
 fn grid(list: &ListenerList, options: &TableOptions) -> Grid {
-    let mut report = list.unobserved();
-    observer::findings::judge(&mut report);
     let mut rows = Vec::new();
-    let mut fixes = FixesTold::default();
-    for one in list
-        .listeners
-        .iter()
-        .zip(report.listeners)
-        .map(|(listed, judged)| Judged { listed, judged })
-    {
-        rows.push(Row {
-            cells: COLUMNS.iter().map(|(_, says)| says(&one)).collect(),
-            beneath: findings::lines(&one.judged, &mut fixes, true, options.width),
-            ..Row::default()
-        });
-        let holders = one.listed.holders.as_deref().unwrap_or_default();
-        if holders.len() < 2 || options.workers == 0 {
+    let mut fixes = FixesTold::up_to(options.fixes);
+    for members in groups(list) {
+        if let [one] = &members[..] {
+            rows.push(row(one, &mut fixes, options));
+            rows.extend(holder_rows(one, options.workers));
             continue;
         }
-        let (shown, rest) = holders.split_at(holders.len().min(options.workers));
-        let mut labels: Vec<Cell> = shown.iter().map(holder).collect();
-        if !rest.is_empty() {
-            labels.push(Cell::text(&format!("  … {} more", rest.len())));
+        rows.push(sum(&members));
+        let wrong = members.iter().filter(|one| !one.judged.findings.is_empty()).count();
+        let (shown, rest) = members.split_at(wrong.max(options.workers).min(members.len()));
+        rows.extend(shown.iter().map(|one| Row {
+            label: Some(Cell::text(&format!("  {}", held_by(one.listed).whole()))),
+            style: DIM,
+            ..row(one, &mut fixes, options)
+        }));
+        if !rest.is_empty() && options.workers > 0 {
+            let label = Cell::text(&format!("  … {} more members", rest.len()));
+            rows.push(Row { label: Some(label), style: DIM, ..Row::default() });
         }
-        let row = |label| Row { label: Some(label), style: DIM, ..Row::default() };
-        rows.extend(labels.into_iter().map(row));
     }
     let headings = COLUMNS.iter().map(|(heading, _)| *heading).collect();
     Grid { headings, leading: LEADING, rows, ..Grid::default() }
+}
+
+/// The listeners as the rules judged them, those of one reuseport group together; the worst finding first, and
+/// else in the order of the list.
+fn groups(list: &ListenerList) -> Vec<Vec<Judged<'_>>> {
+    let judged = list.unobserved().listeners.into_iter();
+    let mut groups = Vec::<Vec<Judged>>::new();
+    let mut places = BTreeMap::<(u64, u64), usize>::new();
+    for (listed, mut judged) in list.listeners.iter().zip(judged) {
+        judged.findings.clone_from(&listed.findings);
+        let one = Judged { listed, judged };
+        let group = one.judged.reuseport_group.map(|group| (listed.netns, group.id));
+        match group.and_then(|group| places.get(&group)).and_then(|place| groups.get_mut(*place)) {
+            Some(members) => members.push(one),
+            None => {
+                places.extend(group.map(|group| (group, groups.len())));
+                groups.push(vec![one]);
+            }
+        }
+    }
+    for members in &mut groups {
+        members.sort_by_key(|one| Reverse((worst(one), one.listed.accept_queue.now)));
+    }
+    groups.sort_by_key(|members| Reverse(members.iter().map(worst).max()));
+    groups
+}
+
+fn worst(one: &Judged<'_>) -> Option<Severity> {
+    one.judged.findings.iter().map(|finding| finding.severity).max()
+}
+
+fn row(one: &Judged<'_>, fixes: &mut FixesTold, options: &TableOptions) -> Row {
+    Row {
+        cells: COLUMNS.iter().map(|(_, says)| says(one)).collect(),
+        beneath: findings::lines(&one.judged, fixes, Room::All, options.width),
+        ..Row::default()
+    }
+}
+
+/// The row of a group: how many members it has and who holds them, what is in all their SYN queues, what all have
+/// dropped, and the fullest accept queue.
+fn sum(members: &[Judged<'_>]) -> Row {
+    let first = &members[0];
+    let holders: Option<Vec<Holder>> = members
+        .iter()
+        .map(|one| one.listed.holders.clone())
+        .collect::<Option<Vec<_>>>()
+        .map(|all| all.concat());
+    let add = |of: fn(&ListedListener) -> Option<u64>| {
+        members
+            .iter()
+            .map(|one| of(one.listed))
+            .try_fold(0_u64, |sum, one| Some(sum.saturating_add(one?)))
+    };
+    let mut listed = first.listed.clone();
+    listed.holders.clone_from(&holders);
+    listed.syn_queue.now = add(|one| one.syn_queue.now);
+    listed.drops.total = add(|one| one.drops.total);
+    let mut judged = first.judged.clone();
+    if let Some(fullest) = members.iter().max_by_key(|one| one.listed.accept_queue.now) {
+        judged.accept_queue.clone_from(&fullest.judged.accept_queue);
+        judged.backlog = fullest.judged.backlog;
+    }
+    judged.holders = holders;
+    judged.findings = members.iter().flat_map(|one| one.judged.findings.clone()).collect();
+    let all = Judged { listed: &listed, judged };
+    let mut cells: Vec<Cell> = COLUMNS.iter().map(|(_, says)| says(&all)).collect();
+    cells[0] = labels::address_and(&first.judged, &format!(" ×{}", members.len()));
+    Row { cells, ..Row::default() }
+}
+
+/// The holders of a listener, where there are several.
+fn holder_rows(one: &Judged<'_>, most: usize) -> Vec<Row> {
+    let holders = one.listed.holders.as_deref().unwrap_or_default();
+    if holders.len() < 2 || most == 0 {
+        return Vec::new();
+    }
+    let (shown, rest) = holders.split_at(holders.len().min(most));
+    let mut labels: Vec<Cell> = shown.iter().map(holder).collect();
+    if !rest.is_empty() {
+        labels.push(Cell::text(&format!("  … {} more", rest.len())));
+    }
+    let row = |label| Row { label: Some(label), style: DIM, ..Row::default() };
+    labels.into_iter().map(row).collect()
 }
 
 /// `  nginx 4243 fd 6 epoll`.

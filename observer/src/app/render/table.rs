@@ -4,7 +4,9 @@ mod columns;
 mod details;
 #[cfg(test)]
 pub(crate) mod fixtures;
+mod group;
 pub mod heading;
+mod hidden;
 mod legend;
 mod live;
 mod notes;
@@ -15,6 +17,7 @@ mod tally;
 #[cfg(test)]
 mod tests;
 
+use hidden::Hidden;
 pub use live::{CLEAR_SCREEN, live_frame};
 pub use options::TableOptions;
 
@@ -64,8 +67,11 @@ impl Page {
             notes.extend(notes::lines(report, options.width));
             return Self { heading, table: Vec::new(), notes, legend: Vec::new() };
         }
-        let grid = rows::grid(report, options);
+        let grid = rows::grid(report, options, &Hidden::default());
         let layout = grid.layout(options.width);
+        let hidden = Hidden::of(&grid, &layout);
+        // What stands beneath the rows changes no column.
+        let grid = if hidden.any() { rows::grid(report, options, &hidden) } else { grid };
         Self {
             heading,
             table: grid.lines(&layout),

@@ -107,7 +107,8 @@ impl World {
                 sees_refused_acks: false,
                 missed_runs: 0,
                 most: self.most,
-                judge: self.judge,
+                look: |_, _| {},
+                judge: &self.judge,
             },
             last_seen,
         )

@@ -3,8 +3,8 @@
 use super::*;
 use crate::app::render::{table::fixtures, text};
 use observer::model::{
-    Backlog, Drops, Family, Host, LeftOut, ListedAcceptQueue, ListedSynQueue, ReuseportGroup, Tool,
-    Wait,
+    Backlog, Drops, Family, HolderState, Host, LeftOut, ListedAcceptQueue, ListedSynQueue,
+    ReuseportGroup, Tool, Wait,
 };
 
 fn options(width: usize) -> TableOptions {
@@ -36,10 +36,13 @@ fn listener(address: &str, port: u16) -> ListedListener {
         defer_accept: Some(0),
         fastopen: Some(0),
         holders: Some(vec![holder(4242, "nginx", Some(Wait::Epoll))]),
+        server: None,
         accept_queue: ListedAcceptQueue { limit: Some(511), ..ListedAcceptQueue::default() },
         syn_queue: ListedSynQueue { now: Some(0) },
         backlog: Backlog { limit: Some(511), at_somaxconn: Some(false), ..Backlog::default() },
         drops: Drops { total: Some(0), ..Drops::default() },
+        holder_states: None,
+        findings: Vec::new(),
     }
 }
 
@@ -79,6 +82,16 @@ fn several() -> ListenerList {
     let mut list = list(vec![listener("127.0.0.1", 80), full, bare, six]);
     list.left_out.processes = 12;
     list.left_out.netns = vec![4_026_532_300];
+    judged(list)
+}
+
+/// The list with what is wrong in it, as far as the listeners themselves tell.
+fn judged(mut list: ListenerList) -> ListenerList {
+    let mut report = list.unobserved();
+    observer::findings::judge(&mut report);
+    for (listed, judged) in list.listeners.iter_mut().zip(report.listeners) {
+        listed.findings = judged.findings;
+    }
     list
 }
 
@@ -138,6 +151,7 @@ fn colour_marks_what_is_wrong_and_nothing_without_it() {
     // Where accepts are deferred, each good connection is among them.
     assert!(text.contains(" 5311 ") && !text.contains("\u{1b}[31m5311"), "{text}");
     list.listeners.iter_mut().for_each(|one| one.defer_accept = Some(0));
+    let list = judged(list);
     let text = render(&list, &colour);
     assert!(text.contains("\u{1b}[31m5311\u{1b}[0m"), "{text}");
     assert!(text.contains("\u{1b}[31m129/128\u{1b}[0m"), "{text}");
@@ -150,4 +164,37 @@ fn an_empty_list_says_so() {
         render(&list(Vec::new()), &options(80)),
         "observer 0.1.0 · Linux 6.18.44 · 0 listeners\n\nno TCP listener was found now\n"
     );
+}
+
+/// A reuseport group of four, of which one member is stopped and one has a full queue.
+fn group() -> ListenerList {
+    let members = (0..4).map(|number| {
+        let mut one = listener("0.0.0.0", 8080);
+        one.inode = 500 + number;
+        one.reuseport = Some(true);
+        one.reuseport_group = Some(ReuseportGroup { id: 500, size: 4 });
+        let pid = 23_480 + u32::try_from(number).unwrap_or(0);
+        one.holders = Some(vec![holder(pid, "python3", Some(Wait::Accept))]);
+        let state = if number == 2 { 'T' } else { 'S' };
+        one.holder_states = Some(vec![HolderState {
+            pid,
+            tid: pid,
+            comm: "python3".into(),
+            state: Some(state),
+            ..HolderState::default()
+        }]);
+        if number == 3 {
+            one.accept_queue = ListedAcceptQueue { now: 512, ..one.accept_queue };
+        }
+        one
+    });
+    judged(list([vec![listener("127.0.0.1", 80)], members.collect()].concat()))
+}
+
+#[test]
+fn a_group_is_one_row_with_its_members_beneath_the_worst_first() {
+    let mut settings = insta::Settings::clone_current();
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!("group@80", render(&group(), &options(80))));
 }

@@ -78,7 +78,7 @@ pub(super) const COLUMNS: &[Column] = &[
     whole(HELD_BY, IDENTITY, labels::held_by, ""),
     whole(number("QUEUED", 14), HANDSHAKES, |one| Cell::count(one.queued), "completed handshakes"),
     counts("ACCEPTED", 2, ACCEPTS, |n| Cell::count(n.accepted), ""),
-    counts("WAKEUPS", 5, WAKEUPS, |n| Cell::count(n.wakeups.total), "tasks woken by the listener"),
+    counts("WAKEUPS", 8, WAKEUPS, |n| Cell::count(n.wakeups.total), "tasks woken by the listener"),
     whole(number("HERD", 1), HERD, herd, "wakeups per accepted connection, 1.00 is ideal"),
     counts("WASTED", 9, WAKEUPS, wasted, "share of wakeups that accepted nothing"),
     counts("WON", 12, WAKEUPS, |n| Cell::count(n.wakeups.won), "wakeups that accepted"),
@@ -124,6 +124,14 @@ impl Column {
             _ => Cell::blank(),
         }
     }
+}
+
+/// How full an accept queue was, as a part of its limit: to compare queues by.
+#[expect(clippy::cast_precision_loss, reason = "to compare by")]
+pub(super) fn fullest(listener: &Listener) -> f64 {
+    let queue = &listener.accept_queue;
+    let most = queue.max.max(queue.now.unwrap_or(0));
+    most as f64 / (queue.limit.or(listener.backlog.limit).unwrap_or(u64::MAX).max(1)) as f64
 }
 
 fn herd(listener: &Listener) -> Cell {

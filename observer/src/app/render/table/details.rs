@@ -23,7 +23,7 @@ pub(super) fn lines(listener: &Listener, providers: &Providers, width: usize) ->
     let told = [
         listener.incomplete.then(|| (lacking.to_owned(), CAUTION)),
         dropped(&listener.drops, mark(OF_DROPS)).map(|told| (told, OF_DROPS.style(listener))),
-        discarded(listener).map(|told| (told, Style::new())),
+        discarded(listener).map(|told| (told, CAUTION)),
         queues(listener, mark(OF_QUEUE)).map(|told| (told, or_dim(OF_QUEUE.style(listener)))),
         waits(listener, mark(OF_WAIT)).map(|told| (told, or_dim(OF_WAIT.style(listener)))),
     ];
@@ -75,12 +75,20 @@ fn dropped(drops: &Drops, mark: &str) -> Option<String> {
     .then_some(told)
 }
 
-/// `3 discarded: they were in the accept queue when it closed`.
+/// `3 connections were reset: they were in the accept queue when the listener closed`. The kernel may have moved
+/// those of a reuseport group to another listener (`net.ipv4.tcp_migrate_req`).
 fn discarded(listener: &Listener) -> Option<String> {
+    let count = match listener.discarded {
+        0 => return None,
+        1 => "1 connection was reset".to_owned(),
+        several => format!("{} connections were reset", units::count(several)),
+    };
+    let moved = match listener.reuseport {
+        Some(true) => ", or moved to another listener of its group if tcp_migrate_req is 1",
+        _ => "",
+    };
     let were = if listener.discarded == 1 { "it was" } else { "they were" };
-    let count = units::count(listener.discarded);
-    (listener.discarded != 0)
-        .then(|| format!("{count} discarded: {were} in the accept queue when the listener closed"))
+    Some(format!("{count}{moved}: {were} in the accept queue when the listener closed"))
 }
 
 /// The accept queue's most is in the table, so that it is told only where it tells more: where

@@ -16,20 +16,52 @@ pub(super) fn line(report: &Report, live: bool, width: usize) -> Line {
         WindowKind::Total if live => format!("{length} so far"),
         WindowKind::Total => format!("total of {length}"),
     };
+    let hooks = hooks(&report.providers);
     let start = format!("from {}", report.window.start);
-    let (hooks, brief_hooks) = hooks(&report.providers);
+    let clock = clock(&report.window.start).map(|clock| format!("from {clock}"));
+    // A live table is of now.
+    let Some(clock) = clock.filter(|_| !live) else {
+        return without_clock(&tool, &host, &window, &hooks, width);
+    };
     fitting(
         [
-            &[&tool, &host, &window, &start, &hooks],
-            &[&tool, &host, &window, &hooks],
-            &[&tool, &host, &window, &brief_hooks],
-            &[&tool, &window, &brief_hooks],
-            &[&window, &brief_hooks],
-            &[&tool, &window],
+            &[&tool, &host, &window, &start, &hooks.0],
+            &[&tool, &host, &window, &clock, &hooks.0],
+            &[&tool, &host, &window, &clock, &hooks.1],
+            &[&tool, &window, &clock, &hooks.1],
+            &[&window, &clock, &hooks.1],
+            &[&window, &clock],
             &[&window],
         ],
         width,
     )
+}
+
+fn without_clock(
+    tool: &str,
+    host: &str,
+    window: &str,
+    (hooks, brief_hooks): &(String, String),
+    width: usize,
+) -> Line {
+    fitting(
+        [
+            &[tool, host, window, hooks],
+            &[tool, host, window, brief_hooks],
+            &[tool, window, brief_hooks],
+            &[window, brief_hooks],
+            &[tool, window],
+            &[window],
+        ],
+        width,
+    )
+}
+
+/// `03:04:05Z` of `2026-01-02T03:04:05.678Z`; `None` where it is no such time.
+fn clock(start: &str) -> Option<String> {
+    let time = start.split_once('T')?.1.get(..8)?;
+    let is_time = time.bytes().all(|byte| byte.is_ascii_digit() || byte == b':');
+    is_time.then(|| format!("{time}Z"))
 }
 
 /// The hooks in full (`wakeups, accepts by fentry, drops by kernel counters`) and in short.
@@ -93,12 +125,13 @@ mod tests {
         );
         assert_eq!(
             text(120),
-            "observer 0.1.0 · Linux 6.18.44 · total of 5.0 s · \
-             wakeups, accepts, handshakes by tracepoint; drops by kernel counters"
+            "observer 0.1.0 · Linux 6.18.44 · total of 5.0 s · from 03:04:05Z · by tracepoint"
         );
-        assert_eq!(text(80), "observer 0.1.0 · Linux 6.18.44 · total of 5.0 s · by tracepoint");
-        assert_eq!(text(50), "observer 0.1.0 · total of 5.0 s · by tracepoint");
-        assert_eq!(text(30), "total of 5.0 s · by tracepoint");
+        assert_eq!(text(80), text(120));
+        assert_eq!(text(70), "observer 0.1.0 · total of 5.0 s · from 03:04:05Z · by tracepoint");
+        assert_eq!(text(60), "total of 5.0 s · from 03:04:05Z · by tracepoint");
+        assert_eq!(text(40), "total of 5.0 s · from 03:04:05Z");
+        assert_eq!(text(20), "total of 5.0 s");
         assert_eq!(text(4), "tot…");
     }
 
@@ -111,10 +144,14 @@ mod tests {
         report.providers.drops.exact = false;
         report.host.kernel = "6.1\u{1b}[2J".into();
         assert_eq!(
-            line(&report, false, 140).paint(140, false),
-            "observer 0.1.0 · Linux 6.1?[2J · interval of 1.0 s · wakeups by fentry; \
+            line(&report, false, 150).paint(150, false),
+            "observer 0.1.0 · Linux 6.1?[2J · interval of 1.0 s · from 03:04:05Z · wakeups by fentry; \
              accepts, handshakes by tracepoint; drops by kernel counters"
         );
+        // A live table is of now; and what is no time is not told as one.
+        assert!(!line(&report, true, 150).paint(150, false).contains("from"));
+        report.window.start = "T\u{1b}[2J\u{1b}[2J".into();
+        assert!(!line(&report, false, 90).paint(90, false).contains("from"));
         assert!(line(&report, false, 80).paint(80, false).ends_with("by fentry, tracepoint"));
     }
 }

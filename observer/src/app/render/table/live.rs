@@ -7,6 +7,9 @@ use observer::model::Report;
 /// Takes the last frame away: for what is printed when the live view ends, whole and in its place.
 pub const CLEAR_SCREEN: &str = "\x1b[H\x1b[J";
 
+/// About twice as many cures as a screen has room for.
+const FIXES: usize = 16;
+
 /// Cursor to the upper left corner.
 const HOME: &str = "\x1b[H";
 /// Clears from the cursor to the end of the line.
@@ -36,20 +39,25 @@ pub fn live_frame(report: &Report, options: &TableOptions, rows: Option<usize>) 
     frame
 }
 
-/// The page with as many worker lines, and then as many details, as leave room for every listener,
-/// if that can be had.
+/// The page with as many worker lines, then numbers, idle listeners and fixes, as leave room for every
+/// listener that has something to show, if that can be had. What is wrong and how to cure it goes last.
 fn page(report: &Report, options: &TableOptions, rows: usize) -> Page {
     let mut options = TableOptions { live: true, ..options.clone() };
     loop {
-        let page = Page::new(report, &options);
+        let mut page = Page::new(report, &options);
+        if options.fixes < usize::MAX {
+            page.legend.clear();
+        }
         // The heading, and a blank line above each part.
         if page.table.len() + page.notes.len() + 3 <= rows {
             return page;
         }
-        match (options.workers, options.details) {
-            (0, false) => return page,
-            (0, true) => options.details = false,
-            (workers, _) => options.workers = workers / 2,
+        match options {
+            TableOptions { workers: workers @ 1.., .. } => options.workers = workers / 2,
+            TableOptions { numbers: true, .. } => options.numbers = false,
+            TableOptions { idle: idle @ 1.., .. } => options.idle = idle / 2,
+            TableOptions { fixes: fixes @ 1.., .. } => options.fixes = fixes.min(FIXES) / 2,
+            TableOptions { .. } => return page,
         }
     }
 }
@@ -108,7 +116,7 @@ mod tests {
         let frame = live_frame(&report, &options(80), Some(100));
         let plain = frame.replace(HOME, "").replace(CLEAR_LINE, "").replace(CLEAR_BELOW, "");
         let printed = render(&report, &options(80));
-        assert_eq!(plain, printed.replace("total of 5.0 s", "5.0 s so far"));
+        assert_eq!(plain, printed.replace("total of 5.0 s · from 03:04:05Z", "5.0 s so far"));
     }
 
     #[test]
@@ -122,21 +130,28 @@ mod tests {
         assert!(!frame.contains("HERD wakeups"), "{frame}");
     }
 
+    /// What is left of an incident on a screen of so many rows: workers of one listener, evidence, idle
+    /// listeners, fixes, the legend.
+    fn left(rows: usize) -> (usize, [bool; 4]) {
+        let frame = live_frame(&fixtures::incident(), &options(120), Some(rows));
+        for told in ["critical: accept failed 412 times", "thundering herd", "12 connections wait"]
+        {
+            assert!(frame.contains(told), "{told} {rows}: {frame}");
+        }
+        let workers = frame.lines().filter(|line| line.contains("\x1b[K  envoy ")).count();
+        (workers, ["seen: ", "*:26", "fix: ", "HERD = "].map(|words| frame.contains(words)))
+    }
+
     #[test]
-    fn workers_give_way_to_listeners() {
-        let workers = |rows| {
-            let frame = live_frame(&fixtures::incident(), &options(120), Some(rows));
-            assert!(frame.contains("*:26"), "{frame}");
-            frame.lines().filter(|line| line.contains("\x1b[K  envoy ")).count()
-        };
-        assert_eq!([45, 42, 40, 33].map(workers), [4, 2, 1, 0]);
-        // And after them what is said of each listener, but for what is wrong.
-        let details = |rows| {
-            let frame = live_frame(&fixtures::incident(), &options(120), Some(rows));
-            assert!(frame.contains("critical: accept failed 412 times"), "{frame}");
-            ["fix: ", "accept queue 129/128, 129 now"].map(|words| frame.contains(words))
-        };
-        assert_eq!([45, 33, 32, 26].map(details), [[true; 2], [true; 2], [false; 2], [false; 2]]);
+    fn workers_numbers_and_idle_listeners_give_way_before_fixes() {
+        assert_eq!(left(60), (4, [true; 4]));
+        assert_eq!(left(49), (1, [true, true, true, false]));
+        assert_eq!(left(46), (0, [true; 4]));
+        assert_eq!(left(35), (0, [false, true, true, true]));
+        assert_eq!(left(27), (0, [false, false, true, false]));
+        // At an ordinary terminal's 24 rows, the worst has its cure still, and the legend is gone.
+        assert_eq!(left(24), (0, [false, false, true, false]));
+        assert_eq!(left(18), (0, [false; 4]));
     }
 
     #[test]

@@ -18,9 +18,10 @@ pub struct TableOptions {
     pub live: bool,
     /// The most lines of workers, or of holders, beneath a listener; one more line stands for the others.
     pub workers: usize,
-    /// Whether to say beneath each listener what came of its queues, waits and drops, and how to cure what
-    /// is wrong.
-    pub details: bool,
+    /// Whether to say beneath each listener what came of its queues, waits and drops.
+    pub numbers: bool,
+    /// The most cures of what is wrong that are told; of what is wrong beyond them, one line is.
+    pub fixes: usize,
     /// The most lines of idle listeners; the others are counted in one line.
     pub idle: usize,
     /// What to say where there is no listener at all.
@@ -37,7 +38,8 @@ impl TableOptions {
             colour: screen.colour,
             live: false,
             workers,
-            details: true,
+            numbers: true,
+            fixes: usize::MAX,
             idle: IDLE_LISTENERS,
             empty,
             as_root: geteuid().is_root(),

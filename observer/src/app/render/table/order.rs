@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 
+use super::tally::Tally;
 use observer::model::Listener;
 
 /// Whether a listener has nothing to show, and nothing is wrong with it.
@@ -21,14 +22,15 @@ pub(super) fn idle(listener: &Listener) -> bool {
 }
 
 /// The worst finding first: what loses connections must not be the line that the screen has no room for. Then
-/// the worst herd; no ratio last; then the busiest; then what still listens; then by port. The rest of the
-/// comparison only keeps listeners in their places from one frame to the next.
+/// the herd that wakes most for nothing; then the busiest; then what still listens; then by port. The rest of
+/// the comparison only keeps listeners in their places from one frame to the next.
 pub(super) fn by_trouble(a: &Listener, b: &Listener) -> Ordering {
-    let ratio = |listener: &Listener| listener.herd_ratio.filter(|ratio| ratio.is_finite());
-    let herd = match (ratio(a), ratio(b)) {
-        (Some(a), Some(b)) => b.total_cmp(&a),
-        (a, b) => b.is_some().cmp(&a.is_some()),
+    // Below two wakeups for a connection it is no herd, and its rest is not worth a place.
+    let wasted = |listener: &Listener| match listener.herd_ratio {
+        Some(ratio) if ratio >= 2.0 => Tally::of(listener).wasted(),
+        _ => 0,
     };
+    let herd = wasted(b).cmp(&wasted(a));
     let worst = |listener: &Listener| listener.findings.iter().map(|one| one.severity).max();
     worst(b)
         .cmp(&worst(a))

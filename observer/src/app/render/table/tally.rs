@@ -33,6 +33,28 @@ impl Tally {
         })
     }
 
+    /// Both together.
+    pub(super) fn and(mut self, other: &Self) -> Self {
+        self.accepted = self.accepted.saturating_add(other.accepted);
+        self.wakeups = added(self.wakeups, other.wakeups);
+        for (name, count) in &other.errors {
+            let errors = self.errors.entry(name.clone()).or_default();
+            *errors = errors.saturating_add(*count);
+        }
+        self
+    }
+
+    /// Failed accept calls by the name of the errno.
+    pub(super) fn errors(&self) -> BTreeMap<String, u64> {
+        self.errors.clone()
+    }
+
+    /// Wakeups for each accepted connection.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 52 bits of a count")]
+    pub(super) fn herd_ratio(&self) -> Option<f64> {
+        (self.accepted > 0).then(|| self.wakeups.total as f64 / self.accepted as f64)
+    }
+
     /// Wakeups that came to nothing, as far as decided.
     pub(super) fn wasted(&self) -> u64 {
         let Wakeups { lost, silent, failed, .. } = self.wakeups;

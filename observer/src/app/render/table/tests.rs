@@ -78,7 +78,7 @@ fn colour_follows_the_severity_of_findings() {
     let coloured = TableOptions { colour: true, ..options(80) };
     let shown = |woken| {
         let mut report = fixtures::report(vec![fixtures::listener("0.0.0.0", 80)]);
-        fixtures::traffic(&mut report.listeners[0], "a", 1, 10, woken, None);
+        fixtures::traffic(&mut report.listeners[0], "a", 1, 2_000, woken, None);
         render(&fixtures::judged(report), &coloured)
     };
     assert!(shown(1).contains(" 1.00"));

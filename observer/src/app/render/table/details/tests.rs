@@ -62,11 +62,11 @@ fn what_a_closed_listener_threw_away_is_told() {
     assert_eq!(told(0), None);
     assert_eq!(
         told(1).as_deref(),
-        Some("1 discarded: it was in the accept queue when the listener closed")
+        Some("1 connection was reset: it was in the accept queue when the listener closed")
     );
     assert_eq!(
         told(3).as_deref(),
-        Some("3 discarded: they were in the accept queue when the listener closed")
+        Some("3 connections were reset: they were in the accept queue when the listener closed")
     );
 }
 
@@ -149,12 +149,12 @@ fn they_stand_beneath_their_listener_and_before_its_workers() {
     assert_eq!(
         lines,
         [
-            "127.0.0.1:8080 nginx epoll      200    1600 8.00 3/511    12",
+            "127.0.0.1:8080 nginx ×8 epoll      200 8.00 3/511    12",
             "  12 dropped: 8 accept queue full at the SYN, 4 at the final",
             "    ACK; 5 clients",
-            "  nginx 4243                     25     200",
-            "  nginx 4244                     25     200",
-            "  nginx 4245                     25     200",
+            "  nginx 4243                        25",
+            "  nginx 4244                        25",
+            "  nginx 4245                        25",
         ]
     );
     report.providers.drops.exact = false;

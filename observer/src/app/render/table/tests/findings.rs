@@ -39,7 +39,7 @@ fn they_stand_above_the_numbers_and_the_workers() {
     let text = table(&fixtures::herd(8), &options(80));
     let place = |words: &str| text.lines().position(|line| line.starts_with(words));
     let places =
-        ["127.0.0.1:8080", "  warning: thundering herd", "    fix: ", "  nginx 4243"].map(place);
+        ["127.0.0.1:8080", "  info: thundering herd", "    fix: ", "  nginx 4243"].map(place);
     assert!(places.is_sorted() && places.iter().all(Option::is_some), "{places:?}\n{text}");
 }
 
@@ -52,12 +52,15 @@ fn a_fix_is_told_once() {
     }
     report.listeners[2].findings[0].fix = "Leave it.".into();
     let text = render(&report, &options(80));
-    assert!(text.contains("\n  info: Only so\n    fix: Restart it.\n"), "{text}");
-    assert!(text.contains("\n  info: Only so (same fix)\n"), "{text}");
-    assert!(text.contains("\n  info: Only so\n    fix: Leave it.\n"), "{text}");
+    assert!(
+        text.contains("\n  info: Only so\n    seen: 12 of 13\n    fix: Restart it.\n"),
+        "{text}"
+    );
+    assert!(text.contains("\n  info: Only so (same fix)\n    seen: 12 of 13\n"), "{text}");
+    assert!(text.contains("\n  info: Only so\n    seen: 12 of 13\n    fix: Leave it.\n"), "{text}");
     // Nothing happened on them, and yet they are not idle.
     assert!(!text.contains("idle"), "{text}");
-    let brief = TableOptions { details: false, ..options(80) };
+    let brief = TableOptions { numbers: false, fixes: 0, ..options(80) };
     assert!(!render(&report, &brief).contains("fix: "));
     assert_eq!(render(&report, &brief).matches("\n  info: Only so\n").count(), 3);
 }
@@ -66,8 +69,8 @@ fn a_fix_is_told_once() {
 fn findings_cannot_act_upon_the_terminal() {
     let mut report = fixtures::herd(2);
     report.listeners[0].findings = vec![finding(Severity::Info, "a\u{1b}[2J\nb", "c\u{1b}[2J")];
-    for details in [true, false] {
-        let text = render(&report, &TableOptions { details, ..options(80) });
+    for fixes in [1, 0] {
+        let text = render(&report, &TableOptions { fixes, ..options(80) });
         assert!(text.contains("  info: a?[2J?b\n") && !text.contains('\u{1b}'), "{text}");
     }
 }

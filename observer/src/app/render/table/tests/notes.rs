@@ -34,7 +34,7 @@ fn no_listener_at_all_is_told_in_the_words_of_the_caller() {
     let text = render(&fixtures::report(Vec::new()), &options(80));
     assert_eq!(
         text,
-        "observer 0.1.0 · Linux 6.18.44 · total of 5.0 s · by tracepoint\n\n\
+        "observer 0.1.0 · Linux 6.18.44 · total of 5.0 s · from 03:04:05Z · by tracepoint\n\n\
          no listener matched --port 8080 in this window\n"
     );
     // What no number is marked with needs no explanation.

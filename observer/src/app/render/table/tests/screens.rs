@@ -4,7 +4,7 @@
 use super::super::fixtures::{self, listener, options, report, traffic};
 use super::super::live_frame;
 use super::*;
-use observer::model::{AcceptQueue, AcceptWait, Drops, Report, Wait};
+use observer::model::{AcceptQueue, AcceptWait, Drops, HolderState, Report, ReuseportGroup, Wait};
 
 /// Widths that people have: a terminal, a wide one, and half of one.
 const WIDTHS: [usize; 3] = [80, 120, 60];
@@ -94,6 +94,46 @@ fn closed() -> Report {
     clamped.backlog.at_somaxconn = Some(true);
     clamped.accept_queue.limit = Some(128);
     report(vec![gone, clamped])
+}
+
+/// A reuseport group of four, one of which is stopped.
+fn group() -> Report {
+    let members = (0..4_u64).map(|number| {
+        let mut one = listener("0.0.0.0", 8080);
+        one.inode = 20_000 + number;
+        one.reuseport = Some(true);
+        one.reuseport_group = Some(ReuseportGroup { id: 20_000, size: 4 });
+        traffic(&mut one, "python3", 1, 120 + number, 1, Some(Wait::Accept));
+        let pid = 23_480 + u32::try_from(number).unwrap_or(0);
+        (one.workers[0].pid, one.workers[0].tid) = (Some(pid), Some(pid));
+        for holder in one.holders.iter_mut().flatten() {
+            holder.pid = pid;
+        }
+        one.fairness = None;
+        if number == 2 {
+            (one.accepted, one.queued, one.accept_queue.now) = (0, 31, Some(31));
+            one.accept_queue.max = 31;
+            one.workers[0].accepted = 0;
+            one.herd_ratio = None;
+            one.wakeups = Default::default();
+            one.workers[0].wakeups = Default::default();
+            one.accept_wait.oldest = Some(2_100_000_000);
+            one.holder_states = Some(vec![HolderState {
+                pid,
+                tid: pid,
+                comm: "python3".into(),
+                state: Some('T'),
+                ..HolderState::default()
+            }]);
+        }
+        one
+    });
+    report(members.collect())
+}
+
+#[test]
+fn a_reuseport_group_with_a_member_that_is_stopped() {
+    looks_as_before("group", &group());
 }
 
 #[test]
