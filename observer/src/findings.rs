@@ -14,6 +14,7 @@ mod fd_exhausted;
 #[cfg(test)]
 mod fixtures;
 pub mod id;
+mod limit;
 mod one_worker_takes_all;
 mod rule;
 mod silent_clients;
