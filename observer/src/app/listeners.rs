@@ -80,7 +80,8 @@ fn look(args: &ListenersArgs) -> Result<ListenerList> {
         hidden_processes: pid_namespace.is_some() || !Path::new("/proc/1").exists(),
         pid_namespace,
     };
-    let options = sockopts::ask_all(&holdings, &Patience::default());
+    let patience = Patience::default();
+    let options = sockopts::ask_all(&holdings, &patience);
     let seen = Seen {
         host: facts::host(),
         looks: &looks,
@@ -90,7 +91,7 @@ fn look(args: &ListenersArgs) -> Result<ListenerList> {
     };
     let mut list = sockets::list(seen, |socket| selection.contains(socket.inode, socket.port));
     tell_servers(&mut list);
-    sockets::judge(&mut list);
+    sockets::judge(&mut list, &patience);
     Ok(list)
 }
 

@@ -1,9 +1,10 @@
 //! What the holders of a listener do instead of accepting: state, system call and kernel function of their
 //! tasks, frozen control groups, descriptors used of the limit.
 //!
-//! Some ten reads of /proc for a task. They are made only where a listener has trouble, and of no more than
-//! some hundreds of tasks for a report. None of these files takes a lock that a server needs to go on: `fd` is
-//! asked for its size and not read, where the kernel gives the count as that (Linux 6.2, `proc_fd_getattr`).
+//! Some ten reads of /proc for a task. They are made only where a listener has trouble, of no more than some
+//! hundreds of tasks for a report, and given up where a process does not answer ([`Patience`]). None of these files
+//! takes a lock that a server needs to go on: `fd` is asked for its size and not read, where the kernel gives the
+//! count as that (Linux 6.2, `proc_fd_getattr`).
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
@@ -12,44 +13,94 @@ use std::{
 };
 
 use crate::{
-    host::{call_names, proc_fds},
+    host::{call_names, patience::Patience, proc_fds},
     model::{HolderState, Listener},
 };
 
-/// Most tasks that are looked at for one report.
+/// Maximum number of tasks that are looked at for one report.
 const MOST_TASKS: usize = 256;
 
-/// Most tasks of one listener.
+/// Maximum number of tasks of one listener.
 const MOST_OF_LISTENER: usize = 64;
 
-/// Most tasks of one process and listener.
+/// Maximum number of tasks of one process and listener.
 const MOST_OF_PROCESS: usize = 4;
 
-/// Most descriptors that are counted one by one, where the kernel does not give their number.
+/// Maximum number of descriptors that are counted one by one, where the kernel does not give their number.
 const MOST_COUNTED: usize = 70_000;
+
+/// Maximum number of processes whose first count is kept.
+const MOST_FIRST: usize = 4096;
 
 /// Nanoseconds of accept wait from which on it is asked what the workers do meanwhile.
 const SLOW: u64 = 50_000_000;
 
-/// Descriptors that processes had open when they were first looked at, by process id.
-pub type FirstCounts = HashMap<u32, u64>;
+/// Descriptors that processes had open when they were first looked at, by process id and the time when the process
+/// began.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FirstCounts(HashMap<(u32, u64), u64>);
+
+impl FirstCounts {
+    /// The first count of a process, which is this one where none is known.
+    fn first(&mut self, process: (u32, u64), count: u64) -> Option<u64> {
+        if let Some(first) = self.0.get(&process) {
+            return Some(*first);
+        }
+        if self.0.len() >= MOST_FIRST {
+            // Most of these are gone.
+            self.0.clear();
+        }
+        self.0.insert(process, count);
+        None
+    }
+}
 
 /// Looks at the holders of the listeners that have trouble, and notes in each what their tasks do.
 ///
 /// `first` has what processes had open when they were first looked at, and gets those that are new.
-pub fn look<'a>(listeners: impl Iterator<Item = &'a mut Listener>, first: &mut FirstCounts) {
-    let mut looker = Looker { first, seen: BTreeMap::new() };
-    for listener in listeners.filter(|one| has_trouble(one)) {
-        looker.note(listener);
-    }
+pub fn look<'a>(
+    listeners: impl Iterator<Item = &'a mut Listener>,
+    first: &mut FirstCounts,
+    patience: &Patience,
+) {
+    look_at_all(listeners.filter(|one| has_trouble(one)), first, patience);
 }
 
 /// Looks at the holders of these listeners, whether they have trouble or not.
-pub fn look_at_all<'a>(listeners: impl Iterator<Item = &'a mut Listener>) {
-    let mut first = FirstCounts::new();
-    let mut looker = Looker { first: &mut first, seen: BTreeMap::new() };
-    for listener in listeners {
-        looker.note(listener);
+pub fn look_at_all<'a>(
+    listeners: impl Iterator<Item = &'a mut Listener>,
+    first: &mut FirstCounts,
+    patience: &Patience,
+) {
+    let mut listeners: Vec<&mut Listener> = listeners.collect();
+    let mut wanted = BTreeMap::<u32, BTreeSet<u32>>::new();
+    let mut count = 0;
+    for (pid, tid) in listeners.iter().flat_map(|listener| tasks(listener)) {
+        if count < MOST_TASKS && wanted.entry(pid).or_default().insert(tid) {
+            count += 1;
+        }
+    }
+    let pids = wanted.keys().copied().collect();
+    let of_process = move |pid| {
+        let tids = wanted.get(&pid).into_iter().flatten();
+        let states = tids.filter_map(|tid| of_task(pid, *tid)).collect::<Vec<_>>();
+        (began(pid).unwrap_or(0), states)
+    };
+    let mut seen = HashMap::new();
+    for (pid, found) in patience.each(pids, of_process) {
+        let Some((began, states)) = found else { continue };
+        let count = states.iter().find_map(|state| state.descriptors);
+        let before = count.and_then(|count| first.first((pid, began), count));
+        for mut state in states {
+            state.descriptors_before = before;
+            seen.insert((pid, state.tid), state);
+        }
+    }
+    for listener in &mut listeners {
+        if listener.holders.is_some() {
+            let states = tasks(listener).into_iter().filter_map(|task| seen.get(&task).cloned());
+            listener.holder_states = Some(states.collect());
+        }
     }
 }
 
@@ -58,8 +109,9 @@ pub fn look_at_all<'a>(listeners: impl Iterator<Item = &'a mut Listener>) {
 pub fn note_first(pids: impl Iterator<Item = u32>, first: &mut FirstCounts) {
     let pids: BTreeSet<u32> = pids.collect();
     for pid in pids.into_iter().take(MOST_TASKS) {
-        if let Some(count) = fs::metadata(format!("/proc/{pid}/fd")).ok().and_then(|fd| size(&fd)) {
-            first.entry(pid).or_insert(count);
+        let count = fs::metadata(format!("/proc/{pid}/fd")).ok().and_then(|fd| size(&fd));
+        if let (Some(count), Some(began)) = (count, began(pid)) {
+            let _is_first = first.first((pid, began), count);
         }
     }
 }
@@ -76,45 +128,25 @@ fn has_trouble(listener: &Listener) -> bool {
             || failed("ENFILE"))
 }
 
-struct Looker<'a> {
-    first: &'a mut FirstCounts,
-    /// Tasks that were looked at for this report.
-    seen: BTreeMap<(u32, u32), HolderState>,
+/// The tasks of a listener's holders that are looked at: those that accept from it; the main thread of a process of
+/// which none is known.
+fn tasks(listener: &Listener) -> Vec<(u32, u32)> {
+    let holders = listener.holders.as_deref().unwrap_or_default();
+    let pids: BTreeSet<u32> = holders.iter().map(|holder| holder.pid).collect();
+    let of_process = |pid: u32| {
+        let workers = listener.workers.iter().filter(|worker| worker.pid == Some(pid));
+        let tids = workers.filter_map(|worker| worker.tid).take(MOST_OF_PROCESS);
+        let tasks: Vec<(u32, u32)> = tids.map(|tid| (pid, tid)).collect();
+        if tasks.is_empty() { vec![(pid, pid)] } else { tasks }
+    };
+    pids.into_iter().flat_map(of_process).take(MOST_OF_LISTENER).collect()
 }
 
-impl Looker<'_> {
-    fn note(&mut self, listener: &mut Listener) {
-        let Some(holders) = &listener.holders else { return };
-        let pids: BTreeSet<u32> = holders.iter().map(|holder| holder.pid).collect();
-        let tasks = pids.into_iter().flat_map(|pid| tasks(listener, pid));
-        let tasks: Vec<(u32, u32)> = tasks.take(MOST_OF_LISTENER).collect();
-        let states = tasks.into_iter().filter_map(|(pid, tid)| self.state(pid, tid)).collect();
-        listener.holder_states = Some(states);
-    }
-
-    fn state(&mut self, pid: u32, tid: u32) -> Option<HolderState> {
-        if let Some(seen) = self.seen.get(&(pid, tid)) {
-            return Some(seen.clone());
-        }
-        if self.seen.len() >= MOST_TASKS {
-            return None;
-        }
-        let mut state = of_task(pid, tid)?;
-        state.descriptors_before = self.first.get(&pid).copied();
-        if let Some(count) = state.descriptors {
-            self.first.entry(pid).or_insert(count);
-        }
-        self.seen.insert((pid, tid), state.clone());
-        Some(state)
-    }
-}
-
-/// The tasks of a process that accept from a listener; its main thread where none is known.
-fn tasks(listener: &Listener, pid: u32) -> Vec<(u32, u32)> {
-    let of_process = listener.workers.iter().filter(|worker| worker.pid == Some(pid));
-    let tids = of_process.filter_map(|worker| worker.tid).take(MOST_OF_PROCESS);
-    let tasks: Vec<(u32, u32)> = tids.map(|tid| (pid, tid)).collect();
-    if tasks.is_empty() { vec![(pid, pid)] } else { tasks }
+/// When a process began, in clock ticks since boot: the 20th field behind its name in `/proc/PID/stat`
+/// (`do_task_stat`).
+fn began(pid: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
 }
 
 /// What a task does; `None` where it is gone.
@@ -258,9 +290,17 @@ mod tests {
     }
 
     #[test]
-    fn the_first_count_is_kept() {
-        let mut first = FirstCounts::from([(std::process::id(), 3)]);
+    fn the_first_count_is_kept_for_as_many_processes_as_there_is_room_for() {
+        let mut first = FirstCounts::default();
+        assert_eq!(first.first((7, 1), 3), None);
+        assert_eq!(first.first((7, 1), 9), Some(3));
+        assert_eq!(first.first((7, 2), 9), None, "another process with its id");
+        for pid in 8..8 + u32::try_from(MOST_FIRST).expect("few") {
+            let _is_first = first.first((pid, 1), 1);
+            assert!(first.0.len() <= MOST_FIRST);
+        }
+        let mut first = FirstCounts::default();
         note_first([std::process::id(), u32::MAX >> 2].into_iter(), &mut first);
-        assert_eq!(first, FirstCounts::from([(std::process::id(), 3)]));
+        assert!(first.0.len() <= 1);
     }
 }

@@ -58,7 +58,7 @@ pub struct Input<'a> {
     /// The most listeners that are all shown; of more, those that are idle are only counted.
     pub most: usize,
     /// Looks at what the holders do of listeners that have trouble: [`crate::host::task_state::look`].
-    pub look: fn(&mut Report, &mut FirstCounts),
+    pub look: &'a dyn Fn(&mut Report, &mut FirstCounts),
     /// Fills in what is wrong with each listener: [`crate::findings::judge_with`].
     pub judge: &'a dyn Fn(&mut Report),
 }

@@ -6,7 +6,8 @@ use crate::{
     findings,
     host::{
         holders::Holdings, inet_diag::Socket, netns::Namespace, netns_handles::Looks,
-        sockopts::Options, syn_requests, task_state,
+        patience::Patience, sockopts::Options, syn_requests,
+        task_state::{self, FirstCounts},
     },
     model::{
         Drops, Family, Host, LeftOut, ListedAcceptQueue, ListedListener, ListedSynQueue,
@@ -60,9 +61,10 @@ pub fn list(seen: Seen<'_>, keep: impl Fn(&Socket) -> bool) -> ListenerList {
 }
 
 /// Looks at what the holders do, and notes in the list what is wrong with each listener.
-pub fn judge(list: &mut ListenerList) {
+pub fn judge(list: &mut ListenerList, patience: &Patience) {
     let mut report = list.unobserved();
-    task_state::look_at_all(report.listeners.iter_mut());
+    let mut first = FirstCounts::default();
+    task_state::look_at_all(report.listeners.iter_mut(), &mut first, patience);
     findings::judge(&mut report);
     for (listed, judged) in list.listeners.iter_mut().zip(report.listeners) {
         listed.holder_states = judged.holder_states;

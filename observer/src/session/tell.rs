@@ -84,7 +84,9 @@ impl Session {
             sees_refused_acks: self.sees_refused_acks,
             missed_runs: to.missed_runs.saturating_sub(from.missed_runs),
             most,
-            look: |report, first| task_state::look(report.listeners.iter_mut(), first),
+            look: &|report, first| {
+                task_state::look(report.listeners.iter_mut(), first, &self.tracker.patience);
+            },
             judge: &|report| {
                 let mut identities = self.identities.borrow_mut();
                 findings::judge_with(report, |listener| identities.server(listener));

@@ -36,6 +36,7 @@ fn listener(netns: u64, holders: &[u32], workers: Vec<Worker>) -> Listener {
         discarded: 0,
         wakeups: Wakeups::default(),
         herd_ratio: None,
+        wasted_cpu: None,
         accept_errors: BTreeMap::new(),
         accept_queue: AcceptQueue::default(),
         syn_queue: SynQueue::default(),

@@ -107,7 +107,7 @@ impl World {
                 sees_refused_acks: false,
                 missed_runs: 0,
                 most: self.most,
-                look: |_, _| {},
+                look: &|_, _| {},
                 judge: &self.judge,
             },
             last_seen,
