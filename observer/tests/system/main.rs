@@ -16,6 +16,7 @@ mod fairness;
 mod faults;
 mod filters;
 mod findings;
+mod harmless;
 mod host;
 mod lifecycle;
 mod listeners;
@@ -183,6 +184,7 @@ fn main() -> ExitCode {
         listeners::tests(),
         schema::tests(),
         load::tests(),
+        harmless::tests(),
         socket_kinds::last_tests(),
     ];
     let lacking = |test: Test| {
