@@ -54,7 +54,8 @@ struct Facts {
     identity: Identity,
     unit: Option<String>,
     container: Option<Container>,
-    open_files_limit: Option<u64>,
+    /// Soft and hard.
+    open_files_limits: [Option<u64>; 2],
 }
 
 impl Default for Identities {
@@ -99,7 +100,8 @@ impl Identities {
             unit: facts.unit,
             container: facts.container,
             own_netns: self.own_netns.map(|own| own == netns),
-            open_files_limit: facts.open_files_limit,
+            open_files_limit: facts.open_files_limits[0],
+            open_files_hard_limit: facts.open_files_limits[1],
         }
     }
 
@@ -123,8 +125,8 @@ impl Identities {
         if servers::recognise(&identity).is_none() {
             identity.go = self.within_time(pid, move || go::runs(pid)).unwrap_or(false);
         }
-        let open_files_limit = files::open_files_limit(pid);
-        let facts = Facts { identity, unit, container, open_files_limit };
+        let open_files_limits = files::open_files_limits(pid);
+        let facts = Facts { identity, unit, container, open_files_limits };
         // One without any is about to run another program (`begin_new_exec`), and is looked at again.
         if facts.identity.argv.as_ref().is_none_or(|argv| !argv.is_empty()) {
             if self.known.len() >= MOST_KNOWN {

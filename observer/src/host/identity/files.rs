@@ -63,14 +63,15 @@ pub(super) fn parent_and_start(pid: u32) -> Option<(u32, u64)> {
     Some((parent, fields.nth(17)?.parse().ok()?))
 }
 
-/// Soft limit on open files; `None` where there is none, too.
-pub(super) fn open_files_limit(pid: u32) -> Option<u64> {
-    parse_limit(&text(format!("/proc/{pid}/limits"))?)
+/// Soft and hard limit on open files; `None` where there is none, too.
+pub(super) fn open_files_limits(pid: u32) -> [Option<u64>; 2] {
+    parse_limits(&text(format!("/proc/{pid}/limits")).unwrap_or_default())
 }
 
-fn parse_limit(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+fn parse_limits(limits: &str) -> [Option<u64>; 2] {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let mut values = line.unwrap_or_default().split_whitespace();
+    std::array::from_fn(|_| values.next()?.parse().ok())
 }
 
 #[cfg(test)]
@@ -86,12 +87,13 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_the_soft_one() {
+    fn limits_are_soft_and_hard() {
         let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
                       Max open files            1024                 524288               files     \n";
-        assert_eq!(parse_limit(limits), Some(1024));
-        assert_eq!(parse_limit(&limits.replace("1024  ", "unlimited")), None);
-        assert_eq!(parse_limit(""), None);
+        assert_eq!(parse_limits(limits), [Some(1024), Some(524_288)]);
+        let unlimited = limits.replace("1024  ", "unlimited");
+        assert_eq!(parse_limits(&unlimited), [None, Some(524_288)]);
+        assert_eq!(parse_limits(""), [None, None]);
     }
 
     #[test]
