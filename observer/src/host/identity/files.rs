@@ -11,6 +11,9 @@ use crate::findings::identity::base;
 /// Most bytes of a process's arguments that are read: those of programs in Java are long.
 const MOST_ARGUMENTS: u64 = 16 * 1024;
 
+/// Most bytes of one argument that are kept: what tells a server is short, and lists of libraries are not.
+const MOST_ARGUMENT: usize = 256;
+
 /// Most bytes of another file that are read.
 const MOST: u64 = 8 * 1024;
 
@@ -46,7 +49,9 @@ pub(super) fn argv(pid: u32) -> Option<Vec<String>> {
 fn split(bytes: &[u8]) -> Vec<String> {
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let arguments = bytes[..end].split(|byte| *byte == 0);
-    arguments.filter(|_| end > 0).map(|one| String::from_utf8_lossy(one).into_owned()).collect()
+    let kept =
+        |one: &[u8]| String::from_utf8_lossy(&one[..one.len().min(MOST_ARGUMENT)]).into_owned();
+    arguments.filter(|_| end > 0).map(kept).collect()
 }
 
 /// The lines that say which cgroups it is in.
@@ -83,6 +88,7 @@ mod tests {
         assert_eq!(split(b"nginx: worker process\0\0\0"), ["nginx: worker process"]);
         assert_eq!(split(b"python3\0-m\0\0gunicorn\0"), ["python3", "-m", "", "gunicorn"]);
         assert_eq!(split(b"cut"), ["cut"]);
+        assert_eq!(split(&[b'a'; 9000]), ["a".repeat(MOST_ARGUMENT)]);
         assert!(split(b"").is_empty() && split(b"\0\0").is_empty());
     }
 
