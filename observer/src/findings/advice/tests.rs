@@ -266,7 +266,7 @@ fn every_advice_is_of_whole_sentences_and_lines() {
                 let Advice { fix, steps, source } = advice(id, &one);
                 for step in &steps {
                     assert!(!step.is_empty() && !step.contains('\n'), "{name} {id}: {step}");
-                    for hole in ["{endpoint}", "{port}", "{backlog}", "{files}"] {
+                    for hole in ["{endpoint}", "{port}", "{backlog}", "{half}", "{files}"] {
                         assert!(!step.contains(hole), "{name} {id}: {step}");
                     }
                 }
