@@ -89,6 +89,7 @@ impl Session {
             },
             judge: &|report| {
                 let mut identities = self.identities.borrow_mut();
+                identities.begin_report();
                 findings::judge_with(report, |listener| identities.server(listener));
             },
         };
