@@ -28,7 +28,7 @@ use crate::{
     host::{
         identity::Identities,
         inet_diag::Socket,
-        netns::{self, Namespace},
+        netns::{self, Namespace, Namespaces},
         netns_handles::Places,
     },
     model::{Host, Report, WindowKind},
@@ -196,7 +196,7 @@ impl Session {
     }
 
     /// Namespaces in which no chosen listener was when they were last looked at.
-    fn empty_namespaces(&self) -> BTreeMap<u64, Namespace> {
+    fn empty_namespaces(&self) -> Namespaces {
         let selection = &self.tracker.selection;
         let chosen = |socket: &Socket| selection.contains(socket.inode, socket.port);
         let is_empty = |one: &Namespace| !one.sockets.iter().any(chosen);
@@ -215,11 +215,7 @@ impl Session {
     /// Reads the maps, and settles what is decided by now. Namespaces that were `empty` are only entered if a
     /// kernel program saw a listener of them since: without one, nothing in them matters and no counter of
     /// listeners changes.
-    fn read(
-        &mut self,
-        before: &sample::Counters,
-        mut empty: BTreeMap<u64, Namespace>,
-    ) -> Result<Sample> {
+    fn read(&mut self, before: &sample::Counters, mut empty: Namespaces) -> Result<Sample> {
         self.let_go_of_ended();
         // How long connections have waited is told of the moment at which they were seen to wait: to
         // look at the namespaces takes a while.

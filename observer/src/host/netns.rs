@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs, io,
     os::{fd::AsRawFd as _, unix::net::UnixDatagram},
+    sync::Arc,
 };
 
 use crate::host::{
@@ -33,7 +34,7 @@ pub struct NetnsCounters {
     /// The namespace's cookie.
     pub cookie: Option<u64>,
     /// TcpExt counters by the kernel's name.
-    pub values: BTreeMap<String, u64>,
+    pub values: Arc<BTreeMap<String, u64>>,
 }
 
 /// One network namespace, as it looked at one moment.
@@ -46,7 +47,7 @@ pub struct Namespace {
     /// Requests in their SYN queues; `None` where nobody asked or the kernel does not tell.
     pub requests: Option<Vec<Request>>,
     /// TcpExt counters by the kernel's name.
-    pub counters: BTreeMap<String, u64>,
+    pub counters: Arc<BTreeMap<String, u64>>,
     /// `net.core.somaxconn`.
     pub somaxconn: Option<u64>,
     /// `net.ipv4.tcp_max_syn_backlog`.
@@ -57,11 +58,15 @@ pub struct Namespace {
     pub abort_on_overflow: Option<u64>,
 }
 
+/// Network namespaces as they looked at one moment, by inode number. One that was not looked at again is shared with
+/// the moment before.
+pub type Namespaces = BTreeMap<u64, Arc<Namespace>>;
+
 impl Namespace {
     /// What was the same namespace, among those of another moment.
     #[must_use]
-    pub fn among<'a>(&self, inode: u64, then: &'a BTreeMap<u64, Self>) -> Option<&'a Self> {
-        then.get(&inode).filter(|then| then.cookie == self.cookie)
+    pub fn among<'a>(&self, inode: u64, then: &'a Namespaces) -> Option<&'a Self> {
+        then.get(&inode).map(AsRef::as_ref).filter(|then| then.cookie == self.cookie)
     }
 
     /// What it allows its queues: `somaxconn`, `tcp_max_syn_backlog`, `tcp_syncookies`,
@@ -79,8 +84,8 @@ impl Namespace {
 pub fn look_at_all(
     places: &mut Places,
     processes: &mut Processes,
-    known: BTreeMap<u64, Namespace>,
-) -> BTreeMap<u64, Namespace> {
+    known: Namespaces,
+) -> Namespaces {
     places.look_at_each(processes, known, look).seen
 }
 
@@ -100,7 +105,7 @@ pub fn look_with_requests() -> Looks<Namespace> {
 /// are left out.
 #[must_use]
 pub fn counters_of(places: &Places, wanted: &BTreeSet<u64>) -> BTreeMap<u64, NetnsCounters> {
-    places.of_each(wanted, || Ok(NetnsCounters { cookie: cookie(), values: tcp_ext()? }))
+    places.of_each(wanted, || Ok(NetnsCounters { cookie: cookie(), values: Arc::new(tcp_ext()?) }))
 }
 
 /// The requests in the SYN queues of these network namespaces; those that cannot be entered any more,
@@ -112,12 +117,12 @@ pub fn requests_of(places: &Places, wanted: &BTreeSet<u64>) -> BTreeMap<u64, Vec
 }
 
 /// Looks at the namespace that this thread is in.
-fn look() -> Result<Namespace> {
-    Ok(Namespace {
+fn look() -> Result<Arc<Namespace>> {
+    Ok(Arc::new(Namespace {
         sockets: inet_diag::listening_sockets()?,
-        counters: tcp_ext().unwrap_or_default(),
+        counters: Arc::new(tcp_ext().unwrap_or_default()),
         ..settings()
-    })
+    }))
 }
 
 /// The limits of the namespace that this thread is in.

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
     sync::mpsc::channel,
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -27,7 +27,15 @@ const PATIENCE: Duration = Duration::from_secs(10);
 #[derive(Debug, Default)]
 pub struct Places {
     paths: BTreeMap<u64, PathBuf>,
+    /// When the directories of names changed last, as was seen when they were read.
+    named: [Option<SystemTime>; NAMES.len()],
 }
+
+/// Directories of names.
+const NAMES: [&str; 2] = ["/run/netns", "/run/docker/netns"];
+
+/// How long after a name has appeared it may lead to its namespace only: it is made as an empty file first.
+const MOUNTED: Duration = Duration::from_secs(10);
 
 /// What was seen in the namespaces that were looked at, and those that were not.
 #[derive(Clone, Debug)]
@@ -70,9 +78,17 @@ impl Places {
         for (netns, pid, tid) in processes.namespaces(again) {
             self.paths.entry(netns).or_insert_with(|| netns_links::of_thread(pid, tid));
         }
-        for directory in ["/run/netns", "/run/docker/netns"] {
+        for (at, directory) in NAMES.iter().enumerate() {
+            let changed = fs::metadata(directory).ok().and_then(|it| it.modified().ok());
+            if !again && changed == self.named.get(at).copied().flatten() {
+                continue;
+            }
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
                 self.note(entry.path());
+            }
+            let is_settled = |at: &SystemTime| at.elapsed().is_ok_and(|since| since > MOUNTED);
+            if let Some(named) = self.named.get_mut(at) {
+                *named = changed.filter(is_settled);
             }
         }
     }

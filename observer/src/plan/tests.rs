@@ -33,7 +33,7 @@ const REQUEST: Request<'_> = Request {
     ports: &[],
     provider: None,
     pid_filter: true,
-    cost: false,
+    cost: true,
     listeners: 10,
     max_listeners: None,
     cpus: 2,

@@ -1,6 +1,9 @@
 //! The audit: what the kernel counted by itself, beside what observer saw. Pure.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use observer_common::{counters::QueueStats, drops::DropReason as Reason};
 
@@ -16,9 +19,9 @@ pub struct Reading {
     /// The namespace's cookie.
     pub cookie: Option<u64>,
     /// Before.
-    pub before: BTreeMap<String, u64>,
+    pub before: Arc<BTreeMap<String, u64>>,
     /// After.
-    pub after: BTreeMap<String, u64>,
+    pub after: Arc<BTreeMap<String, u64>>,
 }
 
 impl Reading {
@@ -28,7 +31,7 @@ impl Reading {
         let NetnsCounters { cookie, values } = after;
         let same =
             before.filter(|before| are_of_one((before.cookie, &before.values), (*cookie, values)));
-        let nothing = || values.keys().map(|name| (name.clone(), 0)).collect();
+        let nothing = || Arc::new(values.keys().map(|name| (name.clone(), 0)).collect());
         let before = same.map_or_else(nothing, |before| before.values.clone());
         Self { cookie: *cookie, before, after: values.clone() }
     }
@@ -209,8 +212,8 @@ mod tests {
 
     const NETNS: NetnsId = NetnsId { inode: 1, cookie: None };
 
-    fn all(value: u64) -> BTreeMap<String, u64> {
-        COUNTERS.iter().map(|name| ((*name).to_owned(), value)).collect()
+    fn all(value: u64) -> Arc<BTreeMap<String, u64>> {
+        Arc::new(COUNTERS.iter().map(|name| ((*name).to_owned(), value)).collect())
     }
 
     fn reading(before: u64, after: u64) -> Readings {

@@ -1,13 +1,13 @@
 //! What a report is made from.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 use crate::{
     bpf::snapshot::Snapshot,
     host::{
         filter::Selection,
         holders::Holdings,
-        netns::{Namespace, NetnsId},
+        netns::{Namespace, Namespaces, NetnsId},
         syn_requests::Waiting,
         task_state::FirstCounts,
         waits::Waiter,
@@ -34,9 +34,9 @@ pub struct Input<'a> {
     /// And where it ends.
     pub end: &'a Readings,
     /// The network namespaces when the window began.
-    pub before: &'a BTreeMap<u64, Namespace>,
+    pub before: &'a Namespaces,
     /// The network namespaces now.
-    pub now: &'a BTreeMap<u64, Namespace>,
+    pub now: &'a Namespaces,
     /// Who holds which listener.
     pub holdings: &'a Holdings,
     /// Whether there are processes that could not be looked into.
@@ -66,7 +66,8 @@ pub struct Input<'a> {
 impl Input<'_> {
     /// A network namespace as it is now; `None` of one that is gone.
     pub(super) fn namespace(&self, netns: NetnsId) -> Option<&Namespace> {
-        self.now.get(&netns.inode).filter(|now| now.cookie == netns.cookie)
+        let now = self.now.get(&netns.inode).map(AsRef::as_ref);
+        now.filter(|now: &&Namespace| now.cookie == netns.cookie)
     }
 
     /// Who holds a listener, and how they wait for it; nobody knows where none was found and some could not be

@@ -1,6 +1,6 @@
 //! Every listener that there is or was in the window, with what inet_diag and the kernel programs know of it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use observer_common::counters::ListenerInfo;
 
@@ -8,7 +8,7 @@ use crate::{
     bpf::snapshot::Snapshot,
     host::{
         inet_diag::Socket,
-        netns::{Namespace, NetnsId},
+        netns::{Namespaces, NetnsId},
     },
 };
 
@@ -37,8 +37,8 @@ impl Joined<'_> {
 
 /// All listeners, ordered by network namespace and port.
 pub(super) fn join<'a>(
-    now: &'a BTreeMap<u64, Namespace>,
-    before: &'a BTreeMap<u64, Namespace>,
+    now: &'a Namespaces,
+    before: &'a Namespaces,
     counted: &'a Snapshot,
 ) -> Vec<Joined<'a>> {
     let sockets = before.values().flat_map(|namespace| &namespace.sockets);
@@ -83,7 +83,7 @@ pub(super) fn join<'a>(
 }
 
 /// The namespace of a listener that closed: it may be gone, and another one have its inode number.
-fn of_closed(info: &ListenerInfo, now: &BTreeMap<u64, Namespace>) -> NetnsId {
+fn of_closed(info: &ListenerInfo, now: &Namespaces) -> NetnsId {
     let inode = u64::from(info.netns);
     let own = Some(info.netns_cookie).filter(|cookie| *cookie != 0);
     let cookie = match now.get(&inode) {
@@ -96,14 +96,16 @@ fn of_closed(info: &ListenerInfo, now: &BTreeMap<u64, Namespace>) -> NetnsId {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
 
     use observer_common::counters::ListenerInfo;
 
     use super::join;
     use crate::{
         bpf::snapshot::Snapshot,
-        host::{inet_diag::Socket, netns::Namespace},
+        host::{
+            inet_diag::Socket,
+            netns::{Namespace, Namespaces},
+        },
     };
 
     fn socket(inode: u64, port: u16, queue: u32) -> Socket {
@@ -122,8 +124,9 @@ mod tests {
         }
     }
 
-    fn world(netns: u64, sockets: Vec<Socket>) -> BTreeMap<u64, Namespace> {
-        BTreeMap::from([(netns, Namespace { sockets, ..Namespace::default() })])
+    fn world(netns: u64, sockets: Vec<Socket>) -> Namespaces {
+        let namespace = Namespace { sockets, ..Namespace::default() };
+        Namespaces::from([(netns, namespace.into())])
     }
 
     #[test]
@@ -176,7 +179,7 @@ mod tests {
         let of = |cookie| Namespace { cookie, ..Namespace::default() };
         let netns = |own, now: Option<Option<u64>>| {
             let info = ListenerInfo { netns: 5, netns_cookie: own, ..ListenerInfo::default() };
-            let now = now.map(|cookie| (5, of(cookie))).into_iter().collect();
+            let now = now.map(|cookie| (5, of(cookie).into())).into_iter().collect();
             super::of_closed(&info, &now).cookie
         };
         assert_eq!(netns(7, Some(Some(7))), Some(7));

@@ -5,8 +5,13 @@ use std::{collections::HashMap, net::IpAddr};
 use crate::{
     findings,
     host::{
-        holders::Holdings, inet_diag::Socket, netns::Namespace, netns_handles::Looks,
-        patience::Patience, sockopts::Options, syn_requests,
+        holders::Holdings,
+        inet_diag::Socket,
+        netns::Namespace,
+        netns_handles::Looks,
+        patience::Patience,
+        sockopts::Options,
+        syn_requests,
         task_state::{self, FirstCounts},
     },
     model::{

@@ -10,7 +10,7 @@ use nix::time::{ClockId, clock_gettime};
 use crate::{
     bpf::snapshot::Snapshot,
     host::{
-        netns::{self, Namespace, NetnsCounters},
+        netns::{self, Namespace, Namespaces, NetnsCounters},
         netns_handles::Places,
     },
     model::WindowKind,
@@ -25,7 +25,7 @@ pub(super) struct Sample {
     /// `CLOCK_MONOTONIC` in nanoseconds, which is what `bpf_ktime_get_ns` gives.
     pub(super) monotonic: u64,
     pub(super) counted: Snapshot,
-    pub(super) namespaces: BTreeMap<u64, Namespace>,
+    pub(super) namespaces: Namespaces,
     /// The namespaces' counters, before and after `counted` was read.
     pub(super) readings: Readings,
     pub(super) missed_runs: u64,
@@ -50,7 +50,7 @@ impl Sample {
     pub(super) fn new(
         counted: Snapshot,
         before: &Counters,
-        namespaces: BTreeMap<u64, Namespace>,
+        namespaces: Namespaces,
         missed_runs: u64,
     ) -> Self {
         let after = counters(&namespaces);
@@ -67,13 +67,13 @@ impl Sample {
 }
 
 /// The counters that were read with the namespaces.
-pub(super) fn counters(namespaces: &BTreeMap<u64, Namespace>) -> Counters {
+pub(super) fn counters(namespaces: &Namespaces) -> Counters {
     let of = |one: &Namespace| NetnsCounters { cookie: one.cookie, values: one.counters.clone() };
     namespaces.iter().map(|(netns, one)| (*netns, of(one))).collect()
 }
 
 /// Counters of these namespaces, read anew.
-pub(super) fn read_again(places: &Places, namespaces: &BTreeMap<u64, Namespace>) -> Counters {
+pub(super) fn read_again(places: &Places, namespaces: &Namespaces) -> Counters {
     let wanted: BTreeSet<u64> = namespaces.keys().copied().collect();
     netns::counters_of(places, &wanted)
 }

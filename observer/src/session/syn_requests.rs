@@ -1,14 +1,11 @@
 //! How many requests wait in SYN queues: asked for when a report is made.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Instant,
-};
+use std::{collections::BTreeSet, time::Instant};
 
 use super::budget::Budget;
 use crate::host::{
     inet_diag::Socket,
-    netns::{self, Namespace},
+    netns::{self, Namespaces},
     netns_handles::Places,
     syn_requests::Waiting,
 };
@@ -27,7 +24,7 @@ impl Requests {
     pub(super) fn of(
         &mut self,
         places: &Places,
-        namespaces: &BTreeMap<u64, Namespace>,
+        namespaces: &Namespaces,
         chosen: impl Fn(&Socket) -> bool,
         must: bool,
     ) -> Waiting {

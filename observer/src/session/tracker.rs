@@ -16,7 +16,7 @@ use crate::{
     host::{
         filter::{Candidate, Selection},
         holders,
-        netns::Namespace,
+        netns::Namespaces,
         patience::Patience,
         processes::{Look, Processes},
         waiters,
@@ -165,7 +165,7 @@ impl Tracker {
         &mut self,
         (loaded, maps): (&mut Loaded, &Maps),
         counted: &Snapshot,
-        namespaces: &BTreeMap<u64, Namespace>,
+        namespaces: &Namespaces,
         must: bool,
     ) {
         // Reports of many listeners leave holes.
@@ -192,7 +192,7 @@ impl Tracker {
         &mut self,
         maps: &Maps,
         counted: &Snapshot,
-        namespaces: &BTreeMap<u64, Namespace>,
+        namespaces: &Namespaces,
         look: Look,
     ) {
         let began = Instant::now();
@@ -218,12 +218,7 @@ impl Tracker {
 
     /// Looks for tasks that wait for chosen listeners, unless that was too expensive to be repeated so soon;
     /// then those stay known that were seen waiting, but for processes that are gone.
-    fn find_waiting(
-        &mut self,
-        loaded: &mut Loaded,
-        namespaces: &BTreeMap<u64, Namespace>,
-        must: bool,
-    ) {
+    fn find_waiting(&mut self, loaded: &mut Loaded, namespaces: &Namespaces, must: bool) {
         if !must && !self.passes.are_due() {
             for waiters in self.waits.tasks.values_mut() {
                 waiters.retain(|waiter| self.processes.contains(waiter.pid));

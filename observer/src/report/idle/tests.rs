@@ -2,7 +2,10 @@
 
 mod findings;
 
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use observer_common::counters::{
     ErrorKey, ListenerInfo, QueueStats, WaitKey, WorkerKey, WorkerStats,
@@ -16,7 +19,7 @@ use crate::{
         filter::Selection,
         holders::{Holding, Holdings},
         inet_diag::{Request, Socket},
-        netns::Namespace,
+        netns::{Namespace, Namespaces},
         syn_requests::Waiting,
         waits::Waiter,
         way::Way,
@@ -32,12 +35,17 @@ use crate::{
 
 const NETNS: u64 = 4_026_531_840;
 
+/// The namespace, to be changed.
+fn of_netns(namespaces: &mut Namespaces) -> &mut Namespace {
+    Arc::make_mut(namespaces.get_mut(&NETNS).expect("the namespace"))
+}
+
 /// What a report is made from, to be changed.
 #[derive(Clone)]
 struct World {
     counted: Snapshot,
-    before: BTreeMap<u64, Namespace>,
-    now: BTreeMap<u64, Namespace>,
+    before: Namespaces,
+    now: Namespaces,
     holdings: Holdings,
     waiters: HashMap<u64, Vec<Waiter>>,
     ways: Ways,
@@ -57,7 +65,7 @@ impl World {
         let mut requests = Waiting::default();
         requests.add(NETNS, &sockets, &[]);
         let settings = Namespace { somaxconn: Some(4096), ..Namespace::default() };
-        let namespaces = BTreeMap::from([(NETNS, Namespace { sockets, ..settings })]);
+        let namespaces = Namespaces::from([(NETNS, Namespace { sockets, ..settings }.into())]);
         let holder = Holder { pid: 10, comm: "server".into(), fd: 3, wait: Some(Wait::Epoll) };
         let waiter = Waiter { pid: 10, tid: 11, comm: "server".into(), way: Way::Epoll };
         Self {
@@ -120,7 +128,7 @@ impl World {
     }
 
     fn first(&mut self) -> &mut Socket {
-        &mut self.now.get_mut(&NETNS).expect("the namespace").sockets[0]
+        &mut of_netns(&mut self.now).sockets[0]
     }
 }
 
@@ -149,23 +157,23 @@ const CHANGES: &[Change] = &[
     ("the cookie", |world| world.first().cookie = Some(7)),
     ("no limit", |world| {
         world.first().limit = None;
-        world.before.get_mut(&NETNS).expect("it").sockets[0].limit = None;
+        of_netns(&mut world.before).sockets[0].limit = None;
     }),
     ("another in its place", |world| {
         let group = Socket { inode: 3, ..world.first().clone() };
-        world.now.get_mut(&NETNS).expect("the namespace").sockets.push(group);
+        of_netns(&mut world.now).sockets.push(group);
     }),
-    ("somaxconn", |world| world.now.get_mut(&NETNS).expect("it").somaxconn = Some(511)),
+    ("somaxconn", |world| of_netns(&mut world.now).somaxconn = Some(511)),
     ("somaxconn of before", |world| {
-        world.before.get_mut(&NETNS).expect("it").somaxconn = Some(128);
-        world.now.get_mut(&NETNS).expect("it").somaxconn = Some(511);
+        of_netns(&mut world.before).somaxconn = Some(128);
+        of_netns(&mut world.now).somaxconn = Some(511);
     }),
     ("tcp_max_syn_backlog", |world| {
-        world.now.get_mut(&NETNS).expect("it").tcp_max_syn_backlog = Some(9);
+        of_netns(&mut world.now).tcp_max_syn_backlog = Some(9);
     }),
-    ("syncookies", |world| world.now.get_mut(&NETNS).expect("it").syncookies = Some(2)),
+    ("syncookies", |world| of_netns(&mut world.now).syncookies = Some(2)),
     ("abort_on_overflow", |world| {
-        world.now.get_mut(&NETNS).expect("it").abort_on_overflow = Some(1);
+        of_netns(&mut world.now).abort_on_overflow = Some(1);
     }),
     ("a request", |world| {
         let request = Request { v6: false, address: [127, 0, 0, 1].into(), port: 80, interface: 0 };
@@ -220,7 +228,7 @@ const CHANGES: &[Change] = &[
         world.waiters.get_mut(&1).expect("waiters")[0].tid = 12;
     }),
     ("its end", |world| {
-        world.now.get_mut(&NETNS).expect("it").sockets.remove(0);
+        of_netns(&mut world.now).sockets.remove(0);
     }),
 ];
 
@@ -272,7 +280,7 @@ fn drops_that_are_inferred_are_shown() {
     let mut last_seen = LastSeen::default();
     let first = world.report(&mut last_seen);
     world.first().drops = Some(4);
-    let counter = |count| BTreeMap::from([("ListenDrops".to_owned(), count)]);
+    let counter = |count| Arc::new(BTreeMap::from([("ListenDrops".to_owned(), count)]));
     let reading = Reading { cookie: None, before: counter(0), after: counter(4) };
     world.refused = Readings::from([(NETNS, reading)]);
     let changed = world.report(&mut last_seen);
@@ -342,10 +350,10 @@ fn what_is_gone_is_forgotten() {
     let mut world = World::new();
     let mut last_seen = LastSeen::default();
     world.first().queue = 0;
-    world.now.get_mut(&NETNS).expect("it").sockets[1].queue = 0;
+    of_netns(&mut world.now).sockets[1].queue = 0;
     drop(world.report(&mut last_seen));
     assert_eq!(last_seen.states.len(), 2);
-    world.now.get_mut(&NETNS).expect("it").sockets.pop();
+    of_netns(&mut world.now).sockets.pop();
     drop(world.report(&mut last_seen));
     assert_eq!(last_seen.states.len(), 1);
 }
