@@ -39,7 +39,7 @@ use crate::{
 use self::{
     budget::Budget,
     events_waiting::Telling,
-    sample::{Sample, Span, counters, read_again},
+    sample::{Counters, Sample, Span},
     syn_requests::Requests,
     tracker::Tracker,
 };
@@ -155,10 +155,10 @@ impl Session {
     ///
     /// When the kernel maps cannot be read.
     pub fn finish(&mut self) -> Result<Report> {
-        let before = read_again(&self.places, &self.last.namespaces);
+        let before = Counters::read(&self.places, &self.last.namespaces);
         self.control.open = 0;
         self.maps.control(self.control)?;
-        let now = self.read(&before, BTreeMap::new())?;
+        let now = self.read(before, BTreeMap::new())?;
         if self.kinds.contains(&EventKind::Silent) {
             self.tell_settled(&now);
         }
@@ -188,11 +188,12 @@ impl Session {
     /// after the maps, so that it is known what they were in between.
     fn point(&mut self) -> Result<Sample> {
         let empty = self.empty_namespaces();
-        let point = self.read(&counters(&self.last.namespaces), empty.clone())?;
-        if counters(&point.namespaces) == counters(&self.last.namespaces) {
+        let before = Counters::Looked(self.last.namespaces.clone());
+        let point = self.read(before, empty.clone())?;
+        if point.agrees_with(&self.last.namespaces) {
             return Ok(point);
         }
-        self.read(&counters(&point.namespaces), empty)
+        self.read(Counters::Looked(point.namespaces), empty)
     }
 
     /// Namespaces in which no chosen listener was when they were last looked at.
@@ -215,7 +216,7 @@ impl Session {
     /// Reads the maps, and settles what is decided by now. Namespaces that were `empty` are only entered if a
     /// kernel program saw a listener of them since: without one, nothing in them matters and no counter of
     /// listeners changes.
-    fn read(&mut self, before: &sample::Counters, mut empty: Namespaces) -> Result<Sample> {
+    fn read(&mut self, before: Counters, mut empty: Namespaces) -> Result<Sample> {
         self.let_go_of_ended();
         // How long connections have waited is told of the moment at which they were seen to wait: to
         // look at the namespaces takes a while.

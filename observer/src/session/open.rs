@@ -18,7 +18,7 @@ use super::{
     budget::Budget,
     events_waiting::Telling,
     memory,
-    sample::{self, Sample, counters, read_again},
+    sample::{Counters, Sample},
     syn_requests::Requests,
     tracker::{self, Tracker},
 };
@@ -108,10 +108,9 @@ impl Session {
         };
         maps.control(control)?;
         // What the kernel counted between the two looks may be in the window or not.
-        let before = counters(&namespaces);
-        let mut start = Sample::new(Snapshot::default(), &before, namespaces, 0);
-        let after = read_again(&places, &start.namespaces);
-        start.readings = sample::readings(&before, &after);
+        let before = Counters::Looked(namespaces.clone());
+        let mut start = Sample::new(Snapshot::default(), before, namespaces, 0);
+        start.after = Counters::read(&places, &start.namespaces);
         let mut session = Self {
             last: start.clone(),
             start,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
     time::{Instant, SystemTime},
 };
 
@@ -26,8 +27,10 @@ pub(super) struct Sample {
     pub(super) monotonic: u64,
     pub(super) counted: Snapshot,
     pub(super) namespaces: Namespaces,
-    /// The namespaces' counters, before and after `counted` was read.
-    pub(super) readings: Readings,
+    /// The namespaces' counters before `counted` was read.
+    pub(super) before: Counters,
+    /// And after that.
+    pub(super) after: Counters,
     pub(super) missed_runs: u64,
 }
 
@@ -42,46 +45,77 @@ pub(super) struct Span<'a> {
     pub(super) most: usize,
 }
 
-/// Namespaces' counters, by the inode numbers of the namespaces.
-pub(super) type Counters = BTreeMap<u64, NetnsCounters>;
+/// Counters of namespaces at one moment.
+#[derive(Clone)]
+pub(super) enum Counters {
+    /// As they were when the namespaces were looked at.
+    Looked(Namespaces),
+    /// Read anew, by the inode numbers of the namespaces.
+    Read(BTreeMap<u64, NetnsCounters>),
+}
+
+impl Counters {
+    /// Of these namespaces, read anew.
+    pub(super) fn read(places: &Places, namespaces: &Namespaces) -> Self {
+        let wanted: BTreeSet<u64> = namespaces.keys().copied().collect();
+        Self::Read(netns::counters_of(places, &wanted))
+    }
+
+    fn of(&self, netns: u64) -> Option<NetnsCounters> {
+        match self {
+            Self::Looked(namespaces) => {
+                let Namespace { cookie, counters, .. } = namespaces.get(&netns)?.as_ref();
+                Some(NetnsCounters { cookie: *cookie, values: counters.clone() })
+            }
+            Self::Read(counters) => counters.get(&netns).cloned(),
+        }
+    }
+}
 
 impl Sample {
     /// What was counted, between two looks at the namespaces' counters.
     pub(super) fn new(
         counted: Snapshot,
-        before: &Counters,
+        before: Counters,
         namespaces: Namespaces,
         missed_runs: u64,
     ) -> Self {
-        let after = counters(&namespaces);
         Self {
             wall: SystemTime::now(),
             clock: Instant::now(),
             monotonic: monotonic(),
             counted,
-            readings: readings(before, &after),
+            before,
+            after: Counters::Looked(namespaces.clone()),
             namespaces,
             missed_runs,
         }
     }
-}
 
-/// The counters that were read with the namespaces.
-pub(super) fn counters(namespaces: &Namespaces) -> Counters {
-    let of = |one: &Namespace| NetnsCounters { cookie: one.cookie, values: one.counters.clone() };
-    namespaces.iter().map(|(netns, one)| (*netns, of(one))).collect()
-}
+    /// The namespaces in which listeners are or were: nothing is reported of others.
+    pub(super) fn inhabited(&self) -> BTreeSet<u64> {
+        let there = self.namespaces.iter().filter(|(_, one)| !one.sockets.is_empty());
+        let counted = self.counted.listeners.values().map(|info| u64::from(info.netns));
+        there.map(|(netns, _)| *netns).chain(counted).collect()
+    }
 
-/// Counters of these namespaces, read anew.
-pub(super) fn read_again(places: &Places, namespaces: &Namespaces) -> Counters {
-    let wanted: BTreeSet<u64> = namespaces.keys().copied().collect();
-    netns::counters_of(places, &wanted)
-}
+    /// The counters of these namespaces, before and after `counted` was read.
+    pub(super) fn readings(&self, of: &BTreeSet<u64>) -> Readings {
+        let reading = |netns: &u64| {
+            let after = self.after.of(*netns)?;
+            Some((*netns, Reading::new(self.before.of(*netns).as_ref(), &after)))
+        };
+        of.iter().filter_map(reading).collect()
+    }
 
-pub(super) fn readings(before: &Counters, after: &Counters) -> Readings {
-    let reading =
-        |(netns, after): (&u64, &NetnsCounters)| (*netns, Reading::new(before.get(netns), after));
-    after.iter().map(reading).collect()
+    /// Whether no namespace came or went and no counter changed since those were looked at.
+    pub(super) fn agrees_with(&self, before: &Namespaces) -> bool {
+        let same = |(one, other): (&Arc<Namespace>, &Arc<Namespace>)| {
+            Arc::ptr_eq(one, other) || one.cookie == other.cookie && one.counters == other.counters
+        };
+        self.namespaces.keys().eq(before.keys())
+            && self.namespaces.values().zip(before.values()).all(same)
+    }
 }
 
 pub(super) fn monotonic() -> u64 {

@@ -60,6 +60,7 @@ impl Session {
         last_seen: &mut LastSeen,
     ) -> Report {
         let Span { from, to, counted, kind, most } = span;
+        let inhabited = to.inhabited();
         let input = Input {
             host: &self.host,
             window: Window {
@@ -70,8 +71,8 @@ impl Session {
             providers: self.providers(),
             counted,
             clock: to.monotonic,
-            start: &from.readings,
-            end: &to.readings,
+            start: &from.readings(&inhabited),
+            end: &to.readings(&inhabited),
             before: &from.namespaces,
             now: &to.namespaces,
             holdings: self.tracker.processes.holdings(),
