@@ -37,12 +37,14 @@ const MOST_STUCK: u32 = 4;
 const MOST_HOLDERS: usize = 8;
 
 /// Most processes that are remembered.
-const MOST_KNOWN: usize = 1024;
+const MOST_KNOWN: usize = 4096;
 
 /// What is known of processes, each of which is looked at once.
 #[derive(Debug)]
 pub struct Identities {
     known: HashMap<(u32, u64), Facts>,
+    /// When the processes of this report began.
+    began: HashMap<u32, u64>,
     stuck: u32,
     /// Inode number of the network namespace that observer is in.
     own_netns: Option<u64>,
@@ -54,18 +56,24 @@ struct Facts {
     identity: Identity,
     unit: Option<String>,
     container: Option<Container>,
-    open_files_limit: Option<u64>,
+    /// Soft and hard.
+    open_files_limits: [Option<u64>; 2],
 }
 
 impl Default for Identities {
     fn default() -> Self {
         // The main thread's: others enter the namespaces that they look at.
         let own_netns = fs::metadata("/proc/self/ns/net").ok().map(|file| file.ino());
-        Self { known: HashMap::new(), stuck: 0, own_netns }
+        Self { known: HashMap::new(), began: HashMap::new(), stuck: 0, own_netns }
     }
 }
 
 impl Identities {
+    /// Begins another report: a process may have ended since, and another have its id.
+    pub fn begin_report(&mut self) {
+        self.began.clear();
+    }
+
     /// The server that a listener belongs to, and where it runs; `None` where no holder is known.
     pub fn server(&mut self, listener: &Listener) -> Option<Server> {
         let tasks = tasks(listener);
@@ -99,13 +107,18 @@ impl Identities {
             unit: facts.unit,
             container: facts.container,
             own_netns: self.own_netns.map(|own| own == netns),
-            open_files_limit: facts.open_files_limit,
+            open_files_limit: facts.open_files_limits[0],
+            open_files_hard_limit: facts.open_files_limits[1],
         }
     }
 
     /// What is known of a process; `None` where it is gone.
     fn facts(&mut self, pid: u32) -> Option<Facts> {
-        let (_, began) = files::parent_and_start(pid)?;
+        let began = match self.began.get(&pid) {
+            Some(began) => *began,
+            None => files::parent_and_start(pid)?.1,
+        };
+        self.began.insert(pid, began);
         if let Some(known) = self.known.get(&(pid, began)) {
             return Some(known.clone());
         }
@@ -123,8 +136,8 @@ impl Identities {
         if servers::recognise(&identity).is_none() {
             identity.go = self.within_time(pid, move || go::runs(pid)).unwrap_or(false);
         }
-        let open_files_limit = files::open_files_limit(pid);
-        let facts = Facts { identity, unit, container, open_files_limit };
+        let open_files_limits = files::open_files_limits(pid);
+        let facts = Facts { identity, unit, container, open_files_limits };
         // One without any is about to run another program (`begin_new_exec`), and is looked at again.
         if facts.identity.argv.as_ref().is_none_or(|argv| !argv.is_empty()) {
             if self.known.len() >= MOST_KNOWN {

@@ -23,6 +23,8 @@ pub struct Server {
     pub own_netns: Option<bool>,
     /// Soft limit on the process's open files (RLIMIT_NOFILE); `null` where it is unlimited or not known.
     pub open_files_limit: Option<u64>,
+    /// Hard limit on them, up to which anybody may raise the soft one; `null` where it is unlimited or not known.
+    pub open_files_hard_limit: Option<u64>,
 }
 
 /// Container that a process runs in.

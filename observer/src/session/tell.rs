@@ -86,6 +86,7 @@ impl Session {
             look: |report, first| task_state::look(report.listeners.iter_mut(), first),
             judge: &|report| {
                 let mut identities = self.identities.borrow_mut();
+                identities.begin_report();
                 findings::judge_with(report, |listener| identities.server(listener));
             },
         };

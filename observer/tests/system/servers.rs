@@ -39,6 +39,11 @@ pub fn tests() -> Vec<Test> {
         Need::Also(namespace_lacks),
         namespace,
     ));
+    tests.push(Test::new(
+        "servers::descriptors_are_raised_at_once",
+        Need::Also(descriptors_lack),
+        descriptors,
+    ));
     tests
 }
 
@@ -129,11 +134,49 @@ fn nginx_fix() -> Outcome {
 }
 
 fn namespace_lacks() -> Option<String> {
-    let missing = ["unshare", "nsenter", "sysctl", "python3"].into_iter().find(|name| {
+    first_missing(&["unshare", "nsenter", "sysctl", "python3"])
+}
+
+fn descriptors_lack() -> Option<String> {
+    first_missing(&["prlimit", "python3"])
+}
+
+fn first_missing(names: &[&str]) -> Option<String> {
+    let missing = names.iter().find(|name| {
         let asked = Command::new(name).arg("--version").output();
         !asked.is_ok_and(|output| output.status.success())
     });
     missing.map(|name| format!("no {name} here"))
+}
+
+/// A level-triggered loop that has no descriptor left: the step lets it accept those who wait, without a restart.
+fn descriptors() -> Outcome {
+    let port = running::free_port()?;
+    let program = format!(
+        "import resource, select, socket, time\ns = socket.socket()\ns.bind(('127.0.0.1', {port}))\n\
+         s.listen(64)\ns.setblocking(False)\nkept = []\n\
+         hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]\n\
+         resource.setrlimit(resource.RLIMIT_NOFILE, (10, hard))\nprint(flush=True)\n\
+         while True:\n    select.select([s], [], [])\n    try:\n        kept.append(s.accept())\n    \
+         except OSError:\n        time.sleep(0.01)\n"
+    );
+    let mut command = Command::new("python3");
+    command.args(["-c", &program]);
+    let mut server = running::Piped::start(command)?;
+    server.line()?;
+    let observer = Observer::json(&["--port", &port.to_string()])?;
+    let _clients = connect(port)?;
+    thread::sleep(Duration::from_millis(100));
+    let report = observer.total()?;
+    let finding = finding(only_on_port(&report, port)?, "fd-exhausted")?;
+    let steps = steps(finding)?;
+    let expected = format!("prlimit --pid {} --nofile=", server.pid());
+    let step = steps.iter().find(|step| step.starts_with(&expected));
+    let step = step.with_context(|| format!("no step {expected}: {finding}"))?;
+    ensure!(running::waiting(port)? > 0, "nobody waits");
+    let ended = Command::new("sh").args(["-c", step]).output()?;
+    ensure!(ended.status.success(), "{}", String::from_utf8_lossy(&ended.stderr));
+    running::until(|| Ok(running::waiting(port)? == 0))
 }
 
 /// A server in a namespace of its own asks for more than its somaxconn. The step raises that, and no other.

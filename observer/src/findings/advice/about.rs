@@ -78,11 +78,13 @@ impl<'a> About<'a> {
         if set.lines.is_empty() {
             return Vec::new();
         }
+        let half = number.map(|number| number.div_ceil(2).to_string()).unwrap_or_default();
         let number = number.map(|number| number.to_string()).unwrap_or_default();
         let filled = set.lines.iter().map(|line| {
             line.replace("{endpoint}", &self.endpoint())
                 .replace("{port}", &self.listener.port.to_string())
                 .replace("{backlog}", &number)
+                .replace("{half}", &half)
                 .replace("{files}", &number)
         });
         std::iter::once(format!("# in {}:", set.place)).chain(filled).collect()

@@ -170,7 +170,8 @@ pub(super) fn syn_queue(about: &About<'_>) -> Advice {
             steps.extend(about.place.sysctl("net.ipv4.tcp_max_syn_backlog", max, true));
         }
     }
-    if full || cookies {
+    // Where only the last quarter was refused, the backlog is long enough.
+    if full || cookies || !quarter {
         let wanted = about.wanted();
         steps.extend(about.raise(wanted.backlog));
     }

@@ -86,14 +86,24 @@ impl<'a> Place<'a> {
         step.into_iter().collect()
     }
 
+    /// Limits for a process that runs: its soft limit may be raised up to the hard one by anybody, and only
+    /// where it is there already are both raised, which takes CAP_SYS_RESOURCE.
+    fn at_once(&self, files: u64) -> String {
+        let hard = self.server.and_then(|server| server.open_files_hard_limit);
+        let soft = self.server.and_then(|server| server.open_files_limit);
+        match hard.zip(soft) {
+            Some((hard, soft)) if hard > soft => format!("{}:", files.min(hard)),
+            _ => format!("{files}:{files}"),
+        }
+    }
+
     /// Raises the limit on open files: at once for these processes, and for good.
     pub(super) fn files(&self, pids: &[u32], files: u64) -> Vec<String> {
         let mut steps = Vec::new();
         if !pids.is_empty() {
             steps.push("# at once, until it is restarted:".to_owned());
-            steps.extend(
-                pids.iter().map(|pid| format!("prlimit --pid {pid} --nofile={files}:{files}")),
-            );
+            let limits = self.at_once(files);
+            steps.extend(pids.iter().map(|pid| format!("prlimit --pid {pid} --nofile={limits}")));
         }
         match (self.container(), self.unit()) {
             (Some(container), _) if container.kubernetes => steps.push(

@@ -205,6 +205,11 @@ fn descriptors_are_raised_at_once_and_for_good() {
             "systemctl daemon-reload && systemctl restart nginx.service",
         ]
     );
+    for (hard, limits) in [(524_288, "65536:"), (4096, "4096:"), (1024, "65536:65536")] {
+        one.server.as_mut().expect("one").open_files_hard_limit = Some(hard);
+        let step = format!("prlimit --pid 4250 --nofile={limits}");
+        assert!(advice(id::FD_EXHAUSTED, &one).steps.contains(&step), "{hard}");
+    }
     let fix = advice(id::FD_EXHAUSTED, &one).fix.expect("a fix");
     assert!(fix.contains("LimitNOFILE=") && fix.contains("nginx turns its listeners off"), "{fix}");
     one.accept_errors.clear();
@@ -261,7 +266,7 @@ fn every_advice_is_of_whole_sentences_and_lines() {
                 let Advice { fix, steps, source } = advice(id, &one);
                 for step in &steps {
                     assert!(!step.is_empty() && !step.contains('\n'), "{name} {id}: {step}");
-                    for hole in ["{endpoint}", "{port}", "{backlog}", "{files}"] {
+                    for hole in ["{endpoint}", "{port}", "{backlog}", "{half}", "{files}"] {
                         assert!(!step.contains(hole), "{name} {id}: {step}");
                     }
                 }

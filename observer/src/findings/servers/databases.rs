@@ -12,7 +12,7 @@ pub(super) const TABLE: &[Entry] = &[
             note: "It follows max_connections: twice that.",
             ..Backlog::new(
                 "twice max_connections",
-                Lines::new("postgresql.conf (half of the backlog)", &["max_connections = N"]),
+                Lines::new("postgresql.conf", &["max_connections = {half}"]),
             )
         },
         exhausted: "logs `could not accept new connection` and waits 100 ms",
@@ -70,7 +70,6 @@ pub(super) const TABLE: &[Entry] = &[
     Entry {
         name: "rabbitmq",
         signs: &[Sign::sure(By::Argument("beam.smp", "rabbit"))],
-        one_acceptor: true,
         backlog: Backlog::new(
             "128",
             Lines::new("rabbitmq.conf", &["tcp_listen_options.backlog = {backlog}"]),

@@ -5,7 +5,7 @@ use crate::findings::identity::Identity;
 /// A server: how it is recognised, and what is known of how it accepts.
 ///
 /// Lines are templates: `{endpoint}` stands for the listener's address and port, `{port}` for the port,
-/// `{backlog}` for the wanted backlog, `{files}` for the wanted limit on open files.
+/// `{backlog}` for the wanted backlog, `{half}` for half of it, `{files}` for the wanted limit on open files.
 #[derive(Clone, Copy, Debug)]
 pub struct Entry {
     /// Its name, as findings give it.

@@ -132,7 +132,6 @@ pub(super) const TABLE: &[Entry] = &[
             By::Runtime("java"),
             "which framework this Java program listens with is not known",
         )],
-        one_acceptor: true,
         backlog: Backlog::new(
             "50 where the program names none",
             Lines::new("the program", &["new ServerSocket({port}, {backlog})"]),

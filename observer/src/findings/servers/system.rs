@@ -20,11 +20,7 @@ pub(super) const TABLE: &[Entry] = &[
     },
     Entry {
         name: "postfix",
-        signs: &[
-            Sign::doubtful(By::Exe("smtpd"), "OpenSMTPD's has the same name"),
-            Sign::doubtful(By::Exe("postscreen"), "only the executable's name says so"),
-        ],
-        one_acceptor: true,
+        signs: &[Sign::doubtful(By::Exe("smtpd"), "OpenSMTPD's has the same name")],
         backlog: Backlog {
             note: "It follows the process limit of master.cf, and is default_process_limit at least.",
             ..Backlog::new(

@@ -11,6 +11,9 @@ use crate::findings::identity::base;
 /// Most bytes of a process's arguments that are read: those of programs in Java are long.
 const MOST_ARGUMENTS: u64 = 16 * 1024;
 
+/// Most bytes of one argument that are kept: what tells a server is short, and lists of libraries are not.
+const MOST_ARGUMENT: usize = 256;
+
 /// Most bytes of another file that are read.
 const MOST: u64 = 8 * 1024;
 
@@ -46,7 +49,9 @@ pub(super) fn argv(pid: u32) -> Option<Vec<String>> {
 fn split(bytes: &[u8]) -> Vec<String> {
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     let arguments = bytes[..end].split(|byte| *byte == 0);
-    arguments.filter(|_| end > 0).map(|one| String::from_utf8_lossy(one).into_owned()).collect()
+    let kept =
+        |one: &[u8]| String::from_utf8_lossy(&one[..one.len().min(MOST_ARGUMENT)]).into_owned();
+    arguments.filter(|_| end > 0).map(kept).collect()
 }
 
 /// The lines that say which cgroups it is in.
@@ -63,14 +68,15 @@ pub(super) fn parent_and_start(pid: u32) -> Option<(u32, u64)> {
     Some((parent, fields.nth(17)?.parse().ok()?))
 }
 
-/// Soft limit on open files; `None` where there is none, too.
-pub(super) fn open_files_limit(pid: u32) -> Option<u64> {
-    parse_limit(&text(format!("/proc/{pid}/limits"))?)
+/// Soft and hard limit on open files; `None` where there is none, too.
+pub(super) fn open_files_limits(pid: u32) -> [Option<u64>; 2] {
+    parse_limits(&text(format!("/proc/{pid}/limits")).unwrap_or_default())
 }
 
-fn parse_limit(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
+fn parse_limits(limits: &str) -> [Option<u64>; 2] {
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
+    let mut values = line.unwrap_or_default().split_whitespace();
+    std::array::from_fn(|_| values.next()?.parse().ok())
 }
 
 #[cfg(test)]
@@ -82,16 +88,18 @@ mod tests {
         assert_eq!(split(b"nginx: worker process\0\0\0"), ["nginx: worker process"]);
         assert_eq!(split(b"python3\0-m\0\0gunicorn\0"), ["python3", "-m", "", "gunicorn"]);
         assert_eq!(split(b"cut"), ["cut"]);
+        assert_eq!(split(&[b'a'; 9000]), ["a".repeat(MOST_ARGUMENT)]);
         assert!(split(b"").is_empty() && split(b"\0\0").is_empty());
     }
 
     #[test]
-    fn the_limit_is_the_soft_one() {
+    fn limits_are_soft_and_hard() {
         let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
                       Max open files            1024                 524288               files     \n";
-        assert_eq!(parse_limit(limits), Some(1024));
-        assert_eq!(parse_limit(&limits.replace("1024  ", "unlimited")), None);
-        assert_eq!(parse_limit(""), None);
+        assert_eq!(parse_limits(limits), [Some(1024), Some(524_288)]);
+        let unlimited = limits.replace("1024  ", "unlimited");
+        assert_eq!(parse_limits(&unlimited), [None, Some(524_288)]);
+        assert_eq!(parse_limits(""), [None, None]);
     }
 
     #[test]

@@ -82,6 +82,7 @@ fn a_process_is_recognised_and_placed() {
     assert_eq!((told.name.as_deref(), told.own_netns), (Some("zeromq"), Some(false)));
     child.kill().expect("it runs");
     child.wait().expect("it ends");
+    identities.begin_report();
     assert_eq!(identities.server(&listener(own, &[child.id()], Vec::new())), None);
     assert_eq!(identities.server(&listener(own, &[], Vec::new())), None);
 }

@@ -32,6 +32,28 @@ pub fn free_port() -> anyhow::Result<u16> {
     Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }
 
+/// Connections that wait on a port.
+pub fn waiting(port: u16) -> anyhow::Result<u64> {
+    listed(port)?["accept_queue"]["now"].as_u64().context("it does not listen")
+}
+
+/// The listener on a port, as it is listed; `null` where there is none.
+fn listed(port: u16) -> anyhow::Result<Value> {
+    let output = run(&["listeners", "--port", &port.to_string(), "--format", "json"])?;
+    let list: Value = serde_json::from_slice(&output.stdout)?;
+    Ok(list["listeners"][0].clone())
+}
+
+/// Waits until something holds.
+pub fn until(holds: impl Fn() -> anyhow::Result<bool>) -> Outcome {
+    let began = Instant::now();
+    while !holds()? {
+        ensure!(began.elapsed() < PATIENCE, "it does not come to hold");
+        thread::sleep(Duration::from_millis(20));
+    }
+    Ok(())
+}
+
 /// A server with a directory of its own. All its processes end with it.
 pub struct Running {
     child: Child,
@@ -78,19 +100,12 @@ impl Running {
 
     /// The limit of its queue; `None` where it does not listen.
     fn limit(&self) -> anyhow::Result<Option<u64>> {
-        let port = self.port.to_string();
-        let output = run(&["listeners", "--port", &port, "--format", "json"])?;
-        let list: Value = serde_json::from_slice(&output.stdout)?;
-        Ok(list["listeners"][0]["backlog"]["limit"].as_u64())
+        Ok(listed(self.port)?["backlog"]["limit"].as_u64())
     }
 
     /// Waits until its limit is as it should be.
     pub fn until(&self, wanted: impl Fn(u64) -> bool) -> Outcome {
-        let began = Instant::now();
-        while !self.limit()?.is_some_and(&wanted) {
-            ensure!(began.elapsed() < PATIENCE, "its limit is still {:?}", self.limit()?);
-            thread::sleep(Duration::from_millis(20));
-        }
+        until(|| Ok(self.limit()?.is_some_and(&wanted)))?;
         self.come_to_rest()
     }
 
