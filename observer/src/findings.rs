@@ -17,6 +17,7 @@ mod fd_exhausted;
 mod fixtures;
 pub mod id;
 pub mod identity;
+mod limit;
 mod one_worker_takes_all;
 mod rule;
 pub mod servers;

@@ -2,7 +2,7 @@
 
 use super::{
     accept_queue_overflow::AcceptQueueOverflow,
-    burst, id,
+    burst, id, limit,
     rule::{Case, Rule, Verdict, is_full},
     words,
 };
@@ -45,7 +45,7 @@ impl Rule for AcceptQueueNearLimit {
         let mut evidence = vec![format!("{hedge}{percent}% of the {holds} that it holds")];
         evidence.extend(case.listener.accept_queue.now.map(|now| format!("{now} now")));
         evidence.extend(burst::because(case, burst::cause(case)));
-        evidence.extend(burst::limit_is_from(&case.listener.backlog));
+        evidence.extend(limit::is_from(&case.listener.backlog));
         Some(Verdict {
             severity,
             summary,

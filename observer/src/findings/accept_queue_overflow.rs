@@ -2,7 +2,7 @@
 
 use super::{
     burst::{self, Cause},
-    id,
+    id, limit,
     rule::{Case, Rule, Verdict},
     words::{counted, raise_limit},
 };
@@ -80,7 +80,7 @@ fn more_evidence(case: &Case<'_>, cause: Cause) -> String {
         // What was dropped since the socket was opened says nothing of one burst.
         Cause::Unknown | Cause::Failing => {}
     }
-    told.extend(burst::limit_is_from(&case.listener.backlog));
+    told.extend(limit::is_from(&case.listener.backlog));
     if !case.is_still() {
         told.push("a client that was dropped tries again after 1 s or more".to_owned());
     }

@@ -1,7 +1,7 @@
 //! `fd-exhausted`: accept fails because the process, or the whole system, has no file descriptor left.
 
 use super::{
-    burst, id,
+    id,
     rule::{Case, Rule, Verdict},
     words::{counted, sentence},
 };
@@ -54,7 +54,7 @@ impl Rule for FdExhausted {
             None => format!("most by {}", worker.comm),
         }));
         evidence.extend(case.per_second(calls).map(|rate| {
-            format!("{hedge}{} failing calls (no number of clients)", burst::rate(rate))
+            format!("{hedge}{rate:.1} failing calls per second, which are no number of clients")
         }));
         let state = worst.and_then(|worker| state_of(case, worker.pid?)).or_else(|| fullest(case));
         let used = state.filter(|_| process > 0).and_then(used);
@@ -71,7 +71,7 @@ impl Rule for FdExhausted {
         Some(Verdict {
             severity: Severity::Critical,
             summary,
-            evidence: evidence.join(", "),
+            evidence: evidence.join("; "),
             fix: sentence(&fix),
         })
     }
@@ -89,7 +89,7 @@ fn nearly_exhausted(case: &Case<'_>, fix: &str) -> Option<Verdict> {
     }
     let waits = case.listener.accept_queue.now.is_some_and(|now| now > 0);
     let severity = if open >= limit && waits { Severity::Critical } else { Severity::Warning };
-    let mut summary = format!("{} {}: {open} of {limit} descriptors used", state.comm, state.pid);
+    let mut summary = format!("{} {}: {}", state.comm, state.pid, used(state)?);
     summary += &believers(case)
         .filter(|_| open >= limit)
         .map(|told| format!("; {told}"))
@@ -117,7 +117,12 @@ fn state_of<'a>(case: &Case<'a>, pid: u32) -> Option<&'a HolderState> {
 /// `64 of 64 descriptors used`.
 fn used(state: &HolderState) -> Option<String> {
     let (open, limit) = state.descriptors.zip(state.descriptor_limit)?;
-    Some(format!("{open} of {limit} descriptors used"))
+    // The limit is on a descriptor's number: one that was opened before it was lowered may be above.
+    Some(if open > limit {
+        format!("all {limit} descriptors used")
+    } else {
+        format!("{open} of {limit} descriptors used")
+    })
 }
 
 /// Whether the descriptors grew. That a busy server has more of them is no leak: only the numbers are told.
@@ -172,7 +177,7 @@ mod tests {
         assert_eq!(told.summary, "accept failed 1 time: no file descriptor left (EMFILE)");
         assert_eq!(
             told.evidence,
-            "EMFILE 1, most by nginx 4243, 0.2/s failing calls (no number of clients)"
+            "EMFILE 1; most by nginx 4243; 0.2 failing calls per second, which are no number of clients"
         );
         assert!(told.fix.contains("LimitNOFILE") && !told.fix.contains("file-max"));
     }
@@ -199,7 +204,7 @@ mod tests {
             "accept failed 500 times: no file descriptor left (EMFILE); 64 of 64 descriptors used; 44 \
              clients in the queue believe they are connected"
         );
-        assert!(told.evidence.contains("100/s failing calls"), "{told:?}");
+        assert!(told.evidence.contains("100.0 failing calls per second"), "{told:?}");
         assert!(told.evidence.contains("has waited for 3.0 s"), "{told:?}");
         assert!(told.evidence.contains("python3 had 20 open"), "{told:?}");
         // No growth is seen where it was at its limit from the start, or nobody looked.
@@ -228,6 +233,8 @@ mod tests {
         assert_eq!(told.summary, "python3 4243: 95 of 100 descriptors used");
         assert_eq!(told.evidence, "5 left before accept fails (EMFILE)");
         assert_eq!(judged(100, 0).expect("a finding").severity, Severity::Warning);
+        let told = judged(101, 0).expect("a finding");
+        assert_eq!(told.summary, "python3 4243: all 100 descriptors used");
         let told = judged(100, 1).expect("a finding");
         assert_eq!(told.severity, Severity::Critical);
         assert!(told.summary.ends_with("; 1 client in the queue believes it is connected"));
@@ -242,7 +249,7 @@ mod tests {
         );
         assert!(told.fix.contains("fs.file-max") && !told.fix.contains("LimitNOFILE"));
         let both = judged(&[("ENFILE", 1), ("EMFILE", 2)], true).expect("a finding");
-        assert!(both.evidence.starts_with("EMFILE 2, ENFILE 1, most by nginx 4243,"), "{both:?}");
+        assert!(both.evidence.starts_with("EMFILE 2; ENFILE 1; most by nginx 4243;"), "{both:?}");
         assert!(both.fix.contains("fs.file-max") && both.fix.contains("LimitNOFILE"));
     }
 }

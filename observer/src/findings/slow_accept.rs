@@ -1,6 +1,7 @@
 //! `slow-accept`: connections wait long in the accept queue before the server takes them.
 
 use super::{
+    burst::{self, Cause},
     doing, id,
     rule::{Case, Rule, Verdict},
     words::counted,
@@ -108,6 +109,10 @@ fn held_up(case: &Case<'_>) -> Option<Verdict> {
 /// now and then. Where none was accepted, `silent-clients` says so.
 fn late(case: &Case<'_>) -> Option<Verdict> {
     let listener = case.listener;
+    // `fd-exhausted` says why.
+    if burst::cause(case) == Cause::Failing {
+        return None;
+    }
     let oldest = listener.accept_wait.oldest.filter(|oldest| *oldest >= LATE)?;
     let waiting = listener.accept_queue.now.filter(|now| *now > 0 && listener.accepted > 0)?;
     let mut evidence = vec![format!(
@@ -227,6 +232,9 @@ mod tests {
             told.summary,
             "slow accept: 5 connections wait in the queue, the oldest for 1.0 s"
         );
+        one.accept_errors.insert("EMFILE".to_owned(), 1);
+        assert_eq!(verdict(&SlowAccept, &one, true), None);
+        one.accept_errors.clear();
         one.accepted = 0;
         assert_eq!(verdict(&SlowAccept, &one, true), None);
     }

@@ -60,10 +60,10 @@ impl Rule for ThunderingHerd {
         Some(Verdict {
             severity,
             summary: format!(
-                "thundering herd: {hedge}{} wakeups per connection{waits}; {} of wakeups are wasted: {hedge}{:.0} \
+                "thundering herd: {hedge}{} wakeups per connection{waits}; {} are wasted: {hedge}{:.0} \
                  context switches per second",
                 units::ratio(Some(ratio)),
-                units::share(wasted, total),
+                of_all(wasted, total),
                 per_second,
             ),
             evidence,
@@ -105,6 +105,23 @@ fn who_waits(listener: &Listener) -> Option<String> {
         _ => "in several ways".to_owned(),
     };
     Some(format!("{who} {verb}{fd} {how}"))
+}
+
+/// Largest number of wakeups of which a part is told as `7 of 8`.
+const COUNTABLE: u64 = 64;
+
+/// `7 of 8 wakeups` where that is so, to one in a hundred, else `83% of wakeups`.
+fn of_all(wasted: u64, total: u64) -> String {
+    let (wasted, total) = (u128::from(wasted), u128::from(total));
+    let kept = total.saturating_sub(wasted).max(1);
+    let all = (total + kept / 2) / kept;
+    // What `all - 1` of `all` would be.
+    let expected = total.saturating_sub(total / all.max(1));
+    if (2..=u128::from(COUNTABLE)).contains(&all) && expected.abs_diff(wasted) * 100 <= total {
+        return format!("{} of {all} wakeups", all - 1);
+    }
+    let share = |count: u128| u64::try_from(count).unwrap_or(u64::MAX);
+    format!("{} of wakeups", units::share(share(wasted), share(total)))
 }
 
 fn counted_usize(count: usize, noun: &str) -> String {
@@ -185,7 +202,7 @@ mod tests {
         assert_eq!(
             told.summary,
             "thundering herd: 8.00 wakeups per connection: 8 processes wait on fd 6 with epoll, none with \
-             EPOLLEXCLUSIVE; 88% of wakeups are wasted: 1400 context switches per second"
+             EPOLLEXCLUSIVE; 7 of 8 wakeups are wasted: 1400 context switches per second"
         );
         assert_eq!(
             told.evidence,
@@ -207,6 +224,18 @@ mod tests {
         assert_eq!(who(&mixed).as_deref(), Some(expected));
         let threads = [(1, 3, Some(Wait::Poll))];
         assert_eq!(who(&threads).as_deref(), Some("2 threads of a 1 wait on fd 3 in poll()"));
+    }
+
+    #[test]
+    fn a_part_is_counted_where_it_is_one() {
+        assert_eq!(of_all(1400, 1600), "7 of 8 wakeups");
+        assert_eq!(of_all(1395, 1600), "7 of 8 wakeups");
+        assert_eq!(of_all(1, 2), "1 of 2 wakeups");
+        assert_eq!(of_all(6, 10), "60% of wakeups");
+        assert_eq!(of_all(0, 10), "0% of wakeups");
+        assert_eq!(of_all(0, 0), "- of wakeups");
+        assert_eq!(of_all(u64::MAX, u64::MAX), "100% of wakeups");
+        assert_eq!(of_all(999, 1000), ">99% of wakeups");
     }
 
     #[test]

@@ -1,6 +1,8 @@
 //! What a picture of one moment tells without any kernel program: `observer listeners`.
 
-use anyhow::{Context as _, ensure};
+use std::{fs, thread, time::Duration};
+
+use anyhow::{Context as _, bail, ensure};
 use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
@@ -9,7 +11,7 @@ use serde_json::Value;
 
 use super::{ids, summary};
 use crate::{
-    Need, Outcome, Test,
+    Need, Outcome, Test, host,
     observer::{on_port, run},
     role::Actor,
     schema::parse_listeners,
@@ -19,6 +21,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         Test::new("findings::a_still_picture_tells_a_full_queue", Need::Root, full),
         Test::new("findings::a_still_picture_tells_who_is_stopped", Need::Root, stopped),
+        Test::new("findings::a_still_picture_tells_who_is_frozen", Need::Cgroup, frozen),
         Test::new("findings::a_still_picture_tells_descriptors", Need::Root, descriptors),
     ]
 }
@@ -61,6 +64,41 @@ fn stopped() -> Outcome {
     ensure!(told.ends_with(&format!(" {pid} is stopped (state T)")), "{told}");
     ensure!(one["holder_states"][0]["state"] == "T", "{one}");
     actor.kill()
+}
+
+fn frozen() -> Outcome {
+    let root = host::cgroup_root().context("a cgroup hierarchy")?;
+    let group = root.join(format!("observer-test-frozen-{}", std::process::id()));
+    fs::create_dir(&group)?;
+    let result = (|| {
+        let mut actor = Actor::start("found-full")?;
+        let port = actor.port()?;
+        fs::write(group.join("cgroup.procs"), actor.pid().to_string())?;
+        ensure!(picture(&actor, port)?["holder_states"][0]["frozen"] == false, "it is not yet");
+        fs::write(group.join("cgroup.freeze"), "1")?;
+        let one = frozen_picture(&actor, port);
+        fs::write(group.join("cgroup.freeze"), "0")?;
+        let one = one?;
+        let told = summary(&one, "slow-accept")?;
+        let expected = format!(" {} is frozen (its control group is)", actor.pid());
+        ensure!(told.ends_with(&expected), "{told}");
+        actor.kill()
+    })();
+    // Fails while a member is left, which the test's own failure explains better.
+    let _busy = fs::remove_dir(&group);
+    result
+}
+
+/// The picture once the kernel has frozen the group, which takes it a moment.
+fn frozen_picture(actor: &Actor, port: u16) -> anyhow::Result<Value> {
+    for _ in 0..200 {
+        let one = picture(actor, port)?;
+        if one["holder_states"][0]["frozen"] == true {
+            return Ok(one);
+        }
+        thread::sleep(Duration::from_millis(20));
+    }
+    bail!("it is never frozen")
 }
 
 fn descriptors() -> Outcome {
