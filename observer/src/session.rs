@@ -11,7 +11,7 @@ mod tell;
 pub mod thread;
 mod tracker;
 
-use std::{cell::RefCell, collections::BTreeMap, time::Instant};
+use std::{cell::RefCell, time::Instant};
 
 use anyhow::Result;
 use observer_common::{config::Control, event::EventKind};
@@ -28,7 +28,7 @@ use crate::{
     host::{
         identity::Identities,
         inet_diag::Socket,
-        netns::{self, Namespace, Namespaces},
+        netns::{self, Namespaces},
         netns_handles::Places,
     },
     model::{Host, Report, WindowKind},
@@ -72,6 +72,8 @@ pub struct Session {
     /// Which servers the listeners with findings belong to.
     identities: RefCell<Identities>,
     places: Places,
+    /// Network namespaces that are left alone, as they were when they were last looked at.
+    quiet: Namespaces,
     searches: Budget,
     requests: Requests,
     last_seen: LastSeen,
@@ -123,9 +125,8 @@ impl Session {
     ///
     /// When the kernel maps cannot be read.
     pub fn interval(&mut self) -> Result<Report> {
-        let now = self.point()?;
-        let kernel = (&mut self.loaded, &self.maps);
-        self.tracker.refresh(kernel, &now.counted, &now.namespaces, false);
+        let mut now = self.point()?;
+        self.refresh(&mut now, false);
         let difference = now.counted.since(&self.last.counted);
         let requests = self.requests(&now, false);
         let mut last_seen = std::mem::take(&mut self.last_seen);
@@ -155,19 +156,20 @@ impl Session {
     ///
     /// When the kernel maps cannot be read.
     pub fn finish(&mut self) -> Result<Report> {
+        // The last report looks everywhere.
+        self.last.namespaces.append(&mut self.quiet);
         let before = Counters::read(&self.places, &self.last.namespaces);
         self.control.open = 0;
         self.maps.control(self.control)?;
-        let now = self.read(before, BTreeMap::new())?;
+        let now = self.read(Some(before))?;
         if self.kinds.contains(&EventKind::Silent) {
             self.tell_settled(&now);
         }
         self.total(now, true)
     }
 
-    fn total(&mut self, now: Sample, last: bool) -> Result<Report> {
-        let kernel = (&mut self.loaded, &self.maps);
-        self.tracker.refresh(kernel, &now.counted, &now.namespaces, last);
+    fn total(&mut self, mut now: Sample, last: bool) -> Result<Report> {
+        self.refresh(&mut now, last);
         let requests = self.requests(&now, last);
         let mut last_seen = std::mem::take(&mut self.last_seen);
         let most = if last { usize::MAX } else { self.shown(FEW) };
@@ -187,22 +189,41 @@ impl Session {
     /// Everything up to now. While the kernel counts refusals its counters are read twice, before and
     /// after the maps, so that it is known what they were in between.
     fn point(&mut self) -> Result<Sample> {
-        let empty = self.empty_namespaces();
-        let before = Counters::Looked(self.last.namespaces.clone());
-        let point = self.read(before, empty.clone())?;
+        self.leave_alone();
+        let point = self.read(None)?;
         if point.agrees_with(&self.last.namespaces) {
             return Ok(point);
         }
-        self.read(Counters::Looked(point.namespaces), empty)
+        self.read(Some(Counters::Looked(point.namespaces)))
     }
 
-    /// Namespaces in which no chosen listener was when they were last looked at.
-    fn empty_namespaces(&self) -> Namespaces {
-        let selection = &self.tracker.selection;
+    /// Leaves those namespaces alone in which no chosen listener was when they were last looked at.
+    fn leave_alone(&mut self) {
+        let (selection, quiet) = (&self.tracker.selection, &mut self.quiet);
         let chosen = |socket: &Socket| selection.contains(socket.inode, socket.port);
-        let is_empty = |one: &Namespace| !one.sockets.iter().any(chosen);
-        let empty = self.last.namespaces.iter().filter(|(_, one)| is_empty(one));
-        empty.map(|(inode, one)| (*inode, one.clone())).collect()
+        self.last.namespaces.retain(|inode, one| {
+            let has_chosen = one.sockets.iter().any(chosen);
+            if !has_chosen {
+                quiet.insert(*inode, one.clone());
+            }
+            has_chosen
+        });
+    }
+
+    /// Refreshes what is known of processes, and looks again where that chose a listener.
+    fn refresh(&mut self, now: &mut Sample, must: bool) {
+        let Self { tracker, loaded, maps, quiet, .. } = self;
+        tracker.refresh((loaded, maps), &now.counted, (&now.namespaces, quiet), must);
+        if tracker.selection.asks_for_processes() {
+            let chosen = |socket: &Socket| tracker.selection.contains(socket.inode, socket.port);
+            quiet.retain(|inode, one| {
+                let has_chosen = one.sockets.iter().any(chosen);
+                if has_chosen {
+                    now.namespaces.insert(*inode, one.clone());
+                }
+                !has_chosen
+            });
+        }
     }
 
     /// Lets the probes go that follow accept calls of before the window, once these are over or their
@@ -213,10 +234,10 @@ impl Session {
         }
     }
 
-    /// Reads the maps, and settles what is decided by now. Namespaces that were `empty` are only entered if a
+    /// Reads the maps, and settles what is decided by now. Namespaces that are left alone are only entered if a
     /// kernel program saw a listener of them since: without one, nothing in them matters and no counter of
-    /// listeners changes.
-    fn read(&mut self, before: Counters, mut empty: Namespaces) -> Result<Sample> {
+    /// listeners changes. `before` has the namespaces' counters, where they are not those of the last sample.
+    fn read(&mut self, before: Option<Counters>) -> Result<Sample> {
         self.let_go_of_ended();
         // How long connections have waited is told of the moment at which they were seen to wait: to
         // look at the namespaces takes a while.
@@ -225,9 +246,16 @@ impl Session {
         let missed_runs = self.missed_runs().saturating_sub(self.missed_before);
         self.find_namespaces(&counted);
         for info in counted.listeners.values() {
-            empty.remove(&info.netns.into());
+            let netns = info.netns.into();
+            if let Some(quiet) = self.quiet.remove(&netns) {
+                self.last.namespaces.entry(netns).or_insert(quiet);
+            }
         }
-        let namespaces = netns::look_at_all(&mut self.places, &mut self.tracker.processes, empty);
+        let Self { places, quiet, tracker, last, .. } = self;
+        quiet.retain(|netns, _| places.contains(*netns));
+        let before = before.unwrap_or_else(|| Counters::Looked(last.namespaces.clone()));
+        let left_alone = |netns| quiet.contains_key(&netns);
+        let namespaces = netns::look_at_all(places, &mut tracker.processes, left_alone);
         let point = Sample::new(Snapshot::default(), before, namespaces, missed_runs);
         self.tracker.choose_newborn(&counted);
         counted.misc.events_lost += self.telling.lost;

@@ -78,15 +78,15 @@ impl Namespace {
 }
 
 /// Every network namespace that a process is in or that has a name, by inode number. Those that
-/// could not be entered are left out: without CAP_SYS_ADMIN that is all but the own one. Those that are `known`
-/// are taken as they were.
+/// could not be entered are left out: without CAP_SYS_ADMIN that is all but the own one. So are those that are to be
+/// left alone.
 #[must_use]
 pub fn look_at_all(
     places: &mut Places,
     processes: &mut Processes,
-    known: Namespaces,
+    left_alone: impl Fn(u64) -> bool,
 ) -> Namespaces {
-    places.look_at_each(processes, known, look).seen
+    places.look_at_each(processes, left_alone, look).seen
 }
 
 /// Every network namespace with the requests in its SYN queues and without its counters, and those that are left
@@ -94,11 +94,14 @@ pub fn look_at_all(
 #[must_use]
 pub fn look_with_requests() -> Looks<Namespace> {
     let mut processes = Processes::default();
-    let known = BTreeMap::new();
-    Places::new(&mut processes).look_at_each(&mut processes, known, || {
-        let Listening { sockets, requests } = inet_diag::listening_with_requests()?;
-        Ok(Namespace { sockets, requests, ..settings() })
-    })
+    Places::new(&mut processes).look_at_each(
+        &mut processes,
+        |_| false,
+        || {
+            let Listening { sockets, requests } = inet_diag::listening_with_requests()?;
+            Ok(Namespace { sockets, requests, ..settings() })
+        },
+    )
 }
 
 /// The TcpExt counters of these network namespaces, read anew; those that cannot be entered any more
@@ -184,8 +187,6 @@ fn parse_tcp_ext(text: &str) -> BTreeMap<String, u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::{COUNTERS, look_at_all, parse_tcp_ext};
     use crate::host::{netns_handles::Places, processes::Processes};
 
@@ -206,7 +207,7 @@ mod tests {
         let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a listener");
         let port = listener.local_addr().expect("its address").port();
         let mut processes = Processes::default();
-        let found = look_at_all(&mut Places::new(&mut processes), &mut processes, BTreeMap::new());
+        let found = look_at_all(&mut Places::new(&mut processes), &mut processes, |_| false);
         let (_, namespace) = found
             .iter()
             .find(|(_, namespace)| namespace.sockets.iter().any(|socket| socket.port == port))

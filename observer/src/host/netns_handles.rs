@@ -34,8 +34,9 @@ pub struct Places {
 /// Directories of names.
 const NAMES: [&str; 2] = ["/run/netns", "/run/docker/netns"];
 
-/// How long after a name has appeared it may lead to its namespace only: it is made as an empty file first.
-const MOUNTED: Duration = Duration::from_secs(10);
+/// How long after a directory has changed it is read again, though it says that it has not changed since: the
+/// kernel's clock for files goes in steps.
+const STEP: Duration = Duration::from_millis(100);
 
 /// What was seen in the namespaces that were looked at, and those that were not.
 #[derive(Clone, Debug)]
@@ -78,17 +79,19 @@ impl Places {
         for (netns, pid, tid) in processes.namespaces(again) {
             self.paths.entry(netns).or_insert_with(|| netns_links::of_thread(pid, tid));
         }
+        // The file system that namespaces are on (nsfs).
+        let namespaces = fs::metadata("/proc/thread-self/ns/net").ok().map(|own| own.dev());
         for (at, directory) in NAMES.iter().enumerate() {
             let changed = fs::metadata(directory).ok().and_then(|it| it.modified().ok());
             if !again && changed == self.named.get(at).copied().flatten() {
                 continue;
             }
+            let mut settled = changed.is_some_and(|at| at.elapsed().is_ok_and(|it| it > STEP));
             for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
-                self.note(entry.path());
+                settled &= self.note(entry.path(), namespaces);
             }
-            let is_settled = |at: &SystemTime| at.elapsed().is_ok_and(|since| since > MOUNTED);
             if let Some(named) = self.named.get_mut(at) {
-                *named = changed.filter(is_settled);
+                *named = changed.filter(|_| settled);
             }
         }
     }
@@ -99,27 +102,25 @@ impl Places {
         self.paths.contains_key(&netns)
     }
 
-    fn note(&mut self, path: PathBuf) {
-        if let Some(inode) = inode_of(&path) {
-            self.paths.entry(inode).or_insert(path);
-        }
+    /// Takes note of a name, and says whether it leads to a namespace: it is made as an empty file first.
+    fn note(&mut self, path: PathBuf, namespaces: Option<u64>) -> bool {
+        let found = fs::metadata(&path).ok().filter(|found| Some(found.dev()) == namespaces);
+        found.map(|found| self.paths.entry(found.ino()).or_insert(path)).is_some()
     }
 
-    /// Looks at each but those that are `known`, which are taken as they were. Where a path leads somewhere else by
-    /// now, all are looked for again, once.
+    /// Looks at each that is not left alone. Where a path leads somewhere else by now, all are looked for again, once.
     pub fn look_at_each<T: Send + 'static>(
         &mut self,
         processes: &mut Processes,
-        mut known: BTreeMap<u64, T>,
+        left_alone: impl Fn(u64) -> bool,
         look: fn() -> Result<T>,
     ) -> Looks<T> {
         let own = own();
-        known.retain(|inode, _| self.contains(*inode));
-        let mut looks = Looks { seen: known, ..Looks::default() };
-        let mut failed = self.look_at(own, look, &mut looks);
+        let mut looks = Looks::default();
+        let mut failed = self.look_at(own, &left_alone, look, &mut looks);
         if !failed.is_empty() {
             self.find(processes);
-            failed = self.look_at(own, look, &mut looks);
+            failed = self.look_at(own, &left_alone, look, &mut looks);
         }
         for (inode, error) in failed {
             log::debug!("network namespace {inode} is left out: {error:#}");
@@ -132,17 +133,17 @@ impl Places {
     fn look_at<T: Send + 'static>(
         &self,
         own: Option<u64>,
+        left_alone: impl Fn(u64) -> bool,
         look: fn() -> Result<T>,
         looks: &mut Looks<T>,
     ) -> Vec<(u64, anyhow::Error)> {
         let mut failed = Vec::new();
-        for (inode, path) in &self.paths {
-            if looks.seen.contains_key(inode) {
-                continue;
-            }
-            match inside(own, *inode, path, look) {
-                Ok(namespace) => drop(looks.seen.insert(*inode, namespace)),
-                Err(error) => failed.push((*inode, error)),
+        let is_left = |inode: &u64| looks.seen.contains_key(inode) || left_alone(*inode);
+        let rest = self.paths.iter().filter(|(inode, _)| !is_left(inode));
+        for (inode, found) in inside_each(own, rest, look) {
+            match found {
+                Ok(namespace) => drop(looks.seen.insert(inode, namespace)),
+                Err(error) => failed.push((inode, error)),
             }
         }
         failed
@@ -154,11 +155,11 @@ impl Places {
         wanted: &BTreeSet<u64>,
         read: fn() -> Result<T>,
     ) -> BTreeMap<u64, T> {
-        let own = own();
+        let wanted = self.paths.iter().filter(|(inode, _)| wanted.contains(inode));
         let mut all = BTreeMap::new();
-        for (inode, path) in self.paths.iter().filter(|(inode, _)| wanted.contains(inode)) {
-            match inside(own, *inode, path, read) {
-                Ok(found) => drop(all.insert(*inode, found)),
+        for (inode, found) in inside_each(own(), wanted, read) {
+            match found {
+                Ok(found) => drop(all.insert(inode, found)),
                 Err(error) => log::debug!("network namespace {inode} is left out: {error:#}"),
             }
         }
@@ -170,38 +171,58 @@ fn own() -> Option<u64> {
     inode_of("/proc/thread-self/ns/net")
 }
 
-/// Does something in a namespace: from a thread that enters it and ends there, unless it is the own.
-fn inside<T: Send + 'static>(
+/// Does something in each of these namespaces: from a thread that enters one after the other and ends, but for the
+/// own. Where one takes too long, those behind it are errors too.
+fn inside_each<'a, T: Send + 'static>(
     own: Option<u64>,
-    inode: u64,
-    path: &Path,
+    namespaces: impl Iterator<Item = (&'a u64, &'a PathBuf)>,
     look: fn() -> Result<T>,
-) -> Result<T> {
-    if own == Some(inode) {
-        return look();
-    }
-    let path = path.to_owned();
-    let (answer, answers) = channel();
-    let enter = move || {
-        let file = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-        // The process may have ended, and another may have its id.
-        if file.metadata()?.ino() != inode {
-            bail!("{} leads to another one by now", path.display());
+) -> Vec<(u64, Result<T>)> {
+    let (mut found, mut others) = (Vec::new(), Vec::new());
+    for (inode, path) in namespaces {
+        if own == Some(*inode) {
+            found.push((*inode, look()));
+        } else {
+            others.push((*inode, path.clone()));
         }
-        setns(&file, CloneFlags::CLONE_NEWNET).context("cannot enter it")?;
-        look()
+    }
+    if others.is_empty() {
+        return found;
+    }
+    let (answer, answers) = channel();
+    let wanted = others.clone();
+    let visit = move || {
+        for (inode, path) in wanted {
+            // Nobody waits any more where it took too long.
+            if answer.send(enter(inode, &path).and_then(|()| look())).is_err() {
+                return;
+            }
+        }
     };
-    thread::Builder::new().name("netns".into()).spawn(move || {
-        // Nobody waits any more where it took too long.
-        let _late = answer.send(enter());
-    })?;
-    answers.recv_timeout(PATIENCE).map_err(|_| anyhow!("it was not looked at in time"))?
+    let began = thread::Builder::new().name("netns".into()).spawn(visit);
+    let mut patience = if began.is_ok() { PATIENCE } else { Duration::ZERO };
+    for (inode, _) in others {
+        let one = answers.recv_timeout(patience).unwrap_or_else(|_| {
+            patience = Duration::ZERO;
+            Err(anyhow!("it, or one before it, was not looked at in time"))
+        });
+        found.push((inode, one));
+    }
+    found
+}
+
+/// Moves this thread to a namespace.
+fn enter(inode: u64, path: &Path) -> Result<()> {
+    let file = File::open(path).with_context(|| format!("cannot open {}", path.display()))?;
+    // The process may have ended, and another may have its id.
+    if file.metadata()?.ino() != inode {
+        bail!("{} leads to another one by now", path.display());
+    }
+    setns(&file, CloneFlags::CLONE_NEWNET).context("cannot enter it")
 }
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::{Places, own};
     use crate::host::{netns::Namespace, processes::Processes};
 
@@ -232,21 +253,20 @@ mod tests {
         let wanted = [own, GONE].into();
         let seen = places.of_each(&wanted, || Ok(()));
         assert!(seen.contains_key(&own) && !seen.contains_key(&GONE));
-        let looks =
-            places.look_at_each(&mut processes, BTreeMap::new(), || Ok(Namespace::default()));
+        let looks = places.look_at_each(&mut processes, |_| false, || Ok(Namespace::default()));
         assert!(looks.seen.contains_key(&own) && !looks.seen.contains_key(&GONE));
         assert!(!looks.left_out.contains(&GONE), "it is not there any more");
         assert!(!places.contains(GONE));
     }
 
     #[test]
-    fn namespaces_that_are_known_are_not_looked_at() {
+    fn namespaces_that_are_left_alone_are_not_looked_at() {
         let own = own().expect("/proc");
         let mut processes = Processes::default();
         let mut places = Places::new(&mut processes);
-        let known = BTreeMap::from([(own, 1), (GONE, 2)]);
-        let looks = places.look_at_each(&mut processes, known, || Ok(3));
-        assert_eq!(looks.seen.get(&own), Some(&1));
-        assert_eq!(looks.seen.get(&GONE), None, "nobody is in it any more");
+        let looks = places.look_at_each(&mut processes, |one| one == own, || Ok(()));
+        assert!(!looks.seen.contains_key(&own));
+        let looks = places.look_at_each(&mut processes, |_| false, || Ok(()));
+        assert!(looks.seen.contains_key(&own));
     }
 }

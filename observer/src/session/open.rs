@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeSet, HashMap},
     time::Duration,
 };
 
@@ -33,7 +33,8 @@ use crate::{
     },
     config::Config,
     host::{
-        descendants, holders, netns,
+        descendants, holders,
+        netns::{self, Namespaces},
         netns_handles::Places,
         patience::Patience,
         processes::{Look, Processes},
@@ -57,7 +58,7 @@ impl Session {
         let facts = Facts::gather(&probes::tracepoints(), &probes::functions());
         let mut processes = Processes::default();
         let mut places = Places::new(&mut processes);
-        let existing = netns::look_at_all(&mut places, &mut processes, BTreeMap::new());
+        let existing = netns::look_at_all(&mut places, &mut processes, |_| false);
         let existing = existing.values().map(|one| one.sockets.len()).sum();
         let request = Request {
             provider: config.provider,
@@ -87,7 +88,7 @@ impl Session {
             }
         }
         places.find(&mut processes);
-        let namespaces = netns::look_at_all(&mut places, &mut processes, BTreeMap::new());
+        let namespaces = netns::look_at_all(&mut places, &mut processes, |_| false);
         // Before the tasks are looked at that are in accept: kprobes note those that come later.
         let sockets = || namespaces.values().flat_map(|namespace| &namespace.sockets);
         if sockets().any(|socket| config.filters.port.contains(&socket.port)) {
@@ -127,6 +128,7 @@ impl Session {
             tracker: Tracker::new(config.filters.clone(), processes),
             identities: RefCell::default(),
             places,
+            quiet: Namespaces::new(),
             searches: Budget::new(),
             requests: Requests::new(),
             last_seen: LastSeen::default(),
@@ -142,7 +144,8 @@ impl Session {
         session.missed_before = session.missed_runs();
         memory::without_types(&mut session.loaded.btf);
         let Self { tracker, maps, start, last_seen, .. } = &mut session;
-        tracker.look(maps, &start.counted, &start.namespaces, Look::Everyone);
+        let namespaces = (&start.namespaces, &Namespaces::new());
+        tracker.look(maps, &start.counted, namespaces, Look::Everyone);
         let holdings = tracker.processes.holdings().values().flatten();
         task_state::note_first(
             holdings.map(|holding| holding.holder.pid),

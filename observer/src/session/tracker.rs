@@ -165,7 +165,7 @@ impl Tracker {
         &mut self,
         (loaded, maps): (&mut Loaded, &Maps),
         counted: &Snapshot,
-        namespaces: &Namespaces,
+        (namespaces, quiet): (&Namespaces, &Namespaces),
         must: bool,
     ) {
         // Reports of many listeners leave holes.
@@ -175,11 +175,11 @@ impl Tracker {
             self.trims.took(began);
         }
         if must || self.full_scans.are_due() {
-            self.look(maps, counted, namespaces, Look::Everyone);
+            self.look(maps, counted, (namespaces, quiet), Look::Everyone);
         } else if self.scans.are_due() {
-            self.look(maps, counted, namespaces, Look::WhoRan);
+            self.look(maps, counted, (namespaces, quiet), Look::WhoRan);
         } else if self.catch_ups.are_due() {
-            self.look(maps, counted, namespaces, Look::Newcomers);
+            self.look(maps, counted, (namespaces, quiet), Look::Newcomers);
         }
         self.find_waiting(loaded, namespaces, must);
         let woken = counted.tasks.values();
@@ -192,11 +192,12 @@ impl Tracker {
         &mut self,
         maps: &Maps,
         counted: &Snapshot,
-        namespaces: &Namespaces,
+        (namespaces, quiet): (&Namespaces, &Namespaces),
         look: Look,
     ) {
         let began = Instant::now();
-        let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
+        let all = namespaces.values().chain(quiet.values());
+        let sockets = all.flat_map(|namespace| &namespace.sockets);
         let wanted = sockets.filter(|socket| self.selection.wants_port(socket.port));
         let listening = wanted.map(|socket| socket.inode).collect();
         let creator = |listener| counted.listeners.get(&listener).map(|info| info.creator);
