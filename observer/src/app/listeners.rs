@@ -90,14 +90,14 @@ fn look(args: &ListenersArgs) -> Result<ListenerList> {
         left_out,
     };
     let mut list = sockets::list(seen, |socket| selection.contains(socket.inode, socket.port));
-    tell_servers(&mut list);
+    tell_servers(&mut list, patience.clone());
     sockets::judge(&mut list, &patience);
     Ok(list)
 }
 
 /// Tells which servers the listeners belong to.
-fn tell_servers(list: &mut ListenerList) {
-    let mut identities = Identities::default();
+fn tell_servers(list: &mut ListenerList, patience: Patience) {
+    let mut identities = Identities::new(patience);
     let unobserved = list.unobserved().listeners;
     for (listed, listener) in list.listeners.iter_mut().zip(&unobserved) {
         listed.server = identities.server(listener);

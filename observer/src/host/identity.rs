@@ -2,8 +2,8 @@
 //!
 //! `/proc/PID/cmdline` waits for the process's `mmap_lock` (`access_remote_vm`), which a page fault on a broken
 //! file system holds for ever, and to read the program waits for the file system itself. Both are done once for
-//! each process, of such processes only that somebody asks about, and on a thread that is waited for only so
-//! long. Nothing else here waits for others.
+//! each process, of such processes only that somebody asks about, and with patience that ends ([`Patience`]).
+//! Nothing else here waits for others.
 
 mod cgroup;
 mod files;
@@ -13,9 +13,6 @@ use std::{
     collections::{BTreeMap, HashMap},
     fs,
     os::unix::fs::MetadataExt as _,
-    sync::mpsc::sync_channel,
-    thread,
-    time::Duration,
 };
 
 use crate::{
@@ -23,15 +20,9 @@ use crate::{
         identity::Identity,
         servers::{self, Recognised},
     },
-    host::holders,
+    host::{holders, patience::Patience},
     model::{Container, Listener, Server},
 };
-
-/// How long what may hang is waited for.
-const PATIENCE: Duration = Duration::from_millis(200);
-
-/// Most threads that hang; with so many, no more are begun.
-const MOST_STUCK: u32 = 4;
 
 /// Most holders of a listener that are looked at: a hundred workers are all the same.
 const MOST_HOLDERS: usize = 8;
@@ -45,7 +36,7 @@ pub struct Identities {
     known: HashMap<(u32, u64), Facts>,
     /// When the processes of this report began.
     began: HashMap<u32, u64>,
-    stuck: u32,
+    patience: Patience,
     /// Inode number of the network namespace that observer is in.
     own_netns: Option<u64>,
 }
@@ -60,15 +51,15 @@ struct Facts {
     open_files_limits: [Option<u64>; 2],
 }
 
-impl Default for Identities {
-    fn default() -> Self {
+impl Identities {
+    /// Nothing known yet.
+    #[must_use]
+    pub fn new(patience: Patience) -> Self {
         // The main thread's: others enter the namespaces that they look at.
         let own_netns = fs::metadata("/proc/self/ns/net").ok().map(|file| file.ino());
-        Self { known: HashMap::new(), began: HashMap::new(), stuck: 0, own_netns }
+        Self { known: HashMap::new(), began: HashMap::new(), patience, own_netns }
     }
-}
 
-impl Identities {
     /// Begins another report: a process may have ended since, and another have its id.
     pub fn begin_report(&mut self) {
         self.began.clear();
@@ -134,7 +125,7 @@ impl Identities {
             }
         }
         if servers::recognise(&identity).is_none() {
-            identity.go = self.within_time(pid, move || go::runs(pid)).unwrap_or(false);
+            identity.go = self.within_time(pid, go::runs).unwrap_or(false);
         }
         let open_files_limits = files::open_files_limits(pid);
         let facts = Facts { identity, unit, container, open_files_limits };
@@ -150,27 +141,16 @@ impl Identities {
 
     /// A process's arguments; `None` where they cannot be read, or not in time.
     fn argv(&mut self, pid: u32) -> Option<Vec<String>> {
-        self.within_time(pid, move || files::argv(pid))
+        self.within_time(pid, files::argv)
     }
 
-    /// What is read of a process on a thread that may hang; `None` where it does.
+    /// What is read of a process that may never answer; `None` where it does not.
     fn within_time<T: Send + 'static>(
-        &mut self,
+        &self,
         pid: u32,
-        read: impl FnOnce() -> Option<T> + Send + 'static,
+        read: impl Fn(u32) -> Option<T> + Clone + Send + 'static,
     ) -> Option<T> {
-        if self.stuck >= MOST_STUCK {
-            return None;
-        }
-        let (sender, receiver) = sync_channel(1);
-        let reader = thread::Builder::new().name("observer-look".into());
-        // Who does not wait any longer does not hear of it.
-        reader.spawn(move || drop(sender.send(read()))).ok()?;
-        receiver.recv_timeout(PATIENCE).unwrap_or_else(|_| {
-            log::debug!("process {pid} cannot be looked at: its files in /proc hang");
-            self.stuck += 1;
-            None
-        })
+        self.patience.each(vec![pid], read).pop()?.1.flatten()
     }
 }
 

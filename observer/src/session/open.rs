@@ -34,6 +34,7 @@ use crate::{
     config::Config,
     host::{
         descendants, holders,
+        identity::Identities,
         netns::{self, Namespaces},
         netns_handles::Places,
         patience::Patience,
@@ -112,6 +113,8 @@ impl Session {
         let before = Counters::Looked(namespaces.clone());
         let mut start = Sample::new(Snapshot::default(), before, namespaces, 0);
         start.after = Counters::read(&places, &start.namespaces);
+        let tracker = Tracker::new(config.filters.clone(), processes);
+        let identities = Identities::new(tracker.patience.clone());
         let mut session = Self {
             last: start.clone(),
             start,
@@ -125,8 +128,8 @@ impl Session {
             pid_namespace: plan.pid_namespace,
             maps,
             host: facts.host,
-            tracker: Tracker::new(config.filters.clone(), processes),
-            identities: RefCell::default(),
+            tracker,
+            identities: RefCell::new(identities),
             places,
             quiet: Namespaces::new(),
             searches: Budget::new(),
