@@ -12,18 +12,20 @@ use observer_common::{
         FLAG_OF_TREE, FLAG_REUSEPORT, KnownSock, ListenerId, ListenerInfo, QueueStats, SockSlot,
         WorkerKey, WorkerStats,
     },
+    room::Room,
 };
 
 use crate::{
     globals::{
         AF_INET, AF_INET6, NET_COOKIE, NET_INODE, PORTS_GIVEN, REUSEPORT_BYTE, REUSEPORT_MASK,
-        SOCK_ADDRESS4, SOCK_ADDRESS6, SOCK_BACKLOG_LIMIT, SOCK_COOKIE, SOCK_FAMILY, SOCK_NET,
+        SOCK_ADDRESS4, SOCK_ADDRESS6, SOCK_BACKLOG_LIMIT, SOCK_COOKIE, SOCK_DROPS, SOCK_FAMILY, SOCK_NET,
         SOCK_PORT, SOCK_PROTOCOL, SOCK_SOCKET, SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE,
         STATE_LISTEN, has_address6, wants_port,
     },
     kernel::{Address, Object, lower_half, opaque, read},
-    maps::{LISTENERS, PID_TREE, QUEUES, SOCK_CACHE, SOCKS, WORKERS},
-    no_room::{count_without_rows, misc},
+    maps::{LISTENERS, PID_TREE, QUEUES, QUIET, SOCK_CACHE, SOCKS, WORKERS},
+    no_room::{count_no_room, count_without_rows, misc},
+    room::{freed, is_full, is_made, make},
     task,
 };
 
@@ -195,77 +197,148 @@ impl Listener {
 
     /// Notes which listener the sock is, over what an earlier user of the same memory left.
     #[inline(always)]
-    pub(crate) fn remember(&self, socket: Address) {
+    fn remember(&self, socket: Address) {
         let known = KnownSock {
             listener: self.id,
             socket: socket as u64,
             has_queue: u64::from(self.has_queue),
         };
-        let _no_room = SOCKS.insert(self.sock as u64, known, u64::from(BPF_ANY));
+        // One that finds no room is recognised anew each time.
+        if !is_full(Room::Socks) {
+            let result = SOCKS.insert(self.sock as u64, known, u64::from(BPF_ANY));
+            let _made = is_made(Room::Socks, result);
+        }
     }
 
     /// Forgets it: the sock listens no more.
     #[inline(always)]
     pub(crate) fn forget(&self) {
-        let _was_not = SOCKS.remove(self.sock as u64);
+        if SOCKS.remove(self.sock as u64).is_ok() {
+            freed(Room::Socks);
+        }
         if let Some(slot) = slot(self.sock) {
             // SAFETY: a live map value. Whoever had the slot looks itself up again.
             unsafe { (&raw mut (*slot).sock).write_volatile(0) };
         }
     }
 
-    /// Makes the rows of a listener that has none yet; `false` when there is no room.
+    /// Makes the rows of a listener on which something is to be counted, where it has none yet; `false` when there is no
+    /// room.
     #[inline(always)]
     pub(crate) fn ensure_rows(&self) -> bool {
-        if LISTENERS.get_ptr(self.id).is_some() {
+        let info = LISTENERS.get_ptr(self.id);
+        // SAFETY: a copy of an integer in a live map value.
+        if info.is_some_and(|info| unsafe { (*info).sock } != 0) {
             return true;
         }
-        self.insert_rows(false)
+        if info.is_none() && is_full(Room::Listeners) {
+            count_without_rows(self.id);
+            return false;
+        }
+        self.make_rows(info.is_some())
     }
 
-    /// Makes the rows of a listener; of a newborn one, which the current task makes, over those of an
-    /// earlier life of the same socket.
+    /// Makes the rows, or fills in those that userspace has made.
     #[inline(always)]
-    pub(crate) fn insert_rows(&self, newborn: bool) -> bool {
+    fn make_rows(&self, are_there: bool) -> bool {
         let Some(mut info) = self.describe() else { return false };
-        if newborn {
-            let (creator, _) = task::current_ids();
-            info.creator = creator;
-            info.comm = task::current_comm();
-            // SAFETY: the helper takes nothing and always succeeds.
-            info.born = unsafe { bpf_ktime_get_ns() };
-            if PID_TREE.get_ptr(creator).is_some() {
-                info.flags |= FLAG_OF_TREE;
+        if let Some(quiet) = QUIET.get_ptr(self.id) {
+            // SAFETY: copies of integers in a live map value.
+            unsafe {
+                info.born = (*quiet).born;
+                info.closed = (*quiet).closed;
+                info.creator = (*quiet).creator;
+                info.flags |= (*quiet).flags & FLAG_OF_TREE;
+                info.comm = (*quiet).comm;
             }
+        }
+        let (id, row) = (&self.id, &info);
+        if are_there {
+            return LISTENERS.insert(id, row, u64::from(BPF_ANY)).is_ok();
         }
         // Another CPU may insert the same rows in between: then BPF_NOEXIST fails with EEXIST, and
         // they are there. The listener's comes last, because whoever finds it counts on the others.
         // A socket that listens again keeps what was counted in its earlier life.
-        if QUEUES.insert(self.id, ZERO_QUEUE, u64::from(BPF_NOEXIST)).is_err()
-            && QUEUES.get_ptr(self.id).is_none()
-        {
+        let queue = QUEUES.insert(self.id, ZERO_QUEUE, u64::from(BPF_NOEXIST));
+        if !is_made(Room::Listeners, queue) && QUEUES.get_ptr(self.id).is_none() {
             count_without_rows(self.id);
             return false;
         }
         let rest = WorkerKey { listener: self.id, pid: 0, tid: 0 };
-        let _exists = WORKERS.insert(rest, ZERO_WORKER, u64::from(BPF_NOEXIST));
-        let (id, row) = (&self.id, &info);
-        if LISTENERS.insert(id, row, u64::from(BPF_NOEXIST)).is_ok() {
+        let _exists = make(Room::Workers, &WORKERS, rest, ZERO_WORKER);
+        if is_made(Room::Listeners, LISTENERS.insert(id, row, u64::from(BPF_NOEXIST))) {
             // Userspace makes room by these counts.
             // SAFETY: only takes the address of a field of a live map value.
             misc(|misc| unsafe { &raw mut (*misc).listeners });
-            return true;
-        }
-        if newborn && LISTENERS.insert(id, row, u64::from(BPF_ANY)).is_ok() {
-            return true;
-        }
-        if LISTENERS.get_ptr(self.id).is_none() {
+        } else if LISTENERS.get_ptr(self.id).is_none() {
             // Userspace frees what has a row here, and only that.
             let _only_made_here = QUEUES.remove(self.id);
             count_without_rows(self.id);
             return false;
         }
+        if QUIET.remove(self.id).is_ok() {
+            freed(Room::Quiet);
+        }
         true
+    }
+
+    /// Notes that the current task made it listen; `false` when there is no room, which is counted. Where something was
+    /// counted in an earlier life of the same socket, its row is this one's; else it gets none that a busy listener
+    /// could need.
+    #[inline(always)]
+    pub(crate) fn note_birth(&self) -> bool {
+        let Some(mut info) = self.describe() else { return false };
+        let (creator, _) = task::current_ids();
+        info.creator = creator;
+        info.comm = task::current_comm();
+        // SAFETY: the helper takes nothing and always succeeds.
+        info.born = unsafe { bpf_ktime_get_ns() };
+        if PID_TREE.get_ptr(creator).is_some() {
+            info.flags |= FLAG_OF_TREE;
+        }
+        if LISTENERS.get_ptr(self.id).is_some() {
+            return LISTENERS.insert(&self.id, &info, u64::from(BPF_ANY)).is_ok();
+        }
+        self.note_quiet(&info)
+    }
+
+    /// Notes that it listens no more, where nothing was counted on it; `false` when there is no room, which is counted.
+    #[inline(always)]
+    pub(crate) fn note_quiet_death(&self) -> bool {
+        // SAFETY: the helper takes nothing and always succeeds.
+        let closed = unsafe { bpf_ktime_get_ns() };
+        let drops = read(self.sock, &SOCK_DROPS).unwrap_or(0);
+        let port = port_of(self.sock).unwrap_or(0);
+        if let Some(info) = QUIET.get_ptr_mut(self.id) {
+            // SAFETY: `info` is a live map value; a socket is closed once at a time.
+            unsafe {
+                (*info).closed = closed;
+                (*info).drops = drops;
+                (*info).port = port;
+            }
+            return true;
+        }
+        let Some(mut info) = self.describe() else { return false };
+        info.closed = closed;
+        info.drops = drops;
+        info.port = port;
+        self.note_quiet(&info)
+    }
+
+    #[inline(always)]
+    fn note_quiet(&self, info: &ListenerInfo) -> bool {
+        let id = &self.id;
+        if make(Room::Quiet, &QUIET, id, info) {
+            // SAFETY: only takes the address of a field of a live map value.
+            misc(|misc| unsafe { &raw mut (*misc).quiet });
+            return true;
+        }
+        if QUIET.get_ptr(self.id).is_some() && QUIET.insert(id, info, u64::from(BPF_ANY)).is_ok() {
+            return true;
+        }
+        // SAFETY: only takes the address of a field of a live map value.
+        count_no_room(|full| unsafe { &raw mut (*full).lives });
+        false
     }
 
     /// Reads what identifies the listener to people.

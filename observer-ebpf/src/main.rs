@@ -35,6 +35,7 @@ mod no_room;
 mod numbers;
 mod queue;
 mod queue_stats;
+mod room;
 mod syn;
 mod task;
 mod task_life;

@@ -15,6 +15,7 @@ pub mod missed;
 pub mod noop;
 mod program;
 mod reader;
+pub mod room;
 pub mod snapshot;
 pub mod status;
 mod tasks;

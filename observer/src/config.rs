@@ -33,6 +33,8 @@ pub struct Config {
     pub provider: Option<Provider>,
     /// Room for so many listeners in the kernel maps; `None` for as many as this host may come to have.
     pub max_listeners: Option<u32>,
+    /// Kernel memory for all maps together, in MiB; `None` for [`crate::plan::BUDGET`].
+    pub map_memory: Option<u32>,
     /// Whether reports repeat idle listeners instead of counting them. The total at the end always has all.
     pub idle: bool,
     /// Whether the kernel programs are loaded with their debug lines.

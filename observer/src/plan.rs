@@ -1,9 +1,19 @@
 //! The decision: which probes to try for each signal, from what the host has and what was asked for.
 
+mod bytes;
+mod room;
+mod sizes;
+
 use crate::{
     error::Failure,
     kernel::{btf::Layout, facts::Facts},
     probes::{Kind, Probe, Provider, Signal, When, probes},
+};
+
+pub use self::{
+    bytes::{MapBytes, table},
+    room::BUDGET,
+    sizes::Sizes,
 };
 
 /// What was asked for, as far as it bears on the decision.
@@ -13,31 +23,18 @@ pub struct Request<'a> {
     pub provider: Option<Provider>,
     /// Whether processes were named with `--pid`.
     pub pid_filter: bool,
-    /// Listeners that exist now: the maps are sized by it.
+    /// Listeners that exist now.
     pub listeners: usize,
     /// Room for so many of them, where that was said.
     pub max_listeners: Option<u32>,
+    /// Kernel memory for all maps together, in MiB, where that was said.
+    pub map_memory: Option<u32>,
+    /// Whether accepts are told as events.
+    pub tells_accepts: bool,
     /// CPUs that can ever be online: per-CPU maps hold that many copies.
     pub cpus: usize,
     /// Ports of the listeners that are asked for; empty for all.
     pub ports: &'a [u16],
-}
-
-/// Sizes of the kernel maps, in entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Listeners that something happens on.
-    pub listeners: u32,
-    /// Pairs of a listener and a task.
-    pub workers: u32,
-    /// Tasks that a listener woke.
-    pub tasks: u32,
-    /// Pairs of a listener and a bucket of accept waits.
-    pub waits: u32,
-    /// Processes below those that `--pid` names.
-    pub tree: u32,
-    /// Accept calls that are under way when the window opens.
-    pub in_flight: u32,
 }
 
 /// One way to have a signal: all of its probes, or none.
@@ -108,7 +105,8 @@ pub fn plan(facts: &Facts, request: Request<'_>) -> Result<Plan, Failure> {
     };
     let (layout, ports) = (layout.clone(), request.ports.to_vec());
     let pid_namespace = facts.pid_namespace;
-    Ok(Plan { signals, layout, pid_namespace, sizes: sizes(request), ports, scan_ends })
+    let sizes = room::sizes(needs(request))?;
+    Ok(Plan { signals, layout, pid_namespace, sizes, ports, scan_ends })
 }
 
 /// Programs that tell the end of a scan of an epoll instance's ready list.
@@ -189,23 +187,16 @@ fn cannot_have(
     ))
 }
 
-/// Room for what exists twice over, and for a busy host's worth beside it. What has no room is
-/// counted, and said.
-fn sizes(request: Request<'_>) -> Sizes {
-    let listeners = (request.listeners * 2 + 1024).min(65_536);
-    // A worker's row is 72 bytes on each CPU: about 16 MiB in all, but never fewer than 4,096.
-    let workers = (16 * 1024 * 1024 / 72 / request.cpus.max(1)).clamp(4_096, 32_768) + listeners;
-    // A bucket's entry is 80 bytes and 8 more on each CPU; a listener fills twenty to sixty.
-    let waits = (listeners * 16).min(16 * 1024 * 1024 / (80 + 8 * request.cpus)).max(8_192);
-    let fit = |entries: usize| u32::try_from(entries).unwrap_or(u32::MAX);
-    Sizes {
-        listeners: request.max_listeners.unwrap_or_else(|| fit(listeners)),
-        workers: fit(workers),
-        tasks: 32_768,
-        waits: fit(waits),
-        tree: if request.pid_filter { 32_768 } else { 1 },
-        in_flight: 16_384,
-    }
+/// The kernel memory that all maps together may take, in bytes.
+#[must_use]
+pub fn budget(map_memory: Option<u32>) -> u64 {
+    u64::from(map_memory.unwrap_or(BUDGET)) * 1024 * 1024
+}
+
+fn needs(request: Request<'_>) -> room::Needs {
+    let Request { cpus, listeners, max_listeners, pid_filter, tells_accepts, .. } = request;
+    let budget = budget(request.map_memory);
+    room::Needs { cpus, listeners, max_listeners, pid_filter, tells_accepts, budget }
 }
 
 #[cfg(test)]

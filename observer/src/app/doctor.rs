@@ -51,6 +51,8 @@ fn examine() -> Diagnosis {
         pid_filter: true,
         listeners: 0,
         max_listeners: None,
+        map_memory: None,
+        tells_accepts: false,
         cpus: aya::util::nr_cpus().unwrap_or(1),
         ports: &[],
     };

@@ -47,6 +47,7 @@ fn config(args: &WatchArgs, live: bool) -> Config {
         events: if args.verbose > 0 { vec![EventKind::Dropped] } else { Vec::new() },
         provider: args.provider.into(),
         max_listeners: args.max_listeners,
+        map_memory: args.map_memory,
         idle: args.idle,
         debug_lines: args.verbose >= 2,
     }

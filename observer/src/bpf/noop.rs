@@ -31,6 +31,8 @@ pub fn run(provider: Option<Provider>) -> Result<ExitCode> {
         pid_filter: false,
         listeners: 0,
         max_listeners: None,
+        map_memory: None,
+        tells_accepts: false,
         cpus: 1,
         ports: &[],
     };

@@ -35,6 +35,8 @@ const REQUEST: Request<'_> = Request {
     pid_filter: true,
     listeners: 10,
     max_listeners: None,
+    map_memory: None,
+    tells_accepts: false,
     cpus: 2,
 };
 

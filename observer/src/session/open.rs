@@ -6,7 +6,8 @@ use anyhow::Result;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use observer_common::{
     config::{Control, READY_QUEUES, READY_WAKES, STATE_LIFE},
-    counters::REACHED_QUEUE,
+    counters::{ListenerInfo, REACHED_QUEUE},
+    event::EventKind,
 };
 
 use super::{
@@ -24,12 +25,14 @@ use crate::{
         events::Events,
         load::load,
         maps::Maps,
+        room::MADE_BEFOREHAND,
         snapshot::Snapshot,
         status,
     },
     config::Config,
     host::{
         descendants, holders,
+        inet_diag::Socket,
         netns::{self, Namespace},
         netns_handles::Places,
         processes::{Look, Processes},
@@ -53,12 +56,14 @@ impl Session {
         let mut processes = Processes::default();
         let mut places = Places::new(&mut processes);
         let existing = netns::look_at_all(&mut places, &mut processes, BTreeMap::new());
-        let existing = existing.values().map(|one| one.sockets.len()).sum();
+        let count = existing.values().map(|one| one.sockets.len()).sum();
         let request = Request {
             provider: config.provider,
             pid_filter: !pids.is_empty(),
-            listeners: existing,
+            listeners: count,
             max_listeners: config.max_listeners,
+            map_memory: config.map_memory,
+            tells_accepts: config.events.contains(&EventKind::Accepted),
             cpus: aya::util::nr_cpus().unwrap_or(1),
             ports: &config.filters.port,
         };
@@ -74,18 +79,21 @@ impl Session {
         // Forks are followed from here on, so that no child slips through between the two.
         if !pids.is_empty() {
             for pid in descendants::of(pids) {
-                maps.add_to_tree(pid)?;
+                maps.add_to_tree(pid);
             }
         }
-        places.find(&mut processes);
-        let namespaces = netns::look_at_all(&mut places, &mut processes, BTreeMap::new());
+        let mut tracker = Tracker::new(config.filters.clone(), processes);
+        let is_looked_at = make_rows(&mut maps, &mut tracker, &existing)?;
+        let processes = &mut tracker.processes;
+        places.find(processes);
+        let namespaces = netns::look_at_all(&mut places, processes, BTreeMap::new());
         // Before the tasks are looked at that are in accept: kprobes note those that come later.
         let sockets = || namespaces.values().flat_map(|namespace| &namespace.sockets);
         if sockets().any(|socket| config.filters.port.contains(&socket.port)) {
             maps.mark_port_seen()?;
         }
         if attached.provider(Signal::Accepts) != Some(probes::Provider::Tracepoint) {
-            note_in_flight(&mut maps, &namespaces)?;
+            note_in_flight(&mut maps, &namespaces);
         }
         if !maps.any_in_flight() {
             attached.release_in_flight();
@@ -116,7 +124,7 @@ impl Session {
             pid_namespace: plan.pid_namespace,
             maps,
             host: facts.host,
-            tracker: Tracker::new(config.filters.clone(), processes),
+            tracker,
             places,
             searches: Budget::new(),
             requests: Requests::new(),
@@ -133,24 +141,62 @@ impl Session {
         session.missed_before = session.missed_runs();
         memory::without_types(&mut session.loaded.btf);
         let Self { tracker, maps, start, .. } = &mut session;
-        tracker.look(maps, &start.counted, &start.namespaces, Look::Everyone);
+        let look = if is_looked_at { Look::WhoRan } else { Look::Everyone };
+        tracker.look(maps, &start.counted, &start.namespaces, look);
         memory::give_back();
         Ok(session)
     }
 }
 
+/// Makes the rows of the listeners that are chosen now, before anything can take their room: those of the system's own
+/// users first. Returns whether all processes were looked at for that.
+fn make_rows(
+    maps: &mut Maps,
+    tracker: &mut Tracker,
+    existing: &BTreeMap<u64, Namespace>,
+) -> Result<bool> {
+    let asks = tracker.selection.asks_for_processes();
+    if asks {
+        tracker.look(maps, &Snapshot::default(), existing, Look::Everyone);
+    }
+    let all = existing.iter().flat_map(|(netns, one)| {
+        one.sockets.iter().map(move |socket| (*netns, one.cookie, socket))
+    });
+    let mut chosen: Vec<_> = all
+        .filter(|(.., one)| one.inode != 0 && tracker.selection.contains(one.inode, one.port))
+        .collect();
+    chosen.sort_by_key(|(netns, _, one)| (one.uid, *netns, one.port));
+    for (netns, cookie, socket) in chosen.into_iter().take(MADE_BEFOREHAND) {
+        if !maps.make_rows(socket.inode, row_of(netns, cookie, socket))? {
+            break;
+        }
+    }
+    Ok(asks)
+}
+
+/// What is known of a listener before a kernel program has seen it.
+fn row_of(netns: u64, netns_cookie: Option<u64>, socket: &Socket) -> ListenerInfo {
+    ListenerInfo {
+        cookie: socket.cookie.unwrap_or(0),
+        netns_cookie: netns_cookie.unwrap_or(0),
+        netns: u32::try_from(netns).unwrap_or(0),
+        limit: socket.limit.unwrap_or(0),
+        port: socket.port,
+        ..ListenerInfo::default()
+    }
+}
+
 /// Finds the tasks that are blocked in accept now: exit programs do not run for their calls.
-fn note_in_flight(maps: &mut Maps, namespaces: &BTreeMap<u64, Namespace>) -> Result<()> {
+fn note_in_flight(maps: &mut Maps, namespaces: &BTreeMap<u64, Namespace>) {
     let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
     let all = sockets.map(|socket| socket.inode).collect();
     let holdings = holders::scan(&all);
     let held = holdings.iter().map(|(listener, all)| (*listener, all.as_slice()));
     for (listener, waiters) in waiters::in_accept(held) {
         for waiter in waiters {
-            maps.add_in_flight(waiter.tid, listener | REACHED_QUEUE)?;
+            maps.add_in_flight(waiter.tid, listener, REACHED_QUEUE);
         }
     }
-    Ok(())
 }
 
 /// What the tracepoints of socks have to do: only what no better hook does.
