@@ -6,9 +6,7 @@ use aya::{
     Pod,
     maps::{HashMap as BpfHashMap, MapData},
 };
-use observer_common::counters::{
-    ListenerId, ListenerInfo, Misc, QueueStats, WorkerKey,
-};
+use observer_common::counters::{ListenerId, ListenerInfo, Misc, QueueStats, WorkerKey};
 
 use super::{
     gauges::{Gauge, workers_made},
@@ -62,8 +60,8 @@ impl Maps {
             return false;
         }
         let cpus = self.queues.get(&id, 0).ok().filter(|_| self.queues.remove(&id).is_ok());
-        let queue = cpus
-            .map_or(QueueStats::ZERO, |cpus| cpus.iter().fold(QueueStats::ZERO, merge_queue));
+        let queue =
+            cpus.map_or(QueueStats::ZERO, |cpus| cpus.iter().fold(QueueStats::ZERO, merge_queue));
         let _only_taken_here = self.listeners.remove(&id);
         self.archive.close(id, info, &queue);
         true

@@ -74,7 +74,7 @@ mod tests {
     fn judged(drops: Drops, max: u64, exact: bool) -> Option<Verdict> {
         let mut one = listener();
         one.drops = drops;
-        one.accept_queue = AcceptQueue { max, limit: Some(8), ..AcceptQueue::default() };
+        one.accept_queue = AcceptQueue { max: Some(max), limit: Some(8), ..AcceptQueue::default() };
         verdict(&AcceptQueueOverflow, &one, exact)
     }
 

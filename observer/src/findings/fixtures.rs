@@ -21,13 +21,18 @@ pub(super) fn listener() -> Listener {
         closed: false,
         incomplete: false,
         holders: Some(Vec::new()),
-        queued: 1000,
-        accepted: 1000,
-        discarded: 0,
-        wakeups: Wakeups { total: 1000, won: 1000, ..Wakeups::default() },
+        queued: Some(1000),
+        accepted: Some(1000),
+        discarded: Some(0),
+        wakeups: Some(Wakeups { total: 1000, won: 1000, ..Wakeups::default() }),
         herd_ratio: Some(1.0),
         accept_errors: BTreeMap::from([("EAGAIN".to_owned(), 40)]),
-        accept_queue: AcceptQueue { now: Some(0), max: 3, limit: Some(127), ..Default::default() },
+        accept_queue: AcceptQueue {
+            now: Some(0),
+            max: Some(3),
+            limit: Some(127),
+            ..Default::default()
+        },
         syn_queue: SynQueue::default(),
         backlog: Backlog {
             limit: Some(127),

@@ -32,15 +32,16 @@ impl Rule for OneWorkerTakesAll {
         let listener = case.listener;
         // Without it, workers were folded into one row, or there is only one.
         listener.fairness?;
+        let accepted = listener.accepted?;
         let workers = &listener.workers;
         let top = workers.iter().max_by_key(|worker| worker.accepted)?;
         let of_all = u128::from(top.accepted) * 100;
-        let is_all = of_all >= u128::from(listener.accepted) * u128::from(ALL);
-        if workers.len() < 2 || listener.accepted < FEWEST || !is_all {
+        let is_all = of_all >= u128::from(accepted) * u128::from(ALL);
+        if workers.len() < 2 || accepted < FEWEST || !is_all {
             return None;
         }
         let hedge = case.hedge(&case.providers.accepts);
-        let percent = of_all / u128::from(listener.accepted.max(1));
+        let percent = of_all / u128::from(accepted.max(1));
         let who = match top.tid {
             Some(tid) => format!("{} {tid}", top.comm),
             None => top.comm.clone(),
@@ -54,7 +55,7 @@ impl Rule for OneWorkerTakesAll {
             evidence: format!(
                 "{hedge}{} of {}",
                 top.accepted,
-                counted(listener.accepted, "connection", "connections")
+                counted(accepted, "connection", "connections")
             ),
             fix: "Leave it while that worker keeps up; else use one SO_REUSEPORT socket for each worker."
                 .to_owned(),
@@ -69,7 +70,7 @@ mod tests {
 
     fn judged(shares: &[u64]) -> Option<Verdict> {
         let mut one = listener();
-        one.accepted = shares.iter().sum();
+        one.accepted = Some(shares.iter().sum());
         one.fairness = Some(0.5);
         one.workers = (4242..).zip(shares).map(|(tid, share)| worker(tid, *share)).collect();
         verdict(&OneWorkerTakesAll, &one, true)

@@ -55,7 +55,7 @@ impl Case<'_> {
     pub(super) fn fullest(&self) -> Option<(u64, u64)> {
         let queue = &self.listener.accept_queue;
         let limit = queue.limit.or(self.listener.backlog.limit)?;
-        Some((queue.max.max(queue.now.unwrap_or(0)), limit))
+        Some((queue.max.max(queue.now)?, limit))
     }
 
     /// Whether the accept queue was seen full.

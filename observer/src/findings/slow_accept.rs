@@ -26,7 +26,8 @@ impl Rule for SlowAccept {
 
     fn judge(&self, case: &Case<'_>) -> Option<Verdict> {
         let wait = &case.listener.accept_wait;
-        let slow = wait.p99.filter(|p99| *p99 >= SLOW && wait.count >= FEWEST)?;
+        let count = wait.count?;
+        let slow = wait.p99.filter(|p99| *p99 >= SLOW && count >= FEWEST)?;
         let (accepts, handshakes) = (&case.providers.accepts, &case.providers.handshakes);
         // A wait begins with one signal and ends with the other.
         let hedge = case.hedge(if accepts.exact { handshakes } else { accepts });
@@ -46,7 +47,7 @@ impl Rule for SlowAccept {
             evidence: format!(
                 "{} of {}",
                 told.join(", "),
-                counted(wait.count, "connection", "connections")
+                counted(count, "connection", "connections")
             ),
             fix: "Add workers or threads, or take work out of the loop that accepts.".to_owned(),
         })
@@ -63,7 +64,8 @@ mod tests {
 
     fn judged(count: u64, p99: Option<u64>, exact: bool) -> Option<Verdict> {
         let mut one = listener();
-        one.accept_wait = AcceptWait { count, p50: Some(1000), p99, ..AcceptWait::default() };
+        one.accept_wait =
+            AcceptWait { count: Some(count), p50: Some(1000), p99, ..AcceptWait::default() };
         verdict(&SlowAccept, &one, exact)
     }
 

@@ -32,13 +32,13 @@ impl Rule for ThunderingHerd {
         let severity = if ratio >= HERD { Severity::Warning } else { Severity::Info };
         let exact = case.providers.wakeups.exact && case.providers.accepts.exact;
         let hedge = if exact && !listener.incomplete { "" } else { "about " };
-        let Wakeups { total, won, lost, failed, silent, .. } = listener.wakeups;
+        let Wakeups { total, won, lost, failed, silent, .. } = listener.wakeups?;
         let wasted = lost.saturating_add(failed).saturating_add(silent);
         let mut evidence = format!(
             "{hedge}{} for {} in {}: {won} accepted one, {lost} found none left, {silent} did not call \
              accept",
             counted(total, "wakeup", "wakeups"),
-            counted(listener.accepted, "connection", "connections"),
+            counted(listener.accepted?, "connection", "connections"),
             units::seconds(case.window.seconds),
         );
         if let Some(who) = holders(listener) {
@@ -82,7 +82,8 @@ mod tests {
 
     fn herd(ratio: Option<f64>) -> Listener {
         let mut one = listener();
-        one.wakeups = Wakeups { total: 8000, won: 1000, lost: 600, silent: 6400, ..one.wakeups };
+        one.wakeups =
+            Some(Wakeups { total: 8000, won: 1000, lost: 600, silent: 6400, ..Wakeups::default() });
         one.herd_ratio = ratio;
         one
     }

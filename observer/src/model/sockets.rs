@@ -9,8 +9,7 @@ use serde::Serialize;
 
 use super::{
     AcceptQueue, AcceptWait, Audit, Backlog, Drops, Family, Holder, Host, Listener, Provider,
-    Providers, Report, ReportLine, SCHEMA_VERSION, SynQueue, Tool, Via, Wakeups, Window,
-    WindowKind,
+    Providers, Report, ReportLine, SCHEMA_VERSION, SynQueue, Tool, Via, Window, WindowKind,
 };
 
 /// Listeners at one moment, without any kernel program: what `observer listeners --format json` prints.
@@ -151,15 +150,15 @@ impl ListedListener {
             closed: false,
             incomplete: false,
             holders: self.holders.clone(),
-            queued: 0,
-            accepted: 0,
-            discarded: 0,
-            wakeups: Wakeups::default(),
+            queued: None,
+            accepted: None,
+            discarded: None,
+            wakeups: None,
             herd_ratio: None,
             accept_errors: BTreeMap::new(),
             accept_queue: AcceptQueue {
                 now: Some(now),
-                max: now,
+                max: Some(now),
                 limit,
                 used_percent,
                 histogram: Vec::new(),

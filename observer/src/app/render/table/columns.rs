@@ -76,7 +76,7 @@ pub(super) const COLUMNS: &[Column] = &[
     whole(LISTENER, IDENTITY, labels::address, ""),
     whole(NETNS, IDENTITY, columns::netns, ""),
     whole(HELD_BY, IDENTITY, labels::held_by, ""),
-    whole(number("QUEUED", 14), HANDSHAKES, |one| Cell::count(one.queued), "completed handshakes"),
+    whole(number("QUEUED", 14), HANDSHAKES, queued, "completed handshakes"),
     counts("ACCEPTED", 2, ACCEPTS, |n| Cell::count(n.accepted), ""),
     counts("WAKEUPS", 5, WAKEUPS, |n| Cell::count(n.wakeups.total), "tasks woken by the listener"),
     whole(number("HERD", 1), HERD, herd, "wakeups per accepted connection, 1.00 is ideal"),
@@ -112,7 +112,7 @@ impl Column {
         let cell = match self.says {
             _ if self.about.is(Worth::Nothing, providers) => Cell::unknown(),
             OfListener(says) => says(listener),
-            OfCounts(says) => says(&Tally::of(listener)),
+            OfCounts(says) => Tally::of(listener).map_or_else(Cell::unknown, |tally| says(&tally)),
         };
         self.about.styled(cell, listener)
     }
@@ -124,6 +124,10 @@ impl Column {
             _ => Cell::blank(),
         }
     }
+}
+
+fn queued(listener: &Listener) -> Cell {
+    listener.queued.map_or_else(Cell::unknown, Cell::count)
 }
 
 fn herd(listener: &Listener) -> Cell {

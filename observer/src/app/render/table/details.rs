@@ -19,7 +19,10 @@ use observer::{
 /// All that is said of a listener, from the gravest to the ordinary.
 pub(super) fn lines(listener: &Listener, providers: &Providers, width: usize) -> Vec<Line> {
     let mark = |about: About| if about.is(Worth::Estimate, providers) { "~" } else { "" };
-    let lacking = "its numbers are too low: the kernel maps had no room for all of it";
+    let lacking = match listener.queued {
+        Some(_) => "its numbers are too low: the kernel maps had no room for all of it",
+        None => "its numbers are not known: the kernel maps had no room for it",
+    };
     let told = [
         listener.incomplete.then(|| (lacking.to_owned(), CAUTION)),
         dropped(&listener.drops, mark(OF_DROPS)).map(|told| (told, OF_DROPS.style(listener))),
@@ -77,9 +80,10 @@ fn dropped(drops: &Drops, mark: &str) -> Option<String> {
 
 /// `3 discarded: they were in the accept queue when it closed`.
 fn discarded(listener: &Listener) -> Option<String> {
-    let were = if listener.discarded == 1 { "it was" } else { "they were" };
-    let count = units::count(listener.discarded);
-    (listener.discarded != 0)
+    let discarded = listener.discarded.unwrap_or(0);
+    let were = if discarded == 1 { "it was" } else { "they were" };
+    let count = units::count(discarded);
+    (discarded != 0)
         .then(|| format!("{count} discarded: {were} in the accept queue when the listener closed"))
 }
 
@@ -112,9 +116,11 @@ fn queues(listener: &Listener, mark: &str) -> Option<String> {
         let noun = if sent == 1 { "cookie" } else { "cookies" };
         parts.push(format!("{sent} {noun} sent"));
     }
-    let half_full = limit.is_some_and(|limit| accept.max > limit / 2 && accept.max > 1);
-    if accept.now.unwrap_or(0) > 0 || half_full || (!parts.is_empty() && accept.max > 0) {
-        parts.insert(0, format!("accept queue {mark}{}", queue(accept.max, accept.now)));
+    let most = accept.max.max(accept.now).unwrap_or(0);
+    let half_full = limit.is_some_and(|limit| most > limit / 2 && most > 1);
+    if accept.now.unwrap_or(0) > 0 || half_full || (!parts.is_empty() && most > 0) {
+        let mark = if accept.max.is_none() { "at least " } else { mark };
+        parts.insert(0, format!("accept queue {mark}{}", queue(most, accept.now)));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -132,7 +138,7 @@ fn waits(listener: &Listener, mark: &str) -> Option<String> {
         .filter_map(|(name, wait)| Some(format!("{name} {mark}{}", units::time(wait?))))
         .collect();
     let mut parts = Vec::new();
-    if wait.count > 0 && !told.is_empty() {
+    if wait.count != Some(0) && !told.is_empty() {
         parts.push(format!("accept wait {}", told.join(", ")));
     }
     if let Some(oldest) = wait.oldest {

@@ -13,12 +13,13 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn of(listener: &Listener) -> Self {
-        Self {
-            accepted: listener.accepted,
-            wakeups: listener.wakeups,
+    /// Those of a listener, where they are known.
+    pub(super) fn of(listener: &Listener) -> Option<Self> {
+        Some(Self {
+            accepted: listener.accepted?,
+            wakeups: listener.wakeups?,
             errors: listener.accept_errors.clone(),
-        }
+        })
     }
 
     pub(super) fn of_workers<'a>(workers: impl IntoIterator<Item = &'a Worker>) -> Self {
