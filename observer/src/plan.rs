@@ -31,6 +31,8 @@ pub struct Request<'a> {
     pub map_memory: Option<u32>,
     /// Whether accepts are told as events.
     pub tells_accepts: bool,
+    /// Whether every map is to be as small as it may be, which is for tests.
+    pub least_maps: bool,
     /// CPUs that can ever be online: per-CPU maps hold that many copies.
     pub cpus: usize,
     /// Ports of the listeners that are asked for; empty for all.
@@ -195,8 +197,8 @@ pub fn budget(map_memory: Option<u32>) -> u64 {
 
 fn needs(request: Request<'_>) -> room::Needs {
     let Request { cpus, listeners, max_listeners, pid_filter, tells_accepts, .. } = request;
-    let budget = budget(request.map_memory);
-    room::Needs { cpus, listeners, max_listeners, pid_filter, tells_accepts, budget }
+    let (budget, least) = (budget(request.map_memory), request.least_maps);
+    room::Needs { cpus, listeners, max_listeners, pid_filter, tells_accepts, least, budget }
 }
 
 #[cfg(test)]

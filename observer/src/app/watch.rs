@@ -48,6 +48,7 @@ fn config(args: &WatchArgs, live: bool) -> Config {
         provider: args.provider.into(),
         max_listeners: args.max_listeners,
         map_memory: args.map_memory,
+        least_maps: args.least_maps,
         idle: args.idle,
         debug_lines: args.verbose >= 2,
     }

@@ -81,7 +81,7 @@ impl Maps {
             {
                 taken += 1;
                 if self.listeners.get(&id, 0).is_err() {
-                    self.archive.close(id, info, &QueueStats::ZERO);
+                    self.archive.close_quiet(id, info);
                 }
             }
         }

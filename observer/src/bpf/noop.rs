@@ -33,6 +33,7 @@ pub fn run(provider: Option<Provider>) -> Result<ExitCode> {
         max_listeners: None,
         map_memory: None,
         tells_accepts: false,
+        least_maps: false,
         cpus: 1,
         ports: &[],
     };

@@ -43,6 +43,7 @@ pub fn all() -> Result<Vec<u8>> {
         max_listeners: None,
         map_memory: None,
         tells_accepts: false,
+        least_maps: false,
         ports: &[],
     };
     let mut loaded = load(&plan(&facts, request)?, &EventKind::ALL, false)?;

@@ -23,49 +23,56 @@ pub struct Needs {
     pub pid_filter: bool,
     /// Whether accepts are told as events.
     pub tells_accepts: bool,
+    /// Whether every map is to be as small as it may be.
+    pub least: bool,
     /// The budget, in bytes.
     pub budget: u64,
 }
 
+/// The least number of descendants that there is room for where there is a `--pid`.
+const LEAST_TREE: u32 = 256;
+
 /// One size, and how large it would be.
 type Wish = (fn(&mut Sizes) -> &mut u32, u32);
 
-/// Who is given room, the first before the second.
-fn wishes(needs: Needs) -> [Wish; 16] {
+/// Who is given room, the first before the second: some listeners that are there, and all that counts of these; the rest of
+/// those that are there; some to come; room for a crowd; and all that may come.
+fn wishes(needs: Needs) -> [Wish; 22] {
     let fit = |entries: usize| u32::try_from(entries).unwrap_or(u32::MAX);
-    let listeners = needs.max_listeners.unwrap_or_else(|| fit(needs.listeners).max(64));
+    let there = needs.max_listeners.unwrap_or_else(|| fit(needs.listeners));
     let to_come = needs.max_listeners.unwrap_or_else(|| {
         fit(needs.listeners.saturating_mul(2).saturating_add(1_024)).min(65_536)
     });
+    let some = needs.max_listeners.unwrap_or_else(|| there.min(256));
+    let some_to_come = to_come.min(there.saturating_add(256));
     let tree = if needs.pid_filter { 32_768 } else { 1 };
+    let woken = if needs.tells_accepts { 32_768 } else { 1 };
     [
-        // Listeners that are there, with a row of each for the tasks that have none.
-        (|sizes| &mut sizes.listeners, listeners),
+        (|sizes| &mut sizes.listeners, some),
         (|sizes| &mut sizes.tree, tree.min(4_096)),
-        (|sizes| &mut sizes.workers, listeners.saturating_add(8_192)),
+        // With a row of each listener for the tasks that have none.
+        (|sizes| &mut sizes.workers, some.saturating_add(8_192)),
         (|sizes| &mut sizes.tasks, 8_192),
         (|sizes| &mut sizes.enqueued, 16_384),
         (|sizes| &mut sizes.in_flight, 16_384),
-        (|sizes| &mut sizes.tree, tree),
-        (|sizes| &mut sizes.waits, listeners.saturating_mul(16).clamp(8_192, 32_768)),
-        // Listeners to come.
-        (|sizes| &mut sizes.listeners, to_come),
+        (|sizes| &mut sizes.waits, 8_192),
+        (|sizes| &mut sizes.errors, 4_096),
+        (|sizes| &mut sizes.interrupted, 4_096),
         (|sizes| &mut sizes.quiet, 8_192),
-        (|sizes| &mut sizes.enqueued, 65_536),
-        (|sizes| &mut sizes.tasks, 32_768),
-        (|sizes| &mut sizes.workers, to_come.saturating_add(32_768)),
         (|sizes| &mut sizes.clients, 16_384),
         (|sizes| &mut sizes.unrecognised, 4_096),
-        (|sizes| &mut sizes.waits, to_come.saturating_mul(16).clamp(8_192, 131_072)),
+        (|sizes| &mut sizes.listeners, there),
+        (|sizes| &mut sizes.workers, there.saturating_add(8_192)),
+        (|sizes| &mut sizes.listeners, some_to_come),
+        (|sizes| &mut sizes.tree, tree),
+        (|sizes| &mut sizes.woken, woken),
+        (|sizes| &mut sizes.waits, some_to_come.saturating_mul(16).min(65_536)),
+        (|sizes| &mut sizes.enqueued, 65_536),
+        (|sizes| &mut sizes.tasks, 32_768),
+        (|sizes| &mut sizes.listeners, to_come),
+        (|sizes| &mut sizes.workers, to_come.saturating_add(32_768)),
     ]
 }
-
-/// What small maps have where the budget allows it.
-const USUAL: [Wish; 3] = [
-    (|sizes| &mut sizes.errors, 4_096),
-    (|sizes| &mut sizes.interrupted, 4_096),
-    (|sizes| &mut sizes.woken, 1),
-];
 
 /// Sizes within the budget.
 ///
@@ -76,10 +83,16 @@ pub fn sizes(needs: Needs) -> Result<Sizes, Failure> {
     let cpus = needs.cpus.max(1);
     let fits = |sizes: &Sizes| total(sizes, cpus) <= needs.budget;
     let mut sizes = Sizes::LEAST;
+    if needs.pid_filter {
+        sizes.tree = LEAST_TREE;
+    }
     if !fits(&sizes) {
         return Err(too_little(&sizes, cpus));
     }
-    for (size, wish) in wishes(needs).into_iter().chain(USUAL).chain(told(needs)) {
+    if needs.least {
+        return Ok(sizes);
+    }
+    for (size, wish) in wishes(needs) {
         let mut least = *size(&mut sizes);
         let before = sizes;
         let with = |entries: u32| {
@@ -114,11 +127,6 @@ pub fn sizes(needs: Needs) -> Result<Sizes, Failure> {
         Some(asked) => Ok(Sizes { listeners: asked.max(1), ..sizes }),
         None => Ok(sizes),
     }
-}
-
-/// What is needed only where accepts are told as events.
-fn told(needs: Needs) -> Option<Wish> {
-    needs.tells_accepts.then_some((|sizes| &mut sizes.woken, 32_768))
 }
 
 fn too_little(sizes: &Sizes, cpus: usize) -> Failure {

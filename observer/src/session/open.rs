@@ -63,6 +63,7 @@ impl Session {
             listeners: count,
             max_listeners: config.max_listeners,
             map_memory: config.map_memory,
+            least_maps: config.least_maps,
             tells_accepts: config.events.contains(&EventKind::Accepted),
             cpus: aya::util::nr_cpus().unwrap_or(1),
             ports: &config.filters.port,

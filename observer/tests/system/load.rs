@@ -54,6 +54,7 @@ pub fn tests() -> Vec<Test> {
         test("load::listeners_without_room_are_said", many::without_room),
         test("load::threads_of_another_server_fold_nobody_else", neighbours::threads),
         test("load::listeners_of_another_process_touch_nobody_else", neighbours::listeners),
+        test("load::lives_without_connections_take_no_room", neighbours::lives),
         test("load::readings_that_met_ends_of_threads_are_marked", neighbours::readings),
     ]
 }

@@ -9,6 +9,7 @@
 )]
 
 mod backlog;
+mod bounds;
 mod cases;
 mod compare;
 mod events;
@@ -164,6 +165,7 @@ fn main() -> ExitCode {
         truth::tests(),
         queues::tests(),
         backlog::tests(),
+        bounds::tests(),
         fairness::tests(),
         findings::tests(),
         lifecycle::tests(),

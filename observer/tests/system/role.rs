@@ -49,6 +49,7 @@ pub fn play() -> Option<ExitCode> {
         }
         "pid-namespace" => crate::pid_namespace::play(),
         other if other.starts_with("threads-") => crate::threads::play(other),
+        other if other.starts_with("bounds-") => crate::bounds::play(other),
         other if other.starts_with("load-") => crate::load::play(other),
         other => crate::socket_kinds::play(other),
     };

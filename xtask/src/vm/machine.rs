@@ -110,7 +110,7 @@ impl Run<'_> {
         Files {
             kernel: kernel.image.clone(),
             initramfs: self.vm.join(format!("{name}.cpio")),
-            cpus: machine.series.cpus,
+            cpus: (machine.series.cpus, machine.series.possible_cpus),
             log: self.vm.join("logs").join(format!("{name}.log")),
             limit,
         }

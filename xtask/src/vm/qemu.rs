@@ -48,8 +48,8 @@ pub(crate) enum Accel {
 pub(crate) struct Files {
     pub(crate) kernel: PathBuf,
     pub(crate) initramfs: PathBuf,
-    /// CPUs of the guest; one where instructions are counted.
-    pub(crate) cpus: u8,
+    /// CPUs of the guest, and how many it could come to have; one where instructions are counted.
+    pub(crate) cpus: (u8, u8),
     /// Where to keep all that the console says.
     pub(crate) log: PathBuf,
     /// How long the machine may run.
@@ -60,7 +60,7 @@ pub(crate) struct Files {
 pub(crate) fn command(
     emulator: &Emulator,
     accel: Accel,
-    cpus: u8,
+    (cpus, possible): (u8, u8),
     kernel: &Path,
     initramfs: &Path,
 ) -> Command {
@@ -78,7 +78,7 @@ pub(crate) fn command(
         // With one CPU all instructions are one's own; time without any is passed over.
         qemu.args(["-icount", "shift=0,sleep=off", "-smp", "1"]);
     } else {
-        qemu.args(["-smp", &cpus.to_string()]);
+        qemu.args(["-smp", &format!("{cpus},maxcpus={possible}")]);
     }
     qemu.args(["-m", "1024", "-nodefaults", "-no-user-config", "-nographic"]);
     // With panic=-1 in the guest a panic ends QEMU.

@@ -12,6 +12,7 @@ const NEEDS: Needs = Needs {
     max_listeners: None,
     pid_filter: false,
     tells_accepts: false,
+    least: false,
     budget: BUDGET as u64 * MIB,
 };
 
