@@ -79,7 +79,8 @@ impl Session {
         let mut maps = Maps::take(&mut loaded.ebpf, &plan.sizes)?;
         // Forks are followed from here on, so that no child slips through between the two.
         if !pids.is_empty() {
-            for pid in descendants::of(pids) {
+            // Those that were named come first: where there is no room for all, what they hold is chosen.
+            for pid in pids.iter().copied().chain(descendants::of(pids)) {
                 maps.add_to_tree(pid);
             }
         }

@@ -39,8 +39,8 @@ const HERD_ROUNDS: u32 = 10;
 /// Processes that begin and end beside it.
 const FORKS: u64 = 20_000;
 
-/// Workers that begin and end at one listener: the kernel map of what tasks did has room for 32,768 on a
-/// machine of two CPUs, and for fewer on a larger one (`plan::sizes`).
+/// Workers that begin and end at one listener: the kernel map of what tasks did has room for 32,768 beside those of
+/// listeners (`plan::room`).
 const LIVES: u64 = 40_000;
 
 pub fn tests() -> Vec<Test> {

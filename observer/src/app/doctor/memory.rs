@@ -47,7 +47,7 @@ impl Memory {
     pub(super) fn sentence(&self) -> String {
         let Self { possible_cpus, listeners, budget_bytes, bytes, .. } = self;
         format!(
-            "Kernel maps take {} of at most {} MiB, for {listeners} listeners now and {possible_cpus} possible CPUs.",
+            "Kernel maps take {} of at most {} MiB; possible CPUs: {possible_cpus}, listeners now: {listeners}.",
             mib(*bytes),
             budget_bytes >> 20
         )

@@ -137,7 +137,7 @@ mod tests {
     fn the_memory_of_maps_is_told_with_its_budget() {
         let text = table(&diagnosis(), 0, 100);
         assert!(text.contains("23.6 of at most 64 MiB"), "{text}");
-        assert!(text.contains("10 listeners now and 255 possible CPUs"), "{text}");
+        assert!(text.contains("possible CPUs: 255, listeners now: 10"), "{text}");
         assert!(!text.contains("QUEUES"), "{text}");
         let text = table(&diagnosis(), 1, 100);
         let at = |map| text.find(map).expect("a line of its own");

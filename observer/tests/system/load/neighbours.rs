@@ -16,15 +16,15 @@ use crate::{Outcome, Skip, observer::number, role::Actor};
 const LIVES: u64 = 10_000;
 
 /// Listeners of the other process: more than there is room for beside those that were there before
-/// (`plan::sizes`).
+/// (`plan::room`).
 const LISTENERS: u64 = 2_000;
 
 /// Listeners that begin and end without a connection: fifty times what there is room for at once.
 const IDLE_LIVES: u64 = 50_000;
 
 /// What observer may have more resident after these, in pages of 4 KiB: what it keeps of the latest thousand, and the rows of
-/// a reading; a hundred bytes for each would be more.
-const MORE_PAGES_OF_LIVES: u64 = 1_024;
+/// a reading. A hundred and five bytes for each would be more.
+const MORE_PAGES_OF_LIVES: u64 = 1_280;
 
 /// Workers that ended are told by their names, although another server's end by the thousand; those are in
 /// the row of the others of their own listener.
