@@ -297,7 +297,7 @@ impl Listener {
             info.flags |= FLAG_OF_TREE;
         }
         if LISTENERS.get_ptr(self.id).is_some() {
-            return LISTENERS.insert(&self.id, &info, u64::from(BPF_ANY)).is_ok();
+            return LISTENERS.insert(self.id, info, u64::from(BPF_ANY)).is_ok();
         }
         self.note_quiet(&info)
     }

@@ -74,7 +74,7 @@ pub(crate) const SERIES: [Series; 8] = [
     },
     // As emulated machines that can be given CPUs while they run: each row of a map per CPU is 255 rows.
     Series {
-        name: "6.12-possible",
+        name: "6.12-255",
         possible_cpus: 255,
         ..Series::plain("6.12", &["trixie", "trixie-security"], &[Provider::Fentry])
     },
@@ -299,7 +299,7 @@ mod tests {
         let scope = |name: &str| machines(&[name.to_owned()], &[]).expect("known")[0].scope;
         assert_eq!(scope("6.12-rt"), Scope::Variant);
         assert_eq!(scope("6.12-smp"), Scope::Variant);
-        assert_eq!(scope("6.12-possible"), Scope::Possible);
+        assert_eq!(scope("6.12-255"), Scope::Possible);
         assert_eq!(scope("6.12"), Scope::Kernel);
         let with = ["6.1", "6.12", "6.12-rt", "6.12-smp"].map(str::to_owned);
         let machines = machines(&with, &[]).expect("known");
@@ -320,7 +320,7 @@ mod tests {
         let error = machines(&["4.19".to_owned()], &[]).expect_err("unknown");
         assert!(
             error.contains("4.19")
-                && error.contains("5.10, 6.1, 6.12, 6.12-rt, 6.12-smp, 6.12-possible, 6.18, 7.2"),
+                && error.contains("5.10, 6.1, 6.12, 6.12-rt, 6.12-smp, 6.12-255, 6.18, 7.2"),
             "{error}"
         );
     }
