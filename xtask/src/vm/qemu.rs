@@ -78,7 +78,10 @@ pub(crate) fn command(
         // With one CPU all instructions are one's own; time without any is passed over.
         qemu.args(["-icount", "shift=0,sleep=off", "-smp", "1"]);
     } else {
-        qemu.args(["-smp", &format!("{cpus},maxcpus={possible}")]);
+        // A socket for each: of those that are not there yet the kernel takes none for possible that shares one with
+        // another which is there (`topo_register_apic`).
+        let sockets = if cpus == possible { 1 } else { possible };
+        qemu.args(["-smp", &format!("{cpus},sockets={sockets},maxcpus={possible}")]);
     }
     qemu.args(["-m", "1024", "-nodefaults", "-no-user-config", "-nographic"]);
     // With panic=-1 in the guest a panic ends QEMU.
