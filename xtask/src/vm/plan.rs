@@ -58,6 +58,12 @@ pub(crate) const SERIES: [Series; 8] = [
     // Its tcp_v4_syn_recv_sock has seven arguments, one too many for that kernel's fentry: what
     // observer chooses by itself is a mixture here.
     Series::plain("6.1", &["bookworm-security", "bookworm"], &[Provider::Auto, Provider::Kprobe]),
+    // As emulated machines that can be given CPUs while they run: each row of a map per CPU is 255 rows.
+    Series {
+        name: "6.1-255",
+        possible_cpus: 255,
+        ..Series::plain("6.1", &["bookworm-security", "bookworm"], &[Provider::Auto])
+    },
     Series::plain("6.12", &["trixie", "trixie-security"], &EVERY),
     // PREEMPT_RT: what notifies a listener can be preempted.
     Series {
@@ -70,12 +76,6 @@ pub(crate) const SERIES: [Series; 8] = [
         name: "6.12-smp",
         cpus: 4,
         possible_cpus: 4,
-        ..Series::plain("6.12", &["trixie", "trixie-security"], &[Provider::Fentry])
-    },
-    // As emulated machines that can be given CPUs while they run: each row of a map per CPU is 255 rows.
-    Series {
-        name: "6.12-255",
-        possible_cpus: 255,
         ..Series::plain("6.12", &["trixie", "trixie-security"], &[Provider::Fentry])
     },
     Series::plain("6.18", &["trixie-backports", "forky", "sid"], &EVERY),
@@ -299,7 +299,7 @@ mod tests {
         let scope = |name: &str| machines(&[name.to_owned()], &[]).expect("known")[0].scope;
         assert_eq!(scope("6.12-rt"), Scope::Variant);
         assert_eq!(scope("6.12-smp"), Scope::Variant);
-        assert_eq!(scope("6.12-255"), Scope::Possible);
+        assert_eq!(scope("6.1-255"), Scope::Possible);
         assert_eq!(scope("6.12"), Scope::Kernel);
         let with = ["6.1", "6.12", "6.12-rt", "6.12-smp"].map(str::to_owned);
         let machines = machines(&with, &[]).expect("known");
@@ -320,7 +320,7 @@ mod tests {
         let error = machines(&["4.19".to_owned()], &[]).expect_err("unknown");
         assert!(
             error.contains("4.19")
-                && error.contains("5.10, 6.1, 6.12, 6.12-rt, 6.12-smp, 6.12-255, 6.18, 7.2"),
+                && error.contains("5.10, 6.1, 6.1-255, 6.12, 6.12-rt, 6.12-smp, 6.18, 7.2"),
             "{error}"
         );
     }

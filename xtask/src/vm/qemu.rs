@@ -78,15 +78,15 @@ pub(crate) fn command(
         // With one CPU all instructions are one's own; time without any is passed over.
         qemu.args(["-icount", "shift=0,sleep=off", "-smp", "1"]);
     } else {
-        // A socket for each: of those that are not there yet the kernel takes none for possible that shares one with
-        // another which is there (`topo_register_apic`).
-        let sockets = if cpus == possible { 1 } else { possible };
-        qemu.args(["-smp", &format!("{cpus},sockets={sockets},maxcpus={possible}")]);
+        qemu.args(["-smp", &cpus.to_string()]);
     }
     qemu.args(["-m", "1024", "-nodefaults", "-no-user-config", "-nographic"]);
     // With panic=-1 in the guest a panic ends QEMU.
     qemu.arg("-no-reboot").arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
-    qemu.args(["-append", COMMAND_LINE]);
+    // Of CPUs that a machine could come to have, kernels before 6.9 take this word for it.
+    let possible =
+        if possible > cpus { format!("possible_cpus={possible} ") } else { String::new() };
+    qemu.args(["-append", &format!("{possible}{COMMAND_LINE}")]);
     qemu
 }
 
