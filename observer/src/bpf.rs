@@ -1,6 +1,7 @@
 //! The kernel programs from userspace: which there are, loading, attaching, and how they fare.
 
 mod archive;
+mod at_start;
 pub mod attach;
 mod batch;
 pub mod debug_lines;

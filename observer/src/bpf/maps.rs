@@ -18,10 +18,10 @@ use observer_common::{
 
 use super::{
     archive::Archive,
+    at_start::AtStart,
     gauges::Gauges,
     merge::{merge_misc, merge_queue},
     reader::{ROW_BY_ROW, Reader},
-    room::AtStart,
     snapshot::{Incomplete, Snapshot},
     tasks::{Tasks, Workers, entry_key, tasks_of, workers_with},
 };

@@ -1,9 +1,9 @@
-//! Room in the kernel maps: rows that are made before anything happens, and what found none at the start.
+//! Room in the kernel maps: rows that are made before anything happens, and what is noted at the start.
 
 use anyhow::{Context as _, Result};
 use aya::maps::PerCpuValues;
 use observer_common::{
-    counters::{ListenerId, ListenerInfo, NoRoom, QueueStats, WorkerKey, WorkerStats},
+    counters::{ListenerId, ListenerInfo, QueueStats, WorkerKey, WorkerStats},
     room::{ROOMS, Room},
 };
 
@@ -11,14 +11,6 @@ use super::maps::{Maps, NO_EXIST};
 
 /// Maximum number of listeners whose rows are made beforehand: each is read for every report, busy or not.
 pub const MADE_BEFOREHAND: usize = 2_048;
-
-/// What found no room before the window opened.
-#[derive(Debug, Default)]
-pub(super) struct AtStart {
-    pub(super) no_room: NoRoom,
-    /// Listeners of which something was not noted.
-    pub(super) incomplete: Vec<ListenerId>,
-}
 
 impl Maps {
     /// Makes the rows of a listener on which nothing has happened yet, so that it has room when it is needed, whoever
