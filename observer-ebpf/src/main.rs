@@ -30,6 +30,7 @@ mod kernel;
 mod listen;
 mod listener;
 mod listener_life;
+mod listener_rows;
 mod maps;
 mod no_room;
 mod numbers;
