@@ -41,7 +41,7 @@ impl Gauges {
     pub(super) fn are_due(&self, misc: &Misc, now: u64) -> bool {
         let (last, had_none) = self.last;
         // In a full map no rows are made that could tell: what closed since may have left room.
-        (misc.no_room.total() > had_none && now.saturating_sub(last) >= SECOND)
+        (misc.no_room.total() > had_none && now.saturating_sub(last) >= AGAIN)
             || self.listeners.is_due(misc.listeners)
             || self.workers.is_due(workers_made(misc))
             || self.waits.is_due(misc.waits)
@@ -50,8 +50,9 @@ impl Gauges {
     }
 }
 
-/// The shortest time after which full maps are looked through again, in nanoseconds.
-const SECOND: u64 = 1_000_000_000;
+/// The shortest time after which full maps are looked through again, in nanoseconds: a look takes some thirty
+/// milliseconds where there are tens of thousands of rows.
+const AGAIN: u64 = 5_000_000_000;
 
 /// Rows of workers that were made at most: those of tasks, of tasks that ended, and one for each listener.
 pub(super) fn workers_made(misc: &Misc) -> u64 {
@@ -94,7 +95,10 @@ impl Gauge {
 
 #[cfg(test)]
 mod tests {
-    use super::Gauge;
+    use observer_common::counters::{Misc, NoRoom};
+
+    use super::{AGAIN, Gauge, Gauges};
+    use crate::plan::Sizes;
 
     #[test]
     fn nothing_is_looked_through_while_there_is_room() {
@@ -117,5 +121,20 @@ mod tests {
         gauge.has_left(1024, 2000);
         assert!(!gauge.is_due(2000) && !gauge.is_due(2064));
         assert!(gauge.is_due(2065));
+    }
+
+    #[test]
+    fn full_maps_are_looked_through_now_and_then_while_something_finds_no_room() {
+        let mut gauges = Gauges::new(&Sizes::LEAST);
+        let misc = |tasks| {
+            let no_room = NoRoom { tasks, ..NoRoom::default() };
+            Misc { no_room, ..Misc::default() }
+        };
+        assert!(!gauges.are_due(&misc(0), AGAIN));
+        assert!(gauges.are_due(&misc(3), AGAIN));
+        gauges.looked(&misc(3), AGAIN);
+        assert!(!gauges.are_due(&misc(9), AGAIN + 1));
+        assert!(!gauges.are_due(&misc(3), 3 * AGAIN));
+        assert!(gauges.are_due(&misc(9), 2 * AGAIN));
     }
 }
