@@ -23,6 +23,7 @@ use crate::{
     },
     kernel::{Address, Object, Typed, read, returned},
     listener::{Listener, port_of},
+    listener_rows::{has_died, is_born},
     maps::LISTENERS,
     queue, wakeup,
 };
@@ -148,7 +149,7 @@ fn born<C: EbpfContext>(ctx: &C, sock: Address) {
     if PORTS_GIVEN.load() != 0 && port != 0 && !wants_port(port) {
         return;
     }
-    if listener.has_queue && listener.note_birth() {
+    if listener.has_queue && is_born(sock) != 0 {
         tell_life(ctx, EventKind::Listening, &listener);
     }
 }
@@ -167,7 +168,7 @@ fn died<C: EbpfContext>(ctx: &C, sock: Address) {
     }
     let waiting = read(listener.sock, &SOCK_BACKLOG).unwrap_or(0);
     let is_noted = if is_counted || waiting != 0 { ends(&listener, waiting) } else { false };
-    if is_noted || listener.note_quiet_death() {
+    if is_noted || has_died(sock) != 0 {
         tell_life(ctx, EventKind::Closed, &listener);
     }
 }

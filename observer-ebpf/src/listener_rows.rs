@@ -30,6 +30,28 @@ static ZERO_QUEUE: &QueueStats = &QueueStats::ZERO;
 /// What a worker's new row starts from.
 static ZERO_WORKER: &WorkerStats = &WorkerStats::ZERO;
 
+/// Makes the rows of a listener, or fills them in where they `are_there`; 0 where there is no room. A function of its own,
+/// as are the next: each takes much of the stack, and one at a time.
+#[inline(never)]
+fn makes_rows(sock: Address, are_there: u64) -> u64 {
+    let Some((listener, _)) = Listener::recognise(sock) else { return 0 };
+    u64::from(listener.make_rows(are_there != 0))
+}
+
+/// Notes the birth of a listener, by the current task; 0 where there is no room.
+#[inline(never)]
+pub(crate) fn is_born(sock: Address) -> u64 {
+    let Some((listener, _)) = Listener::recognise(sock) else { return 0 };
+    u64::from(listener.note_birth())
+}
+
+/// Notes the death of a listener on which nothing was counted; 0 where there is no room.
+#[inline(never)]
+pub(crate) fn has_died(sock: Address) -> u64 {
+    let Some((listener, _)) = Listener::recognise(sock) else { return 0 };
+    u64::from(listener.note_quiet_death())
+}
+
 impl Listener {
     /// Makes the rows of a listener on which something is to be counted, where it has none yet; `false` when there is no
     /// room.
@@ -44,7 +66,7 @@ impl Listener {
             count_without_rows(self.id);
             return false;
         }
-        self.make_rows(info.is_some())
+        makes_rows(self.sock, u64::from(info.is_some())) != 0
     }
 
     /// Makes the rows, or fills in those that userspace has made.
@@ -97,7 +119,7 @@ impl Listener {
     /// counted in an earlier life of the same socket, its row is this one's; else it gets none that a busy listener
     /// could need.
     #[inline(always)]
-    pub(crate) fn note_birth(&self) -> bool {
+    fn note_birth(&self) -> bool {
         let Some(mut info) = self.describe() else { return false };
         let (creator, _) = task::current_ids();
         info.creator = creator;
@@ -108,14 +130,15 @@ impl Listener {
             info.flags |= FLAG_OF_TREE;
         }
         if LISTENERS.get_ptr(self.id).is_some() {
-            return LISTENERS.insert(self.id, info, u64::from(BPF_ANY)).is_ok();
+            let (id, row) = (&self.id, &info);
+            return LISTENERS.insert(id, row, u64::from(BPF_ANY)).is_ok();
         }
         self.note_quiet(&info)
     }
 
     /// Notes that it listens no more, where nothing was counted on it; `false` when there is no room, which is counted.
     #[inline(always)]
-    pub(crate) fn note_quiet_death(&self) -> bool {
+    fn note_quiet_death(&self) -> bool {
         // SAFETY: the helper takes nothing and always succeeds.
         let closed = unsafe { bpf_ktime_get_ns() };
         let drops = read(self.sock, &SOCK_DROPS).unwrap_or(0);
