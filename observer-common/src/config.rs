@@ -17,9 +17,6 @@ pub const TASK_SLOT_COUNT: u32 = 4096;
 /// Slots for the socks of listeners that are found without hashing; a power of two.
 pub const SOCK_SLOT_COUNT: u32 = 256;
 
-/// Rows of accept errors that the kernel map has room for.
-pub const ERROR_ROWS: u32 = 4096;
-
 /// Index of the only entry of the control map.
 pub const CONTROL_INDEX: u32 = 0;
 

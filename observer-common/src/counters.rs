@@ -104,7 +104,7 @@ pub struct WorkerKey {
 }
 assert_layout!(WorkerKey, 16);
 
-/// What one task did with one listener, per CPU.
+/// What one task did with one listener.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WorkerStats {
@@ -122,7 +122,7 @@ pub struct WorkerStats {
     pub accepted: u64,
     /// Accept calls that said EAGAIN.
     pub eagain: u64,
-    /// The task's name when the row was made, on the CPU that made it; zeros on the others.
+    /// The task's name when the row was made.
     pub comm: [u8; 16],
 }
 assert_layout!(WorkerStats, 72);
@@ -204,8 +204,10 @@ pub struct Misc {
     pub waits: u64,
     /// Rows of accept errors that were made.
     pub errors: u64,
+    /// Rows of listeners on which nothing was counted that were made.
+    pub quiet: u64,
     /// Wakeups that were not counted because their tasks were on the run queue, where nothing tells
     /// whether they had passed the point of return to sleep.
     pub in_doubt: u64,
 }
-assert_layout!(Misc, 72 + 80);
+assert_layout!(Misc, 80 + 88);

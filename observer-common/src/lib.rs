@@ -13,6 +13,7 @@ pub mod event;
 pub mod fields;
 pub mod hist;
 mod layout;
+pub mod room;
 pub mod signals;
 pub mod waits;
 pub mod watch;

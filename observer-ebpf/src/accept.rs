@@ -31,6 +31,7 @@ use crate::{
     listener::Listener,
     maps::IN_FLIGHT,
     no_room::misc,
+    room::calls,
     task, worker, worker_counters,
 };
 
@@ -194,7 +195,7 @@ fn accept_exit(ctx: FExitContext) -> i32 {
     {
         let (pid, tid) = task::current_ids();
         if control.in_flight() {
-            let _was_not = IN_FLIGHT.remove(tid);
+            calls::forget(tid);
         }
         debug!(&ctx, "task {} accepted from listener {}", tid, listener.id);
         succeeded(&ctx, WorkerKey { listener: listener.id, pid, tid }, child, 1);
@@ -213,7 +214,7 @@ fn installed(ctx: FEntryContext) -> i32 {
     if window_open()
         && let Some(child) = child_of(ctx.arg(1), listener)
     {
-        let _gone = IN_FLIGHT.remove(tid);
+        calls::forget(tid);
         debug!(&ctx, "task {} accepted from listener {}, having waited before", tid, listener);
         // The call may have begun after the exit program of its system call was attached.
         succeeded(&ctx, WorkerKey { listener, pid, tid }, child, 1);

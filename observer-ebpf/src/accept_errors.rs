@@ -2,10 +2,10 @@
 
 use core::ffi::c_void;
 
-use aya_ebpf::bindings::BPF_NOEXIST;
 use observer_common::{
     counters::{ErrorKey, ListenerId, WorkerKey},
     event::EventKind,
+    room::Room,
 };
 
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
     events,
     maps::ERRORS,
     no_room::{count_no_room, mark_incomplete, misc},
+    room::make,
     worker,
 };
 
@@ -39,14 +40,14 @@ pub(crate) fn tell_error(ctx: *mut c_void, listener: ListenerId, ids: u64, errno
 fn count_error(worker: WorkerKey, errno: u32) {
     let key = ErrorKey { worker, errno, zero: 0 };
     let count = ERRORS.get_ptr_mut(key).or_else(|| {
-        if ERRORS.insert(key, 0, u64::from(BPF_NOEXIST)).is_ok() {
+        if make(Room::Errors, &ERRORS, key, 0) {
             // SAFETY: only takes the address of a field of a live map value.
             misc(|misc| unsafe { &raw mut (*misc).errors });
         }
         ERRORS.get_ptr_mut(key)
     });
     match count {
-        // SAFETY: `count` is this CPU's map value.
+        // SAFETY: `count` is a live map value.
         Some(count) => unsafe { increment(count) },
         None => {
             // SAFETY: only takes the address of a field of a live map value.

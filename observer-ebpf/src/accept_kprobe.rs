@@ -12,8 +12,9 @@ use aya_ebpf::{
     macros::{kprobe, kretprobe},
     programs::{ProbeContext, RetProbeContext},
 };
-use observer_common::counters::{
-    IN_FLIGHT_FLAGS, ListenerId, REACHED_QUEUE, UNTIL_EXIT, VIA_RING, WorkerKey,
+use observer_common::{
+    counters::{IN_FLIGHT_FLAGS, ListenerId, REACHED_QUEUE, UNTIL_EXIT, VIA_RING, WorkerKey},
+    room::Room,
 };
 
 use crate::{
@@ -30,6 +31,7 @@ use crate::{
     listener::Listener,
     maps::{IN_FLIGHT, LISTENERS},
     no_room::{count_no_room, mark_incomplete},
+    room::{calls, is_full, is_made},
     task,
 };
 
@@ -46,7 +48,9 @@ const O_CLOEXEC: u32 = 0o2000000;
 /// Notes where the current task's accept call has come to.
 #[inline(always)]
 fn note(tid: u32, listener: u64) {
-    if IN_FLIGHT.insert(tid, listener, u64::from(BPF_ANY)).is_err() {
+    // Over a note that is there, no room is needed.
+    let full = is_full(Room::InFlight) && IN_FLIGHT.get_ptr(tid).is_none();
+    if full || !is_made(Room::InFlight, IN_FLIGHT.insert(tid, listener, u64::from(BPF_ANY))) {
         // SAFETY: only takes the address of a field of a live map value.
         count_no_room(|full| unsafe { &raw mut (*full).calls });
         mark_incomplete(listener & !IN_FLIGHT_FLAGS);
@@ -64,7 +68,7 @@ fn noted(tid: u32) -> Option<u64> {
 #[inline(always)]
 fn take(tid: u32) -> Option<(ListenerId, u64)> {
     let noted = noted(tid)?;
-    let _gone = IN_FLIGHT.remove(tid);
+    calls::forget(tid);
     Some((noted & !IN_FLIGHT_FLAGS, noted & IN_FLIGHT_FLAGS))
 }
 
@@ -107,7 +111,7 @@ fn k_ring_exit(_ctx: RetProbeContext) -> i32 {
     }
     let (_, tid) = task::current_ids();
     if noted(tid).is_some_and(|noted| noted & UNTIL_EXIT != 0) {
-        let _gone = IN_FLIGHT.remove(tid);
+        calls::forget(tid);
     }
     0
 }
@@ -165,7 +169,7 @@ fn has_connection<C: EbpfContext>(ctx: &C, noted: u64, child: u64) -> i32 {
         // A multishot request goes on with the next connection.
         note(tid, noted & !REACHED_QUEUE);
     } else {
-        let _gone = IN_FLIGHT.remove(tid);
+        calls::forget(tid);
     }
     if window_open() {
         succeeded(ctx, WorkerKey { listener: noted & !IN_FLIGHT_FLAGS, pid, tid }, child, 0);

@@ -11,6 +11,7 @@ use aya_ebpf::{
 };
 use observer_common::{
     counters::{ListenerId, WorkerKey},
+    room::Room,
     signals::{ERROR_GIVEN, Ending, MAY_RESTART, ending},
 };
 
@@ -22,6 +23,7 @@ use crate::{
     kernel::{Address, field},
     maps::INTERRUPTED,
     no_room::{count_no_room, mark_incomplete},
+    room::{freed, is_full, is_made},
     task, worker, worker_counters,
 };
 
@@ -31,7 +33,9 @@ use crate::{
 #[inline(never)]
 pub(crate) fn interrupts(listener: ListenerId, tid: u32, how: u32) -> u32 {
     let Some(state) = worker::known_task(tid) else { return 0 };
-    if INTERRUPTED.insert(tid, listener, u64::from(BPF_ANY)).is_err() {
+    if is_full(Room::Interrupted)
+        || !is_made(Room::Interrupted, INTERRUPTED.insert(tid, listener, u64::from(BPF_ANY)))
+    {
         // SAFETY: only takes the address of a field of a live map value.
         count_no_room(|full| unsafe { &raw mut (*full).calls });
         mark_incomplete(listener);
@@ -129,6 +133,8 @@ fn is_none(tid: u32) -> i32 {
     let Some(state) = worker::known_task(tid) else { return 0 };
     // SAFETY: a live map value, whose task is running here.
     unsafe { (*state).interrupted = 0 };
-    let _was_there = INTERRUPTED.remove(tid);
+    if INTERRUPTED.remove(tid).is_ok() {
+        freed(Room::Interrupted);
+    }
     0
 }

@@ -7,9 +7,10 @@
 //! The memory of a sock is soon that of another, and to write over a note costs a third of making it
 //! and taking it away: some notes stay where they are, with a time of 0, for the next connection there.
 
-use aya_ebpf::{bindings::BPF_NOEXIST, helpers::bpf_ktime_get_ns};
+use aya_ebpf::helpers::bpf_ktime_get_ns;
 use observer_common::{
     counters::{Connection, ListenerId, Stamp, WaitKey},
+    room::Room,
     waits::wait_bucket,
 };
 
@@ -17,8 +18,9 @@ use crate::{
     control::control,
     counter::{SharedWord, increment},
     maps::{ENQUEUED_AT, WAITS, this_cpu},
-    no_room::{count_no_room, misc},
+    no_room::{count_no_room, mark_incomplete, misc},
     queue_stats,
+    room::{freed, make},
 };
 
 /// Number of notes that ENQUEUED_AT holds.
@@ -38,11 +40,10 @@ pub(crate) fn enters(child: u64, listener: ListenerId) -> u64 {
             (*stamp).listener = listener;
             (*stamp).time = time;
         }
-    } else if ENQUEUED_AT.insert(child, Stamp { time, listener }, u64::from(BPF_NOEXIST)).is_ok() {
+    } else if make(Room::Enqueued, &ENQUEUED_AT, child, Stamp { time, listener }) {
         NOTES.add(1);
     } else {
-        // SAFETY: only takes the address of a field of a live map value.
-        count_no_room(|full| unsafe { &raw mut (*full).waits });
+        count_without_wait(listener);
     }
     time
 }
@@ -55,7 +56,16 @@ fn clear_time(child: u64, stamp: *mut Stamp) {
         unsafe { (*stamp).time = 0 };
     } else if ENQUEUED_AT.remove(child).is_ok() {
         NOTES.add(-1);
+        freed(Room::Enqueued);
     }
+}
+
+/// Counts a connection whose wait is not measured.
+#[inline(always)]
+fn count_without_wait(listener: ListenerId) {
+    // SAFETY: only takes the address of a field of a live map value.
+    count_no_room(|full| unsafe { &raw mut (*full).waits });
+    mark_incomplete(listener);
 }
 
 /// Notes that a connection which waits already moves to the queue of another listener; the time is returned at
@@ -136,16 +146,15 @@ fn count(listener: ListenerId, entered: u64) {
     }
     let key = WaitKey { listener, bucket: wait_bucket(wait), zero: 0 };
     let count = WAITS.get_ptr_mut(key).or_else(|| {
-        if WAITS.insert(key, 0, u64::from(BPF_NOEXIST)).is_ok() {
+        if make(Room::Waits, &WAITS, key, 0) {
             // SAFETY: only takes the address of a field of a live map value.
             misc(|misc| unsafe { &raw mut (*misc).waits });
         }
         WAITS.get_ptr_mut(key)
     });
     match count {
-        // SAFETY: `count` is this CPU's map value.
+        // SAFETY: `count` is a live map value.
         Some(count) => unsafe { increment(count) },
-        // SAFETY: only takes the address of a field of a live map value.
-        None => count_no_room(|full| unsafe { &raw mut (*full).waits }),
+        None => count_without_wait(listener),
     }
 }

@@ -19,11 +19,18 @@ impl SharedWord {
         unsafe { self.0.get().read_volatile() }
     }
 
-    /// Makes it 1, for good.
+    /// Makes it 1.
     #[inline(always)]
     pub(crate) fn set(&self) {
         // SAFETY: the word's own address; everybody writes the same.
         unsafe { self.0.get().write_volatile(1) };
+    }
+
+    /// Makes it 0.
+    #[inline(always)]
+    pub(crate) fn clear(&self) {
+        // SAFETY: the word's own address; everybody writes the same.
+        unsafe { self.0.get().write_volatile(0) };
     }
 
     #[inline(always)]

@@ -1,11 +1,12 @@
 //! Dropped connection attempts: each counted once, by listener and reason, and sent as an event where that is
 //! asked for.
 
-use aya_ebpf::{EbpfContext, bindings::BPF_NOEXIST};
+use aya_ebpf::EbpfContext;
 use observer_common::{
     counters::{ClientKey, QueueStats},
     drops::{DROP_REASONS, DropReason},
     event::{DropScratch, EventKind},
+    room::Room,
 };
 
 use crate::{
@@ -17,6 +18,7 @@ use crate::{
     listener::Listener,
     maps::{CLIENTS, DROP_SCRATCH},
     queue_stats,
+    room::make,
 };
 
 /// What identifies the client of a drop.
@@ -66,13 +68,13 @@ pub(crate) fn count<C: EbpfContext>(ctx: &C, sock: Address, source: Source, reas
     }
 }
 
-/// Counts a client that was not dropped before.
+/// Counts a client that was not dropped before. Once there is no room for more, none is tried.
 #[inline(always)]
 fn count_client(key: &ClientKey, queue: &mut QueueStats) {
     if CLIENTS.get_ptr(key).is_some() {
         return;
     }
-    let counter = if CLIENTS.insert(key, 1, u64::from(BPF_NOEXIST)).is_ok() {
+    let counter = if make(Room::Clients, &CLIENTS, key, 1) {
         &raw mut queue.clients
     } else {
         &raw mut queue.clients_unknown

@@ -1,41 +1,26 @@
-//! Listeners: recognising one, its identity, and its row in the maps.
+//! Listeners: recognising one, and its identity. Their rows are in `listener_rows`.
 
-use core::mem::transmute;
-
-use aya_ebpf::{
-    bindings::{BPF_ANY, BPF_NOEXIST},
-    helpers::bpf_ktime_get_ns,
-};
+use aya_ebpf::bindings::BPF_ANY;
 use observer_common::{
     config::SOCK_SLOT_COUNT,
-    counters::{
-        FLAG_OF_TREE, FLAG_REUSEPORT, KnownSock, ListenerId, ListenerInfo, QueueStats, SockSlot,
-        WorkerKey, WorkerStats,
-    },
+    counters::{KnownSock, ListenerId, SockSlot},
+    room::Room,
 };
 
 use crate::{
     globals::{
-        AF_INET, AF_INET6, NET_COOKIE, NET_INODE, PORTS_GIVEN, REUSEPORT_BYTE, REUSEPORT_MASK,
-        SOCK_ADDRESS4, SOCK_ADDRESS6, SOCK_BACKLOG_LIMIT, SOCK_COOKIE, SOCK_FAMILY, SOCK_NET,
-        SOCK_PORT, SOCK_PROTOCOL, SOCK_SOCKET, SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE,
-        STATE_LISTEN, has_address6, wants_port,
+        AF_INET, AF_INET6, PORTS_GIVEN, SOCK_FAMILY, SOCK_PORT, SOCK_PROTOCOL, SOCK_SOCKET,
+        SOCK_SOURCE_PORT, SOCK_STATE, SOCKET_INODE, STATE_LISTEN, wants_port,
     },
     kernel::{Address, Object, lower_half, opaque, read},
-    maps::{LISTENERS, PID_TREE, QUEUES, SOCK_CACHE, SOCKS, WORKERS},
-    no_room::{count_without_rows, misc},
-    task,
+    maps::{SOCK_CACHE, SOCKS},
+    room::{freed, is_full, is_made},
 };
 
 /// IPPROTO_TCP (uapi).
 const IPPROTO_TCP: u16 = 6;
 /// IPPROTO_MPTCP (uapi).
 const IPPROTO_MPTCP: u16 = 262;
-
-/// What new rows start from. Statics, because the stack of a program is 512 bytes in all.
-static ZERO_QUEUE: &QueueStats = &QueueStats::ZERO;
-/// What a worker's new row starts from.
-static ZERO_WORKER: &WorkerStats = &WorkerStats::ZERO;
 
 /// A sock that is a TCP or MPTCP listener.
 #[derive(Clone, Copy)]
@@ -195,112 +180,28 @@ impl Listener {
 
     /// Notes which listener the sock is, over what an earlier user of the same memory left.
     #[inline(always)]
-    pub(crate) fn remember(&self, socket: Address) {
+    fn remember(&self, socket: Address) {
         let known = KnownSock {
             listener: self.id,
             socket: socket as u64,
             has_queue: u64::from(self.has_queue),
         };
-        let _no_room = SOCKS.insert(self.sock as u64, known, u64::from(BPF_ANY));
+        // One that finds no room is recognised anew each time.
+        if !is_full(Room::Socks) {
+            let result = SOCKS.insert(self.sock as u64, known, u64::from(BPF_ANY));
+            let _made = is_made(Room::Socks, result);
+        }
     }
 
     /// Forgets it: the sock listens no more.
     #[inline(always)]
     pub(crate) fn forget(&self) {
-        let _was_not = SOCKS.remove(self.sock as u64);
+        if SOCKS.remove(self.sock as u64).is_ok() {
+            freed(Room::Socks);
+        }
         if let Some(slot) = slot(self.sock) {
             // SAFETY: a live map value. Whoever had the slot looks itself up again.
             unsafe { (&raw mut (*slot).sock).write_volatile(0) };
         }
-    }
-
-    /// Makes the rows of a listener that has none yet; `false` when there is no room.
-    #[inline(always)]
-    pub(crate) fn ensure_rows(&self) -> bool {
-        if LISTENERS.get_ptr(self.id).is_some() {
-            return true;
-        }
-        self.insert_rows(false)
-    }
-
-    /// Makes the rows of a listener; of a newborn one, which the current task makes, over those of an
-    /// earlier life of the same socket.
-    #[inline(always)]
-    pub(crate) fn insert_rows(&self, newborn: bool) -> bool {
-        let Some(mut info) = self.describe() else { return false };
-        if newborn {
-            let (creator, _) = task::current_ids();
-            info.creator = creator;
-            info.comm = task::current_comm();
-            // SAFETY: the helper takes nothing and always succeeds.
-            info.born = unsafe { bpf_ktime_get_ns() };
-            if PID_TREE.get_ptr(creator).is_some() {
-                info.flags |= FLAG_OF_TREE;
-            }
-        }
-        // Another CPU may insert the same rows in between: then BPF_NOEXIST fails with EEXIST, and
-        // they are there. The listener's comes last, because whoever finds it counts on the others.
-        // A socket that listens again keeps what was counted in its earlier life.
-        if QUEUES.insert(self.id, ZERO_QUEUE, u64::from(BPF_NOEXIST)).is_err()
-            && QUEUES.get_ptr(self.id).is_none()
-        {
-            count_without_rows(self.id);
-            return false;
-        }
-        let rest = WorkerKey { listener: self.id, pid: 0, tid: 0 };
-        let _exists = WORKERS.insert(rest, ZERO_WORKER, u64::from(BPF_NOEXIST));
-        let (id, row) = (&self.id, &info);
-        if LISTENERS.insert(id, row, u64::from(BPF_NOEXIST)).is_ok() {
-            // Userspace makes room by these counts.
-            // SAFETY: only takes the address of a field of a live map value.
-            misc(|misc| unsafe { &raw mut (*misc).listeners });
-            return true;
-        }
-        if newborn && LISTENERS.insert(id, row, u64::from(BPF_ANY)).is_ok() {
-            return true;
-        }
-        if LISTENERS.get_ptr(self.id).is_none() {
-            // Userspace frees what has a row here, and only that.
-            let _only_made_here = QUEUES.remove(self.id);
-            count_without_rows(self.id);
-            return false;
-        }
-        true
-    }
-
-    /// Reads what identifies the listener to people.
-    #[inline(always)]
-    fn describe(&self) -> Option<ListenerInfo> {
-        let sock = self.sock;
-        let family: u16 = read(sock, &SOCK_FAMILY)?;
-        // Zeros that LLVM knows as such are written by a loop over the bytes, which the verifier follows step
-        // by step.
-        let zero = opaque(0);
-        let address: [u32; 4] = if has_address6(family) {
-            read(sock, &SOCK_ADDRESS6)?
-        } else {
-            [read(sock, &SOCK_ADDRESS4)?, zero as u32, zero as u32, zero as u32]
-        };
-        let reuse: u8 = read(sock, &REUSEPORT_BYTE)?;
-        let net: Address = read(sock, &SOCK_NET)?;
-        let netns_cookie = if NET_COOKIE.load() == u32::MAX { 0 } else { read(net, &NET_COOKIE)? };
-        Some(ListenerInfo {
-            sock: sock as u64,
-            cookie: read(sock, &SOCK_COOKIE)?,
-            born: zero,
-            closed: zero,
-            netns_cookie,
-            netns: read(net, &NET_INODE)?,
-            creator: 0,
-            limit: read(sock, &SOCK_BACKLOG_LIMIT)?,
-            drops: 0,
-            port: read(sock, &SOCK_PORT)?,
-            family,
-            flags: if u32::from(reuse) & REUSEPORT_MASK.load() != 0 { FLAG_REUSEPORT } else { 0 },
-            // SAFETY: as many bytes.
-            address: unsafe { transmute::<[u32; 4], [u8; 16]>(address) },
-            // SAFETY: the same.
-            comm: unsafe { transmute::<[u64; 2], [u8; 16]>([zero; 2]) },
-        })
     }
 }

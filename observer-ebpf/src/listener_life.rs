@@ -23,6 +23,7 @@ use crate::{
     },
     kernel::{Address, Object, Typed, read, returned},
     listener::{Listener, port_of},
+    listener_rows::{has_died, is_born},
     maps::LISTENERS,
     queue, wakeup,
 };
@@ -140,7 +141,7 @@ fn closes(sock: Typed) {
 #[inline(always)]
 fn born<C: EbpfContext>(ctx: &C, sock: Address) {
     // The tracepoint comes before the state is stored (`inet_sk_state_store`), so it is not asked for.
-    let Some((listener, socket)) = Listener::recognise(sock) else { return };
+    let Some((listener, _)) = Listener::recognise(sock) else { return };
     // An earlier user of the same memory may have left its own, whatever this one is.
     listener.forget();
     // By the tracepoint a port that the kernel chooses is not known yet.
@@ -148,8 +149,7 @@ fn born<C: EbpfContext>(ctx: &C, sock: Address) {
     if PORTS_GIVEN.load() != 0 && port != 0 && !wants_port(port) {
         return;
     }
-    if listener.has_queue && listener.insert_rows(true) {
-        listener.remember(socket);
+    if listener.has_queue && is_born(sock) != 0 {
         tell_life(ctx, EventKind::Listening, &listener);
     }
 }
@@ -161,24 +161,36 @@ fn died<C: EbpfContext>(ctx: &C, sock: Address) {
     let Some((listener, _)) = Listener::recognise(sock) else { return };
     listener.forget();
     // One that nobody asked for has no rows, unless it dropped somebody.
+    let is_counted = LISTENERS.get_ptr(listener.id).is_some();
     let is_wanted = || port_of(sock).is_some_and(wants_port);
-    if PORTS_GIVEN.load() != 0 && LISTENERS.get_ptr(listener.id).is_none() && !is_wanted() {
+    if !listener.has_queue || PORTS_GIVEN.load() != 0 && !is_counted && !is_wanted() {
         return;
     }
-    if !listener.has_queue || !listener.ensure_rows() {
-        return;
+    let waiting = read(listener.sock, &SOCK_BACKLOG).unwrap_or(0);
+    let is_noted = if is_counted || waiting != 0 { ends(&listener, waiting) } else { false };
+    if is_noted || has_died(sock) != 0 {
+        tell_life(ctx, EventKind::Closed, &listener);
     }
-    let Some(info) = LISTENERS.get_ptr_mut(listener.id) else { return };
+}
+
+/// Notes the end of a listener that has rows, or needs them for the connections that wait in its queue; `false` where it
+/// has none.
+#[inline(always)]
+fn ends(listener: &Listener, waiting: u32) -> bool {
+    if !listener.ensure_rows() {
+        return false;
+    }
+    let Some(info) = LISTENERS.get_ptr_mut(listener.id) else { return false };
     // SAFETY: `info` is a live map value; a socket is closed once at a time.
     unsafe {
         (*info).closed = bpf_ktime_get_ns();
         (*info).drops = read(listener.sock, &SOCK_DROPS).unwrap_or(0);
         if (*info).port == 0 {
-            (*info).port = port_of(sock).unwrap_or(0);
+            (*info).port = port_of(listener.sock).unwrap_or(0);
         }
     }
-    queue::discarded(listener.id, read(listener.sock, &SOCK_BACKLOG).unwrap_or(0));
-    tell_life(ctx, EventKind::Closed, &listener);
+    queue::discarded(listener.id, waiting);
+    true
 }
 
 #[inline(always)]

@@ -6,7 +6,7 @@ use aya_ebpf::{
     maps::{Array, HashMap, LruHashMap, PerCpuArray, PerCpuHashMap, PerfEventArray},
 };
 use observer_common::{
-    config::{ERROR_ROWS, SOCK_SLOT_COUNT, TASK_SLOT_COUNT},
+    config::{SOCK_SLOT_COUNT, TASK_SLOT_COUNT},
     counters::{
         Bracket, ClientKey, ErrorKey, KnownSock, ListenerId, ListenerInfo, Misc, QueueStats,
         RingKey, RunSinceWoken, SockSlot, Stamp, TaskSlot, TaskState, Unrecognised,
@@ -20,9 +20,14 @@ use observer_common::{
 #[map]
 pub(crate) static BRACKETS: PerCpuArray<Bracket> = PerCpuArray::with_max_entries(1, 0);
 
-/// Listeners that something happened on. Size set at load.
+/// Listeners on which something was counted, and those for which userspace made room. Size set at load.
 #[map]
 pub(crate) static LISTENERS: HashMap<ListenerId, ListenerInfo> = HashMap::with_max_entries(1024, 0);
+
+/// Listeners that began or ended in the window, and on which nothing was counted: they take no room that a busy one
+/// needs. Size set at load.
+#[map]
+pub(crate) static QUIET: HashMap<ListenerId, ListenerInfo> = HashMap::with_max_entries(1024, 0);
 
 /// A cache of [`SOCKS`]: the sock that was looked up last for each slot, by its address.
 #[map]
@@ -39,38 +44,36 @@ pub(crate) static QUEUES: PerCpuHashMap<ListenerId, QueueStats> =
     PerCpuHashMap::with_max_entries(1024, 0);
 
 /// When each connection that waits to be accepted entered its queue, by the address of its sock; the time is
-/// 0 where none waits.
+/// 0 where none waits. Size set at load.
 #[map]
-pub(crate) static ENQUEUED_AT: HashMap<u64, Stamp> = HashMap::with_max_entries(65_536, 0);
+pub(crate) static ENQUEUED_AT: HashMap<u64, Stamp> = HashMap::with_max_entries(4_096, 0);
 
-/// Histogram of how long accepted connections had waited: a count for each bucket of each listener. Size set
-/// at load.
+/// Histogram of how long accepted connections had waited: a count for each bucket of each listener, which all CPUs share.
+/// Size set at load.
 #[map]
-pub(crate) static WAITS: PerCpuHashMap<WaitKey, u64> = PerCpuHashMap::with_max_entries(16_384, 0);
+pub(crate) static WAITS: HashMap<WaitKey, u64> = HashMap::with_max_entries(8_192, 0);
 
-/// Clients whose connection attempts were dropped.
+/// Clients whose connection attempts were dropped. Size set at load.
 #[map]
-pub(crate) static CLIENTS: HashMap<ClientKey, u8> = HashMap::with_max_entries(16_384, 0);
+pub(crate) static CLIENTS: HashMap<ClientKey, u8> = HashMap::with_max_entries(4_096, 0);
 
 /// Memory in which a drop's event is put together. Drops happen with softirqs off, one at a time on each CPU.
 #[map]
 pub(crate) static DROP_SCRATCH: PerCpuArray<DropScratch> = PerCpuArray::with_max_entries(1, 0);
 
 /// The backlog that a program asked for with `listen()`, by the socket's inode number. The oldest go
-/// first: a socket that never listens leaves its own behind.
+/// first, and are not known then: a socket that never listens leaves its own behind.
 #[map]
 pub(crate) static LISTEN_BACKLOG: LruHashMap<ListenerId, u32> =
     LruHashMap::with_max_entries(4_096, 0);
 
-/// What each task did with each listener. Size set at load.
+/// What each task did with each listener, one row for all CPUs. Size set at load.
 #[map]
-pub(crate) static WORKERS: PerCpuHashMap<WorkerKey, WorkerStats> =
-    PerCpuHashMap::with_max_entries(1024, 0);
+pub(crate) static WORKERS: HashMap<WorkerKey, WorkerStats> = HashMap::with_max_entries(1024, 0);
 
-/// Accept errors other than EAGAIN.
+/// Accept errors other than EAGAIN. Size set at load.
 #[map]
-pub(crate) static ERRORS: PerCpuHashMap<ErrorKey, u64> =
-    PerCpuHashMap::with_max_entries(ERROR_ROWS, 0);
+pub(crate) static ERRORS: HashMap<ErrorKey, u64> = HashMap::with_max_entries(1024, 0);
 
 /// Entries of tasks: the latest wakeup of each and what it did, in the slot of its thread id, which is found
 /// without hashing.
@@ -86,10 +89,10 @@ pub(crate) static SLOT_OWNER: HashMap<u32, u32> = HashMap::with_max_entries(TASK
 #[map]
 pub(crate) static TASKS: HashMap<u32, TaskState> = HashMap::with_max_entries(1024, 0);
 
-/// Wakeups within notifications that were not counted, see [`Unrecognised`].
+/// Wakeups within notifications that were not counted, see [`Unrecognised`]. Size set at load.
 #[map]
 pub(crate) static UNRECOGNISED: HashMap<UnrecognisedKey, Unrecognised> =
-    HashMap::with_max_entries(8_192, 0);
+    HashMap::with_max_entries(1024, 0);
 
 /// What could not be counted, or was inferred.
 #[map]
@@ -105,11 +108,12 @@ pub(crate) static PID_TREE: HashMap<u32, u32> = HashMap::with_max_entries(1, 0);
 pub(crate) static IN_FLIGHT: HashMap<u32, ListenerId> = HashMap::with_max_entries(1, 0);
 
 /// Tasks with an accept call that a signal ended, by thread id, with the listener, until it is known what
-/// their programs got.
+/// their programs got. Size set at load.
 #[map]
-pub(crate) static INTERRUPTED: HashMap<u32, ListenerId> = HashMap::with_max_entries(4_096, 0);
+pub(crate) static INTERRUPTED: HashMap<u32, ListenerId> = HashMap::with_max_entries(1024, 0);
 
 /// Accept requests of io_uring for many connections, with the listener of each (and [`observer_common::counters::RING_SLOTS`]).
+/// The oldest go first: their accepts are missing, as others by tracepoint that nothing tells.
 #[map]
 pub(crate) static RINGS: LruHashMap<RingKey, ListenerId> = LruHashMap::with_max_entries(4_096, 0);
 

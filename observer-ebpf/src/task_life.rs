@@ -4,12 +4,15 @@ use aya_ebpf::{
     EbpfContext as _, bindings::BPF_ANY, macros::btf_tracepoint, programs::BtfTracePointContext,
 };
 
+use observer_common::room::Room;
+
 use crate::{
     accept_signal,
     globals::{PID_NAMESPACE, TASK_TID},
     kernel::{Address, field},
-    maps::{IN_FLIGHT, PID_TREE},
+    maps::PID_TREE,
     no_room::count_no_room,
+    room::{calls, freed, is_full, is_made},
     task, worker,
 };
 
@@ -21,11 +24,11 @@ fn task_exit(ctx: BtfTracePointContext) -> i32 {
     // SAFETY: `gone` is the program's argument.
     let ((pid, tid), last) = unsafe { (task::ids(gone), task::ends_last(gone)) };
     // The main thread may end before others, which go on as the same process.
-    if last {
-        let _not_of_it = PID_TREE.remove(pid);
+    if last && PID_TREE.remove(pid).is_ok() {
+        freed(Room::Tree);
     }
     // Nor does an accept call outlive its task.
-    let _not_in_one = IN_FLIGHT.remove(tid);
+    calls::forget(tid);
     accept_signal::task_ends(&ctx, gone, tid);
     worker::ends(&ctx, tid);
     0
@@ -58,7 +61,8 @@ fn process_fork(ctx: BtfTracePointContext) -> i32 {
     let ((parent, _), (child, _)) = unsafe { (task::ids(parent), task::ids(child)) };
     if parent != child
         && PID_TREE.get_ptr(parent).is_some()
-        && PID_TREE.insert(child, 1, u64::from(BPF_ANY)).is_err()
+        && (is_full(Room::Tree)
+            || !is_made(Room::Tree, PID_TREE.insert(child, 1, u64::from(BPF_ANY))))
     {
         // SAFETY: only takes the address of a field of a live map value.
         count_no_room(|full| unsafe { &raw mut (*full).processes });

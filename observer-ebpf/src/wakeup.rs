@@ -11,7 +11,6 @@ use core::ffi::c_void;
 
 use aya_ebpf::{
     EbpfContext,
-    bindings::BPF_NOEXIST,
     macros::{btf_tracepoint, fentry, fexit, kprobe, kretprobe},
     programs::{BtfTracePointContext, FEntryContext, FExitContext, ProbeContext, RetProbeContext},
 };
@@ -19,6 +18,7 @@ use aya_log_ebpf::debug;
 use observer_common::{
     counters::{Bracket, ListenerId, Unrecognised, UnrecognisedKey},
     event::EventKind,
+    room::Room,
 };
 
 use crate::{
@@ -32,6 +32,7 @@ use crate::{
     listener::Listener,
     maps::{UNRECOGNISED, this_cpu},
     no_room::{count_no_room, mark_incomplete, misc},
+    room::make,
     task,
     woken::{count, with_kind},
     worker::tasks_known,
@@ -213,7 +214,7 @@ fn is_unrecognised(listener: ListenerId, pid: u32, woken: Address) -> i32 {
     let found = UNRECOGNISED.get_ptr_mut(key).or_else(|| {
         let new = Unrecognised { wakeups: 0, comm: task::name(woken) };
         let (at, first) = (&key, &new);
-        let _exists = UNRECOGNISED.insert(at, first, u64::from(BPF_NOEXIST));
+        let _made = make(Room::Unrecognised, &UNRECOGNISED, at, first);
         UNRECOGNISED.get_ptr_mut(key)
     });
     match found {

@@ -1,7 +1,7 @@
 //! What tasks did with listeners.
 //!
 //! A task's entry holds what it did with the listener that it dealt with first (`stats_listener`): most tasks
-//! deal with one. What it does with others has rows of its own, per CPU, and so has everything once
+//! deal with one. What it does with others has rows of its own, and so has everything once
 //! the task is gone.
 //!
 //! An entry lies in the slot of its thread id. Where another task has that already, it lies in a hash
@@ -14,6 +14,7 @@ use observer_common::{
     config::TASK_SLOT_COUNT,
     counters::{self, ListenerId, TaskSlot, TaskState, WorkerKey, WorkerStats},
     event::EventKind,
+    room::Room,
 };
 
 use crate::{
@@ -24,6 +25,7 @@ use crate::{
     kernel::{Address, opaque},
     maps::{SLOT_OWNER, TASK_SLOTS, TASKS, WORKERS},
     no_room::{count_no_room, count_without_rows, mark_incomplete, misc},
+    room::{freed, make},
     task,
     worker_counters::{Counters, NOTHING, SILENT},
 };
@@ -98,7 +100,10 @@ pub(crate) fn key(listener: ListenerId, ids: u64) -> WorkerKey {
 fn begins(listener: ListenerId, ids: u64, who: Address) -> Option<*mut TaskState> {
     let WorkerKey { pid, tid, .. } = key(listener, ids);
     let slot = slot(tid)?;
-    if SLOT_OWNER.insert(index(tid), tid, u64::from(BPF_NOEXIST)).is_ok() {
+    // There is room for the owner of every slot. One that is taken is not tried for.
+    if SLOT_OWNER.get_ptr(index(tid)).is_none()
+        && SLOT_OWNER.insert(index(tid), tid, u64::from(BPF_NOEXIST)).is_ok()
+    {
         TASKS_KNOWN.add(1);
         is_new();
         // SAFETY: a live map value, which is this task's from now on, and is told to be when it is
@@ -120,7 +125,7 @@ fn begins(listener: ListenerId, ids: u64, who: Address) -> Option<*mut TaskState
     fill(&mut new, listener, pid, who);
     // By reference, as below: the stack of a program is 512 bytes in all.
     let entry = &new;
-    if TASKS.insert(tid, entry, u64::from(BPF_NOEXIST)).is_ok() {
+    if make(Room::Tasks, &TASKS, tid, entry) {
         TASKS_KNOWN.add(1);
         is_new();
         // SAFETY: a live map value.
@@ -211,7 +216,7 @@ fn count_in_own_row(listener: ListenerId, ids: u64, who: Address, counters: u32)
     if row.is_none() {
         let new = new_row(who);
         let (at, stats) = (&key, &new);
-        if WORKERS.insert(at, stats, u64::from(BPF_NOEXIST)).is_ok() {
+        if make(Room::Workers, &WORKERS, at, stats) {
             is_new();
         } else if WORKERS.get_ptr(key).is_none() {
             // SAFETY: only takes the address of a field of a live map value.
@@ -220,7 +225,7 @@ fn count_in_own_row(listener: ListenerId, ids: u64, who: Address, counters: u32)
         row = WORKERS.get_ptr_mut(key).or_else(|| rest(key));
     }
     match row {
-        // SAFETY: `row` is this CPU's map value.
+        // SAFETY: `row` is a live map value.
         Some(row) => unsafe { Counters(counters).increment(row) },
         None => {
             count_without_rows(listener);
@@ -249,7 +254,7 @@ fn moves(state: &mut TaskState, tid: u32) -> i32 {
     misc(|misc| unsafe { &raw mut (*misc).moves_begun });
     let key = WorkerKey { listener: state.stats_listener, pid: state.pid, tid };
     let stats = &state.stats;
-    if WORKERS.insert(key, stats, u64::from(BPF_NOEXIST)).is_err() {
+    if !make(Room::Workers, &WORKERS, key, stats) {
         let row = WORKERS.get_ptr_mut(key).or_else(|| {
             // SAFETY: only takes the address of a field of a live map value.
             count_no_room(|full| unsafe { &raw mut (*full).workers });
@@ -327,6 +332,7 @@ fn leaves(tid: u32) {
                 TASKS_KNOWN.add(-1);
             }
         } else if TASKS.remove(tid).is_ok() {
+            freed(Room::Tasks);
             TASKS_KNOWN.add(-1);
             add(&raw mut (*slot).elsewhere, (-1_i64).cast_unsigned());
         }

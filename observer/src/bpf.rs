@@ -1,6 +1,7 @@
 //! The kernel programs from userspace: which there are, loading, attaching, and how they fare.
 
 mod archive;
+mod at_start;
 pub mod attach;
 mod batch;
 pub mod cost;
@@ -16,6 +17,7 @@ pub mod missed;
 pub mod noop;
 mod program;
 mod reader;
+pub mod room;
 pub mod snapshot;
 pub mod status;
 mod tasks;

@@ -35,6 +35,10 @@ pub struct Config {
     pub max_listeners: Option<u32>,
     /// Whether the CPU time of wakeups in vain is measured: a program more, at every switch between tasks.
     pub cost: bool,
+    /// Kernel memory for all maps together, in MiB; `None` for [`crate::plan::BUDGET`].
+    pub map_memory: Option<u32>,
+    /// Whether every map is as small as it may be, to see what happens where they are full.
+    pub least_maps: bool,
     /// Whether reports repeat idle listeners instead of counting them. The total at the end always has all.
     pub idle: bool,
     /// Whether the kernel programs are loaded with their debug lines.

@@ -143,7 +143,8 @@ pub struct Listener {
     pub reuseport_group: Option<ReuseportGroup>,
     /// Whether the listener stopped listening before the window closed.
     pub closed: bool,
-    /// Whether something of the listener had no room in a kernel map, so that its numbers are too low.
+    /// Whether something of the listener had no room in a kernel map: its numbers are too low, or `null` where it had
+    /// none at all, and `accept_errors` and `workers` lack what was not counted.
     #[serde(default)]
     pub incomplete: bool,
     /// Processes that hold a descriptor to the listener. `null` where none was found and some processes
@@ -154,18 +155,21 @@ pub struct Listener {
     /// descriptors, and at some hundreds of tasks at most.
     #[serde(default)]
     pub holder_states: Option<Vec<HolderState>>,
-    /// Connections that completed their handshake and entered the accept queue in the window.
-    pub queued: u64,
-    /// Connections that an accept call (accept, accept4, io_uring) returned to a program in the window.
-    pub accepted: u64,
+    /// Connections that completed their handshake and entered the accept queue in the window; `null` where none of
+    /// the listener's counts had room (`incomplete`).
+    pub queued: Option<u64>,
+    /// Connections that an accept call (accept, accept4, io_uring) returned to a program in the window; `null` as
+    /// `queued`.
+    pub accepted: Option<u64>,
     /// Connections that were in the accept queue when the listener closed (`inet_csk_listen_stop`): their
-    /// clients got a reset, unless the kernel moved them to another listener (`net.ipv4.tcp_migrate_req`).
+    /// clients got a reset, unless the kernel moved them to another listener (`net.ipv4.tcp_migrate_req`); `null`
+    /// as `queued`.
     #[serde(default)]
-    pub discarded: u64,
-    /// Tasks made runnable because the listener became ready, by what became of each.
-    pub wakeups: Wakeups,
+    pub discarded: Option<u64>,
+    /// Tasks made runnable because the listener became ready, by what became of each; `null` as `queued`.
+    pub wakeups: Option<Wakeups>,
     /// Wakeups for each accepted connection, `wakeups.total / accepted`: 1 is best, n is a herd of n.
-    /// `null` where nothing was accepted.
+    /// `null` where nothing was accepted, or that is not known.
     pub herd_ratio: Option<f64>,
     /// CPU time of the tasks that the listener woke in vain, nanoseconds, each from when it was put on a CPU to when it
     /// slept again (`sched_switch`): those whose accept said EAGAIN and those that did not call accept. `null` where it

@@ -1,9 +1,19 @@
 //! The decision: which probes to try for each signal, from what the host has and what was asked for.
 
+mod bytes;
+mod room;
+mod sizes;
+
 use crate::{
     error::Failure,
     kernel::{btf::Layout, facts::Facts},
     probes::{Kind, Probe, Provider, Signal, When, probes},
+};
+
+pub use self::{
+    bytes::{MapBytes, table},
+    room::BUDGET,
+    sizes::Sizes,
 };
 
 /// What was asked for, as far as it bears on the decision.
@@ -15,35 +25,20 @@ pub struct Request<'a> {
     pub pid_filter: bool,
     /// Whether it is asked what wakeups in vain cost.
     pub cost: bool,
-    /// Listeners that exist now: the maps are sized by it.
+    /// Listeners that exist now.
     pub listeners: usize,
     /// Room for so many of them, where that was said.
     pub max_listeners: Option<u32>,
+    /// Kernel memory for all maps together, in MiB, where that was said.
+    pub map_memory: Option<u32>,
+    /// Whether accepts are told as events.
+    pub tells_accepts: bool,
+    /// Whether every map is to be as small as it may be, which is for tests.
+    pub least_maps: bool,
     /// CPUs that can ever be online: per-CPU maps hold that many copies.
     pub cpus: usize,
     /// Ports of the listeners that are asked for; empty for all.
     pub ports: &'a [u16],
-}
-
-/// Sizes of the kernel maps, in entries.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Sizes {
-    /// Listeners that something happens on.
-    pub listeners: u32,
-    /// Pairs of a listener and a task.
-    pub workers: u32,
-    /// Tasks that a listener woke.
-    pub tasks: u32,
-    /// Pairs of a listener and a bucket of accept waits.
-    pub waits: u32,
-    /// Processes below those that `--pid` names.
-    pub tree: u32,
-    /// Accept calls that are under way when the window opens.
-    pub in_flight: u32,
-    /// Tasks whose time is measured since they were woken.
-    pub runs: u32,
-    /// Listeners of which it is measured what wakeups in vain cost.
-    pub wasted: u32,
 }
 
 /// One way to have a signal: all of its probes, or none.
@@ -106,7 +101,7 @@ pub fn plan(facts: &Facts, request: Request<'_>) -> Result<Plan, Failure> {
     };
     let (layout, ports) = (layout.clone(), request.ports.to_vec());
     let pid_namespace = facts.pid_namespace;
-    let (cost, sizes) = (request.cost, sizes(request));
+    let (cost, sizes) = (request.cost, room::sizes(needs(request))?);
     Ok(Plan { signals, layout, pid_namespace, cost, sizes, ports, scan_ends })
 }
 
@@ -116,20 +111,15 @@ pub fn plan(facts: &Facts, request: Request<'_>) -> Result<Plan, Failure> {
 ///
 /// A [`Failure`], as [`plan`] has it.
 pub fn of_iterator(facts: &Facts) -> Result<Plan, Failure> {
-    let layout = layout(facts)?.clone();
-    let request = Request {
-        provider: None,
-        pid_filter: false,
+    Ok(Plan {
+        signals: Vec::new(),
+        layout: layout(facts)?.clone(),
+        pid_namespace: facts.pid_namespace,
         cost: false,
-        listeners: 0,
-        max_listeners: Some(1),
-        cpus: 1,
-        ports: &[],
-    };
-    let (signals, ports, scan_ends) = (Vec::new(), Vec::new(), Vec::new());
-    let pid_namespace = facts.pid_namespace;
-    let (cost, sizes) = (request.cost, sizes(request));
-    Ok(Plan { signals, layout, pid_namespace, cost, sizes, ports, scan_ends })
+        sizes: Sizes::LEAST,
+        ports: Vec::new(),
+        scan_ends: Vec::new(),
+    })
 }
 
 /// Where the kernel's fields lie, which only those may ask for who may load kernel programs.
@@ -226,25 +216,16 @@ fn cannot_have(
     ))
 }
 
-/// Room for what exists twice over, and for a busy host's worth beside it. What has no room is
-/// counted, and said.
-fn sizes(request: Request<'_>) -> Sizes {
-    let listeners = (request.listeners * 2 + 1024).min(65_536);
-    // A worker's row is 72 bytes on each CPU: about 16 MiB in all, but never fewer than 4,096.
-    let workers = (16 * 1024 * 1024 / 72 / request.cpus.max(1)).clamp(4_096, 32_768) + listeners;
-    // A bucket's entry is 80 bytes and 8 more on each CPU; a listener fills twenty to sixty.
-    let waits = (listeners * 16).min(16 * 1024 * 1024 / (80 + 8 * request.cpus)).max(8_192);
-    let fit = |entries: usize| u32::try_from(entries).unwrap_or(u32::MAX);
-    Sizes {
-        listeners: request.max_listeners.unwrap_or_else(|| fit(listeners)),
-        workers: fit(workers),
-        tasks: 32_768,
-        waits: fit(waits),
-        tree: if request.pid_filter { 32_768 } else { 1 },
-        in_flight: 16_384,
-        runs: if request.cost { 32_768 } else { 1 },
-        wasted: if request.cost { fit(listeners) } else { 1 },
-    }
+/// The kernel memory that all maps together may take, in bytes.
+#[must_use]
+pub fn budget(map_memory: Option<u32>) -> u64 {
+    u64::from(map_memory.unwrap_or(BUDGET)) * 1024 * 1024
+}
+
+fn needs(request: Request<'_>) -> room::Needs {
+    let Request { cpus, listeners, max_listeners, pid_filter, cost, tells_accepts, .. } = request;
+    let (budget, least) = (budget(request.map_memory), request.least_maps);
+    room::Needs { cpus, listeners, max_listeners, pid_filter, cost, tells_accepts, least, budget }
 }
 
 #[cfg(test)]

@@ -18,8 +18,8 @@ pub const FLAG_OF_TREE: u32 = 2;
 #[repr(C)]
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct ListenerInfo {
-    /// Address of the TCP sock when it was last seen. It may have been freed since: whoever follows
-    /// it compares the inode number first.
+    /// Address of the TCP sock when it was last seen; 0 in a row that userspace made, until something happens on the
+    /// listener. It may have been freed since: whoever follows it compares the inode number first.
     pub sock: u64,
     /// Socket cookie, 0 when nobody had asked the kernel for one (`skc_cookie`).
     pub cookie: u64,

@@ -25,16 +25,19 @@ pub struct NoRoom {
     pub backlogs: u64,
     /// Processes below those that `--pid` names (`PID_TREE`).
     pub processes: u64,
+    /// Beginnings and ends of listeners on which nothing was counted (`QUIET`).
+    pub lives: u64,
 }
-assert_layout!(NoRoom, 72);
+assert_layout!(NoRoom, 80);
 
 impl NoRoom {
     /// All of them.
     #[must_use]
     pub const fn total(&self) -> u64 {
-        let Self { listeners, tasks, workers, wakeups, errors, waits, calls, backlogs, processes } =
-            *self;
-        listeners + tasks + workers + wakeups + errors + waits + calls + backlogs + processes
+        let Self { listeners, tasks, workers, wakeups, errors, waits, calls, .. } = *self;
+        let Self { backlogs, processes, lives, .. } = *self;
+        let of_listeners = listeners + tasks + workers + wakeups + errors + waits + calls;
+        of_listeners + backlogs + processes + lives
     }
 }
 

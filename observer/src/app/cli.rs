@@ -130,6 +130,12 @@ pub struct WatchArgs {
     /// Which kind of hooks to use
     #[arg(long, value_enum, default_value_t = ProviderArg::Auto)]
     pub provider: ProviderArg,
+    /// Kernel memory that all maps together may take, in MiB [default: 64]
+    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
+    pub map_memory: Option<u32>,
+    /// Make every kernel map as small as it may be
+    #[arg(long, hide = true)]
+    pub least_maps: bool,
     /// Room for so many listeners in the kernel maps, where it is not to be found out
     #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub max_listeners: Option<u32>,

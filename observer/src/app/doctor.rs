@@ -1,13 +1,17 @@
 //! `observer doctor`: what this kernel allows, by trying each way to have each signal.
 
 mod diagnosis;
+mod memory;
 mod table;
 
 use std::process::ExitCode;
 
 use anyhow::Result;
 
-use self::diagnosis::{CandidateState, Diagnosis, NOT_TRIED, SignalState};
+use self::{
+    diagnosis::{CandidateState, Diagnosis, NOT_TRIED, SignalState},
+    memory::Memory,
+};
 use crate::app::{
     cli::{DoctorArgs, Format},
     output,
@@ -19,6 +23,7 @@ use observer::{
         load::{Loaded, load},
     },
     error::{Failure, Status},
+    host::{netns, netns_handles::Places, processes::Processes},
     kernel::facts::Facts,
     plan::{Candidate, Request, candidate, plan},
     probes::{Kind, Provider, Signal, functions, tracepoints},
@@ -46,16 +51,25 @@ pub fn run(args: &DoctorArgs) -> Result<ExitCode> {
 /// again when this returns.
 fn examine() -> Diagnosis {
     let facts = Facts::gather(&tracepoints(), &functions());
+    let mut processes = Processes::default();
+    let mut places = Places::new(&mut processes);
+    let namespaces = netns::look_at_all(&mut places, &mut processes, |_| false);
+    let listeners = namespaces.values().map(|one| one.sockets.len()).sum();
     let request = Request {
         provider: None,
         pid_filter: true,
         cost: false,
-        listeners: 0,
+        listeners,
         max_listeners: None,
+        map_memory: None,
+        tells_accepts: false,
+        least_maps: false,
         cpus: aya::util::nr_cpus().unwrap_or(1),
         ports: &[],
     };
-    let prepared = plan(&facts, request).and_then(|plan| {
+    let planned = plan(&facts, request);
+    let memory = planned.as_ref().ok().map(|plan| Memory::of(&plan.sizes, &request));
+    let prepared = planned.and_then(|plan| {
         load(&plan, &[], false).map_err(|error| Failure::failed(format!("{error:#}")))
     });
     let refusal = prepared.as_ref().err().map(|failure| failure.sentence.clone());
@@ -93,7 +107,7 @@ fn examine() -> Diagnosis {
         lost: signal.loss(),
         candidates: states,
     });
-    Diagnosis { host: facts.host, refusal, signals: signals.collect() }
+    Diagnosis { host: facts.host, refusal, memory, signals: signals.collect() }
 }
 
 /// Attaches a candidate beside what is attached already.

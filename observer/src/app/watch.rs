@@ -48,6 +48,8 @@ fn config(args: &WatchArgs, live: bool) -> Config {
         provider: args.provider.into(),
         max_listeners: args.max_listeners,
         cost: args.cost,
+        map_memory: args.map_memory,
+        least_maps: args.least_maps,
         idle: args.idle,
         debug_lines: args.verbose >= 2,
     }

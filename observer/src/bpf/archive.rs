@@ -22,6 +22,9 @@ const ROWS: usize = 262_144;
 /// them, whatever another one has.
 const TASKS: usize = 4_096;
 
+/// Maximum number of closed listeners kept on which nothing was counted.
+const QUIET: usize = 1_024;
+
 /// What is kept of one listener.
 #[derive(Debug, Default)]
 struct Kept {
@@ -73,6 +76,8 @@ pub(super) struct Archive {
     listeners: HashMap<ListenerId, Kept>,
     /// Closed listeners by when they closed.
     by_age: BTreeSet<(u64, ListenerId)>,
+    /// Closed listeners on which nothing was counted, the first that was taken first.
+    quiet: VecDeque<(ListenerId, ListenerInfo)>,
     /// Rows of all closed listeners.
     rows: usize,
     /// Listeners by their number of ended tasks.
@@ -91,6 +96,15 @@ impl Archive {
             kept.closed = Some((info, merge_queue(earlier, queue)));
             kept.tasks.clear();
         });
+    }
+
+    /// Takes in a listener that closed, and on which nothing was counted.
+    pub(super) fn close_quiet(&mut self, id: ListenerId, info: ListenerInfo) {
+        self.quiet.push_back((id, info));
+        if self.quiet.len() > QUIET {
+            self.quiet.pop_front();
+            self.forgotten += 1;
+        }
     }
 
     /// Adds what a task did with a closed listener, if that is here.
@@ -156,12 +170,14 @@ impl Archive {
 
     /// Whether a closed listener is here.
     pub(super) fn contains(&self, id: ListenerId) -> bool {
-        self.listener(id).is_some()
+        self.listeners.get(&id).is_some_and(|kept| kept.closed.is_some())
     }
 
     /// A closed listener that is here.
     pub(super) fn listener(&self, id: ListenerId) -> Option<ListenerInfo> {
-        self.listeners.get(&id)?.closed.map(|(info, _)| info)
+        let counted = self.listeners.get(&id).and_then(|kept| kept.closed.map(|(info, _)| info));
+        let quiet = || self.quiet.iter().rev().find(|(one, _)| *one == id).map(|(_, info)| *info);
+        counted.or_else(quiet)
     }
 
     /// Number of closed listeners that found no room here.
@@ -219,6 +235,9 @@ impl Archive {
             for (key, count) in &kept.waits {
                 *snapshot.waits.entry(*key).or_insert(0) += count;
             }
+        }
+        for (id, info) in self.quiet.iter().rev() {
+            snapshot.listeners.entry(*id).or_insert(*info);
         }
     }
 }

@@ -4,16 +4,14 @@ use std::{collections::HashSet, path::Path};
 
 use aya::{
     Pod,
-    maps::{MapData, PerCpuHashMap, PerCpuValues},
+    maps::{HashMap as BpfHashMap, MapData},
 };
-use observer_common::counters::{
-    ListenerId, ListenerInfo, Misc, QueueStats, WorkerKey, WorkerStats,
-};
+use observer_common::counters::{ListenerId, ListenerInfo, Misc, QueueStats, WorkerKey};
 
 use super::{
     gauges::{Gauge, workers_made},
     maps::Maps,
-    merge::{merge_queue, merge_worker},
+    merge::merge_queue,
     reader::{ROW_BY_ROW, present},
 };
 
@@ -25,9 +23,10 @@ impl Maps {
     /// Takes listeners that closed out of the kernel maps when these are more than half full. What was
     /// counted of them stays in every reading. `misc` was read before; `now` is `CLOCK_MONOTONIC`.
     pub fn make_room(&mut self, misc: &Misc, now: u64) {
-        if !self.gauges.are_due(misc) {
+        if !self.gauges.are_due(misc, now) {
             return;
         }
+        let quiet = self.take_quiet(now);
         let rows: Vec<_> = present(self.listeners.iter()).collect();
         let mut there: HashSet<ListenerId> = rows.iter().map(|(id, _)| *id).collect();
         for (id, info) in rows {
@@ -43,6 +42,9 @@ impl Maps {
         self.gauges.workers.has_left(workers, workers_made(misc));
         self.gauges.waits.has_left(waits, misc.waits);
         self.gauges.errors.has_left(errors, misc.errors);
+        self.gauges.quiet.has_left(quiet, misc.quiet);
+        self.gauges.looked(misc, now);
+        self.tell_of_room();
     }
 
     /// Takes one listener; `false` where it listens again.
@@ -57,11 +59,33 @@ impl Maps {
         if self.listeners.get(&id, 0).map_or(0, |row| row.closed) != info.closed {
             return false;
         }
-        let queue = take(&mut self.queues, &id)
-            .map_or(QueueStats::ZERO, |cpus| cpus.iter().fold(QueueStats::ZERO, merge_queue));
+        let cpus = self.queues.get(&id, 0).ok().filter(|_| self.queues.remove(&id).is_ok());
+        let queue =
+            cpus.map_or(QueueStats::ZERO, |cpus| cpus.iter().fold(QueueStats::ZERO, merge_queue));
         let _only_taken_here = self.listeners.remove(&id);
         self.archive.close(id, info, &queue);
         true
+    }
+
+    /// Takes listeners that closed without that anything was counted on them: how many are left.
+    fn take_quiet(&mut self, now: u64) -> usize {
+        let rows: Vec<(ListenerId, ListenerInfo)> = present(self.quiet.iter()).collect();
+        let all = rows.len();
+        let mut taken = 0;
+        for (id, info) in rows {
+            let is_over = info.closed != 0 && info.closed + SETTLED <= now;
+            // Something may have been counted since, or it may listen again.
+            if is_over
+                && self.quiet.get(&id, 0).is_ok_and(|row| row.closed == info.closed)
+                && self.quiet.remove(&id).is_ok()
+            {
+                taken += 1;
+                if self.listeners.get(&id, 0).is_err() {
+                    self.archive.close_quiet(id, info);
+                }
+            }
+        }
+        all - taken
     }
 
     /// Takes the rows of tasks that ended, where there are many rows: how many are left of these keys, and of
@@ -91,14 +115,14 @@ impl Maps {
         }
         let Self { workers, errors, archive, .. } = self;
         for key in &gone {
-            if let Some(cpus) = take(workers, key) {
-                archive.add_ended(*key, &cpus.iter().fold(WorkerStats::ZERO, merge_worker));
+            if let Some(stats) = take(workers, key) {
+                archive.add_ended(*key, &stats);
             }
         }
         let (errors_go, errors_left) = keys_of(errors, |key| gone.contains(&key.worker));
         for key in errors_go {
-            if let Some(cpus) = take(errors, &key) {
-                archive.add_ended_errors(key, cpus.iter().sum());
+            if let Some(count) = take(errors, &key) {
+                archive.add_ended_errors(key, count);
             }
         }
         (rows - gone.len(), errors_left.len())
@@ -127,18 +151,18 @@ impl Maps {
         let (waits_go, waits_left) = keys_of(waits, |key| goes(key.listener));
         let (errors_go, errors_left) = keys_of(errors, |key| goes(key.worker.listener));
         for key in workers_go {
-            if let Some(cpus) = take(workers, &key) {
-                archive.add_worker(key, &cpus.iter().fold(WorkerStats::ZERO, merge_worker));
+            if let Some(stats) = take(workers, &key) {
+                archive.add_worker(key, &stats);
             }
         }
         for key in waits_go {
-            if let Some(cpus) = take(waits, &key) {
-                archive.add_waits(key, cpus.iter().sum());
+            if let Some(count) = take(waits, &key) {
+                archive.add_waits(key, count);
             }
         }
         for key in errors_go {
-            if let Some(cpus) = take(errors, &key) {
-                archive.add_errors(key, cpus.iter().sum());
+            if let Some(count) = take(errors, &key) {
+                archive.add_errors(key, count);
             }
         }
         (workers_left, waits_left.len(), errors_left.len())
@@ -147,7 +171,7 @@ impl Maps {
 
 /// The keys that go, and those that stay.
 fn keys_of<K: Pod, V: Pod>(
-    map: &PerCpuHashMap<MapData, K, V>,
+    map: &BpfHashMap<MapData, K, V>,
     mut goes: impl FnMut(&K) -> bool,
 ) -> (Vec<K>, Vec<K>) {
     map.keys().filter_map(Result::ok).partition(|key| goes(key))
@@ -155,11 +179,8 @@ fn keys_of<K: Pod, V: Pod>(
 
 /// Takes a row out of a map: `None` where there is none, or where it cannot be removed, so that no count
 /// is in two places.
-fn take<K: Pod, V: Pod>(
-    map: &mut PerCpuHashMap<MapData, K, V>,
-    key: &K,
-) -> Option<PerCpuValues<V>> {
-    let cpus = map.get(key, 0).ok()?;
+fn take<K: Pod, V: Pod>(map: &mut BpfHashMap<MapData, K, V>, key: &K) -> Option<V> {
+    let row = map.get(key, 0).ok()?;
     map.remove(key).ok()?;
-    Some(cpus)
+    Some(row)
 }

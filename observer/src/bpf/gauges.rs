@@ -2,10 +2,7 @@
 
 use std::collections::HashSet;
 
-use observer_common::{
-    config::ERROR_ROWS,
-    counters::{ListenerId, Misc},
-};
+use observer_common::counters::{ListenerId, Misc};
 
 use crate::plan::Sizes;
 
@@ -15,8 +12,11 @@ pub(super) struct Gauges {
     pub(super) workers: Gauge,
     pub(super) waits: Gauge,
     pub(super) errors: Gauge,
+    pub(super) quiet: Gauge,
     /// Listeners that had rows the last time and were not known.
     pub(super) strangers: HashSet<ListenerId>,
+    /// When the maps were looked through the last time, and how much had found no room by then.
+    last: (u64, u64),
 }
 
 impl Gauges {
@@ -25,18 +25,34 @@ impl Gauges {
             listeners: Gauge::new(sizes.listeners),
             workers: Gauge::new(sizes.workers),
             waits: Gauge::new(sizes.waits),
-            errors: Gauge::new(ERROR_ROWS),
+            errors: Gauge::new(sizes.errors),
+            quiet: Gauge::new(sizes.quiet),
             strangers: HashSet::new(),
+            last: (0, 0),
         }
     }
 
-    pub(super) fn are_due(&self, misc: &Misc) -> bool {
-        self.listeners.is_due(misc.listeners)
+    /// They were looked through.
+    pub(super) fn looked(&mut self, misc: &Misc, now: u64) {
+        self.last = (now, misc.no_room.total());
+    }
+
+    /// Whether the maps are to be looked through. `now` is `CLOCK_MONOTONIC`.
+    pub(super) fn are_due(&self, misc: &Misc, now: u64) -> bool {
+        let (last, had_none) = self.last;
+        // In a full map no rows are made that could tell: what closed since may have left room.
+        (misc.no_room.total() > had_none && now.saturating_sub(last) >= AGAIN)
+            || self.listeners.is_due(misc.listeners)
             || self.workers.is_due(workers_made(misc))
             || self.waits.is_due(misc.waits)
             || self.errors.is_due(misc.errors)
+            || self.quiet.is_due(misc.quiet)
     }
 }
+
+/// The shortest time after which full maps are looked through again, in nanoseconds: a look takes some thirty
+/// milliseconds where there are tens of thousands of rows.
+const AGAIN: u64 = 5_000_000_000;
 
 /// Rows of workers that were made at most: those of tasks, of tasks that ended, and one for each listener.
 pub(super) fn workers_made(misc: &Misc) -> u64 {
@@ -66,6 +82,11 @@ impl Gauge {
         self.left + new > self.room / 2 && new > (free / 4).max(self.room / 16)
     }
 
+    /// A row was made that nothing else counts.
+    pub(super) fn has_one_more(&mut self) {
+        self.left += 1;
+    }
+
     pub(super) fn has_left(&mut self, left: usize, made: u64) {
         self.left = left as u64;
         self.made = made;
@@ -74,7 +95,10 @@ impl Gauge {
 
 #[cfg(test)]
 mod tests {
-    use super::Gauge;
+    use observer_common::counters::{Misc, NoRoom};
+
+    use super::{AGAIN, Gauge, Gauges};
+    use crate::plan::Sizes;
 
     #[test]
     fn nothing_is_looked_through_while_there_is_room() {
@@ -97,5 +121,20 @@ mod tests {
         gauge.has_left(1024, 2000);
         assert!(!gauge.is_due(2000) && !gauge.is_due(2064));
         assert!(gauge.is_due(2065));
+    }
+
+    #[test]
+    fn full_maps_are_looked_through_now_and_then_while_something_finds_no_room() {
+        let mut gauges = Gauges::new(&Sizes::LEAST);
+        let misc = |tasks| {
+            let no_room = NoRoom { tasks, ..NoRoom::default() };
+            Misc { no_room, ..Misc::default() }
+        };
+        assert!(!gauges.are_due(&misc(0), AGAIN));
+        assert!(gauges.are_due(&misc(3), AGAIN));
+        gauges.looked(&misc(3), AGAIN);
+        assert!(!gauges.are_due(&misc(9), AGAIN + 1));
+        assert!(!gauges.are_due(&misc(3), 3 * AGAIN));
+        assert!(gauges.are_due(&misc(9), 2 * AGAIN));
     }
 }

@@ -40,7 +40,6 @@ pub fn load(plan: &Plan, events: &[EventKind], log: bool) -> Result<Loaded> {
     let ports_given = u8::from(!plan.ports.is_empty());
     let level: u8 = if log { aya_log::Level::Debug as u8 } else { 0 };
     let kinds = events.iter().fold(0, |kinds, kind| kinds | kind.bit());
-    let woken = if events.contains(&EventKind::Accepted) { plan.sizes.tasks } else { 1 };
     let cost = u8::from(plan.cost);
     let mut loader = EbpfLoader::new();
     loader.btf(Some(&btf));
@@ -71,9 +70,15 @@ pub fn load(plan: &Plan, events: &[EventKind], log: bool) -> Result<Loaded> {
         .map_max_entries("SOCKS", plan.sizes.listeners.saturating_mul(2))
         .map_max_entries("QUEUES", plan.sizes.listeners)
         .map_max_entries("WORKERS", plan.sizes.workers)
+        .map_max_entries("QUIET", plan.sizes.quiet)
+        .map_max_entries("ENQUEUED_AT", plan.sizes.enqueued)
+        .map_max_entries("CLIENTS", plan.sizes.clients)
+        .map_max_entries("ERRORS", plan.sizes.errors)
+        .map_max_entries("UNRECOGNISED", plan.sizes.unrecognised)
+        .map_max_entries("INTERRUPTED", plan.sizes.interrupted)
         .map_max_entries("WAITS", plan.sizes.waits)
         .map_max_entries("TASKS", plan.sizes.tasks)
-        .map_max_entries("WOKEN_AT", woken)
+        .map_max_entries("WOKEN_AT", plan.sizes.woken)
         .map_max_entries("IN_FLIGHT", plan.sizes.in_flight)
         .map_max_entries("RUNS", plan.sizes.runs)
         .map_max_entries("WASTED", plan.sizes.wasted)

@@ -14,13 +14,15 @@ use observer_common::{
         SLOT_TAKEN, Stamp, TaskSlot, TaskState, Unrecognised, UnrecognisedKey, WaitKey, WorkerKey,
         WorkerStats,
     },
+    room::ROOMS,
 };
 
 use super::{
     archive::Archive,
+    at_start::AtStart,
     cost::Cost,
     gauges::Gauges,
-    merge::{merge_misc, merge_queue, merge_worker},
+    merge::{merge_misc, merge_queue},
     reader::{ROW_BY_ROW, Reader},
     snapshot::{Incomplete, Snapshot},
     tasks::{Tasks, Workers, entry_key, tasks_of, workers_with},
@@ -28,11 +30,16 @@ use super::{
 use crate::plan::Sizes;
 
 /// BPF_NOEXIST (uapi).
-const NO_EXIST: u64 = 1;
+pub(super) const NO_EXIST: u64 = 1;
 
 /// Maximum number of tries of one reading: where tasks end faster than they are read, a count may be missing
 /// or there twice until the next reading.
 const TRIES: u32 = 8;
+
+/// Whether the kernel programs have seen a listener, and userspace has not only made its rows.
+fn is_seen(info: &ListenerInfo) -> bool {
+    info.sock != 0
+}
 
 /// The maps that userspace reads and writes.
 pub struct Maps {
@@ -40,9 +47,10 @@ pub struct Maps {
     port_seen: Array<MapData, u64>,
     pub(super) listeners: BpfHashMap<MapData, ListenerId, ListenerInfo>,
     pub(super) queues: PerCpuHashMap<MapData, ListenerId, QueueStats>,
-    pub(super) workers: PerCpuHashMap<MapData, WorkerKey, WorkerStats>,
-    pub(super) errors: PerCpuHashMap<MapData, ErrorKey, u64>,
-    pub(super) waits: PerCpuHashMap<MapData, WaitKey, u64>,
+    pub(super) quiet: BpfHashMap<MapData, ListenerId, ListenerInfo>,
+    pub(super) workers: BpfHashMap<MapData, WorkerKey, WorkerStats>,
+    pub(super) errors: BpfHashMap<MapData, ErrorKey, u64>,
+    pub(super) waits: BpfHashMap<MapData, WaitKey, u64>,
     enqueued_at: BpfHashMap<MapData, u64, Stamp>,
     listen_backlog: BpfHashMap<MapData, ListenerId, u32>,
     task_slots: Array<MapData, TaskSlot>,
@@ -51,10 +59,11 @@ pub struct Maps {
     unrecognised: BpfHashMap<MapData, UnrecognisedKey, Unrecognised>,
     misc: PerCpuArray<MapData, Misc>,
     incomplete: Array<MapData, [u8; INCOMPLETE_SLOTS]>,
+    pub(super) full: Array<MapData, [u64; ROOMS]>,
     /// CPUs that there may be: maps per CPU have a value for each.
-    cpus: usize,
-    pid_tree: BpfHashMap<MapData, u32, u32>,
-    in_flight: BpfHashMap<MapData, u32, ListenerId>,
+    pub(super) cpus: usize,
+    pub(super) pid_tree: BpfHashMap<MapData, u32, u32>,
+    pub(super) in_flight: BpfHashMap<MapData, u32, ListenerId>,
     interrupted: BpfHashMap<MapData, u32, ListenerId>,
     runs: BpfHashMap<MapData, u32, RunSinceWoken>,
     wasted: BpfHashMap<MapData, ListenerId, u64>,
@@ -63,6 +72,7 @@ pub struct Maps {
     /// What was taken out of the maps above.
     pub(super) archive: Archive,
     pub(super) gauges: Gauges,
+    pub(super) at_start: AtStart,
 }
 
 impl Maps {
@@ -80,6 +90,7 @@ impl Maps {
             port_seen: take(".data.port_seen")?.try_into()?,
             listeners: take("LISTENERS")?.try_into()?,
             queues: take("QUEUES")?.try_into()?,
+            quiet: take("QUIET")?.try_into()?,
             workers: take("WORKERS")?.try_into()?,
             errors: take("ERRORS")?.try_into()?,
             waits: take("WAITS")?.try_into()?,
@@ -91,6 +102,7 @@ impl Maps {
             unrecognised: take("UNRECOGNISED")?.try_into()?,
             misc: take("MISC")?.try_into()?,
             incomplete: take(".data.incomplete")?.try_into()?,
+            full: take(".data.full")?.try_into()?,
             pid_tree: take("PID_TREE")?.try_into()?,
             in_flight: take("IN_FLIGHT")?.try_into()?,
             interrupted: take("INTERRUPTED")?.try_into()?,
@@ -102,6 +114,7 @@ impl Maps {
             })?,
             archive: Archive::default(),
             gauges: Gauges::new(sizes),
+            at_start: AtStart::default(),
         })
     }
 
@@ -124,41 +137,19 @@ impl Maps {
         self.port_seen.set(0, 1, 0).context("cannot write that a port was seen")
     }
 
-    /// Adds a process to those that `--pid` names.
-    ///
-    /// # Errors
-    ///
-    /// When the map is full.
-    pub fn add_to_tree(&mut self, pid: u32) -> Result<()> {
-        self.pid_tree
-            .insert(pid, 1, 0)
-            .context("there are more processes below --pid than observer can follow")
-    }
-
     /// The processes that `--pid` names and their descendants.
     #[must_use]
     pub fn tree(&self) -> std::collections::HashSet<u32> {
         self.pid_tree.keys().filter_map(Result::ok).collect()
     }
 
-    /// Notes that a task is in an accept call that began before the window, unless a kprobe has noted it.
-    ///
-    /// # Errors
-    ///
-    /// When the map is full.
-    pub fn add_in_flight(&mut self, tid: u32, listener: ListenerId) -> Result<()> {
-        match self.in_flight.insert(tid, listener, NO_EXIST) {
-            Err(_) if self.in_flight.get(&tid, 0).is_ok() => Ok(()),
-            result => {
-                result.context("there are more blocked accept calls than observer can follow")
-            }
-        }
-    }
-
     /// Forgets wakeups of strangers, so that these do not fill the map.
     pub fn forget_unrecognised(&mut self, strangers: &[UnrecognisedKey]) {
         for stranger in strangers {
             let _was_not = self.unrecognised.remove(stranger);
+        }
+        if !strangers.is_empty() {
+            self.tell_of_room();
         }
     }
 
@@ -178,7 +169,8 @@ impl Maps {
     /// What is known of one listener.
     #[must_use]
     pub fn listener(&self, id: ListenerId) -> Option<ListenerInfo> {
-        self.listeners.get(&id, 0).ok().or_else(|| self.archive.listener(id))
+        let counted = self.listeners.get(&id, 0).ok().filter(is_seen);
+        counted.or_else(|| self.quiet.get(&id, 0).ok()).or_else(|| self.archive.listener(id))
     }
 
     /// Reads everything, and adds what was taken out of the maps to what is there; `in_batches` where no
@@ -190,14 +182,17 @@ impl Maps {
     pub fn read(&self, in_batches: bool) -> Result<Snapshot> {
         let reader = Reader { in_batches, cpus: self.cpus };
         let (workers, tasks, unsettled) = self.workers_and_tasks(&reader)?;
-        let sum = |counts: &[u64]| counts.iter().sum::<u64>();
+        // One that is counted on meanwhile goes from the first of these to the second.
+        let mut listeners: HashMap<_, _> = reader.rows(&self.quiet);
+        let counted: Vec<(ListenerId, ListenerInfo)> = reader.rows(&self.listeners);
+        listeners.extend(counted.into_iter().filter(|(_, info)| is_seen(info)));
         let mut snapshot = Snapshot {
-            listeners: reader.rows(&self.listeners),
+            listeners,
             queues: reader
                 .rows_per_cpu(&self.queues, |cpus| cpus.iter().fold(QueueStats::ZERO, merge_queue)),
             workers,
-            errors: reader.rows_per_cpu(&self.errors, sum),
-            waits: reader.rows_per_cpu(&self.waits, sum),
+            errors: reader.rows(&self.errors),
+            waits: reader.rows(&self.waits),
             oldest: self.oldest(&reader),
             asked: reader.rows(&self.listen_backlog),
             tasks,
@@ -236,9 +231,7 @@ impl Maps {
         let mut tries = 0;
         loop {
             let done = self.misc()?.moves_done;
-            let workers: Workers = reader.rows_per_cpu(&self.workers, |cpus| {
-                cpus.iter().fold(WorkerStats::ZERO, merge_worker)
-            });
+            let workers: Workers = reader.rows(&self.workers);
             let entries = self.all_tasks(reader);
             tries += 1;
             let moved = self.misc()?.moves_begun.saturating_sub(done);
@@ -256,7 +249,8 @@ impl Maps {
     /// When the map cannot be read.
     pub fn misc(&self) -> Result<Misc> {
         let cpus = self.misc.get(&0, 0).context("cannot read the map MISC")?;
-        Ok(cpus.iter().fold(Misc::default(), merge_misc))
+        let start = Misc { no_room: self.at_start.no_room, ..Misc::default() };
+        Ok(cpus.iter().fold(start, merge_misc))
     }
 
     /// Nothing is looked at while there was room for everything.
@@ -266,7 +260,7 @@ impl Maps {
         }
         let places =
             self.incomplete.get(&0, 0).context("cannot read which listeners had no room")?;
-        Ok(Incomplete::new(places))
+        Ok(Incomplete::new(places, &self.at_start.incomplete))
     }
 }
 

@@ -64,15 +64,17 @@ pub(super) fn merge_worker(mut sum: WorkerStats, cpu: &WorkerStats) -> WorkerSta
 
 /// Adds what one CPU could not count to what others could not.
 pub(super) fn merge_misc(mut sum: Misc, cpu: &Misc) -> Misc {
-    add!(sum, cpu: events_lost, workers, recovered, chained, listeners, waits, errors, in_doubt);
+    add!(sum, cpu: events_lost, workers, recovered, chained, listeners, waits, errors, quiet, in_doubt);
     add!(sum, cpu: moves_begun, moves_done);
     let (full, of_cpu) = (&mut sum.no_room, &cpu.no_room);
-    add!(full, of_cpu: listeners, tasks, workers, wakeups, errors, waits, calls, backlogs, processes);
+    add!(full, of_cpu: listeners, tasks, workers, wakeups, errors, waits, calls, backlogs);
+    add!(full, of_cpu: processes, lives);
     sum
 }
 
 /// What found no room since an earlier reading.
 pub(crate) fn no_room_since(mut full: NoRoom, before: &NoRoom) -> NoRoom {
-    take_off!(full, before: listeners, tasks, workers, wakeups, errors, waits, calls, backlogs, processes);
+    take_off!(full, before: listeners, tasks, workers, wakeups, errors, waits, calls, backlogs);
+    take_off!(full, before: processes, lives);
     full
 }

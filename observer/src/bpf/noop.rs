@@ -32,6 +32,9 @@ pub fn run(provider: Option<Provider>) -> Result<ExitCode> {
         cost: false,
         listeners: 0,
         max_listeners: None,
+        map_memory: None,
+        tells_accepts: false,
+        least_maps: false,
         cpus: 1,
         ports: &[],
     };

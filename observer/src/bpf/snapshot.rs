@@ -16,7 +16,7 @@ use super::cost::Cost;
 /// Everything that the kernel programs counted since the window opened.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// What is known of each listener that something happened on.
+    /// What is known of each listener that something happened on, be it only that it began or ended.
     pub listeners: HashMap<ListenerId, ListenerInfo>,
     /// Their accept queues.
     pub queues: HashMap<ListenerId, QueueStats>,
@@ -75,9 +75,11 @@ const EINTR: u32 = 4;
 pub struct Incomplete(Option<Box<[u8; INCOMPLETE_SLOTS]>>);
 
 impl Incomplete {
-    /// Those whose places are not 0.
-    pub(super) fn new(places: [u8; INCOMPLETE_SLOTS]) -> Self {
-        Self(Some(Box::new(places)))
+    /// Those whose places are not 0, and these.
+    pub(super) fn new(places: [u8; INCOMPLETE_SLOTS], others: &[ListenerId]) -> Self {
+        let mut places = Box::new(places);
+        others.iter().for_each(|id| places[incomplete_slot(*id)] = 1);
+        Self(Some(places))
     }
 
     /// Whether a listener may be one of them.
@@ -90,8 +92,6 @@ impl Incomplete {
     /// A set of exactly these listeners, for tests.
     #[cfg(test)]
     pub fn of(ids: &[ListenerId]) -> Self {
-        let mut places = Box::new([0; INCOMPLETE_SLOTS]);
-        ids.iter().for_each(|id| places[incomplete_slot(*id)] = 1);
-        Self(Some(places))
+        Self::new([0; INCOMPLETE_SLOTS], ids)
     }
 }

@@ -42,6 +42,9 @@ pub fn all() -> Result<Vec<u8>> {
         listeners: 0,
         cpus: 1,
         max_listeners: None,
+        map_memory: None,
+        tells_accepts: false,
+        least_maps: false,
         ports: &[],
     };
     let mut loaded = load(&plan(&facts, request)?, &EventKind::ALL, false)?;

@@ -68,7 +68,8 @@ mod tests {
 
     fn judged(max: u64, limit: Option<u64>, exact: bool) -> Option<Verdict> {
         let mut one = listener();
-        one.accept_queue = AcceptQueue { now: Some(1), max, limit, ..AcceptQueue::default() };
+        one.accept_queue =
+            AcceptQueue { now: Some(1), max: Some(max), limit, ..AcceptQueue::default() };
         one.backlog.limit = limit;
         verdict(&AcceptQueueNearLimit, &one, exact)
     }
@@ -109,7 +110,7 @@ mod tests {
     #[test]
     fn what_overflowed_is_told_once() {
         let mut one = listener();
-        one.accept_queue.max = 128;
+        one.accept_queue.max = Some(128);
         assert!(verdict(&AcceptQueueNearLimit, &one, true).is_some());
         one.drops = drops(&[("accept_queue_full_syn", 1)]);
         assert_eq!(verdict(&AcceptQueueNearLimit, &one, true), None);

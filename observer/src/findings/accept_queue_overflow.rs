@@ -105,7 +105,7 @@ mod tests {
     fn judged(drops: Drops, max: u64, exact: bool) -> Option<Verdict> {
         let mut one = listener();
         one.drops = drops;
-        one.accept_queue = AcceptQueue { max, limit: Some(8), ..AcceptQueue::default() };
+        one.accept_queue = AcceptQueue { max: Some(max), limit: Some(8), ..AcceptQueue::default() };
         verdict(&AcceptQueueOverflow, &one, exact)
     }
 
@@ -166,7 +166,7 @@ mod tests {
         one.drops = drops(&[("accept_queue_full_syn", 40)]);
         one.drops.clients = Some(30);
         one.accept_queue =
-            AcceptQueue { now: Some(9), max: 9, limit: Some(8), ..Default::default() };
+            AcceptQueue { now: Some(9), max: Some(9), limit: Some(8), ..Default::default() };
         let told = verdict(&AcceptQueueOverflow, &one, true).expect("a finding");
         assert!(told.summary.contains("faster (206/s) than they are accepted (200/s)"), "{told:?}");
         assert!(told.evidence.contains("no backlog is enough"), "{told:?}");

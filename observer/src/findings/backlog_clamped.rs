@@ -131,10 +131,10 @@ mod tests {
             one.backlog.at_somaxconn = Some(at);
             still(&BacklogClamped, &one)
         };
-        assert_eq!(judged(128, false, 0), None);
-        assert_eq!(judged(4096, true, 2048), None);
-        assert!(judged(4096, true, 2049).is_some());
-        let told = judged(128, true, 0).expect("a finding");
+        assert_eq!(judged(128, false, Some(0)), None);
+        assert_eq!(judged(4096, true, Some(2048)), None);
+        assert!(judged(4096, true, Some(2049)).is_some());
+        let told = judged(128, true, Some(0)).expect("a finding");
         assert_eq!(told.severity, Severity::Info);
         assert_eq!(told.summary, "the backlog's limit 128 is at net.core.somaxconn (128)");
         // In a window it is known, or nothing is said.

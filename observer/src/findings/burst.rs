@@ -28,7 +28,7 @@ pub(super) enum Cause {
     Failing,
     /// More came at once than it holds.
     Burst,
-    /// Accepts were not observed.
+    /// Accepts were not observed, or not counted for want of room.
     Unknown,
 }
 
@@ -42,21 +42,24 @@ pub(super) fn cause(case: &Case<'_>) -> Cause {
     if failed("EMFILE") || failed("ENFILE") {
         return Cause::Failing;
     }
-    if listener.accepted == 0 {
+    let Some((accepted, queued)) = listener.accepted.zip(listener.queued) else {
+        return Cause::Unknown;
+    };
+    if accepted == 0 {
         return Cause::NothingAccepted;
     }
     // A client that tries again is one that came.
-    let came = known_clients(case).map(|clients| listener.queued.saturating_add(clients));
+    let came = known_clients(case).map(|clients| queued.saturating_add(clients));
     // Full still, though all that it holds was taken out of it more than once: no burst that is being worked
     // off, but what comes is more than what goes.
     let stays_full =
         case.fullest().zip(listener.accept_queue.now).is_some_and(|((_, limit), now)| {
             let turned_over = limit.saturating_add(1).saturating_mul(TURNS);
-            now >= limit.max(1) && listener.accepted >= turned_over
+            now >= limit.max(1) && accepted >= turned_over
         });
     let dropped = listener.drops.total.is_some_and(|drops| drops > 0);
     if stays_full && dropped && case.window.seconds >= LONG_ENOUGH {
-        return Cause::TooSlow { came, accepted: listener.accepted };
+        return Cause::TooSlow { came, accepted };
     }
     let wait = &listener.accept_wait;
     match wait.max.or(wait.p99).max(wait.oldest).filter(|wait| *wait >= LATE) {
@@ -147,7 +150,7 @@ mod tests {
     fn full(now: u64) -> Listener {
         let mut one = listener();
         one.accept_queue =
-            AcceptQueue { now: Some(now), max: 9, limit: Some(8), ..AcceptQueue::default() };
+            AcceptQueue { now: Some(now), max: Some(9), limit: Some(8), ..AcceptQueue::default() };
         one.drops = Drops { clients: Some(20), ..drops(&[("accept_queue_full_syn", 60)]) };
         one
     }
@@ -168,19 +171,19 @@ mod tests {
         assert_eq!(of(&one), (Cause::Late { wait: 1_500_000_000 }, late.to_owned()));
         // Still full when the window ends.
         let mut one = full(9);
-        one.queued = 509;
-        one.accepted = 500;
+        one.queued = Some(509);
+        one.accepted = Some(500);
         let (cause, words) = of(&one);
         assert_eq!(cause, Cause::TooSlow { came: Some(529), accepted: 500 });
         assert_eq!(words, "connections come faster (106/s) than they are accepted (100/s)");
         one.drops.clients = None;
         assert_eq!(of(&one).1, "connections come faster than they are accepted (100/s)");
         // What is in it may be the rest of a burst: it has not been emptied twice.
-        one.accepted = 17;
+        one.accepted = Some(17);
         assert_eq!(of(&one).0, Cause::Burst);
-        one.accepted = 18;
+        one.accepted = Some(18);
         assert!(matches!(of(&one).0, Cause::TooSlow { .. }));
-        one.accepted = 0;
+        one.accepted = Some(0);
         assert_eq!(of(&one).0, Cause::NothingAccepted);
         assert_eq!(with_case(&one, true, needed), None);
         one.accept_errors.insert("EMFILE".to_owned(), 1);

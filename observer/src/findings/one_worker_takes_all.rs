@@ -37,11 +37,11 @@ impl Rule for OneWorkerTakesAll {
         let listener = case.listener;
         // Without it, workers were folded into one row, or there is only one.
         listener.fairness?;
+        let accepted = listener.accepted?;
         let workers = &listener.workers;
         let top = workers.iter().max_by_key(|worker| worker.accepted)?;
         let of_all = u128::from(top.accepted) * 100;
-        let is_all = of_all >= u128::from(listener.accepted) * u128::from(ALL);
-        let accepted = listener.accepted;
+        let is_all = of_all >= u128::from(accepted) * u128::from(ALL);
         if workers.len() < 2 || !is_all {
             return None;
         }
@@ -51,7 +51,7 @@ impl Rule for OneWorkerTakesAll {
         }
         let idle = workers.iter().filter(|worker| worker.accepted == 0).count();
         let hedge = case.hedge(&case.providers.accepts);
-        let percent = of_all / u128::from(listener.accepted.max(1));
+        let percent = of_all / u128::from(accepted.max(1));
         let who = match top.tid {
             Some(tid) => format!("{} {tid}", top.comm),
             None => top.comm.clone(),
@@ -88,7 +88,7 @@ mod tests {
     fn shared(shares: &[u64]) -> Listener {
         let mut one = listener();
         one.accept_wait.p99 = Some(NO_LOSS + 1);
-        one.accepted = shares.iter().sum();
+        one.accepted = Some(shares.iter().sum());
         one.fairness = Some(0.5);
         one.workers = (4242..).zip(shares).map(|(tid, share)| worker(tid, *share)).collect();
         one
@@ -137,7 +137,7 @@ mod tests {
     fn one_acceptor_shares_with_nobody() {
         assert_eq!(judged(&[1000]), None);
         let mut one = shared(&[]);
-        one.accepted = 1000;
+        one.accepted = Some(1000);
         one.workers = vec![worker(4242, 1000), worker(4243, 0)];
         // Nobody else waits, or what some of them did is in the row of the others.
         one.fairness = None;

@@ -61,7 +61,7 @@ impl Case<'_> {
     pub(super) fn fullest(&self) -> Option<(u64, u64)> {
         let queue = &self.listener.accept_queue;
         let limit = queue.limit.or(self.listener.backlog.limit)?;
-        Some((queue.max.max(queue.now.unwrap_or(0)), limit))
+        Some((queue.max.max(queue.now)?, limit))
     }
 
     /// Whether this is a picture of one moment, without a window in which anything could have been counted.

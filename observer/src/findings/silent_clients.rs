@@ -96,9 +96,10 @@ fn left_waiting(case: &Case<'_>) -> Option<u64> {
     if case.providers.accepts.via == Via::None || FdExhausted.judge(case).is_some() {
         return None;
     }
-    let waiting = listener.accept_queue.now.filter(|now| *now > 0 && listener.accepted == 0)?;
+    let waiting =
+        listener.accept_queue.now.filter(|now| *now > 0 && listener.accepted == Some(0))?;
     // Of those that were there before the window it is not known how long they wait.
-    let all_came_in_window = waiting <= listener.queued;
+    let all_came_in_window = listener.queued.is_some_and(|queued| waiting <= queued);
     let came_now = listener.accept_wait.oldest.is_some_and(|oldest| oldest < JUST_CAME);
     (!(all_came_in_window && came_now)).then_some(waiting)
 }
@@ -113,7 +114,7 @@ mod tests {
 
     fn waiting(now: u64, accepted: u64, oldest: Option<u64>) -> Listener {
         let mut one = listener();
-        (one.accepted, one.queued) = (accepted, now);
+        (one.accepted, one.queued) = (Some(accepted), Some(now));
         one.accept_queue.now = Some(now);
         one.accept_wait.oldest = oldest;
         one
@@ -152,7 +153,7 @@ mod tests {
         assert!(judged(&waiting(2, 0, Some(JUST_CAME))));
         // One of them was there before.
         let mut one = waiting(2, 0, Some(0));
-        one.queued = 1;
+        one.queued = Some(1);
         assert!(judged(&one));
     }
 

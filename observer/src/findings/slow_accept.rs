@@ -23,7 +23,7 @@ const MANY: u64 = 200;
 
 /// The wait by which a listener is judged, and which percentile it is.
 fn measure(wait: &AcceptWait) -> Option<(u64, &'static str)> {
-    match wait.count {
+    match wait.count? {
         MANY.. => Some((wait.p99?, "p99")),
         FEWEST..MANY => Some((wait.p90?, "p90")),
         _ => None,
@@ -57,7 +57,7 @@ impl Rule for SlowAccept {
             .into_iter()
             .filter_map(|(name, wait)| Some(format!("{name} {hedge}{}", units::time(wait?))))
             .collect();
-        let of = counted(wait.count, "connection", "connections");
+        let of = counted(wait.count.unwrap_or(0), "connection", "connections");
         if let Some(last) = told.last_mut() {
             *last += &format!(" of {of} in {}", units::seconds(case.window.seconds));
         }
@@ -114,10 +114,11 @@ fn late(case: &Case<'_>) -> Option<Verdict> {
         return None;
     }
     let oldest = listener.accept_wait.oldest.filter(|oldest| *oldest >= LATE)?;
-    let waiting = listener.accept_queue.now.filter(|now| *now > 0 && listener.accepted > 0)?;
+    let accepted = listener.accepted.filter(|accepted| *accepted > 0)?;
+    let waiting = listener.accept_queue.now.filter(|now| *now > 0)?;
     let mut evidence = vec![format!(
         "{} accepted in {}",
-        counted(listener.accepted, "connection", "connections"),
+        counted(accepted, "connection", "connections"),
         units::seconds(case.window.seconds)
     )];
     evidence.extend(meanwhile(case));
@@ -154,7 +155,8 @@ mod tests {
 
     fn judged(count: u64, p99: Option<u64>, exact: bool) -> Option<Verdict> {
         let mut one = listener();
-        one.accept_wait = AcceptWait { count, p50: Some(1000), p99, ..AcceptWait::default() };
+        one.accept_wait =
+            AcceptWait { count: Some(count), p50: Some(1000), p99, ..AcceptWait::default() };
         verdict(&SlowAccept, &one, exact)
     }
 
@@ -173,7 +175,8 @@ mod tests {
     #[test]
     fn what_the_workers_do_meanwhile_is_told() {
         let mut one = listener();
-        one.accept_wait = AcceptWait { count: 1000, p99: Some(SLOW), ..AcceptWait::default() };
+        one.accept_wait =
+            AcceptWait { count: Some(1000), p99: Some(SLOW), ..AcceptWait::default() };
         one.holder_states = Some(vec![state(7, 'R')]);
         let told = verdict(&SlowAccept, &one, true).expect("a finding");
         // Nobody waits now: what it does says nothing.
@@ -190,7 +193,7 @@ mod tests {
     #[test]
     fn a_stopped_member_of_a_group_is_told_while_connections_wait() {
         let mut one = listener();
-        (one.accepted, one.queued) = (0, 3);
+        (one.accepted, one.queued) = (Some(0), Some(3));
         one.holder_states = Some(vec![state(23_480, 'T')]);
         one.reuseport_group = Some(ReuseportGroup { id: 1, size: 4 });
         assert_eq!(verdict(&SlowAccept, &one, true), None);
@@ -223,7 +226,7 @@ mod tests {
     #[test]
     fn one_that_waits_for_a_second_is_late() {
         let mut one = listener();
-        (one.accepted, one.accept_queue.now) = (2, Some(5));
+        (one.accepted, one.accept_queue.now) = (Some(2), Some(5));
         one.accept_wait.oldest = Some(LATE - 1);
         assert_eq!(verdict(&SlowAccept, &one, true), None);
         one.accept_wait.oldest = Some(LATE);
@@ -235,7 +238,7 @@ mod tests {
         one.accept_errors.insert("EMFILE".to_owned(), 1);
         assert_eq!(verdict(&SlowAccept, &one, true), None);
         one.accept_errors.clear();
-        one.accepted = 0;
+        one.accepted = Some(0);
         assert_eq!(verdict(&SlowAccept, &one, true), None);
     }
 
@@ -247,12 +250,12 @@ mod tests {
                 AcceptWait { count, p90: Some(p90), p99: Some(p99), ..Default::default() };
             verdict(&SlowAccept, &one, true)
         };
-        assert_eq!(judged(FEWEST - 1, SLOW, SLOW), None);
+        assert_eq!(judged(Some(FEWEST - 1), SLOW, SLOW), None);
         // One pause of the machine.
-        assert_eq!(judged(MANY - 1, SLOW - 1, SLOW), None);
-        let told = judged(FEWEST, SLOW, SLOW).expect("a finding");
+        assert_eq!(judged(Some(MANY - 1), SLOW - 1, SLOW), None);
+        let told = judged(Some(FEWEST), SLOW, SLOW).expect("a finding");
         assert_eq!(told.summary, "slow accept: connections waited 100 ms to be accepted (p90)");
-        let told = judged(MANY, SLOW - 1, SLOW).expect("a finding");
+        let told = judged(Some(MANY), SLOW - 1, SLOW).expect("a finding");
         assert_eq!(told.summary, "slow accept: connections waited 100 ms to be accepted (p99)");
     }
 }

@@ -127,10 +127,11 @@ const OF_SO_MANY: u64 = 10;
 /// tries again is several, and none that completed is in the SYN queue any more.
 fn flood(case: &Case<'_>, dropped: u64, cookies: u64) -> Option<String> {
     let listener = case.listener;
-    let completed = listener.queued.saturating_add(case.dropped("accept_queue_full_ack"));
+    let queued = listener.queued?;
+    let completed = queued.saturating_add(case.dropped("accept_queue_full_ack"));
     let waiting = listener.syn_queue.now.unwrap_or(0);
     // Who was answered with a cookie and came back is among the completed.
-    let without_cookie = listener.queued.saturating_add(waiting).saturating_add(dropped);
+    let without_cookie = queued.saturating_add(waiting).saturating_add(dropped);
     let attempts = without_cookie.max(cookies.saturating_add(dropped));
     let few = completed.saturating_mul(OF_SO_MANY) <= attempts;
     (attempts >= MANY && few).then(|| {
@@ -192,18 +193,18 @@ mod tests {
             verdict(&SynQueueOverflow, &one, true).expect("a finding").summary
         };
         assert_eq!(
-            judged(40, 9660, 0),
+            judged(Some(40), 9660, 0),
             "SYN queue above three quarters of tcp_max_syn_backlog 128: 9660 SYNs dropped; 40 of 9700 \
              attempts completed: a flood"
         );
         // Most came in, some at a later try.
-        assert!(!judged(900, 1000, 0).contains("flood"));
+        assert!(!judged(Some(900), 1000, 0).contains("flood"));
         // Nine attempts say nothing.
-        assert!(!judged(0, 99, 0).contains("flood"));
-        assert!(judged(0, 100, 0).contains("0 of 100 attempts completed: a flood"));
+        assert!(!judged(Some(0), 99, 0).contains("flood"));
+        assert!(judged(Some(0), 100, 0).contains("0 of 100 attempts completed: a flood"));
         // With cookies, those that came back with one are among the completed.
-        assert!(judged(5, 0, 5000).contains("5 of 5000 attempts completed: a flood"));
-        assert!(!judged(4000, 0, 5000).contains("flood"));
+        assert!(judged(Some(5), 0, 5000).contains("5 of 5000 attempts completed: a flood"));
+        assert!(!judged(Some(4000), 0, 5000).contains("flood"));
     }
 
     #[test]

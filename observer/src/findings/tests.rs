@@ -33,8 +33,8 @@ fn a_healthy_listener_has_no_finding() {
 fn the_worst_comes_first_and_a_second_look_changes_nothing() {
     let mut one = fixtures::listener();
     one.herd_ratio = Some(2.0);
-    one.wakeups.silent = 1000;
-    one.accept_queue.max = 128;
+    one.wakeups.as_mut().expect("they are known").silent = 1000;
+    one.accept_queue.max = Some(128);
     one.accept_errors.insert("EMFILE".to_owned(), 1);
     let found = fixtures::with_case(&one, true, findings);
     let told: Vec<(&str, Severity)> =

@@ -40,7 +40,7 @@ impl Rule for ThunderingHerd {
     fn judge(&self, case: &Case<'_>) -> Option<Verdict> {
         let listener = case.listener;
         let ratio = listener.herd_ratio.filter(|ratio| *ratio >= SEVERAL)?;
-        let Wakeups { total, won, lost, failed, silent, .. } = listener.wakeups;
+        let Wakeups { total, won, lost, failed, silent, .. } = listener.wakeups?;
         let wasted = lost.saturating_add(failed).saturating_add(silent);
         let per_second = case.per_second(wasted).filter(|rate| *rate >= NOTICEABLE)?;
         let severity = if per_second >= COSTLY { Severity::Warning } else { Severity::Info };
@@ -50,7 +50,7 @@ impl Rule for ThunderingHerd {
             "{hedge}{} for {} in {}: {won} accepted one, {lost} found none left, {silent} did not call \
              accept",
             counted(total, "wakeup", "wakeups"),
-            counted(listener.accepted, "connection", "connections"),
+            counted(listener.accepted?, "connection", "connections"),
             units::seconds(case.window.seconds),
         );
         if let Some(who) = holders(listener) {
@@ -153,7 +153,8 @@ mod tests {
 
     fn herd(ratio: Option<f64>) -> Listener {
         let mut one = listener();
-        one.wakeups = Wakeups { total: 8000, won: 1000, lost: 600, silent: 6400, ..one.wakeups };
+        one.wakeups =
+            Some(Wakeups { total: 8000, won: 1000, lost: 600, silent: 6400, ..Wakeups::default() });
         one.herd_ratio = ratio;
         one
     }
@@ -161,8 +162,13 @@ mod tests {
     /// With so many wakeups for nothing in the five seconds.
     fn wasting(wasted: u64) -> Option<Verdict> {
         let mut one = herd(Some(8.0));
-        one.wakeups =
-            Wakeups { total: wasted + 10, won: 10, lost: 0, silent: wasted, ..one.wakeups };
+        one.wakeups = Some(Wakeups {
+            total: wasted + 10,
+            won: 10,
+            lost: 0,
+            silent: wasted,
+            ..Wakeups::default()
+        });
         verdict(&ThunderingHerd, &one, true)
     }
 

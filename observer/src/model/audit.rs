@@ -62,13 +62,17 @@ pub struct NoRoom {
     pub processes: u64,
     /// Closed listeners that are missing in the total.
     pub closed: u64,
+    /// Beginnings and ends of listeners on which nothing was counted, and which were not noted: who began it is not known,
+    /// and one that ended is missing.
+    #[serde(default)]
+    pub lives: u64,
 }
 
 impl NoRoom {
     /// Counts of listeners that are missing in their numbers.
     #[must_use]
     pub fn of_listeners(&self) -> u64 {
-        [self.tasks, self.wakeups, self.errors, self.calls]
+        [self.tasks, self.wakeups, self.errors, self.waits, self.calls]
             .into_iter()
             .fold(self.listeners, u64::saturating_add)
     }

@@ -11,8 +11,8 @@ pub struct AcceptQueue {
     /// Number of connections when the report was made (`sk_ack_backlog`); `null` for a closed listener.
     pub now: Option<u64>,
     /// Greatest number of connections in the window, looked at whenever one was added and when the report
-    /// was made.
-    pub max: u64,
+    /// was made; `null` where none of the listener's counts had room (`incomplete`).
+    pub max: Option<u64>,
     /// Limit (`sk_max_ack_backlog`); `null` where inet_diag does not tell. The queue is full when it holds
     /// more than this (`sk_acceptq_is_full`), so that it holds up to one more.
     pub limit: Option<u64>,
@@ -103,8 +103,8 @@ pub struct Backlog {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AcceptWait {
     /// Number of connections measured: those that entered the queue and were accepted since observing began,
-    /// accepted in this window.
-    pub count: u64,
+    /// accepted in this window; `null` where none of the listener's counts had room (`incomplete`).
+    pub count: Option<u64>,
     /// Median, in nanoseconds; `null` where `count` is 0.
     pub p50: Option<u64>,
     /// 90th percentile, in nanoseconds; `null` where `count` is 0.

@@ -10,7 +10,7 @@ use serde::Serialize;
 use super::{
     AcceptQueue, AcceptWait, Audit, Backlog, Drops, Family, Finding, Holder, HolderState, Host,
     Listener, Provider, Providers, Report, ReportLine, ReuseportGroup, SCHEMA_VERSION, Server,
-    SynQueue, Tool, Via, Wakeups, Window, WindowKind,
+    SynQueue, Tool, Via, Window, WindowKind,
 };
 
 /// Listeners at one moment, without any kernel program: what `observer listeners --format json` prints.
@@ -161,16 +161,16 @@ impl ListedListener {
             incomplete: false,
             holders: self.holders.clone(),
             holder_states: self.holder_states.clone(),
-            queued: 0,
-            accepted: 0,
-            discarded: 0,
-            wakeups: Wakeups::default(),
+            queued: None,
+            accepted: None,
+            discarded: None,
+            wakeups: None,
             herd_ratio: None,
             wasted_cpu: None,
             accept_errors: BTreeMap::new(),
             accept_queue: AcceptQueue {
                 now: Some(now),
-                max: now,
+                max: Some(now),
                 limit,
                 used_percent,
                 histogram: Vec::new(),

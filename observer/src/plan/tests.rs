@@ -36,6 +36,9 @@ const REQUEST: Request<'_> = Request {
     cost: true,
     listeners: 10,
     max_listeners: None,
+    map_memory: None,
+    tells_accepts: false,
+    least_maps: false,
     cpus: 2,
 };
 

@@ -186,10 +186,11 @@ fn total(full: &NoRoom) -> u64 {
         backlogs,
         processes,
         closed,
+        lives,
     } = *full;
-    let all =
-        [listeners, tasks, workers, wakeups, errors, waits, calls, backlogs, processes, closed];
-    all.into_iter().sum()
+    let of_listeners = [listeners, tasks, workers, wakeups, errors, waits, calls];
+    let others = [backlogs, processes, closed, lives];
+    of_listeners.into_iter().chain(others).sum()
 }
 
 /// By how much the kernel's counter grew in the window. Where it grew while an end of the window was

@@ -106,9 +106,13 @@ fn listener(
     let closed = socket.is_none() && info.is_some_and(|info| info.closed != 0);
     let holdings = input.holdings.get(&id).map(Vec::as_slice).unwrap_or_default();
     let workers = workers(input, id);
-    let wakeups = counts::sum(workers.iter().map(|worker| worker.wakeups));
-    let accepted = workers.iter().map(|worker| worker.accepted).sum();
-    let queue = input.counted.queues.get(&id).copied().unwrap_or(QueueStats::ZERO);
+    // A listener without a row is one on which nothing was counted: because nothing happened, or for want of room.
+    let row = input.counted.queues.get(&id).copied();
+    let is_known = row.is_some() || !input.counted.incomplete.contains(id);
+    let row = row.or(is_known.then_some(QueueStats::ZERO));
+    let queue = row.unwrap_or(QueueStats::ZERO);
+    let wakeups = row.map(|_| counts::sum(workers.iter().map(|worker| worker.wakeups)));
+    let accepted = row.map(|_| workers.iter().map(|worker| worker.accepted).sum());
     let limit = socket
         .or(earlier)
         .and_then(|socket| socket.limit)
@@ -137,19 +141,19 @@ fn listener(
         incomplete: input.counted.incomplete.contains(id),
         holders: input.holders(id),
         holder_states: None,
-        queued: queue.queued,
+        queued: row.map(|row| row.queued),
         accepted,
-        discarded: queue.discarded,
+        discarded: row.map(|row| row.discarded),
         wakeups,
-        herd_ratio: ratio(wakeups.total, accepted),
+        herd_ratio: wakeups.zip(accepted).and_then(|(all, accepted)| ratio(all.total, accepted)),
         wasted_cpu: input.counted.cost.as_ref().map(|cost| cost.of(id)),
         accept_errors: merge_errors(&workers),
-        accept_queue: queues::accept_queue(&queue, socket, limit),
+        accept_queue: queues::accept_queue(row.as_ref(), socket, limit),
         syn_queue: queues::syn_queue(
             &queue,
             input.requests.at(netns.inode, id),
             limit,
-            input.providers.drops.via.sees_functions(),
+            is_known && input.providers.drops.via.sees_functions(),
         ),
         backlog: queues::backlog(
             limit,
@@ -159,14 +163,14 @@ fn listener(
         ),
         accept_wait: accept_wait(
             &Histogram::of(&input.counted.waits, id),
-            &queue,
+            row.as_ref(),
             // A note of a connection that is there no more is no connection that waits.
             socket
                 .filter(|socket| socket.queue != 0)
                 .and_then(|_| input.counted.oldest.get(&id))
                 .map(|entered| input.clock.saturating_sub(*entered)),
         ),
-        drops: refusals.of_listener(&queue, id),
+        drops: refusals.of_listener(row.as_ref(), id),
         fairness: fairness(&workers, holdings, elsewhere),
         workers,
         server: None,

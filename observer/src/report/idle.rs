@@ -72,6 +72,8 @@ fn is_quiet(input: &Input<'_>, one: &Joined<'_>, refusals: &Refusals) -> bool {
     let empty = one.socket.is_none_or(|socket| socket.queue == 0)
         && input.requests.at(one.netns.inode, one.id).unwrap_or(0) == 0;
     empty
+        // Nothing may have been counted for want of room.
+        && !counted.incomplete.contains(one.id)
         && refusals.inferred(one.id).is_none_or(|share| share.most == 0)
         && counted.queues.get(&one.id).is_none_or(nothing_counted)
         && rows(input, one.id).next().is_none()

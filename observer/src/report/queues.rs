@@ -7,15 +7,18 @@ use crate::{
     model::{AcceptQueue, Backlog, Bucket, SynQueue},
 };
 
+/// The accept queue of a listener with its row, where it is known.
 pub(super) fn accept_queue(
-    queue: &QueueStats,
+    queue: Option<&QueueStats>,
     socket: Option<&Socket>,
     limit: Option<u64>,
 ) -> AcceptQueue {
     let now = socket.map(|socket| u64::from(socket.queue));
     // What was there before the window, and still is, was seen in it too.
-    let max = queue.depth_max.max(now.unwrap_or(0));
-    AcceptQueue { now, max, limit, used_percent: used(max, limit), histogram: histogram(queue) }
+    let max = queue.map(|queue| queue.depth_max.max(now.unwrap_or(0)));
+    let used_percent = max.and_then(|max| used(max, limit));
+    let histogram = queue.map(histogram).unwrap_or_default();
+    AcceptQueue { now, max, limit, used_percent, histogram }
 }
 
 pub(super) fn syn_queue(
@@ -153,11 +156,11 @@ mod tests {
     fn a_full_queue_is_used_beyond_its_limit() {
         let queue = QueueStats { depth_max: 3, syn_max: 1, ..QueueStats::ZERO };
         let used = |queue: AcceptQueue| queue.used_percent;
-        assert_eq!(used(accept_queue(&queue, None, Some(2))), Some(150.0));
-        assert_eq!(used(accept_queue(&queue, None, Some(3))), Some(100.0));
-        assert_eq!(used(accept_queue(&queue, None, Some(511))), Some(0.6));
-        assert_eq!(used(accept_queue(&queue, None, Some(0))), None);
-        assert_eq!(used(accept_queue(&queue, None, None)), None);
+        assert_eq!(used(accept_queue(Some(&queue), None, Some(2))), Some(150.0));
+        assert_eq!(used(accept_queue(Some(&queue), None, Some(3))), Some(100.0));
+        assert_eq!(used(accept_queue(Some(&queue), None, Some(511))), Some(0.6));
+        assert_eq!(used(accept_queue(Some(&queue), None, Some(0))), None);
+        assert_eq!(used(accept_queue(Some(&queue), None, None)), None);
         assert_eq!(syn_queue(&queue, None, Some(3), true).used_percent, Some(33.3));
         assert_eq!(syn_queue(&queue, Some(3), Some(5), true).max, Some(3));
         // Where no hook sees SYNs, the most is one of samples.

@@ -72,9 +72,10 @@ impl Refusals {
         Self::Inferred(inferred)
     }
 
-    pub(super) fn of_listener(&self, queue: &QueueStats, id: u64) -> Drops {
+    /// Of a listener with its row, where it is known.
+    pub(super) fn of_listener(&self, queue: Option<&QueueStats>, id: u64) -> Drops {
         match self {
-            Self::Counted(_) => drops::counted(queue),
+            Self::Counted(_) => queue.map(drops::counted).unwrap_or_default(),
             Self::Inferred(inferred) => drops::inferred(&inferred.of(id)),
         }
     }
@@ -173,6 +174,7 @@ fn no_room(counted: &Snapshot) -> NoRoom {
         backlogs: full.backlogs,
         processes: full.processes,
         closed: counted.forgotten,
+        lives: full.lives,
     }
 }
 

@@ -82,14 +82,19 @@ impl Histogram {
     }
 }
 
-/// A listener's accept waits.
+/// A listener's accept waits, with its row, where it is known.
 #[must_use]
-pub fn accept_wait(histogram: &Histogram, queue: &QueueStats, oldest: Option<u64>) -> AcceptWait {
-    let max = histogram.least_of_longest().map(|least| least.max(queue.wait_max));
+pub fn accept_wait(
+    histogram: &Histogram,
+    queue: Option<&QueueStats>,
+    oldest: Option<u64>,
+) -> AcceptWait {
+    let longest = queue.map_or(0, |queue| queue.wait_max);
+    let max = histogram.least_of_longest().map(|least| least.max(longest));
     // The middle of a bucket may lie beyond the longest wait in it.
     let percentile = |share| histogram.percentile(share).zip(max).map(|(wait, max)| wait.min(max));
     AcceptWait {
-        count: queue.waits,
+        count: queue.map(|queue| queue.waits),
         p50: percentile(0.5),
         p90: percentile(0.9),
         p99: percentile(0.99),
@@ -143,7 +148,7 @@ mod tests {
         ) {
             let longest = waits.iter().copied().max().expect("some");
             let queue = QueueStats { wait_max: longest, ..QueueStats::ZERO };
-            let all = accept_wait(&histogram(&waits), &queue, None);
+            let all = accept_wait(&histogram(&waits), Some(&queue), None);
             prop_assert!(all.p50 <= all.p90 && all.p90 <= all.p99 && all.p99 <= all.max);
             prop_assert_eq!(all.max, Some(longest));
         }
@@ -176,15 +181,15 @@ mod tests {
     #[test]
     fn the_longest_waits_share_a_bucket_and_keep_their_maximum() {
         let queue = QueueStats { waits: 2, wait_max: u64::MAX, ..QueueStats::ZERO };
-        let all = accept_wait(&histogram(&[1 << 50, u64::MAX]), &queue, None);
-        assert_eq!((all.count, all.max), (2, Some(u64::MAX)));
+        let all = accept_wait(&histogram(&[1 << 50, u64::MAX]), Some(&queue), None);
+        assert_eq!((all.count, all.max), (Some(2), Some(u64::MAX)));
         assert_eq!(all.histogram.last().map(|one| (one.le, one.count)), Some((u64::MAX, 2)));
     }
 
     #[test]
     fn without_waits_there_are_no_percentiles() {
-        let none = accept_wait(&Histogram::default(), &QueueStats::ZERO, Some(5));
-        assert_eq!((none.count, none.p50, none.p99, none.max), (0, None, None, None));
+        let none = accept_wait(&Histogram::default(), Some(&QueueStats::ZERO), Some(5));
+        assert_eq!((none.count, none.p50, none.p99, none.max), (Some(0), None, None, None));
         assert_eq!((none.oldest, none.histogram.len()), (Some(5), 0));
     }
 

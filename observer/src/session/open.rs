@@ -10,7 +10,8 @@ use anyhow::Result;
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 use observer_common::{
     config::{Control, READY_QUEUES, READY_WAKES, STATE_LIFE},
-    counters::REACHED_QUEUE,
+    counters::{ListenerInfo, REACHED_QUEUE},
+    event::EventKind,
 };
 
 use super::{
@@ -28,6 +29,7 @@ use crate::{
         events::Events,
         load::load,
         maps::Maps,
+        room::MADE_BEFOREHAND,
         snapshot::Snapshot,
         status, watches,
     },
@@ -35,6 +37,7 @@ use crate::{
     host::{
         descendants, holders,
         identity::Identities,
+        inet_diag::Socket,
         netns::{self, Namespaces},
         netns_handles::Places,
         patience::Patience,
@@ -60,13 +63,16 @@ impl Session {
         let mut processes = Processes::default();
         let mut places = Places::new(&mut processes);
         let existing = netns::look_at_all(&mut places, &mut processes, |_| false);
-        let existing = existing.values().map(|one| one.sockets.len()).sum();
+        let count = existing.values().map(|one| one.sockets.len()).sum();
         let request = Request {
             provider: config.provider,
             pid_filter: !pids.is_empty(),
             cost: config.cost,
-            listeners: existing,
+            listeners: count,
             max_listeners: config.max_listeners,
+            map_memory: config.map_memory,
+            least_maps: config.least_maps,
+            tells_accepts: config.events.contains(&EventKind::Accepted),
             cpus: aya::util::nr_cpus().unwrap_or(1),
             ports: &config.filters.port,
         };
@@ -84,19 +90,23 @@ impl Session {
         let mut maps = Maps::take(&mut loaded.ebpf, &plan.sizes)?;
         // Forks are followed from here on, so that no child slips through between the two.
         if !pids.is_empty() {
-            for pid in descendants::of(pids) {
-                maps.add_to_tree(pid)?;
+            // Those that were named come first: where there is no room for all, what they hold is chosen.
+            for pid in pids.iter().copied().chain(descendants::of(pids)) {
+                maps.add_to_tree(pid);
             }
         }
-        places.find(&mut processes);
-        let namespaces = netns::look_at_all(&mut places, &mut processes, |_| false);
+        let mut tracker = Tracker::new(config.filters.clone(), processes);
+        let is_looked_at = make_rows(&mut maps, &mut tracker, &existing)?;
+        let processes = &mut tracker.processes;
+        places.find(processes);
+        let namespaces = netns::look_at_all(&mut places, processes, |_| false);
         // Before the tasks are looked at that are in accept: kprobes note those that come later.
         let sockets = || namespaces.values().flat_map(|namespace| &namespace.sockets);
         if sockets().any(|socket| config.filters.port.contains(&socket.port)) {
             maps.mark_port_seen()?;
         }
         if attached.provider(Signal::Accepts) != Some(probes::Provider::Tracepoint) {
-            note_in_flight(&mut maps, &tracker::waits(&mut loaded, |_| true))?;
+            note_in_flight(&mut maps, &tracker::waits(&mut loaded, |_| true));
         }
         if !maps.any_in_flight() {
             attached.release_in_flight();
@@ -113,7 +123,6 @@ impl Session {
         let before = Counters::Looked(namespaces.clone());
         let mut start = Sample::new(Snapshot::default(), before, namespaces, 0);
         start.after = Counters::read(&places, &start.namespaces);
-        let tracker = Tracker::new(config.filters.clone(), processes);
         let identities = Identities::new(tracker.patience.clone());
         let mut session = Self {
             last: start.clone(),
@@ -147,8 +156,9 @@ impl Session {
         session.missed_before = session.missed_runs();
         memory::without_types(&mut session.loaded.btf);
         let Self { tracker, maps, start, last_seen, .. } = &mut session;
+        let look = if is_looked_at { Look::WhoRan } else { Look::Everyone };
         let namespaces = (&start.namespaces, &Namespaces::new());
-        tracker.look(maps, &start.counted, namespaces, Look::Everyone);
+        tracker.look(maps, &start.counted, namespaces, look);
         let holdings = tracker.processes.holdings().values().flatten();
         task_state::note_first(
             holdings.map(|holding| holding.holder.pid),
@@ -159,17 +169,52 @@ impl Session {
     }
 }
 
+/// Makes the rows of the listeners that are chosen now, before anything can take their room: those of the system's own
+/// users first. Returns whether all processes were looked at for that.
+fn make_rows(maps: &mut Maps, tracker: &mut Tracker, existing: &Namespaces) -> Result<bool> {
+    let asks = tracker.selection.asks_for_processes();
+    if asks {
+        let namespaces = (existing, &Namespaces::new());
+        tracker.look(maps, &Snapshot::default(), namespaces, Look::Everyone);
+    }
+    let all = existing.iter().flat_map(|(netns, one)| {
+        one.sockets.iter().map(move |socket| (*netns, one.cookie, socket))
+    });
+    let mut chosen: Vec<_> = all
+        .filter(|(.., one)| one.inode != 0 && tracker.selection.contains(one.inode, one.port))
+        .collect();
+    chosen.sort_by_key(|(netns, _, one)| (one.uid, *netns, one.port));
+    for (netns, cookie, socket) in chosen.into_iter().take(MADE_BEFOREHAND) {
+        if !maps.make_rows(socket.inode, row_of(netns, cookie, socket))? {
+            break;
+        }
+    }
+    Ok(asks)
+}
+
+/// What is known of a listener before a kernel program has seen it.
+fn row_of(netns: u64, netns_cookie: Option<u64>, socket: &Socket) -> ListenerInfo {
+    ListenerInfo {
+        cookie: socket.cookie.unwrap_or(0),
+        netns_cookie: netns_cookie.unwrap_or(0),
+        netns: u32::try_from(netns).unwrap_or(0),
+        limit: socket.limit.unwrap_or(0),
+        port: socket.port,
+        ..ListenerInfo::default()
+    }
+}
+
 /// How long the tasks of one process may take to be looked at when the window opens: ten thousand take a quarter of a
 /// second.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Finds the tasks that are blocked in accept now: exit programs do not run for their calls.
-fn note_in_flight(maps: &mut Maps, waits: &Waits) -> Result<()> {
+fn note_in_flight(maps: &mut Maps, waits: &Waits) {
     for (listener, waiter) in waits.in_accept() {
-        maps.add_in_flight(waiter.tid, listener | REACHED_QUEUE)?;
+        maps.add_in_flight(waiter.tid, listener, REACHED_QUEUE);
     }
     if waits.cut.is_empty() {
-        return Ok(());
+        return;
     }
     // More wait than were told, so all tasks of the holders are asked.
     let holdings = holders::scan(&waits.cut.iter().copied().collect());
@@ -182,11 +227,10 @@ fn note_in_flight(maps: &mut Maps, waits: &Waits) -> Result<()> {
     for (pid, tasks) in found {
         for (tid, descriptor) in tasks.unwrap_or_default() {
             if let Some(listener) = held.get(&(pid, descriptor)) {
-                maps.add_in_flight(tid, listener | REACHED_QUEUE)?;
+                maps.add_in_flight(tid, *listener, REACHED_QUEUE);
             }
         }
     }
-    Ok(())
 }
 
 /// What the tracepoints of socks have to do: only what no better hook does.

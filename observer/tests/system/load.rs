@@ -39,8 +39,8 @@ const HERD_ROUNDS: u32 = 10;
 /// Processes that begin and end beside it.
 const FORKS: u64 = 20_000;
 
-/// Workers that begin and end at one listener: the kernel map of what tasks did has room for 32,768 on a
-/// machine of two CPUs, and for fewer on a larger one (`plan::sizes`).
+/// Workers that begin and end at one listener: the kernel map of what tasks did has room for 32,768 beside those of
+/// listeners (`plan::room`).
 const LIVES: u64 = 40_000;
 
 pub fn tests() -> Vec<Test> {
@@ -54,6 +54,7 @@ pub fn tests() -> Vec<Test> {
         test("load::listeners_without_room_are_said", many::without_room),
         test("load::threads_of_another_server_fold_nobody_else", neighbours::threads),
         test("load::listeners_of_another_process_touch_nobody_else", neighbours::listeners),
+        test("load::lives_without_connections_take_no_room", neighbours::lives),
         test("load::readings_that_met_ends_of_threads_are_marked", neighbours::readings),
     ]
 }

@@ -9,6 +9,7 @@
 )]
 
 mod backlog;
+mod bounds;
 mod cases;
 mod compare;
 mod events;
@@ -166,6 +167,7 @@ fn main() -> ExitCode {
         truth::tests(),
         queues::tests(),
         backlog::tests(),
+        bounds::tests(),
         fairness::tests(),
         findings::tests(),
         lifecycle::tests(),

@@ -50,6 +50,7 @@ pub fn play() -> Option<ExitCode> {
         other if other.starts_with("found-") => crate::findings::play(other),
         "pid-namespace" => crate::pid_namespace::play(),
         other if other.starts_with("threads-") => crate::threads::play(other),
+        other if other.starts_with("bounds-") => crate::bounds::play(other),
         other if other.starts_with("load-") => crate::load::play(other),
         other if other.starts_with("harmless-") => crate::harmless::play(other),
         other => crate::socket_kinds::play(other),

@@ -66,7 +66,7 @@ impl Counted {
         let files = Files {
             kernel: kernel.image.clone(),
             initramfs: self.vm.join(format!("{name}.cpio")),
-            cpus: 1,
+            cpus: (1, 1),
             log: self.vm.join("logs").join(format!("{name}.log")),
             limit: LIMIT,
         };

@@ -16,7 +16,7 @@ use super::{
     initramfs::{self, Programs},
     job::Job,
     kernel::Kernel,
-    plan::{self, Machine},
+    plan::{self, Machine, Scope},
     qemu::{self, Files},
     report::Report,
     results::Told,
@@ -110,7 +110,7 @@ impl Run<'_> {
         Files {
             kernel: kernel.image.clone(),
             initramfs: self.vm.join(format!("{name}.cpio")),
-            cpus: machine.series.cpus,
+            cpus: (machine.series.cpus, machine.series.possible_cpus),
             log: self.vm.join("logs").join(format!("{name}.log")),
             limit,
         }
@@ -171,6 +171,9 @@ impl Run<'_> {
         }
         if self.args.doctor {
             job.doctor = vec!["-v".to_owned()];
+        }
+        if machine.scope == Scope::Possible {
+            job.variables.push(("OBSERVER_TEST_MANY_CPUS".to_owned(), "1".to_owned()));
         }
         let provider = machine.provider.to_string();
         job.variables.push(("OBSERVER_TEST_PROVIDER".to_owned(), provider));

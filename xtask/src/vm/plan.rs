@@ -42,6 +42,8 @@ pub(crate) struct Series {
     pub(crate) flavour: &'static str,
     /// CPUs of the guest.
     pub(crate) cpus: u8,
+    /// CPUs that it could come to have, which maps per CPU have room for.
+    pub(crate) possible_cpus: u8,
     /// The suites that carry it, the one to prefer first.
     pub(crate) suites: &'static [&'static str],
     /// What must work on it. A provider of this list that a kernel refuses is a failure: this is
@@ -50,12 +52,18 @@ pub(crate) struct Series {
 }
 
 /// The matrix.
-pub(crate) const SERIES: [Series; 7] = [
+pub(crate) const SERIES: [Series; 8] = [
     // bullseye's security suite lists packages that are gone from the archive.
     Series::plain("5.10", &["bullseye"], &[Provider::Fentry, Provider::Kprobe]),
     // Its tcp_v4_syn_recv_sock has seven arguments, one too many for that kernel's fentry: what
     // observer chooses by itself is a mixture here.
     Series::plain("6.1", &["bookworm-security", "bookworm"], &[Provider::Auto, Provider::Kprobe]),
+    // As emulated machines that can be given CPUs while they run: each row of a map per CPU is 255 rows.
+    Series {
+        name: "6.1-255",
+        possible_cpus: 255,
+        ..Series::plain("6.1", &["bookworm-security", "bookworm"], &[Provider::Auto])
+    },
     Series::plain("6.12", &["trixie", "trixie-security"], &EVERY),
     // PREEMPT_RT: what notifies a listener can be preempted.
     Series {
@@ -67,6 +75,7 @@ pub(crate) const SERIES: [Series; 7] = [
     Series {
         name: "6.12-smp",
         cpus: 4,
+        possible_cpus: 4,
         ..Series::plain("6.12", &["trixie", "trixie-security"], &[Provider::Fentry])
     },
     Series::plain("6.18", &["trixie-backports", "forky", "sid"], &EVERY),
@@ -79,7 +88,7 @@ impl Series {
         suites: &'static [&'static str],
         providers: &'static [Provider],
     ) -> Self {
-        Self { name, release: name, flavour: CLOUD, cpus: 2, suites, providers }
+        Self { name, release: name, flavour: CLOUD, cpus: 2, possible_cpus: 2, suites, providers }
     }
 
     /// Whether it is a series itself, and no variant of one.
@@ -112,6 +121,8 @@ pub(crate) enum Scope {
     Counts,
     /// The counts where CPUs and tasks disturb each other: wakeups and overflows.
     Variant,
+    /// What is bounded, and the counts of one way to wait, where there could be many CPUs.
+    Possible,
 }
 
 impl Scope {
@@ -162,6 +173,7 @@ impl Scope {
         match self {
             Self::Kernel | Self::Provider | Self::Counts => &[],
             Self::Variant => &["harmless::servers", "overflow::", "truth::"],
+            Self::Possible => &["bounds::", "truth::spaced::epoll::"],
         }
     }
 
@@ -205,10 +217,12 @@ pub(crate) fn machines(kernels: &[String], providers: &[Provider]) -> Result<Vec
             let providers = if providers.is_empty() { series.providers } else { providers };
             let at_an_end = [oldest, newest].contains(&Some(series));
             let variant = !series.is_plain();
+            let possible = series.possible_cpus > series.cpus;
             providers.iter().enumerate().map(move |(index, provider)| Machine {
                 series,
                 provider: *provider,
                 scope: match (index, provider) {
+                    _ if possible => Scope::Possible,
                     _ if variant => Scope::Variant,
                     (0, _) => Scope::Kernel,
                     (_, Provider::Tracepoint) => Scope::Counts,
@@ -305,6 +319,7 @@ mod tests {
         let scope = |name: &str| machines(&[name.to_owned()], &[]).expect("known")[0].scope;
         assert_eq!(scope("6.12-rt"), Scope::Variant);
         assert_eq!(scope("6.12-smp"), Scope::Variant);
+        assert_eq!(scope("6.1-255"), Scope::Possible);
         assert_eq!(scope("6.12"), Scope::Kernel);
         let with = ["6.1", "6.12", "6.12-rt", "6.12-smp"].map(str::to_owned);
         let machines = machines(&with, &[]).expect("known");
@@ -325,7 +340,7 @@ mod tests {
         let error = machines(&["4.19".to_owned()], &[]).expect_err("unknown");
         assert!(
             error.contains("4.19")
-                && error.contains("5.10, 6.1, 6.12, 6.12-rt, 6.12-smp, 6.18, 7.2"),
+                && error.contains("5.10, 6.1, 6.1-255, 6.12, 6.12-rt, 6.12-smp, 6.18, 7.2"),
             "{error}"
         );
     }

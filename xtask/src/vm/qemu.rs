@@ -48,8 +48,8 @@ pub(crate) enum Accel {
 pub(crate) struct Files {
     pub(crate) kernel: PathBuf,
     pub(crate) initramfs: PathBuf,
-    /// CPUs of the guest; one where instructions are counted.
-    pub(crate) cpus: u8,
+    /// CPUs of the guest, and how many it could come to have; one where instructions are counted.
+    pub(crate) cpus: (u8, u8),
     /// Where to keep all that the console says.
     pub(crate) log: PathBuf,
     /// How long the machine may run.
@@ -60,7 +60,7 @@ pub(crate) struct Files {
 pub(crate) fn command(
     emulator: &Emulator,
     accel: Accel,
-    cpus: u8,
+    (cpus, possible): (u8, u8),
     kernel: &Path,
     initramfs: &Path,
 ) -> Command {
@@ -83,7 +83,10 @@ pub(crate) fn command(
     qemu.args(["-m", "1024", "-nodefaults", "-no-user-config", "-nographic"]);
     // With panic=-1 in the guest a panic ends QEMU.
     qemu.arg("-no-reboot").arg("-kernel").arg(kernel).arg("-initrd").arg(initramfs);
-    qemu.args(["-append", COMMAND_LINE]);
+    // Of CPUs that a machine could come to have, kernels before 6.9 take this word for it.
+    let possible =
+        if possible > cpus { format!("possible_cpus={possible} ") } else { String::new() };
+    qemu.args(["-append", &format!("{possible}{COMMAND_LINE}")]);
     qemu
 }
 

@@ -41,7 +41,8 @@ pub(crate) fn shell(
     let root = vm.join("shell.cpio");
     initramfs::write(&root, &kernel, &programs, &Job { shell: true, ..Job::default() })?;
     eprintln!("vm: Linux {}; Ctrl-A X ends the machine", kernel.release);
-    let mut qemu = qemu::command(&emulator, accel, series.cpus, &kernel.image, &root);
+    let mut qemu =
+        qemu::command(&emulator, accel, (series.cpus, series.possible_cpus), &kernel.image, &root);
     let status = qemu.args(["-serial", "mon:stdio"]).status();
     let status = status.context("QEMU did not start")?;
     Ok(if status.success() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -69,8 +69,8 @@ impl Outcome {
         let mut accepted_by: BTreeMap<u32, u64> =
             ready.workers.iter().map(|worker| (worker.tid, 0)).collect();
         for listener in report.listeners.iter().filter(own) {
-            outcome.accepted += listener.accepted;
-            outcome.wakeups = sum([outcome.wakeups, listener.wakeups]);
+            outcome.accepted += listener.accepted.unwrap_or(0);
+            outcome.wakeups = sum([Some(outcome.wakeups), listener.wakeups].into_iter().flatten());
             for (name, count) in &listener.accept_errors {
                 *outcome.accept_errors.entry(name.clone()).or_default() += count;
             }

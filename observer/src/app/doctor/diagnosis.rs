@@ -3,6 +3,8 @@
 use observer::model::Host;
 use serde::Serialize;
 
+use super::memory::Memory;
+
 /// The reason of what nobody tried, because observer cannot run at all.
 pub(super) const NOT_TRIED: &str = "not tried";
 
@@ -13,6 +15,8 @@ pub(super) struct Diagnosis {
     pub(super) host: Host,
     /// Why observer cannot run here, where that is so.
     pub(super) refusal: Option<String>,
+    /// Kernel memory that the maps take; `None` where observer cannot run at all.
+    pub(super) memory: Option<Memory>,
     pub(super) signals: Vec<SignalState>,
 }
 

@@ -17,7 +17,7 @@ const COLUMNS: [Heading; 3] = [
 
 /// What was found out, in lines of at most `width` columns.
 pub(super) fn table(diagnosis: &Diagnosis, verbose: u8, width: usize) -> String {
-    let Diagnosis { host, refusal, signals } = diagnosis;
+    let Diagnosis { host, refusal, memory, signals } = diagnosis;
     let sentence = |words: &str| wrapped(words, Style::new(), width);
     let mut head = sentence(&format!("Linux {} on {}, {} CPUs", host.kernel, host.arch, host.cpus));
     head.extend(match refusal {
@@ -46,7 +46,15 @@ pub(super) fn table(diagnosis: &Diagnosis, verbose: u8, width: usize) -> String 
         ),
         Some(_) => Vec::new(),
     };
-    painted(&joined([head, table, told]), width, false)
+    let mut of_maps: Vec<Line> =
+        memory.iter().flat_map(|memory| sentence(&memory.sentence())).collect();
+    let mut maps = Vec::new();
+    if let (Some(memory), 1..) = (memory, verbose) {
+        maps = memory.lines(width);
+    } else if memory.is_some() {
+        of_maps.extend(sentence("-v shows each of them."));
+    }
+    painted(&joined([head, table, told, of_maps, maps]), width, false)
 }
 
 /// One candidate; `chosen` says that one before it is used.
@@ -74,7 +82,10 @@ fn row(name: &str, candidate: &CandidateState, chosen: bool, verbose: u8, width:
 #[cfg(test)]
 mod tests {
     use super::table;
-    use crate::app::doctor::diagnosis::{CandidateState, Diagnosis, SignalState};
+    use crate::app::doctor::{
+        diagnosis::{CandidateState, Diagnosis, SignalState},
+        memory::example,
+    };
     use observer::model::Host;
 
     fn diagnosis() -> Diagnosis {
@@ -103,6 +114,7 @@ mod tests {
         Diagnosis {
             host: Host { kernel: "6.1".into(), arch: "x86_64".into(), cpus: 2 },
             refusal: None,
+            memory: Some(example()),
             signals: vec![
                 state("wakeups", "tracepoint", vec![refused(), used]),
                 state("accepts", "none", vec![refused()]),
@@ -119,6 +131,17 @@ mod tests {
         assert!(text.contains("without it: no herd ratio"), "{text}");
         assert!(!text.contains("the whole log"), "{text}");
         assert!(table(&diagnosis(), 1, 80).contains("the whole log"));
+    }
+
+    #[test]
+    fn the_memory_of_maps_is_told_with_its_budget() {
+        let text = table(&diagnosis(), 0, 100);
+        assert!(text.contains("23.6 of at most 64 MiB"), "{text}");
+        assert!(text.contains("possible CPUs: 255, listeners now: 10"), "{text}");
+        assert!(!text.contains("QUEUES"), "{text}");
+        let text = table(&diagnosis(), 1, 100);
+        let at = |map| text.find(map).expect("a line of its own");
+        assert!(at("QUEUES") < at("WAITS"), "{text}");
     }
 
     #[test]

@@ -87,10 +87,11 @@ pub fn netns(listener: &Listener) -> Cell {
 /// before the window.
 pub fn queue(listener: &Listener) -> Cell {
     let queue = &listener.accept_queue;
-    let most = queue.max.max(queue.now.unwrap_or(0));
+    let most = queue.max.and_then(|max| Some(max).max(queue.now));
     let limit = queue.limit.or(listener.backlog.limit);
     let of = |count: fn(u64) -> String| {
-        format!("{}/{}", count(most), limit.map_or_else(|| "-".to_owned(), count))
+        let of = |one: Option<u64>| one.map_or_else(|| "-".to_owned(), count);
+        format!("{}/{}", of(most), of(limit))
     };
     Cell::text(&of(units::count)).or(&of(units::short_count), "")
 }

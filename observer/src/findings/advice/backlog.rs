@@ -211,7 +211,8 @@ pub(super) fn clamped(about: &About<'_>) -> Advice {
 /// server does.
 pub(super) fn silent(about: &About<'_>) -> Advice {
     let listener = about.listener;
-    let waits = listener.accept_queue.now.is_some_and(|now| now > 0) && listener.accepted == 0;
+    let waits =
+        listener.accept_queue.now.is_some_and(|now| now > 0) && listener.accepted.unwrap_or(0) == 0;
     if !waits {
         return Advice { fix: None, ..overflow(about) };
     }

@@ -20,5 +20,5 @@ pub(super) fn herd(about: &About<'_>) -> Advice {
 /// Whether connections waited long, rather than that tasks are held up.
 pub(super) fn is_slow(about: &About<'_>) -> bool {
     let wait = &about.listener.accept_wait;
-    wait.count >= FEWEST && wait.p99.is_some_and(|wait| wait >= SLOW)
+    wait.count.is_some_and(|count| count >= FEWEST) && wait.p99.is_some_and(|wait| wait >= SLOW)
 }

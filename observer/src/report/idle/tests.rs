@@ -1,6 +1,7 @@
 //! One thing at a time is changed, and each listener that is shown otherwise must not be idle.
 
 mod findings;
+mod no_room;
 
 use std::{
     collections::{BTreeMap, HashMap},

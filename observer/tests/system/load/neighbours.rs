@@ -16,8 +16,15 @@ use crate::{Outcome, Skip, observer::number, role::Actor};
 const LIVES: u64 = 10_000;
 
 /// Listeners of the other process: more than there is room for beside those that were there before
-/// (`plan::sizes`).
+/// (`plan::room`).
 const LISTENERS: u64 = 2_000;
+
+/// Listeners that begin and end without a connection: fifty times what there is room for at once.
+const IDLE_LIVES: u64 = 50_000;
+
+/// What observer may have more resident after these, in pages of 4 KiB: what it keeps of the latest thousand, and the rows of
+/// a reading. A hundred and five bytes for each would be more.
+const MORE_PAGES_OF_LIVES: u64 = 1_280;
 
 /// Workers that ended are told by their names, although another server's end by the thousand; those are in
 /// the row of the others of their own listener.
@@ -50,7 +57,8 @@ pub fn threads() -> Outcome {
     Ok(())
 }
 
-/// A listener that had its room is told as it is, and one that had none is said to be told too low.
+/// What is there when observer begins has its room, whoever takes the rest: another process's listeners. One that begins
+/// when there is none left is not known, and said so.
 pub fn listeners() -> Outcome {
     if room(LISTENERS)? < LISTENERS {
         return Err(Skip(format!("the limit on open files is too low for {LISTENERS}")).into());
@@ -62,21 +70,24 @@ pub fn listeners() -> Outcome {
         Ok((actor, netns))
     };
     let (mut first, netns_of_first) = listening(1)?;
-    let (mut last, netns_of_last) = listening(1)?;
+    let mut late = Actor::start("load-listeners")?;
     let watch =
         |actor: &Actor| Watching::start(&["--pid", &actor.pid().to_string()], Often::InTheEnd);
-    let (mut of_first, mut of_last) = (watch(&first)?, watch(&last)?);
+    let (mut of_first, mut of_late) = (watch(&first)?, watch(&late)?);
     let go_on = |actor: &mut Actor| -> Outcome {
         actor.ask(0)?;
         actor.line()?;
         Ok(())
     };
-    go_on(&mut first)?;
+    // All that could be had for the asking is taken before anything happens on the first.
     let (mut others, _) = listening(LISTENERS)?;
     go_on(&mut others)?;
-    go_on(&mut last)?;
+    go_on(&mut first)?;
+    late.ask(1)?;
+    let netns_of_late: u64 = late.line()?.trim().parse()?;
+    go_on(&mut late)?;
     of_first.end()?;
-    of_last.end()?;
+    of_late.end()?;
     let one = only(&of_first, netns_of_first)?;
     figure("connections beside 2,000 listeners", 1, number(&one["accepted"])?, &of_first)?;
     // Which is exact by every hook that this machine has.
@@ -90,11 +101,48 @@ pub fn listeners() -> Outcome {
     ensure!(audit["no_room"]["listeners"] == audit["map_full"], "{audit}");
     ensure!(exact(&of_first)?, "{}", of_first.report()?["providers"]);
 
-    let one = only(&of_last, netns_of_last)?;
-    let audit = &of_last.report()?["audit"];
-    ensure!(one["accepted"] == 0 && one["incomplete"] == true, "it found room: {one}");
+    let one = only(&of_late, netns_of_late)?;
+    let audit = &of_late.report()?["audit"];
+    ensure!(one["accepted"].is_null() && one["queued"].is_null(), "it found room: {one}");
+    ensure!(one["wakeups"].is_null() && one["accept_queue"]["max"].is_null(), "{one}");
+    ensure!(one["incomplete"] == true, "not said: {one}");
     ensure!(audit["incomplete"] == 1 && audit["closes"] != true, "{audit}");
-    ensure!(!exact(&of_last)?, "{}", of_last.report()?["providers"]);
+    ensure!(!exact(&of_late)?, "{}", of_late.report()?["providers"]);
+    Ok(())
+}
+
+/// Listeners that another process opens and closes, to which nobody connects, take no room that a busy one needs: not
+/// from one that was there before, and not from one that begins among them.
+pub fn lives() -> Outcome {
+    let mut busy = Actor::start("load-listeners")?;
+    busy.ask(1)?;
+    let netns: u64 = busy.line()?.trim().parse()?;
+    let mut late = Actor::start("load-listeners")?;
+    let mut noise = Actor::start("load-idle-lives")?;
+    let pids = [busy.pid().to_string(), late.pid().to_string()];
+    let mut watched =
+        Watching::start(&["--pid", &pids[0], "--pid", &pids[1]], Often::TwiceASecond)?;
+    noise.ask(IDLE_LIVES / 2)?;
+    let made: u64 = noise.line()?.trim().parse()?;
+    late.ask(1)?;
+    let netns_of_late: u64 = late.line()?.trim().parse()?;
+    for actor in [&mut busy, &mut late] {
+        actor.ask(0)?;
+        actor.line()?;
+    }
+    noise.ask(IDLE_LIVES / 2)?;
+    let made = made + noise.line()?.trim().parse::<u64>()?;
+    watched.end()?;
+    figure("listeners without connections that came and went", IDLE_LIVES, made, &watched)?;
+    let audit = &watched.report()?["audit"];
+    for netns in [netns, netns_of_late] {
+        let one = only(&watched, netns)?;
+        ensure!(one["accepted"] == 1 && one["queued"] == 1 && one["incomplete"] == false, "{one}");
+    }
+    let no_room = &audit["no_room"];
+    ensure!(no_room["listeners"] == 0 && audit["incomplete"] == 0, "{audit}");
+    let (before, after) = (watched.pages_before, watched.pages_after);
+    ensure!(after <= before + MORE_PAGES_OF_LIVES, "{before} pages before, {after} after");
     Ok(())
 }
 

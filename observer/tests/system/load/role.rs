@@ -31,6 +31,7 @@ pub fn play(role: &str) -> Outcome {
         "load-listeners" => listeners(),
         "load-come-and-go" => come_and_go(),
         "load-forks" => forks(),
+        "load-idle-lives" => idle_lives(),
         "load-short-lives" => short_lives(LIVES_AT_ONCE),
         "load-rush" => short_lives(u64::MAX),
         "load-shift" => shift(),
@@ -112,6 +113,20 @@ fn come_and_go() -> Outcome {
     }
     drop(again);
     say(made)?;
+    wait_for_count()?;
+    Ok(())
+}
+
+/// Opens and closes as many listeners as it is told, as fast as it can, and says how many; twice.
+fn idle_lives() -> Outcome {
+    own_netns()?;
+    for _ in 0..2 {
+        let count = wait_for_count()?;
+        for _ in 0..count {
+            drop(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?);
+        }
+        say(count)?;
+    }
     wait_for_count()?;
     Ok(())
 }

@@ -120,9 +120,9 @@ fn no_room() -> Outcome {
     let mut whole = 0;
     for (socket, _) in &sockets {
         let one = listener(&report, inode(socket)?)?;
-        match (number(&one["queued"])?, number(&one["accepted"])?) {
-            (CONNECTIONS, CONNECTIONS) if one["incomplete"] == false => whole += 1,
-            (0, 0) if one["incomplete"] == true => {}
+        match (one["queued"].as_u64(), one["accepted"].as_u64()) {
+            (Some(CONNECTIONS), Some(CONNECTIONS)) if one["incomplete"] == false => whole += 1,
+            (None, None) if one["incomplete"] == true => {}
             other => anyhow::bail!("{other:?} is neither all nor nothing: {one}"),
         }
     }

@@ -76,7 +76,7 @@ pub(super) const COLUMNS: &[Column] = &[
     whole(LISTENER, IDENTITY, labels::address, ""),
     whole(NETNS, IDENTITY, columns::netns, ""),
     whole(HELD_BY, IDENTITY, labels::held_by, ""),
-    whole(number("QUEUED", 14), HANDSHAKES, |one| Cell::count(one.queued), "completed handshakes"),
+    whole(number("QUEUED", 14), HANDSHAKES, queued, "completed handshakes"),
     counts("ACCEPTED", 2, ACCEPTS, |n| Cell::count(n.accepted), ""),
     counts("WAKEUPS", 8, WAKEUPS, |n| Cell::count(n.wakeups.total), "tasks woken by the listener"),
     whole(number("HERD", 1), HERD, herd, "wakeups per accepted connection, 1.00 is ideal"),
@@ -112,7 +112,7 @@ impl Column {
         let cell = match self.says {
             _ if self.about.is(Worth::Nothing, providers) => Cell::unknown(),
             OfListener(says) => says(listener),
-            OfCounts(says) => says(&Tally::of(listener)),
+            OfCounts(says) => Tally::of(listener).map_or_else(Cell::unknown, |tally| says(&tally)),
         };
         self.about.styled(cell, listener)
     }
@@ -130,8 +130,12 @@ impl Column {
 #[expect(clippy::cast_precision_loss, reason = "to compare by")]
 pub(super) fn fullest(listener: &Listener) -> f64 {
     let queue = &listener.accept_queue;
-    let most = queue.max.max(queue.now.unwrap_or(0));
+    let most = queue.max.unwrap_or(0).max(queue.now.unwrap_or(0));
     most as f64 / (queue.limit.or(listener.backlog.limit).unwrap_or(u64::MAX).max(1)) as f64
+}
+
+fn queued(listener: &Listener) -> Cell {
+    listener.queued.map_or_else(Cell::unknown, Cell::count)
 }
 
 fn herd(listener: &Listener) -> Cell {

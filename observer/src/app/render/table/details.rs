@@ -19,7 +19,10 @@ use observer::{
 /// All that is said of a listener, from the gravest to the ordinary.
 pub(super) fn lines(listener: &Listener, providers: &Providers, width: usize) -> Vec<Line> {
     let mark = |about: About| if about.is(Worth::Estimate, providers) { "~" } else { "" };
-    let lacking = "its numbers are too low: the kernel maps had no room for all of it";
+    let lacking = match listener.queued {
+        Some(_) => "its numbers are too low: the kernel maps had no room for all of it",
+        None => "its numbers are not known: the kernel maps had no room for it",
+    };
     let told = [
         listener.incomplete.then(|| (lacking.to_owned(), CAUTION)),
         dropped(&listener.drops, mark(OF_DROPS)).map(|told| (told, OF_DROPS.style(listener))),
@@ -78,7 +81,8 @@ fn dropped(drops: &Drops, mark: &str) -> Option<String> {
 /// `3 connections were reset: they were in the accept queue when the listener closed`. The kernel may have moved
 /// those of a reuseport group to another listener (`net.ipv4.tcp_migrate_req`).
 fn discarded(listener: &Listener) -> Option<String> {
-    let count = match listener.discarded {
+    let discarded = listener.discarded.unwrap_or(0);
+    let count = match discarded {
         0 => return None,
         1 => "1 connection was reset".to_owned(),
         several => format!("{} connections were reset", units::count(several)),
@@ -87,7 +91,7 @@ fn discarded(listener: &Listener) -> Option<String> {
         Some(true) => ", or moved to another listener of its group if tcp_migrate_req is 1",
         _ => "",
     };
-    let were = if listener.discarded == 1 { "it was" } else { "they were" };
+    let were = if discarded == 1 { "it was" } else { "they were" };
     Some(format!("{count}{moved}: {were} in the accept queue when the listener closed"))
 }
 
@@ -120,9 +124,11 @@ fn queues(listener: &Listener, mark: &str) -> Option<String> {
         let noun = if sent == 1 { "cookie" } else { "cookies" };
         parts.push(format!("{sent} {noun} sent"));
     }
-    let half_full = limit.is_some_and(|limit| accept.max > limit / 2 && accept.max > 1);
-    if accept.now.unwrap_or(0) > 0 || half_full || (!parts.is_empty() && accept.max > 0) {
-        parts.insert(0, format!("accept queue {mark}{}", queue(accept.max, accept.now)));
+    let most = accept.max.max(accept.now).unwrap_or(0);
+    let half_full = limit.is_some_and(|limit| most > limit / 2 && most > 1);
+    if accept.now.unwrap_or(0) > 0 || half_full || (!parts.is_empty() && most > 0) {
+        let mark = if accept.max.is_none() { "at least " } else { mark };
+        parts.insert(0, format!("accept queue {mark}{}", queue(most, accept.now)));
     }
     (!parts.is_empty()).then(|| parts.join("; "))
 }
@@ -140,7 +146,7 @@ fn waits(listener: &Listener, mark: &str) -> Option<String> {
         .filter_map(|(name, wait)| Some(format!("{name} {mark}{}", units::time(wait?))))
         .collect();
     let mut parts = Vec::new();
-    if wait.count > 0 && !told.is_empty() {
+    if wait.count != Some(0) && !told.is_empty() {
         parts.push(format!("accept wait {}", told.join(", ")));
     }
     if let Some(oldest) = wait.oldest {

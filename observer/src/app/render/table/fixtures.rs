@@ -75,14 +75,19 @@ pub(crate) fn listener(address: &str, port: u16) -> Listener {
         incomplete: false,
         holders: Some(Vec::new()),
         holder_states: None,
-        queued: 0,
-        accepted: 0,
-        discarded: 0,
-        wakeups: Wakeups::default(),
+        queued: Some(0),
+        accepted: Some(0),
+        discarded: Some(0),
+        wakeups: Some(Wakeups::default()),
         herd_ratio: None,
         wasted_cpu: None,
         accept_errors: BTreeMap::new(),
-        accept_queue: AcceptQueue { now: Some(0), limit: Some(511), ..AcceptQueue::default() },
+        accept_queue: AcceptQueue {
+            max: Some(0),
+            now: Some(0),
+            limit: Some(511),
+            ..AcceptQueue::default()
+        },
         syn_queue: SynQueue::default(),
         backlog: Backlog { limit: Some(511), ..Backlog::default() },
         accept_wait: AcceptWait::default(),
@@ -127,10 +132,11 @@ pub(crate) fn traffic(
         worker.wakeups =
             Wakeups { total, won: worker.accepted, lost, silent, ..Wakeups::default() };
         worker.accept_errors.insert("EAGAIN".into(), lost);
-        listener.wakeups.total += total;
-        listener.wakeups.won += worker.accepted;
-        listener.wakeups.lost += lost;
-        listener.wakeups.silent += silent;
+        let sum = listener.wakeups.get_or_insert_default();
+        sum.total += total;
+        sum.won += worker.accepted;
+        sum.lost += lost;
+        sum.silent += silent;
         listener.holders.get_or_insert_default().push(Holder {
             pid: worker.pid.unwrap_or(0),
             comm: comm.into(),
@@ -139,13 +145,14 @@ pub(crate) fn traffic(
         });
         listener.workers.push(worker);
     }
-    listener.accept_errors.insert("EAGAIN".into(), listener.wakeups.lost);
-    listener.queued = connections;
-    listener.accepted = connections;
-    listener.accept_queue.max = 3;
+    let wakeups = listener.wakeups.unwrap_or_default();
+    listener.accept_errors.insert("EAGAIN".into(), wakeups.lost);
+    listener.queued = Some(connections);
+    listener.accepted = Some(connections);
+    listener.accept_queue.max = Some(3);
     listener.fairness = Some(0.98);
     #[expect(clippy::cast_precision_loss, reason = "small numbers of a fixture")]
-    let ratio = listener.wakeups.total as f64 / connections as f64;
+    let ratio = wakeups.total as f64 / connections as f64;
     listener.herd_ratio = Some(ratio);
 }
 
@@ -161,7 +168,7 @@ pub(crate) fn herd(workers: u32) -> Report {
 pub(crate) fn incident() -> Report {
     let mut report = herd(32);
     report.listeners[0].accept_wait =
-        AcceptWait { count: 200, p99: Some(88_000), ..AcceptWait::default() };
+        AcceptWait { count: Some(200), p99: Some(88_000), ..AcceptWait::default() };
 
     let mut full = listener("0.0.0.0", 443);
     traffic(&mut full, "haproxy-frontnd", 2, 1_234_567, 1, Some(Wait::EpollExclusive));
@@ -169,10 +176,11 @@ pub(crate) fn incident() -> Report {
     full.accept_errors.insert("ECONNABORTED".into(), 3);
     full.workers[0].accept_errors.insert("EMFILE".into(), 412);
     full.workers[1].accept_errors.insert("ECONNABORTED".into(), 3);
-    full.wakeups.failed = 412;
-    full.wakeups.total += 412;
+    let wakeups = full.wakeups.get_or_insert_default();
+    wakeups.failed = 412;
+    wakeups.total += 412;
     full.accept_queue =
-        AcceptQueue { now: Some(129), max: 129, limit: Some(128), ..AcceptQueue::default() };
+        AcceptQueue { now: Some(129), max: Some(129), limit: Some(128), ..AcceptQueue::default() };
     full.drops.total = Some(5_311);
     let mut six = listener("2001:db8:85a3:1111:2222:8a2e:370:7334", 8443);
     traffic(&mut six, "envoy", 4, 90, 3, Some(Wait::Epoll));
@@ -183,9 +191,9 @@ pub(crate) fn incident() -> Report {
     gone.drops.total = None;
     gone.holders = Some(Vec::new());
     let mut hangs = listener("0.0.0.0", 5432);
-    hangs.queued = 12;
+    hangs.queued = Some(12);
     hangs.accept_queue.now = Some(12);
-    hangs.accept_queue.max = 12;
+    hangs.accept_queue.max = Some(12);
     hangs.holders.get_or_insert_default().push(Holder {
         pid: 77,
         comm: "postgres".into(),
@@ -265,20 +273,20 @@ pub(crate) fn hostile() -> Report {
             wait: None,
         });
     }
-    listener.wakeups = Wakeups {
+    listener.wakeups = Some(Wakeups {
         total: u64::MAX,
         won: u64::MAX,
         lost: u64::MAX,
         failed: u64::MAX,
         silent: u64::MAX,
         pending: u64::MAX,
-    };
-    listener.accepted = u64::MAX;
-    listener.queued = u64::MAX;
+    });
+    listener.accepted = Some(u64::MAX);
+    listener.queued = Some(u64::MAX);
     listener.accept_errors.insert("E\u{1b}[1mX".into(), u64::MAX);
     listener.herd_ratio = Some(f64::MAX);
     listener.netns = u64::MAX;
-    listener.accept_queue.max = u64::MAX;
+    listener.accept_queue.max = Some(u64::MAX);
     listener.accept_queue.limit = None;
     listener.backlog.limit = None;
     report.listeners.push(self::listener("::", 1));

@@ -60,14 +60,13 @@ impl<'a> Block<'a> {
     pub(super) fn least(&self) -> Option<String> {
         let fairness = self.sum.as_ref()?.fairness.filter(|fairness| *fairness < EVEN)?;
         let least = self.members.iter().min_by_key(|one| one.accepted)?;
-        let all: u64 =
-            self.members.iter().fold(0, |sum: u64, one| sum.saturating_add(one.accepted));
+        let all = self.sum.as_ref()?.accepted?;
         Some(format!(
             "fairness {} over {} members; the least: {} accepted {} of {all}",
             units::ratio(Some(fairness)),
             self.members.len(),
             name(least),
-            least.accepted
+            least.accepted?
         ))
     }
 }
@@ -93,10 +92,7 @@ fn name(member: &Listener) -> String {
 /// What the members did together; their fullest queue, and their longest wait.
 fn sum(members: &[&Listener]) -> Listener {
     let first = members[0];
-    let add = |of: fn(&Listener) -> u64| {
-        members.iter().fold(0_u64, |sum, one| sum.saturating_add(of(one)))
-    };
-    let tally = members.iter().fold(Tally::default(), |sum, one| sum.and(&Tally::of(one)));
+    let tally = Tally::of_all(members);
     let known = |of: fn(&Listener) -> Option<u64>| {
         members.iter().map(|one| of(one)).try_fold(0_u64, |sum, one| Some(sum.saturating_add(one?)))
     };
@@ -105,18 +101,19 @@ fn sum(members: &[&Listener]) -> Listener {
         .map(|one| one.holders.clone())
         .collect::<Option<Vec<_>>>()
         .map(|all| all.into_iter().flatten().collect());
-    let accepted: Vec<u64> = members.iter().map(|one| one.accepted).collect();
+    let accepted: Option<Vec<u64>> = members.iter().map(|one| one.accepted).collect();
     let worst = members.iter().max_by(|a, b| fullest(a).total_cmp(&fullest(b))).unwrap_or(&first);
     Listener {
         closed: members.iter().all(|one| one.closed),
         incomplete: members.iter().any(|one| one.incomplete),
         holders: holders.map(|all| all.into_iter().collect()),
-        queued: add(|one| one.queued),
-        accepted: tally.accepted,
-        discarded: add(|one| one.discarded),
-        wakeups: tally.wakeups,
-        herd_ratio: tally.herd_ratio(),
-        accept_errors: tally.errors(),
+        queued: known(|one| one.queued),
+        accepted: tally.as_ref().map(|tally| tally.accepted),
+        discarded: known(|one| one.discarded),
+        wakeups: tally.as_ref().map(|tally| tally.wakeups),
+        herd_ratio: tally.as_ref().and_then(Tally::herd_ratio),
+        wasted_cpu: known(|one| one.wasted_cpu),
+        accept_errors: tally.map(|tally| tally.errors()).unwrap_or_default(),
         accept_queue: worst.accept_queue.clone(),
         backlog: worst.backlog,
         accept_wait: AcceptWait {
@@ -124,7 +121,7 @@ fn sum(members: &[&Listener]) -> Listener {
             ..AcceptWait::default()
         },
         drops: Drops { total: known(|one| one.drops.total), ..Drops::default() },
-        fairness: jain(&accepted),
+        fairness: accepted.and_then(|accepted| jain(&accepted)),
         workers: Vec::new(),
         findings: members.iter().flat_map(|one| one.findings.clone()).collect(),
         ..first.clone()
@@ -151,7 +148,7 @@ mod tests {
         one.reuseport_group = Some(ReuseportGroup { id: 1, size: 3 });
         traffic(&mut one, "a", 1, accepted.max(1), 2, None);
         one.workers[0].pid = u32::try_from(inode).ok();
-        one.accepted = accepted;
+        one.accepted = Some(accepted);
         one
     }
 
@@ -159,15 +156,16 @@ mod tests {
     fn members_are_one_block_with_their_sum() {
         let other = fixtures::listener("0.0.0.0", 81);
         let mut full = member(2, 10);
-        full.accept_queue.max = 511;
+        full.accept_queue.max = Some(511);
         full.accept_wait.p99 = Some(5);
         let all = [member(1, 200), other, full, member(3, 0)];
         let blocks = Block::of_all(all.iter());
         assert_eq!(blocks.iter().map(|block| block.members.len()).collect::<Vec<_>>(), [3, 1]);
         assert!(blocks[0].is_group() && !blocks[1].is_group());
         let sum = blocks[0].row();
-        assert_eq!((sum.accepted, sum.queued, sum.wakeups.total), (210, 211, 422));
-        assert_eq!((sum.accept_queue.max, sum.accept_wait.p99), (511, Some(5)));
+        assert_eq!((sum.accepted, sum.queued), (Some(210), Some(211)));
+        assert_eq!(sum.wakeups.map(|all| all.total), Some(422));
+        assert_eq!((sum.accept_queue.max, sum.accept_wait.p99), (Some(511), Some(5)));
         assert_eq!(sum.drops.total, Some(0));
         assert_eq!(address(&blocks[0]).whole(), "*:80 ×3");
         assert_eq!(

@@ -39,8 +39,9 @@ impl Hidden {
         if providers.accepts.via == Via::None {
             return None;
         }
-        let eagain = Tally::of(listener).eagain();
-        let storm = (self.eagain && eagain > listener.accepted).then(|| {
+        let tally = Tally::of(listener)?;
+        let (accepted, eagain) = (tally.accepted, tally.eagain());
+        let storm = (self.eagain && eagain > accepted).then(|| {
             let noun = if eagain == 1 { "accept call" } else { "accept calls" };
             format!("EAGAIN {}: {noun} that found nothing", units::count(eagain))
         });
@@ -49,10 +50,7 @@ impl Hidden {
             let busiest = listener.workers.iter().max_by_key(|worker| worker.accepted);
             let most = busiest.and_then(|one| {
                 let tid = one.tid?;
-                Some(format!(
-                    ": {} {tid} accepted {} of {}",
-                    one.comm, one.accepted, listener.accepted
-                ))
+                Some(format!(": {} {tid} accepted {} of {}", one.comm, one.accepted, accepted))
             });
             format!("fairness {}{}", units::ratio(Some(fairness)), most.unwrap_or_default())
         });
@@ -72,7 +70,7 @@ mod tests {
         let providers = report.providers.clone();
         let one = &mut report.listeners[0];
         let both = Hidden { eagain: true, fairness: true };
-        one.accept_errors.insert("EAGAIN".into(), one.accepted);
+        one.accept_errors.insert("EAGAIN".into(), one.accepted.expect("it is known"));
         assert_eq!(both.words(one, &providers), None);
         one.accept_errors.insert("EAGAIN".into(), 9000);
         one.fairness = Some(0.25);

@@ -53,13 +53,12 @@ fn nothing_accepted(report: &Report) -> Option<String> {
     if report.listeners.is_empty()
         || unobserved
         || is_told
-        || report.listeners.iter().any(|listener| listener.accepted > 0)
+        || report.listeners.iter().any(|listener| listener.accepted != Some(0))
     {
         return None;
     }
     let mut note = "no connection was accepted in this window".to_owned();
-    let queued =
-        report.listeners.iter().fold(0_u64, |sum, listener| sum.saturating_add(listener.queued));
+    let queued = report.listeners.iter().filter_map(|one| one.queued).fold(0, u64::saturating_add);
     if queued > 0 {
         let _ = write!(note, ", though {queued} completed the handshake and were queued");
     }
@@ -79,7 +78,7 @@ fn add(notes: &mut Vec<(String, Style)>, told: Vec<(String, Style)>, what: &str)
 fn accept_errors(listeners: &[&Listener]) -> Vec<(String, Style)> {
     let mut failed: Vec<(&Listener, Tally)> = listeners
         .iter()
-        .map(|listener| (*listener, Tally::of(listener)))
+        .filter_map(|listener| Some((*listener, Tally::of(listener)?)))
         .filter(|(_, tally)| tally.other_errors() > 0)
         .collect();
     failed.sort_by_key(|(_, tally)| Reverse(tally.other_errors()));
@@ -99,7 +98,7 @@ fn accept_errors(listeners: &[&Listener]) -> Vec<(String, Style)> {
 
 /// What had no room in the kernel maps, and whether that touches anything here.
 fn no_room(audit: &Audit) -> Option<(String, Style)> {
-    let NoRoom { workers, waits, backlogs, processes, closed, .. } = audit.no_room;
+    let NoRoom { workers, backlogs, processes, closed, lives, .. } = audit.no_room;
     let of_listeners = match audit.incomplete {
         0 => "of listeners that are not shown here".to_owned(),
         1 => "of listeners, of which 1 is shown here and its numbers are too low".to_owned(),
@@ -110,10 +109,10 @@ fn no_room(audit: &Audit) -> Option<(String, Style)> {
     let parts: Vec<String> = [
         (audit.no_room.of_listeners(), of_listeners.as_str()),
         (workers, "of workers, which are in a row (others)"),
-        (waits, "of accept waits"),
         (backlogs, "of backlogs that were requested"),
         (processes, "of processes below --pid"),
         (closed, "of listeners that closed"),
+        (lives, "of beginnings and ends of idle listeners"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)

@@ -8,13 +8,14 @@ use observer::model::Listener;
 /// Whether a listener has nothing to show, and nothing is wrong with it.
 pub(super) fn idle(listener: &Listener) -> bool {
     listener.findings.is_empty()
-        && listener.accepted == 0
-        && listener.queued == 0
-        && listener.wakeups.total == 0
+        // What is not known may be anything.
+        && listener.accepted == Some(0)
+        && listener.queued == Some(0)
+        && listener.wakeups.is_some_and(|wakeups| wakeups.total == 0)
         && listener.accept_errors.values().all(|count| *count == 0)
         && listener.drops.total.unwrap_or(0) == 0
         && listener.drops.at_most.is_none()
-        && listener.accept_queue.max == 0
+        && listener.accept_queue.max == Some(0)
         && listener.accept_queue.now.unwrap_or(0) == 0
         // A flood may never come further than this.
         && listener.syn_queue.max.max(listener.syn_queue.now).unwrap_or(0) == 0
@@ -27,7 +28,7 @@ pub(super) fn idle(listener: &Listener) -> bool {
 pub(super) fn by_trouble(a: &Listener, b: &Listener) -> Ordering {
     // Below two wakeups for a connection it is no herd, and its rest is not worth a place.
     let wasted = |listener: &Listener| match listener.herd_ratio {
-        Some(ratio) if ratio >= 2.0 => Tally::of(listener).wasted(),
+        Some(ratio) if ratio >= 2.0 => Tally::of(listener).map_or(0, |tally| tally.wasted()),
         _ => 0,
     };
     let herd = wasted(b).cmp(&wasted(a));

@@ -118,8 +118,9 @@ impl Making<'_> {
         if !rest.is_empty() && self.options.workers > 0 {
             let noun = if rest.len() == 1 { "member" } else { "members" };
             let label = Cell::text(&format!("  … {} more {noun}", rest.len()));
-            let tally = rest.iter().fold(Tally::default(), |sum, one| sum.and(&Tally::of(one)));
-            rows.push(of_tally(label, &tally, self.report));
+            if let Some(tally) = Tally::of_all(rest) {
+                rows.push(of_tally(label, &tally, self.report));
+            }
         }
         rows
     }

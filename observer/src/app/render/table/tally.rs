@@ -13,12 +13,13 @@ pub(super) struct Tally {
 }
 
 impl Tally {
-    pub(super) fn of(listener: &Listener) -> Self {
-        Self {
-            accepted: listener.accepted,
-            wakeups: listener.wakeups,
+    /// Those of a listener, where they are known.
+    pub(super) fn of(listener: &Listener) -> Option<Self> {
+        Some(Self {
+            accepted: listener.accepted?,
+            wakeups: listener.wakeups?,
             errors: listener.accept_errors.clone(),
-        }
+        })
     }
 
     pub(super) fn of_workers<'a>(workers: impl IntoIterator<Item = &'a Worker>) -> Self {
@@ -33,8 +34,13 @@ impl Tally {
         })
     }
 
+    /// Those of these listeners together, where all are known.
+    pub(super) fn of_all(listeners: &[&Listener]) -> Option<Self> {
+        listeners.iter().try_fold(Self::default(), |sum, one| Some(sum.and(&Self::of(one)?)))
+    }
+
     /// Both together.
-    pub(super) fn and(mut self, other: &Self) -> Self {
+    fn and(mut self, other: &Self) -> Self {
         self.accepted = self.accepted.saturating_add(other.accepted);
         self.wakeups = added(self.wakeups, other.wakeups);
         for (name, count) in &other.errors {

@@ -56,7 +56,7 @@ fn a_count_without_reasons_is_left_to_its_column() {
 fn what_a_closed_listener_threw_away_is_told() {
     let told = |count| {
         let mut one = fixtures::listener("0.0.0.0", 80);
-        one.discarded = count;
+        one.discarded = Some(count);
         discarded(&one)
     };
     assert_eq!(told(0), None);
@@ -88,7 +88,8 @@ fn bounds_are_told_where_no_number_is_known() {
 fn queues_are_told_where_the_table_has_not_said_it() {
     let mut listener = fixtures::listener("0.0.0.0", 80);
     let mut told = |max, now, syn| {
-        listener.accept_queue = AcceptQueue { max, now, limit: Some(128), ..Default::default() };
+        listener.accept_queue =
+            AcceptQueue { max: Some(max), now, limit: Some(128), ..Default::default() };
         listener.syn_queue = syn;
         queues(&listener, "")
     };
@@ -119,7 +120,7 @@ fn waits_are_told_in_human_units() {
     listener.accept_wait.oldest = Some(2_100_000_000);
     assert_eq!(waits(&listener, "").as_deref(), Some("the oldest in the queue waits for 2.1 s"));
     listener.accept_wait = AcceptWait {
-        count: 200,
+        count: Some(200),
         p50: Some(11_000),
         p90: Some(23_000),
         p99: Some(88_000),
@@ -169,5 +170,5 @@ fn a_listener_under_a_flood_is_not_idle() {
     assert!(!idle(&listener));
     listener.syn_queue = SynQueue { cookies_sent: Some(1), ..SynQueue::default() };
     assert!(!idle(&listener));
-    assert_eq!(listener.wakeups, Wakeups::default());
+    assert_eq!(listener.wakeups, Some(Wakeups::default()));
 }

@@ -10,7 +10,7 @@ fn a_quiet_window_is_told_in_words() {
     let text = render(&report, &options(80));
     assert!(text.ends_with("\n\nno connection was accepted in this window\n"), "{text}");
     assert!(row(&text, 3).contains(" - "), "{text}");
-    report.listeners[0].queued = 12;
+    report.listeners[0].queued = Some(12);
     report.listeners[0].accept_queue.now = Some(12);
     // Once is enough.
     let text = table(&report, &options(120));
@@ -64,7 +64,7 @@ fn what_nothing_observes_is_no_zero() {
     let mut report = fixtures::herd(8);
     report.providers.wakeups.via = Via::None;
     report.providers.wakeups.exact = false;
-    report.listeners[0].wakeups = Wakeups::default();
+    report.listeners[0].wakeups = Some(Wakeups::default());
     report.listeners[0].herd_ratio = None;
     report.listeners[0].drops.total = None;
     let text = table(&report, &TableOptions { workers: 0, ..options(80) });

@@ -26,7 +26,7 @@ fn healthy() -> Report {
     let mut one = listener("0.0.0.0", 443);
     traffic(&mut one, "nginx", 2, 5_000, 1, Some(Wait::EpollExclusive));
     one.accept_wait = AcceptWait {
-        count: 5_000,
+        count: Some(5_000),
         p50: Some(11_000),
         p90: Some(23_000),
         p99: Some(88_000),
@@ -41,10 +41,10 @@ fn overflow() -> Report {
     let mut one = listener("127.0.0.1", 8080);
     traffic(&mut one, "python3", 1, 175, 1, Some(Wait::Accept));
     one.accept_queue =
-        AcceptQueue { now: Some(9), max: 9, limit: Some(8), ..AcceptQueue::default() };
+        AcceptQueue { now: Some(9), max: Some(9), limit: Some(8), ..AcceptQueue::default() };
     one.backlog.limit = Some(8);
     one.accept_wait = AcceptWait {
-        count: 175,
+        count: Some(175),
         p50: Some(164_000_000),
         p90: Some(187_000_000),
         p99: Some(187_000_000),
@@ -72,10 +72,11 @@ fn descriptors() -> Report {
     traffic(&mut one, "envoy", 2, 990, 1, Some(Wait::Epoll));
     one.accept_errors.insert("EMFILE".into(), 41_200);
     one.workers[0].accept_errors.insert("EMFILE".into(), 41_200);
-    one.wakeups.failed = 412;
-    one.wakeups.total += 412;
+    let wakeups = one.wakeups.get_or_insert_default();
+    wakeups.failed = 412;
+    wakeups.total += 412;
     one.accept_queue.now = Some(37);
-    one.accept_queue.max = 37;
+    one.accept_queue.max = Some(37);
     report(vec![one])
 }
 
@@ -83,7 +84,7 @@ fn descriptors() -> Report {
 fn closed() -> Report {
     let mut gone = listener("10.0.0.7", 9000);
     traffic(&mut gone, "old-server", 1, 17, 1, None);
-    (gone.closed, gone.discarded) = (true, 3);
+    (gone.closed, gone.discarded) = (true, Some(3));
     gone.accept_queue.now = None;
     gone.drops.total = None;
     let mut clamped = listener("10.0.0.7", 9001);
@@ -111,11 +112,11 @@ fn group() -> Report {
         }
         one.fairness = None;
         if number == 2 {
-            (one.accepted, one.queued, one.accept_queue.now) = (0, 31, Some(31));
-            one.accept_queue.max = 31;
+            (one.accepted, one.queued, one.accept_queue.now) = (Some(0), Some(31), Some(31));
+            one.accept_queue.max = Some(31);
             one.workers[0].accepted = 0;
             one.herd_ratio = None;
-            one.wakeups = Default::default();
+            one.wakeups = Some(Default::default());
             one.workers[0].wakeups = Default::default();
             one.accept_wait.oldest = Some(2_100_000_000);
             one.holder_states = Some(vec![HolderState {
