@@ -22,9 +22,9 @@ const LISTENERS: u64 = 2_000;
 /// Listeners that begin and end without a connection: fifty times what there is room for at once.
 const IDLE_LIVES: u64 = 50_000;
 
-/// What observer may have more resident after these, in pages of 4 KiB: what it keeps of the latest thousand, and the rows of
-/// a reading. A hundred and five bytes for each would be more.
-const MORE_PAGES_OF_LIVES: u64 = 1_280;
+/// What observer may have more resident after the second half of these than after the first, in pages of 4 KiB: what the
+/// allocator does with the rows of a reading. Eighty bytes for each would be more.
+const MORE_PAGES_OF_LIVES: u64 = 480;
 
 /// Workers that ended are told by their names, although another server's end by the thousand; those are in
 /// the row of the others of their own listener.
@@ -130,6 +130,7 @@ pub fn lives() -> Outcome {
         actor.ask(0)?;
         actor.line()?;
     }
+    let before = watched.pages_now()?;
     noise.ask(IDLE_LIVES / 2)?;
     let made = made + noise.line()?.trim().parse::<u64>()?;
     watched.end()?;
@@ -141,8 +142,11 @@ pub fn lives() -> Outcome {
     }
     let no_room = &audit["no_room"];
     ensure!(no_room["listeners"] == 0 && audit["incomplete"] == 0, "{audit}");
-    let (before, after) = (watched.pages_before, watched.pages_after);
-    ensure!(after <= before + MORE_PAGES_OF_LIVES, "{before} pages before, {after} after");
+    let after = watched.pages_after;
+    ensure!(
+        after <= before + MORE_PAGES_OF_LIVES,
+        "{before} pages after a half, {after} after all"
+    );
     Ok(())
 }
 

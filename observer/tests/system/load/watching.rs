@@ -84,6 +84,12 @@ impl Watching {
         Ok(watching)
     }
 
+    /// What it has resident now, after two more reports, in pages.
+    pub fn pages_now(&mut self) -> anyhow::Result<u64> {
+        self.reports()?;
+        self.pages()
+    }
+
     /// Ends the window: two more reports, a look at its memory, and the total.
     pub fn end(&mut self) -> Outcome {
         self.reports()?;
