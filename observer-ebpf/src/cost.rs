@@ -1,20 +1,14 @@
 //! What tasks that a listener woke in vain cost: the CPU time from when they are put on a CPU to when they sleep
 //! again. Only where somebody asks for it: every switch between tasks of the host comes here.
 
-use aya_ebpf::{
-    bindings::BPF_ANY, helpers::generated::bpf_ktime_get_ns, macros::btf_tracepoint,
-    programs::BtfTracePointContext,
-};
+use aya_ebpf::{bindings::BPF_ANY, helpers::generated::bpf_ktime_get_ns};
 use observer_common::counters::{ListenerId, RunSinceWoken};
 
 use crate::{
     counter::add,
-    globals::{COST_ASKED, TASK_STATE, TASK_STATE_OLD},
-    kernel::{Address, field},
+    globals::COST_ASKED,
     maps::{RUNS, WASTED},
     no_room::mark_incomplete,
-    task,
-    worker::tasks_known,
 };
 
 #[inline(always)]
@@ -95,37 +89,18 @@ fn wasted(listener: ListenerId, time: u64) {
     }
 }
 
-/// `sched_switch(preempt, prev, next)`: a CPU goes from one task to another.
-#[btf_tracepoint(function = "sched_switch")]
-fn switched(ctx: BtfTracePointContext) -> i32 {
-    if !tasks_known() {
-        return 0;
-    }
-    let (before, after): (Address, Address) = (ctx.arg(1), ctx.arg(2));
-    // SAFETY: both are the program's arguments, and the state is an int or a long, of which every state is in the
-    // lower half.
-    let (leaves, comes, state) = unsafe {
-        let state = if TASK_STATE.load() == u32::MAX {
-            field::<u32>(before, &TASK_STATE_OLD)
-        } else {
-            field::<u32>(before, &TASK_STATE)
-        };
-        (task::ids(before).1, task::ids(after).1, state)
-    };
-    if leaves != 0 {
-        let _left = goes(leaves, state);
-    }
-    if comes != 0
-        && let Some(run) = RUNS.get_ptr_mut(comes)
-    {
+/// A task is put on a CPU.
+#[inline(always)]
+pub(crate) fn comes(tid: u32) {
+    if let Some(run) = RUNS.get_ptr_mut(tid) {
         // SAFETY: a live map value; the helper takes nothing and always succeeds.
         unsafe { (*run).since = bpf_ktime_get_ns() };
     }
-    0
 }
 
+/// A task leaves a CPU, in that state: 0 where it does not sleep.
 #[inline(never)]
-fn goes(tid: u32, sleeps: u32) -> i32 {
+pub(crate) fn goes(tid: u32, state: u32) -> i32 {
     let Some(run) = RUNS.get_ptr_mut(tid) else { return 0 };
     // SAFETY: a live map value, of a task that is being switched; the helper takes nothing and always succeeds.
     let run = unsafe { &mut *run };
@@ -135,7 +110,7 @@ fn goes(tid: u32, sleeps: u32) -> i32 {
     // SAFETY: as above.
     run.ran += unsafe { bpf_ktime_get_ns() } - run.since;
     run.since = 0;
-    if sleeps != 0 && run.in_vain != 0 {
+    if state != 0 && run.in_vain != 0 {
         wasted(run.listener, run.ran);
         let _was = RUNS.remove(tid);
     }

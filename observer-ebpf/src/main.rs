@@ -38,6 +38,7 @@ mod numbers;
 mod queue;
 mod queue_stats;
 mod room;
+mod switch;
 mod syn;
 mod task;
 mod task_life;

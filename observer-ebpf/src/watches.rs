@@ -155,7 +155,7 @@ impl Output {
     /// Whether the queue of this name was walked in this pass, by way of another file.
     #[inline(always)]
     fn is_known(self, name: u64) -> bool {
-        if let Some(known) = WALKED.get_ptr(&name) {
+        if let Some(known) = WALKED.get_ptr(name) {
             // SAFETY: a copy of integers in a live map value.
             let known = unsafe { *known };
             if known.pass == self.walk.pass && known != self.walk {
@@ -163,7 +163,7 @@ impl Output {
             }
         }
         // Without a row it is walked once more.
-        let _no_room = WALKED.insert(&name, self.walk, u64::from(BPF_ANY));
+        let _no_room = WALKED.insert(name, self.walk, u64::from(BPF_ANY));
         false
     }
 

@@ -7,7 +7,7 @@ use observer_common::watch::WatchRecord;
 /// Bytes of one pass that are read at most: the records of some 700,000 epoll instances and waiters.
 const MOST: u64 = 32 << 20;
 
-/// Records of one pass. What is beyond [`MOST`] is left out.
+/// Records of one pass, up to 32 MiB of them.
 ///
 /// # Errors
 ///
