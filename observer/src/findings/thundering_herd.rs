@@ -35,8 +35,8 @@ impl Rule for ThunderingHerd {
         "epoll_ctl(2): EPOLLEXCLUSIVE; socket(7): SO_REUSEPORT"
     }
 
-    /// What it costs is workers times connections per second, so that the ratio alone is no finding. No time is
-    /// told: what the tasks burn is not measured here.
+    /// What it costs is workers times connections per second, so that the ratio alone is no finding. What the tasks burn
+    /// is told where it was measured (`--cost`).
     fn judge(&self, case: &Case<'_>) -> Option<Verdict> {
         let listener = case.listener;
         let ratio = listener.herd_ratio.filter(|ratio| *ratio >= SEVERAL)?;
@@ -56,12 +56,19 @@ impl Rule for ThunderingHerd {
         if let Some(who) = holders(listener) {
             evidence += &format!("; held by {who}");
         }
+        let burnt = listener.wasted_cpu.and_then(|wasted| case.per_second(wasted));
+        let burnt = burnt.map(|time| {
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a time")]
+            let time = units::time(time as u64);
+            format!(" and {time} of CPU")
+        });
+        let burnt = burnt.unwrap_or_default();
         let waits = who_waits(listener).map(|who| format!(": {who}")).unwrap_or_default();
         Some(Verdict {
             severity,
             summary: format!(
                 "thundering herd: {hedge}{} wakeups per connection{waits}; {} are wasted: {hedge}{:.0} \
-                 context switches per second",
+                 context switches{burnt} per second",
                 units::ratio(Some(ratio)),
                 of_all(wasted, total),
                 per_second,

@@ -12,6 +12,7 @@ mod backlog;
 mod bounds;
 mod cases;
 mod compare;
+mod cost;
 mod events;
 mod fairness;
 mod faults;
@@ -168,6 +169,7 @@ fn main() -> ExitCode {
         queues::tests(),
         backlog::tests(),
         bounds::tests(),
+        cost::tests(),
         fairness::tests(),
         findings::tests(),
         lifecycle::tests(),
