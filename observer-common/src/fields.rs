@@ -93,6 +93,7 @@ macro_rules! kernel_fields {
             ITEM_READY: "epitem", "rdllink";
             ITEM_FILE: "epitem", "ffd.file";
             LIST_NEXT: "list_head", "next";
+            LIST_PREVIOUS: "list_head", "prev";
             REGS_SYSCALL: "pt_regs", $crate::fields::REGS_SYSCALL_PATH;
             REGS_ARGUMENT: "pt_regs", $crate::fields::REGS_ARGUMENT_PATH;
             REGS_SECOND: "pt_regs", $crate::fields::REGS_SECOND_PATH;

@@ -8,7 +8,7 @@ use crate::counters::ListenerId;
 pub struct WatchRecord {
     /// What it tells: one of the numbers of [`WatchKind`].
     pub kind: u32,
-    /// The process that it is about; 0 in [`WatchKind::Item`] and [`WatchKind::Cut`].
+    /// The process that it is about; 0 where it is about none.
     pub pid: u32,
     /// The thread that waits, or the descriptor of an epoll instance.
     pub number: u32,
@@ -38,15 +38,16 @@ pub enum WatchKind {
     Polls = 4,
     /// A task waits for a listener in accept.
     Accepts = 5,
-    /// A wait queue is longer than [`WAITERS_WALKED`], or changed while it was walked: what is behind that is not
-    /// told.
+    /// A wait queue has more entries than [`WAITERS_WALKED`]: the next pass goes on from there.
     Cut = 6,
+    /// A wait queue changed where it was to be gone on from: what is behind that is not told.
+    Lost = 7,
 }
 
 impl WatchKind {
     /// All kinds, by their numbers.
-    const ALL: [Self; 6] =
-        [Self::Epoll, Self::Item, Self::OnEpoll, Self::Polls, Self::Accepts, Self::Cut];
+    const ALL: [Self; 7] =
+        [Self::Epoll, Self::Item, Self::OnEpoll, Self::Polls, Self::Accepts, Self::Cut, Self::Lost];
 
     /// The kind of a record; `None` of a number that is none.
     #[must_use]
@@ -55,9 +56,9 @@ impl WatchKind {
     }
 }
 
-/// Maximum number of entries of one wait queue that are walked: their records fit into the buffer of one reading
-/// (`bpf_seq_read`, 8 pages).
-pub const WAITERS_WALKED: usize = 256;
+/// Maximum number of entries of one wait queue that are walked in one pass: the verifier goes through each turn, when
+/// the program is loaded.
+pub const WAITERS_WALKED: usize = 32;
 
 /// EPOLLEXCLUSIVE (uapi/linux/eventpoll.h).
 pub const EPOLLEXCLUSIVE: u32 = 1 << 28;
@@ -66,7 +67,7 @@ pub const EPOLLEXCLUSIVE: u32 = 1 << 28;
 /// and EPOLLRDBAND (fs/select.c, `wait_key_set`). A poll that asks for all of them is taken for a select.
 pub const SELECT_KEY: u32 = 0x1 | 0x2 | 0x40 | 0x80;
 
-/// What walked a wait queue: once for all files of a pass that lead to it.
+/// A walk through a wait queue: once in a pass, by way of the first file that leads to it.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Walk {
@@ -76,5 +77,9 @@ pub struct Walk {
     pub pid: u32,
     /// The file's descriptor.
     pub fd: u32,
+    /// The entry that it began with; 0 for the first.
+    pub from: u64,
+    /// The entry that the next pass goes on with; 0 where all were told.
+    pub next: u64,
 }
-crate::assert_layout!(Walk, 16);
+crate::assert_layout!(Walk, 32);

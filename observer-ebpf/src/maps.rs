@@ -119,7 +119,7 @@ pub(crate) static RINGS: LruHashMap<RingKey, ListenerId> = LruHashMap::with_max_
 
 /// Listeners whose wait queue was walked, with what walked it. One that finds no room here is walked once more.
 #[map]
-pub(crate) static WALKED: LruHashMap<ListenerId, Walk> = LruHashMap::with_max_entries(1024, 0);
+pub(crate) static WALKED: LruHashMap<ListenerId, Walk> = LruHashMap::with_max_entries(4_096, 0);
 
 /// When each task was woken last, by thread id, where accepts are sent as events. Size set at load.
 #[map]

@@ -30,6 +30,50 @@ pub(crate) fn ids(task: Address) -> u64 {
     ids::pack(pid, tid)
 }
 
+/// How deep that namespace is, by a task that is in it or below it; 0 where it is not.
+#[inline(never)]
+pub(crate) fn level(task: Address) -> u32 {
+    let pid: Address = read(task, &TASK_NUMBERS).unwrap_or(core::ptr::null());
+    let Some(mut level) = read::<u32>(pid, &NUMBERS_LEVEL) else { return 0 };
+    for _ in 0..MAX_LEVEL {
+        if level == 0 || level > MAX_LEVEL || number_at(pid, level).is_some() {
+            break;
+        }
+        level -= 1;
+    }
+    level
+}
+
+/// A task's process id and thread id in that namespace, which is at this level: for many tasks, without a search for
+/// each. Those of a task outside are told as [`ids`] does.
+#[inline(always)]
+pub(crate) fn ids_at(task: Address, level: u32) -> Option<(u32, u32)> {
+    let leader: Address = read(task, &TASK_LEADER)?;
+    let number = |task: Address| number_at(read(task, &TASK_NUMBERS)?, level);
+    let pid = match number(leader) {
+        Some(pid) => pid,
+        None => OUTSIDE | read::<u32>(task, &TASK_PID)?,
+    };
+    let tid = match number(task) {
+        Some(tid) => tid,
+        None => OUTSIDE | read::<u32>(task, &TASK_TID)?,
+    };
+    Some((pid, tid))
+}
+
+/// The number of a `struct pid` at a level, if that is of this namespace.
+#[inline(always)]
+fn number_at(pid: Address, level: u32) -> Option<u32> {
+    if level == 0 || level > read(pid, &NUMBERS_LEVEL)? {
+        return None;
+    }
+    let first = pid.cast::<u8>().wrapping_add(NUMBERS_FIRST.load() as usize);
+    let one = first.wrapping_add((level * NUMBER_SIZE.load()) as usize) as Address;
+    let namespace: Address = read(one, &NUMBER_NAMESPACE)?;
+    let is_it = read::<u32>(namespace, &PID_NAMESPACE_INODE)? == PID_NAMESPACE.load();
+    is_it.then(|| read(one, &NUMBER_VALUE)).flatten()
+}
+
 /// The number of a `struct pid` in that namespace, from the innermost outwards.
 #[inline(always)]
 fn number(pid: Address) -> Option<u32> {

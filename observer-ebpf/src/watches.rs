@@ -15,17 +15,18 @@ use aya_ebpf::{
 use observer_common::watch::{WAITERS_WALKED, Walk, WatchKind, WatchRecord};
 
 use crate::{
+    counter::SharedWord,
     globals::{
         EPOLL_FILE, EPOLL_WAITERS, FILE_INODE, FILE_PRIVATE, HOOK_ENTRY, HOOK_ITEM, HOOK_QUEUE,
-        INODE_MODE, ITEM_EPOLL, ITEM_EVENTS, ITEM_FILE, LIST_NEXT, POLL_ENTRY, POLL_FILE, POLL_KEY,
-        POLL_QUEUE, POLL_TASK, PORTS_GIVEN, SOCK_PORT, SOCK_STATE, SOCK_WAIT_QUEUE, SOCKET_FILE,
-        SOCKET_SOCK, STATE_LISTEN, TASK_COMM, TASK_LEADER, TASK_PID, TASK_TID, WAIT_QUEUE,
-        WAIT_QUEUE_FIRST, WAITER_LINK, WAITER_TASK, wants_port,
+        INODE_MODE, ITEM_EPOLL, ITEM_EVENTS, ITEM_FILE, LIST_NEXT, LIST_PREVIOUS, PID_NAMESPACE,
+        POLL_ENTRY, POLL_FILE, POLL_KEY, POLL_QUEUE, POLL_TASK, PORTS_GIVEN, SOCK_PORT, SOCK_STATE,
+        SOCK_WAIT_QUEUE, SOCKET_FILE, SOCKET_SOCK, STATE_LISTEN, TASK_COMM, TASK_LEADER, TASK_PID,
+        TASK_TID, WAIT_QUEUE, WAIT_QUEUE_FIRST, WAITER_LINK, WAITER_TASK, wants_port,
     },
     kernel::{Address, opaque, read},
     listener::Listener,
     maps::WALKED,
-    task,
+    numbers, task,
 };
 
 /// `S_IFMT` and `S_IFSOCK` (uapi/linux/stat.h).
@@ -48,11 +49,20 @@ struct Meta {
     pass: u64,
 }
 
+/// 1 while queues are gone on with that the pass before has cut; userspace writes it.
+#[unsafe(link_section = ".data.resumes")]
+#[unsafe(no_mangle)]
+static RESUMES: SharedWord = SharedWord::new();
+
 /// Where records go, and about which file.
 #[derive(Clone, Copy)]
 struct Output {
     output: *mut seq_file,
-    walk: Walk,
+    pass: u64,
+    pid: u32,
+    fd: u32,
+    /// How deep the PID namespace is that numbers are told of; 0 for the initial one.
+    level: u32,
 }
 
 /// One file of one task.
@@ -80,8 +90,9 @@ extern "C" fn watches(ctx: *mut c_void) -> i32 {
             ptr::read_volatile(&raw const (*ctx).fd) as u32,
         )
     };
-    let Some((pid, _)) = task::ids_by_address(task) else { return 0 };
-    let _other = look_at(Output { output, walk: Walk { pass, pid, fd } }, file);
+    let level = if PID_NAMESPACE.load() == 0 { 0 } else { numbers::level(task::current()) };
+    let Some((pid, _)) = ids(task, level) else { return 0 };
+    let _other = look_at(Output { output, pass, pid, fd, level }, file);
     0
 }
 
@@ -97,17 +108,15 @@ fn look_at(output: Output, file: Address) -> Option<()> {
     } else {
         return None;
     };
-    if !output.is_known(queue.name) {
-        output.walk(head, &queue);
-    }
+    let from = output.begins(queue.name)?;
+    output.walk(head, from, &queue);
     Some(())
 }
 
 /// The wait queue of an epoll instance, of which it is told who has it.
 #[inline(always)]
 fn of_epoll(output: Output, epoll: Address) -> (Address, Queue) {
-    let Walk { pass: _, pid, fd } = output.walk;
-    output.tell(WatchKind::Epoll, Whom::process(pid, fd), 0, 0, epoll as u64);
+    output.tell(WatchKind::Epoll, Whom::process(output.pid, output.fd), 0, 0, epoll as u64);
     let queue = Queue { name: epoll as u64, own: ptr::null(), file: ptr::null() };
     (at(epoll, EPOLL_WAITERS.load()), queue)
 }
@@ -152,25 +161,53 @@ impl Output {
         unsafe { bpf_seq_write(self.output, (&raw const record).cast_mut().cast(), size) };
     }
 
-    /// Whether the queue of this name was walked in this pass, by way of another file.
+    /// The entry to begin a walk with through the queue of this name, 0 for the first; `None` where it was walked in this
+    /// pass, by way of another file, or is not to be gone on with.
     #[inline(always)]
-    fn is_known(self, name: u64) -> bool {
+    fn begins(self, name: u64) -> Option<u64> {
+        let Self { pass, pid, fd, .. } = self;
+        let mut from = 0;
         if let Some(known) = WALKED.get_ptr(name) {
             // SAFETY: a copy of integers in a live map value.
             let known = unsafe { *known };
-            if known.pass == self.walk.pass && known != self.walk {
-                return true;
+            if known.pass == pass {
+                if known.pid != pid || known.fd != fd {
+                    return None;
+                }
+                // The output was full, and the same file is told again.
+                from = known.from;
+            } else if RESUMES.load() != 0 {
+                from = known.next;
+                if from == 0 {
+                    return None;
+                }
             }
         }
         // Without a row it is walked once more.
-        let _no_room = WALKED.insert(name, self.walk, u64::from(BPF_ANY));
-        false
+        let walk = Walk { pass, pid, fd, from, next: 0 };
+        let _no_room = WALKED.insert(name, walk, u64::from(BPF_ANY));
+        Some(from)
     }
 
-    /// Tells of each entry of a wait queue, whose list begins at `head`.
+    /// Tells of each entry of a wait queue, whose list begins at `head`, or of those from one on.
     #[inline(always)]
-    fn walk(self, head: Address, queue: &Queue) {
-        let Some(mut link) = read::<Address>(head, &LIST_NEXT) else { return };
+    fn walk(self, head: Address, from: u64, queue: &Queue) {
+        let mut link = from as Address;
+        if from == 0 {
+            match read(head, &LIST_NEXT) {
+                Some(first) => link = first,
+                None => return,
+            }
+        } else {
+            // An entry that has left its list leads nowhere, or to itself.
+            let before = read::<Address>(link, &LIST_PREVIOUS).unwrap_or(ptr::null());
+            if before == link || read::<Address>(before, &LIST_NEXT) != Some(link) {
+                self.tell(WatchKind::Lost, Whom::process(0, 0), 0, queue.name, 0);
+                return;
+            }
+        }
+        // One loop, and not one for each way to its beginning.
+        link = opaque(link as u64) as Address;
         for _ in 0..WAITERS_WALKED {
             if link == head {
                 return;
@@ -181,7 +218,25 @@ impl Output {
                 None => break,
             }
         }
-        self.tell(WatchKind::Cut, Whom::process(0, 0), 0, queue.name, 0);
+        if link != head {
+            self.tell(WatchKind::Cut, Whom::process(0, 0), 0, queue.name, 0);
+            if let Some(walk) = WALKED.get_ptr_mut(queue.name) {
+                // SAFETY: a live map value, of a queue that one file at a time leads to.
+                unsafe { (*walk).next = link as u64 };
+            }
+        }
+    }
+
+    /// What an entry has for a task, if it is one: entries of other kinds have other things there.
+    #[inline(always)]
+    fn task_of(self, task: Address) -> Option<Whom> {
+        let leader: Address = read(task, &TASK_LEADER)?;
+        let process: u32 = read(task, &TASK_PID)?;
+        if process == 0 || read::<u32>(leader, &TASK_TID)? != process {
+            return None;
+        }
+        let (pid, number) = ids(task, self.level)?;
+        Some(Whom { pid, number, comm: read(task, &TASK_COMM)? })
     }
 
     /// Tells of an entry of a wait queue. Each kind makes a record of its own: what is kept from one turn to the next
@@ -190,7 +245,7 @@ impl Output {
     fn tell_entry(self, entry: Address, queue: &Queue) -> Option<()> {
         let private: Address = read(entry, &WAITER_TASK)?;
         if queue.own.is_null() {
-            self.tell(WatchKind::OnEpoll, task_of(private)?, 0, 0, queue.name);
+            self.tell(WatchKind::OnEpoll, self.task_of(private)?, 0, 0, queue.name);
             return Some(());
         }
         let (hook, poll) = (before(entry, HOOK_ENTRY.load()), before(entry, POLL_ENTRY.load()));
@@ -203,10 +258,10 @@ impl Output {
         } else if read::<Address>(poll, &POLL_QUEUE) == Some(queue.own)
             && read::<Address>(poll, &POLL_FILE) == Some(queue.file)
         {
-            let (task, key) = (task_of(read(private, &POLL_TASK)?)?, read(poll, &POLL_KEY)?);
+            let (task, key) = (self.task_of(read(private, &POLL_TASK)?)?, read(poll, &POLL_KEY)?);
             self.tell(WatchKind::Polls, task, key, queue.name, 0);
         } else {
-            self.tell(WatchKind::Accepts, task_of(private)?, 0, queue.name, 0);
+            self.tell(WatchKind::Accepts, self.task_of(private)?, 0, queue.name, 0);
         }
         Some(())
     }
@@ -227,16 +282,13 @@ impl Whom {
     }
 }
 
-/// What an entry has for a task, if it is one: entries of other kinds have other things there.
+/// A task's process id and thread id, as userspace knows them.
 #[inline(always)]
-fn task_of(task: Address) -> Option<Whom> {
-    let leader: Address = read(task, &TASK_LEADER)?;
-    let process: u32 = read(task, &TASK_PID)?;
-    if process == 0 || read::<u32>(leader, &TASK_TID)? != process {
-        return None;
+fn ids(task: Address, level: u32) -> Option<(u32, u32)> {
+    if PID_NAMESPACE.load() != 0 {
+        return numbers::ids_at(task, level);
     }
-    let (pid, number) = task::ids_by_address(task)?;
-    Some(Whom { pid, number, comm: read(task, &TASK_COMM)? })
+    Some((read(task, &TASK_PID)?, read(task, &TASK_TID)?))
 }
 
 #[inline(always)]

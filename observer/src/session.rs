@@ -24,6 +24,7 @@ use crate::{
         maps::Maps,
         snapshot::Snapshot,
         status::{has_kprobes, missed_runs},
+        watches::Watches,
     },
     host::{
         identity::Identities,
@@ -54,6 +55,7 @@ const FEW: usize = 10;
 /// A window that is open.
 pub struct Session {
     loaded: Loaded,
+    watches: Watches,
     attached: Attached,
     /// What the kernel programs are told, but for the interval.
     control: Control,
@@ -212,8 +214,8 @@ impl Session {
 
     /// Refreshes what is known of processes, and looks again where that chose a listener.
     fn refresh(&mut self, now: &mut Sample, must: bool) {
-        let Self { tracker, loaded, maps, quiet, .. } = self;
-        tracker.refresh((loaded, maps), &now.counted, (&now.namespaces, quiet), must);
+        let Self { tracker, loaded, watches, maps, quiet, .. } = self;
+        tracker.refresh((loaded, watches, maps), &now.counted, (&now.namespaces, quiet), must);
         if tracker.selection.asks_for_processes() {
             let chosen = |socket: &Socket| tracker.selection.contains(socket.inode, socket.port);
             quiet.retain(|inode, one| {

@@ -3,10 +3,13 @@
 use std::fs::File;
 
 use anyhow::{Context as _, Result};
-use aya::programs::{Iter, Program, ProgramError};
+use aya::{
+    maps::{Array, MapData},
+    programs::{Iter, Program, ProgramError},
+};
 use nix::sys::resource::{RLIM_INFINITY, Resource, setrlimit};
 
-use observer_common::watch::WatchRecord;
+use observer_common::watch::{WatchKind, WatchRecord};
 
 use crate::{
     bpf::load::{self, Loaded},
@@ -35,20 +38,59 @@ pub fn load(loaded: &mut Loaded) -> Result<(), ProgramError> {
     }
 }
 
-/// One pass over all open files, which begins when the file is read: records of
-/// [`observer_common::watch::WatchRecord`], one after the other.
-///
-/// # Errors
-///
-/// When the program was not loaded, or the kernel refuses to begin.
-pub fn pass(loaded: &mut Loaded) -> Result<File> {
+/// Maximum number of passes of one look: a wait queue has room for
+/// [`WAITERS_WALKED`](observer_common::watch::WAITERS_WALKED) times as many.
+const PASSES: usize = 64;
+
+/// The iterator over open files, and whether it goes on with what it has cut.
+pub struct Watches {
+    resumes: Array<MapData, u64>,
+}
+
+impl Watches {
+    /// Takes what it needs out of an object.
+    ///
+    /// # Errors
+    ///
+    /// When the object lacks it: a defect of the build.
+    pub fn take(loaded: &mut Loaded) -> Result<Self> {
+        let map = loaded.ebpf.take_map(".data.resumes");
+        Ok(Self { resumes: map.context("the object has no map .data.resumes")?.try_into()? })
+    }
+
+    /// What is told of all open files, in as many passes as it takes.
+    ///
+    /// # Errors
+    ///
+    /// When the program was not loaded, or the kernel refuses to begin or ends a pass early.
+    pub fn look(&mut self, loaded: &mut Loaded) -> Result<Vec<WatchRecord>> {
+        self.resumes.set(0, 0, 0).context("cannot write how the iterator begins")?;
+        let mut found = records(pass(loaded)?)?;
+        for _ in 1..PASSES {
+            if !found.iter().any(is_cut) {
+                break;
+            }
+            found.retain(|record| !is_cut(record));
+            self.resumes.set(0, 1, 0).context("cannot write how the iterator goes on")?;
+            found.extend(records(pass(loaded)?)?);
+        }
+        Ok(found)
+    }
+}
+
+fn is_cut(record: &WatchRecord) -> bool {
+    WatchKind::of(record) == Some(WatchKind::Cut)
+}
+
+/// One pass over all open files, which begins when the file is read.
+fn pass(loaded: &mut Loaded) -> Result<File> {
     let program = loaded.ebpf.program_mut(PROGRAM).context("the object lacks the iterator")?;
     let program: &mut Iter = program.try_into()?;
     let link = program.attach().context("the kernel refused to attach it")?;
     Ok(program.take_link(link)?.into_file()?)
 }
 
-/// What one pass tells, where nothing else is observed.
+/// What one look tells, where nothing else is observed.
 ///
 /// # Errors
 ///
@@ -59,5 +101,5 @@ pub fn once() -> Result<Vec<WatchRecord>> {
     let _unchanged = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     let mut loaded = load::load(&plan, &[], false)?;
     load(&mut loaded).context("the kernel refused the iterator over files")?;
-    Ok(records(pass(&mut loaded)?)?)
+    Watches::take(&mut loaded)?.look(&mut loaded)
 }

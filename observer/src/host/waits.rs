@@ -56,12 +56,13 @@ impl Waits {
                 Some(WatchKind::Accepts) if wanted => {
                     waits.add(record.listener, waiter(record, Way::Accept));
                 }
-                Some(WatchKind::Cut) => drop(waits.cut.insert(record.listener)),
+                Some(WatchKind::Cut | WatchKind::Lost) => drop(waits.cut.insert(record.listener)),
                 Some(_) | None => {}
             }
         }
         for item in items {
             let exclusive = item.events & EPOLLEXCLUSIVE != 0;
+            // Each pass tells of all that have it.
             for pid in having.get(&item.epoll).into_iter().flatten() {
                 waits.watch(item.listener, *pid, exclusive);
             }

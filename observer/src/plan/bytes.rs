@@ -28,7 +28,7 @@ pub struct MapBytes {
 /// Entries of maps whose size does not depend on the host.
 const LISTEN_BACKLOGS: u32 = 4_096;
 const RINGS: u32 = 4_096;
-const WALKED: u32 = 1_024;
+const WALKED: u32 = 4_096;
 
 /// `struct htab_elem` before its key, and `struct bucket` (kernel/bpf/hashtab.c).
 const ELEMENT: u64 = 48;

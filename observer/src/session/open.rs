@@ -31,7 +31,8 @@ use crate::{
         maps::Maps,
         room::MADE_BEFOREHAND,
         snapshot::Snapshot,
-        status, watches,
+        status,
+        watches::{self, Watches},
     },
     config::Config,
     host::{
@@ -87,6 +88,7 @@ impl Session {
         }
         let events =
             if config.events.is_empty() { None } else { Some(Events::open(&mut loaded.ebpf)?) };
+        let mut watches = Watches::take(&mut loaded)?;
         let mut maps = Maps::take(&mut loaded.ebpf, &plan.sizes)?;
         // Forks are followed from here on, so that no child slips through between the two.
         if !pids.is_empty() {
@@ -106,7 +108,7 @@ impl Session {
             maps.mark_port_seen()?;
         }
         if attached.provider(Signal::Accepts) != Some(probes::Provider::Tracepoint) {
-            note_in_flight(&mut maps, &tracker::waits(&mut loaded, |_| true));
+            note_in_flight(&mut maps, &tracker::waits(&mut watches, &mut loaded, |_| true));
         }
         if !maps.any_in_flight() {
             attached.release_in_flight();
@@ -128,6 +130,7 @@ impl Session {
             last: start.clone(),
             start,
             loaded,
+            watches,
             attached,
             control,
             ipv6: facts.ipv6,

@@ -11,7 +11,7 @@ use observer_common::{
 };
 
 use crate::{
-    bpf::{load::Loaded, maps::Maps, snapshot::Snapshot, watches as passes},
+    bpf::{load::Loaded, maps::Maps, snapshot::Snapshot, watches::Watches},
     config::Filters,
     host::{
         filter::{Candidate, Selection},
@@ -21,7 +21,6 @@ use crate::{
         processes::{Look, Processes},
         waiters,
         waits::Waits,
-        watches,
         ways::Ways,
     },
     report::workers::text,
@@ -163,7 +162,7 @@ impl Tracker {
     /// which listeners are chosen, and who waits for these.
     pub(super) fn refresh(
         &mut self,
-        (loaded, maps): (&mut Loaded, &Maps),
+        (loaded, watches, maps): (&mut Loaded, &mut Watches, &Maps),
         counted: &Snapshot,
         (namespaces, quiet): (&Namespaces, &Namespaces),
         must: bool,
@@ -181,7 +180,7 @@ impl Tracker {
         } else if self.catch_ups.are_due() {
             self.look(maps, counted, (namespaces, quiet), Look::Newcomers);
         }
-        self.find_waiting(loaded, namespaces, must);
+        self.find_waiting(loaded, watches, namespaces, must);
         let woken = counted.tasks.values();
         let woken = woken.map(|task| (task.listener, task.pid, task.wait.to_le_bytes()[0]));
         self.ways = Ways::new(woken, &self.waits);
@@ -219,7 +218,13 @@ impl Tracker {
 
     /// Looks for tasks that wait for chosen listeners, unless that was too expensive to be repeated so soon;
     /// then those stay known that were seen waiting, but for processes that are gone.
-    fn find_waiting(&mut self, loaded: &mut Loaded, namespaces: &Namespaces, must: bool) {
+    fn find_waiting(
+        &mut self,
+        loaded: &mut Loaded,
+        watches: &mut Watches,
+        namespaces: &Namespaces,
+        must: bool,
+    ) {
         if !must && !self.passes.are_due() {
             for waiters in self.waits.tasks.values_mut() {
                 waiters.retain(|waiter| self.processes.contains(waiter.pid));
@@ -230,15 +235,18 @@ impl Tracker {
         let sockets = namespaces.values().flat_map(|namespace| &namespace.sockets);
         let chosen = sockets.filter(|socket| self.selection.contains(socket.inode, socket.port));
         let chosen: HashSet<u64> = chosen.map(|socket| socket.inode).collect();
-        self.waits = waits(loaded, |listener| chosen.contains(&listener));
+        self.waits = waits(watches, loaded, |listener| chosen.contains(&listener));
         self.passes.took(began);
     }
 }
 
 /// Who waits for the listeners that are wanted; nobody knows where the kernel does not tell.
-pub(super) fn waits(loaded: &mut Loaded, wanted: impl Fn(u64) -> bool) -> Waits {
-    let records = passes::pass(loaded).and_then(|pass| Ok(watches::records(pass)?));
-    match records {
+pub(super) fn waits(
+    watches: &mut Watches,
+    loaded: &mut Loaded,
+    wanted: impl Fn(u64) -> bool,
+) -> Waits {
+    match watches.look(loaded) {
         Ok(records) => Waits::of_records(&records, wanted),
         Err(error) => {
             log::debug!("who waits for listeners is not known: {error:#}");

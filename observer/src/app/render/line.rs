@@ -1,4 +1,4 @@
-//! Lines, which are never wider than the screen, and what is made of several.
+//! Lines, which are no wider than the screen but where they are to be copied, and what is made of several.
 
 use anstyle::Style;
 
@@ -11,12 +11,18 @@ const WRAP: usize = 40;
 #[derive(Clone, Debug, Default)]
 pub struct Line {
     pieces: Vec<(String, Style)>,
+    whole: bool,
 }
 
 impl Line {
     /// A line in one style. The text is expected to be clean, as cells and notes are.
     pub fn new(text: String, style: Style) -> Self {
-        Self { pieces: vec![(text, style)] }
+        Self { pieces: vec![(text, style)], whole: false }
+    }
+
+    /// A line that is there to be copied, and is never cut.
+    pub fn whole(text: String, style: Style) -> Self {
+        Self { whole: true, ..Self::new(text, style) }
     }
 
     /// Adds a piece.
@@ -29,10 +35,11 @@ impl Line {
         self.push(" ".repeat(columns), Style::new());
     }
 
-    /// The line as text: never wider than `width`, no room at its end, no escape code without
+    /// The line as text: never wider than `width` unless it is to be whole, no room at its end, no escape code without
     /// `colour`. Everything that is shown comes through here.
     pub fn paint(&self, width: usize, colour: bool) -> String {
         let whole: String = self.pieces.iter().map(|(text, _)| text.as_str()).collect();
+        let width = if self.whole { usize::MAX } else { width };
         let shown = text::cut(whole.trim_end(), width);
         if !colour {
             return shown;

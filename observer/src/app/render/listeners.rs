@@ -134,7 +134,7 @@ fn worst(one: &Judged<'_>) -> Option<Severity> {
 fn row(one: &Judged<'_>, fixes: &mut FixesTold, options: &TableOptions) -> Row {
     Row {
         cells: COLUMNS.iter().map(|(_, says)| says(one)).collect(),
-        beneath: findings::lines(&one.judged, fixes, Room::All, options.width),
+        beneath: findings::lines(&one.judged, fixes, Room::Steps, options.width),
         ..Row::default()
     }
 }

@@ -132,7 +132,9 @@ fn no_line_is_wider_than_the_screen_and_numbers_are_whole() {
         for width in 0..=220 {
             let text = render(&list, &options(width));
             for line in text.lines() {
-                assert!(text::width(line) <= width, "{width}: {line}");
+                // Steps are there to be copied.
+                let is_step = line.starts_with("      ");
+                assert!(is_step || text::width(line) <= width, "{width}: {line}");
                 assert!(line.chars().all(|c| !c.is_control()) && !line.ends_with(' '), "{line:?}");
             }
             if width >= 40 && !list.listeners.is_empty() {

@@ -112,7 +112,12 @@ mod tests {
 
     #[test]
     fn a_high_screen_shows_everything() {
-        let report = fixtures::herd(8);
+        let mut report = fixtures::herd(8);
+        // But for what is there to be copied, which is not redrawn.
+        for finding in report.listeners.iter_mut().flat_map(|one| &mut one.findings) {
+            assert!(!finding.source.is_empty());
+            (finding.steps, finding.source) = (Vec::new(), String::new());
+        }
         let frame = live_frame(&report, &options(80), Some(100));
         let plain = frame.replace(HOME, "").replace(CLEAR_LINE, "").replace(CLEAR_BELOW, "");
         let printed = render(&report, &options(80));

@@ -90,7 +90,11 @@ impl Making<'_> {
     /// What is wrong with a listener, and more of its numbers.
     fn beneath(&mut self, listener: &Listener) -> Vec<Line> {
         let (width, providers) = (self.options.width, &self.report.providers);
-        let room = if self.options.numbers { Room::All } else { Room::Fixes };
+        let room = match (self.options.live, self.options.numbers) {
+            (false, _) => Room::Steps,
+            (true, true) => Room::All,
+            (true, false) => Room::Fixes,
+        };
         let mut beneath = findings::lines(listener, &mut self.fixes, room, width);
         if self.options.numbers {
             let words = self.hidden.words(listener, providers).into_iter();
