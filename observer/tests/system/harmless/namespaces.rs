@@ -90,7 +90,8 @@ fn make_namespaces(actor: &mut Actor, count: u64) -> Outcome {
     Ok(())
 }
 
-/// Tells what reports take beside such namespaces, and judges it. One tick is what the clock may be off by.
+/// Tells what reports take beside such namespaces, and judges it. Three ticks are what the clock and a busy machine may
+/// be off by.
 fn judge(what: &str, count: u64, ticks: u64, without: u64) -> Outcome {
     figure(&json!({
         "beside": what,
@@ -100,7 +101,7 @@ fn judge(what: &str, count: u64, ticks: u64, without: u64) -> Outcome {
         "ticks_without": without,
     }));
     ensure!(
-        ticks <= 2 * without + 1,
+        ticks <= 2 * without + 3,
         "{REPORTS} reports take {ticks} ticks beside {count} {what}, and {without} without"
     );
     Ok(())
