@@ -123,19 +123,21 @@ const MANY: u64 = 100;
 /// complete their handshakes, now or when they try again: three tries in seven seconds.
 const OF_SO_MANY: u64 = 10;
 
-/// `40 of 9700 attempts completed`, where that is few enough to be a flood. Attempts are SYNs: a client that
+/// `40 of at least 9700 attempts completed`, where that is few enough to be a flood. Attempts are SYNs: a client that
 /// tries again is several, and none that completed is in the SYN queue any more.
 fn flood(case: &Case<'_>, dropped: u64, cookies: u64) -> Option<String> {
     let listener = case.listener;
     let queued = listener.queued?;
     let completed = queued.saturating_add(case.dropped("accept_queue_full_ack"));
+    // Requests that were given up are no more in the queue, so that attempts are a least number.
     let waiting = listener.syn_queue.now.unwrap_or(0);
     // Who was answered with a cookie and came back is among the completed.
     let without_cookie = queued.saturating_add(waiting).saturating_add(dropped);
     let attempts = without_cookie.max(cookies.saturating_add(dropped));
     let few = completed.saturating_mul(OF_SO_MANY) <= attempts;
     (attempts >= MANY && few).then(|| {
-        let hedge = case.hedge_drops();
+        let hedge = Some(case.hedge_drops()).filter(|word| !word.is_empty());
+        let hedge = hedge.unwrap_or("at least ");
         format!("{completed} of {hedge}{attempts} attempts completed")
     })
 }
@@ -194,16 +196,18 @@ mod tests {
         };
         assert_eq!(
             judged(Some(40), 9660, 0),
-            "SYN queue above three quarters of tcp_max_syn_backlog 128: 9660 SYNs dropped; 40 of 9700 \
-             attempts completed: a flood"
+            "SYN queue above three quarters of tcp_max_syn_backlog 128: 9660 SYNs dropped; 40 of at \
+             least 9700 attempts completed: a flood"
         );
         // Most came in, some at a later try.
         assert!(!judged(Some(900), 1000, 0).contains("flood"));
         // Nine attempts say nothing.
         assert!(!judged(Some(0), 99, 0).contains("flood"));
-        assert!(judged(Some(0), 100, 0).contains("0 of 100 attempts completed: a flood"));
+        assert!(judged(Some(0), 100, 0).contains("0 of at least 100 attempts completed: a flood"));
         // With cookies, those that came back with one are among the completed.
-        assert!(judged(Some(5), 0, 5000).contains("5 of 5000 attempts completed: a flood"));
+        assert!(
+            judged(Some(5), 0, 5000).contains("5 of at least 5000 attempts completed: a flood")
+        );
         assert!(!judged(Some(4000), 0, 5000).contains("flood"));
     }
 
