@@ -163,7 +163,7 @@ impl Session {
         let before = Counters::read(&self.places, &self.last.namespaces);
         self.control.open = 0;
         self.maps.control(self.control)?;
-        let now = self.read(Some(before))?;
+        let now = self.read(before)?;
         if self.kinds.contains(&EventKind::Silent) {
             self.tell_settled(&now);
         }
@@ -192,11 +192,11 @@ impl Session {
     /// after the maps, so that it is known what they were in between.
     fn point(&mut self) -> Result<Sample> {
         self.leave_alone();
-        let point = self.read(None)?;
+        let point = self.read(Counters::Looked(self.last.namespaces.clone()))?;
         if point.agrees_with(&self.last.namespaces) {
             return Ok(point);
         }
-        self.read(Some(Counters::Looked(point.namespaces)))
+        self.read(Counters::Looked(point.namespaces))
     }
 
     /// Leaves those namespaces alone in which no chosen listener was when they were last looked at.
@@ -214,14 +214,17 @@ impl Session {
 
     /// Refreshes what is known of processes, and looks again where that chose a listener.
     fn refresh(&mut self, now: &mut Sample, must: bool) {
-        let Self { tracker, loaded, watches, maps, quiet, .. } = self;
+        let Self { tracker, loaded, watches, maps, quiet, last, .. } = self;
         tracker.refresh((loaded, watches, maps), &now.counted, (&now.namespaces, quiet), must);
         if tracker.selection.asks_for_processes() {
             let chosen = |socket: &Socket| tracker.selection.contains(socket.inode, socket.port);
             quiet.retain(|inode, one| {
                 let has_chosen = one.sockets.iter().any(chosen);
                 if has_chosen {
-                    now.namespaces.insert(*inode, one.clone());
+                    now.before.keep(*inode, one);
+                    for sample in [&mut *now, &mut *last] {
+                        sample.namespaces.insert(*inode, one.clone());
+                    }
                 }
                 !has_chosen
             });
@@ -238,8 +241,8 @@ impl Session {
 
     /// Reads the maps, and settles what is decided by now. Namespaces that are left alone are only entered if a
     /// kernel program saw a listener of them since: without one, nothing in them matters and no counter of
-    /// listeners changes. `before` has the namespaces' counters, where they are not those of the last sample.
-    fn read(&mut self, before: Option<Counters>) -> Result<Sample> {
+    /// listeners changes. `before` has the namespaces' counters.
+    fn read(&mut self, mut before: Counters) -> Result<Sample> {
         self.let_go_of_ended();
         // How long connections have waited is told of the moment at which they were seen to wait: to
         // look at the namespaces takes a while.
@@ -250,12 +253,12 @@ impl Session {
         for info in counted.listeners.values() {
             let netns = info.netns.into();
             if let Some(quiet) = self.quiet.remove(&netns) {
+                before.keep(netns, &quiet);
                 self.last.namespaces.entry(netns).or_insert(quiet);
             }
         }
-        let Self { places, quiet, tracker, last, .. } = self;
+        let Self { places, quiet, tracker, .. } = self;
         quiet.retain(|netns, _| places.contains(*netns));
-        let before = before.unwrap_or_else(|| Counters::Looked(last.namespaces.clone()));
         let left_alone = |netns| quiet.contains_key(&netns);
         let namespaces = netns::look_at_all(places, &mut tracker.processes, left_alone);
         let point = Sample::new(Snapshot::default(), before, namespaces, missed_runs);

@@ -124,7 +124,7 @@ impl Session {
         // What the kernel counted between the two looks may be in the window or not.
         let before = Counters::Looked(namespaces.clone());
         let mut start = Sample::new(Snapshot::default(), before, namespaces, 0);
-        start.after = Counters::read(&places, &start.namespaces);
+        start.after = Some(Counters::read(&places, &start.namespaces));
         let identities = Identities::new(tracker.patience.clone());
         let mut session = Self {
             last: start.clone(),

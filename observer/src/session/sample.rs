@@ -29,8 +29,8 @@ pub(super) struct Sample {
     pub(super) namespaces: Namespaces,
     /// The namespaces' counters before `counted` was read.
     pub(super) before: Counters,
-    /// And after that.
-    pub(super) after: Counters,
+    /// And after that, where they were read anew; else they are those of `namespaces`.
+    pub(super) after: Option<Counters>,
     pub(super) missed_runs: u64,
 }
 
@@ -61,12 +61,16 @@ impl Counters {
         Self::Read(netns::counters_of(places, &wanted))
     }
 
+    /// Adds a namespace that was left alone, and counted nothing meanwhile.
+    pub(super) fn keep(&mut self, netns: u64, one: &Arc<Namespace>) {
+        if let Self::Looked(namespaces) = self {
+            namespaces.entry(netns).or_insert_with(|| one.clone());
+        }
+    }
+
     fn of(&self, netns: u64) -> Option<NetnsCounters> {
         match self {
-            Self::Looked(namespaces) => {
-                let Namespace { cookie, counters, .. } = namespaces.get(&netns)?.as_ref();
-                Some(NetnsCounters { cookie: *cookie, values: counters.clone() })
-            }
+            Self::Looked(namespaces) => looked(namespaces, netns),
             Self::Read(counters) => counters.get(&netns).cloned(),
         }
     }
@@ -86,7 +90,7 @@ impl Sample {
             monotonic: monotonic(),
             counted,
             before,
-            after: Counters::Looked(namespaces.clone()),
+            after: None,
             namespaces,
             missed_runs,
         }
@@ -102,7 +106,10 @@ impl Sample {
     /// The counters of these namespaces, before and after `counted` was read.
     pub(super) fn readings(&self, of: &BTreeSet<u64>) -> Readings {
         let reading = |netns: &u64| {
-            let after = self.after.of(*netns)?;
+            let after = match &self.after {
+                Some(after) => after.of(*netns),
+                None => looked(&self.namespaces, *netns),
+            }?;
             Some((*netns, Reading::new(self.before.of(*netns).as_ref(), &after)))
         };
         of.iter().filter_map(reading).collect()
@@ -118,8 +125,46 @@ impl Sample {
     }
 }
 
+/// The counters of a namespace when it was looked at.
+fn looked(namespaces: &Namespaces, netns: u64) -> Option<NetnsCounters> {
+    let Namespace { cookie, counters, .. } = namespaces.get(&netns)?.as_ref();
+    Some(NetnsCounters { cookie: *cookie, values: counters.clone() })
+}
+
 pub(super) fn monotonic() -> u64 {
     let Ok(now) = clock_gettime(ClockId::CLOCK_MONOTONIC) else { return 0 };
     let part = |value: i64| u64::try_from(value).unwrap_or(0);
     part(now.tv_sec()) * 1_000_000_000 + part(now.tv_nsec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Counters, Sample};
+    use crate::{
+        bpf::snapshot::Snapshot,
+        host::netns::{Namespace, Namespaces},
+    };
+
+    fn namespace(drops: u64) -> Namespace {
+        let counters = [("ListenDrops".to_owned(), drops)].into();
+        Namespace { counters: std::sync::Arc::new(counters), ..Namespace::default() }
+    }
+
+    /// What it had counted before is no part of the window in which it is looked at again.
+    #[test]
+    fn a_namespace_that_was_left_alone_has_the_counters_that_it_had() {
+        let none = || Counters::Looked(Namespaces::new());
+        let mut last = Sample::new(Snapshot::default(), none(), Namespaces::new(), 0);
+        let quiet = namespace(7).into();
+        let mut before = none();
+        before.keep(5, &quiet);
+        last.namespaces.insert(5, quiet);
+        let now = Namespaces::from([(5, namespace(9).into())]);
+        let now = Sample::new(Snapshot::default(), before, now, 0);
+        let of = [5].into();
+        let (start, end) = (last.readings(&of), now.readings(&of));
+        assert_eq!(start[&5].after.get("ListenDrops"), Some(&7));
+        assert_eq!(end[&5].before.get("ListenDrops"), Some(&7));
+        assert_eq!(end[&5].after.get("ListenDrops"), Some(&9));
+    }
 }
