@@ -8,6 +8,7 @@ pub mod identity;
 pub mod inet_diag;
 mod inet_diag_message;
 pub mod proc_fds;
+mod proc_stat;
 pub mod processes;
 
 pub mod filter;

@@ -6,7 +6,10 @@ use foldhash::HashMap;
 use procfs::process::{Process, StatFlags};
 
 use crate::{
-    host::proc_fds::{self, Target},
+    host::{
+        proc_fds::{self, Target},
+        proc_stat::Stat,
+    },
     model::Holder,
 };
 
@@ -90,7 +93,7 @@ fn scan_process(pid: u32, listeners: &HashSet<u64>, holdings: &mut Holdings) -> 
         return Ok(());
     }
     let comm = comm(pid).unwrap_or_default();
-    let parent = parent(pid).unwrap_or(0);
+    let parent = Stat::of(pid).map_or(0, |stat| stat.parent);
     for (fd, inode) in held {
         let holder = Holder { pid, comm: comm.clone(), fd, wait: None };
         holdings.entry(inode).or_default().push(Holding { holder, parent });
@@ -117,13 +120,6 @@ pub fn comm(pid: u32) -> Option<String> {
     fs::read(format!("/proc/{pid}/comm"))
         .ok()
         .map(|bytes| String::from_utf8_lossy(&bytes).trim_end_matches('\n').to_owned())
-}
-
-/// The parent of a process: the second field behind its name, which may have blanks and brackets in it
-/// (`do_task_stat`).
-fn parent(pid: u32) -> Option<u32> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(1)?.parse().ok()
 }
 
 #[cfg(test)]

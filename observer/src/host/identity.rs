@@ -20,7 +20,11 @@ use crate::{
         identity::Identity,
         servers::{self, Recognised},
     },
-    host::{holders, patience::Patience},
+    host::{
+        holders,
+        patience::Patience,
+        proc_stat::{Stat, open_files_limits},
+    },
     model::{Container, Listener, Server},
 };
 
@@ -107,7 +111,7 @@ impl Identities {
     fn facts(&mut self, pid: u32) -> Option<Facts> {
         let began = match self.began.get(&pid) {
             Some(began) => *began,
-            None => files::parent_and_start(pid)?.1,
+            None => Stat::of(pid)?.began,
         };
         self.began.insert(pid, began);
         if let Some(known) = self.known.get(&(pid, began)) {
@@ -117,9 +121,9 @@ impl Identities {
         let mut identity = family(pid, 2);
         identity.argv = self.argv(pid);
         if identity.is_spawned()
-            && let Some((parent, _)) = files::parent_and_start(pid)
+            && let Some(stat) = Stat::of(pid)
         {
-            let argv = self.argv(parent);
+            let argv = self.argv(stat.parent);
             if let Some(parent) = identity.parent.as_mut() {
                 parent.argv = argv;
             }
@@ -127,7 +131,7 @@ impl Identities {
         if servers::recognise(&identity).is_none() {
             identity.go = self.within_time(pid, go::runs).unwrap_or(false);
         }
-        let open_files_limits = files::open_files_limits(pid);
+        let open_files_limits = open_files_limits(pid);
         let facts = Facts { identity, unit, container, open_files_limits };
         // One without any is about to run another program (`begin_new_exec`), and is looked at again.
         if facts.identity.argv.as_ref().is_none_or(|argv| !argv.is_empty()) {
@@ -156,7 +160,7 @@ impl Identities {
 
 /// A process and its parents, without arguments.
 fn family(pid: u32, generations: u32) -> Identity {
-    let parent = files::parent_and_start(pid).map(|(parent, _)| parent).filter(|pid| *pid > 0);
+    let parent = Stat::of(pid).map(|stat| stat.parent).filter(|pid| *pid > 0);
     let parent = parent.filter(|_| generations > 0);
     Identity {
         exe: files::exe(pid),

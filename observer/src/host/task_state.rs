@@ -13,7 +13,12 @@ use std::{
 };
 
 use crate::{
-    host::{call_names, patience::Patience, proc_fds},
+    host::{
+        call_names,
+        patience::Patience,
+        proc_fds,
+        proc_stat::{self, Stat},
+    },
     model::{HolderState, Listener},
 };
 
@@ -84,7 +89,7 @@ pub fn look_at_all<'a>(
     let of_process = move |pid| {
         let tids = wanted.get(&pid).into_iter().flatten();
         let states = tids.filter_map(|tid| of_task(pid, *tid)).collect::<Vec<_>>();
-        (began(pid).unwrap_or(0), states)
+        (Stat::of(pid).map_or(0, |stat| stat.began), states)
     };
     let mut seen = HashMap::new();
     for (pid, found) in patience.each(pids, of_process) {
@@ -110,8 +115,8 @@ pub fn note_first(pids: impl Iterator<Item = u32>, first: &mut FirstCounts) {
     let pids: BTreeSet<u32> = pids.collect();
     for pid in pids.into_iter().take(MOST_TASKS) {
         let count = fs::metadata(format!("/proc/{pid}/fd")).ok().and_then(|fd| size(&fd));
-        if let (Some(count), Some(began)) = (count, began(pid)) {
-            let _is_first = first.first((pid, began), count);
+        if let (Some(count), Some(stat)) = (count, Stat::of(pid)) {
+            let _is_first = first.first((pid, stat.began), count);
         }
     }
 }
@@ -142,18 +147,10 @@ fn tasks(listener: &Listener) -> Vec<(u32, u32)> {
     pids.into_iter().flat_map(of_process).take(MOST_OF_LISTENER).collect()
 }
 
-/// When a process began, in clock ticks since boot: the 20th field behind its name in `/proc/PID/stat`
-/// (`do_task_stat`).
-fn began(pid: u32) -> Option<u64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()
-}
-
 /// What a task does; `None` where it is gone.
 fn of_task(pid: u32, tid: u32) -> Option<HolderState> {
     let task = format!("/proc/{pid}/task/{tid}");
-    let stat = fs::read_to_string(format!("{task}/stat")).ok()?;
-    let (comm, state) = parse_stat(&stat)?;
+    let Stat { comm, state, .. } = Stat::of_thread(pid, tid)?;
     let read = |name: &str| fs::read_to_string(format!("{task}/{name}")).ok();
     let wchan = read("wchan").filter(|name| !["", "0"].contains(&name.as_str()));
     Some(HolderState {
@@ -166,21 +163,8 @@ fn of_task(pid: u32, tid: u32) -> Option<HolderState> {
         wchan,
         descriptors: descriptors(pid).ok(),
         descriptors_before: None,
-        descriptor_limit: read("limits").and_then(|text| parse_limit(&text)),
+        descriptor_limit: proc_stat::open_files_limits(pid)[0],
     })
-}
-
-/// Name and state letter in `/proc/PID/stat`; the name may have blanks and brackets in it (`do_task_stat`).
-fn parse_stat(stat: &str) -> Option<(String, char)> {
-    let (before, after) = stat.rsplit_once(')')?;
-    let (_, comm) = before.split_once('(')?;
-    Some((comm.to_owned(), after.trim_start().chars().next()?))
-}
-
-/// The soft limit on descriptors in `/proc/PID/limits`; `None` where there is none.
-fn parse_limit(limits: &str) -> Option<u64> {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    line.split_whitespace().next()?.parse().ok()
 }
 
 /// How many descriptors a process has open.
@@ -235,24 +219,6 @@ fn parse_events(events: &str) -> Option<bool> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn names_may_have_anything_in_them() {
-        assert_eq!(parse_stat("7 (a) b) S 1 2"), Some(("a) b".to_owned(), 'S')));
-        assert_eq!(parse_stat("7 (python3) T 1"), Some(("python3".to_owned(), 'T')));
-        for broken in ["", "7", "7 (a", "7 (a)"] {
-            assert_eq!(parse_stat(broken), None, "{broken}");
-        }
-    }
-
-    #[test]
-    fn the_soft_limit_is_read() {
-        let limits = "Limit                     Soft Limit           Hard Limit           Units\n\
-                      Max open files            64                   1048576              files\n";
-        assert_eq!(parse_limit(limits), Some(64));
-        assert_eq!(parse_limit("Max open files            unlimited  unlimited  files\n"), None);
-        assert_eq!(parse_limit(""), None);
-    }
 
     #[test]
     fn a_group_is_frozen_or_not_or_nobody_knows() {

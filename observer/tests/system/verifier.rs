@@ -104,7 +104,7 @@ const PROGRAMS: &[&str] = &[
 /// programs need.
 const LIMIT: u64 = 50_000;
 
-/// The same of a program that walks lists, turn by turn.
+/// Greatest count of a program that walks lists, turn by turn.
 const LIMIT_OF_ITERATOR: u64 = 500_000;
 
 /// `EACCES`: the verifier's word for an access that is not allowed.

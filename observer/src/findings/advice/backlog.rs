@@ -82,7 +82,7 @@ impl About<'_> {
         steps
     }
 
-    /// The same as a clause, which is said of a server that is known.
+    /// Clause that says so of a server that is known.
     fn raise_in_words(&self, wanted: Wanted) -> Option<String> {
         let server = self.server?;
         let Wanted { backlog, needed } = wanted;

@@ -59,26 +59,6 @@ pub(super) fn cgroups(pid: u32) -> Option<String> {
     text(format!("/proc/{pid}/cgroup"))
 }
 
-/// Id of the parent, and when it began in clock ticks since boot: the second and the 20th field behind its name,
-/// which may have blanks and brackets in it (`do_task_stat`).
-pub(super) fn parent_and_start(pid: u32) -> Option<(u32, u64)> {
-    let stat = text(format!("/proc/{pid}/stat"))?;
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let parent = fields.nth(1)?.parse().ok()?;
-    Some((parent, fields.nth(17)?.parse().ok()?))
-}
-
-/// Soft and hard limit on open files; `None` where there is none, too.
-pub(super) fn open_files_limits(pid: u32) -> [Option<u64>; 2] {
-    parse_limits(&text(format!("/proc/{pid}/limits")).unwrap_or_default())
-}
-
-fn parse_limits(limits: &str) -> [Option<u64>; 2] {
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let mut values = line.unwrap_or_default().split_whitespace();
-    std::array::from_fn(|_| values.next()?.parse().ok())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,23 +73,9 @@ mod tests {
     }
 
     #[test]
-    fn limits_are_soft_and_hard() {
-        let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
-                      Max open files            1024                 524288               files     \n";
-        assert_eq!(parse_limits(limits), [Some(1024), Some(524_288)]);
-        let unlimited = limits.replace("1024  ", "unlimited");
-        assert_eq!(parse_limits(&unlimited), [None, Some(524_288)]);
-        assert_eq!(parse_limits(""), [None, None]);
-    }
-
-    #[test]
     fn this_process_is_told() {
         let own = std::process::id();
         assert!(exe(own).is_some_and(|exe| exe.starts_with("observer-")), "{:?}", exe(own));
-        let (parent, began) = parent_and_start(own).expect("it is there");
-        assert_eq!(parent, std::os::unix::process::parent_id());
-        assert!(began > 0);
         assert!(argv(own).is_some_and(|argv| !argv.is_empty()));
-        assert_eq!(parent_and_start(u32::MAX >> 2), None);
     }
 }

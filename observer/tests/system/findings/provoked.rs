@@ -59,19 +59,24 @@ fn herd() -> Outcome {
     server.quit()
 }
 
-/// Twelve clients at once for a queue of five, and an acceptor that comes late.
-fn overflow() -> Outcome {
-    let mut actor = Actor::start("found-overflow")?;
+/// An actor that did once what its role is, and its listener as observer saw that.
+fn acted(role: &str) -> anyhow::Result<(Actor, Value)> {
+    let mut actor = Actor::start(role)?;
     let port = actor.port()?;
     let observer = Observer::json(&["--pid", &actor.pid().to_string(), "--duration", "1h"])?;
     actor.next()?;
     actor.line()?;
     let total = total(observer)?;
-    let one = only_on_port(&total, port)?;
-    let told = summary(one, "accept-queue-overflow")?;
+    Ok((actor, only_on_port(&total, port)?.clone()))
+}
+
+/// Twelve clients at once for a queue of five, and an acceptor that comes late.
+fn overflow() -> Outcome {
+    let (actor, one) = acted("found-overflow")?;
+    let told = summary(&one, "accept-queue-overflow")?;
     ensure!(told.starts_with("accept queue full (limit 4)"), "{told}");
     ensure!(told.contains("; accept came late, up to "), "{told}");
-    let evidence = evidence(one, "accept-queue-overflow")?;
+    let evidence = evidence(&one, "accept-queue-overflow")?;
     ensure!(evidence.contains("would have held them all"), "{evidence}");
     ensure!(evidence.contains("limit 4 is from listen()"), "{evidence}");
     actor.kill()
@@ -79,17 +84,11 @@ fn overflow() -> Outcome {
 
 /// A queue that is full, with a limit from a somaxconn that was raised before anybody looked.
 fn full() -> Outcome {
-    let mut actor = Actor::start("found-full")?;
-    let port = actor.port()?;
-    let observer = Observer::json(&["--pid", &actor.pid().to_string(), "--duration", "1h"])?;
-    actor.next()?;
-    actor.line()?;
-    let total = total(observer)?;
-    let one = only_on_port(&total, port)?;
-    let told = summary(one, "accept-queue-near-limit")?;
+    let (actor, one) = acted("found-full")?;
+    let told = summary(&one, "accept-queue-near-limit")?;
     ensure!(told == "accept queue full: 5 waited, limit 4", "{told}");
     ensure!(one["backlog"]["requested"].is_null(), "{one}");
-    let evidence = evidence(one, "accept-queue-near-limit")?;
+    let evidence = evidence(&one, "accept-queue-near-limit")?;
     let stale =
         "limit 4 is from listen(), somaxconn is 4096 now: if the program asks for more, restart it";
     ensure!(evidence.contains(stale), "{evidence}");

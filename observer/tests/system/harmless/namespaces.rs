@@ -67,7 +67,7 @@ fn empty() -> Outcome {
     judged.into_iter().collect()
 }
 
-/// The same where others listen in them, who are not chosen.
+/// Namespaces in which others listen, who are not chosen.
 fn of_others() -> Outcome {
     let mut chosen = Actor::start("listen")?;
     chosen.port()?;
