@@ -13,7 +13,7 @@ use super::{
     SynQueue, Tool, Via, Window, WindowKind,
 };
 
-/// Listeners at one moment, without any kernel program: what `observer listeners --format json` prints.
+/// Listeners at one moment, with nothing attached: what `observer listeners --format json` prints.
 #[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 pub struct ListenerList {
     /// Version of this format. Fields are added within a version; none is renamed, dropped or given another
