@@ -1,4 +1,4 @@
-//! The list of listeners: every one as it is at one moment, without any kernel program.
+//! The list of listeners: every one as it is at one moment, with nothing attached.
 //!
 //! It uses the names of the report where it has the same to say. What is not known is `null`.
 
