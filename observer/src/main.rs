@@ -14,16 +14,22 @@ use clap::CommandFactory as _;
 use observer::{bpf, error};
 
 use crate::app::{
+    check,
     cli::{self, Cli, Command},
-    demo, doctor, explain, listeners, logging, output,
+    demo, doctor, explain, export, listeners, logging, output, record,
     render::terminal::Screen,
-    replay, schema, watch,
+    replay, report, schema, top, trace, watch,
 };
 
 fn main() -> ExitCode {
     let cli = cli::parse(env::args_os()).unwrap_or_else(|error| error.exit());
     let verbose = match &cli.command {
-        None => cli.watch.verbose,
+        None => cli.watch.observe.verbose,
+        Some(Command::Top(args)) => args.observe.verbose,
+        Some(Command::Trace(args)) => args.observe.verbose,
+        Some(Command::Check(args)) => args.observe.verbose,
+        Some(Command::Record(args)) => args.observe.verbose,
+        Some(Command::Export(args)) => args.observe.verbose,
         Some(Command::Doctor(args)) => args.verbose,
         Some(Command::Demo(args)) => args.verbose,
         Some(Command::Listeners(args)) => args.verbose,
@@ -43,6 +49,12 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<ExitCode> {
     match cli.command {
         None => watch::run(&cli.watch).map(|()| ExitCode::SUCCESS),
+        Some(Command::Top(args)) => top::run(&args),
+        Some(Command::Trace(args)) => trace::run(&args),
+        Some(Command::Check(args)) => check::run(&args),
+        Some(Command::Record(args)) => record::run(&args),
+        Some(Command::Report(args)) => report::run(&args),
+        Some(Command::Export(args)) => export::run(&args),
         Some(Command::Doctor(args)) => doctor::run(&args),
         Some(Command::Demo(args)) => demo::run(args),
         Some(Command::Listeners(args)) => listeners::run(&args).map(|()| ExitCode::SUCCESS),

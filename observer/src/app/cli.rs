@@ -8,8 +8,16 @@ use clap::{
     error::{ContextKind, ContextValue},
 };
 
-pub use crate::app::args::{FilterArgs, Format, ProviderArg};
-use crate::app::demo::{args::DemoArgs, workload::WorkloadArgs};
+pub use crate::app::args::{FilterArgs, Format, ObserveArgs, ProviderArg, positive_duration};
+use crate::app::{
+    check::CheckArgs,
+    demo::{args::DemoArgs, workload::WorkloadArgs},
+    export::ExportArgs,
+    record::RecordArgs,
+    report::ReportArgs,
+    top::TopArgs,
+    trace::TraceArgs,
+};
 
 /// A kernel-side observer of the TCP accept path.
 ///
@@ -32,6 +40,18 @@ pub struct Cli {
 /// The subcommands.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Watch on the whole screen: the worst listener first, what is wrong with it, and the fix
+    Top(TopArgs),
+    /// Print one line per event as it happens, or one block per connection
+    Trace(TraceArgs),
+    /// Fail where a limit is broken, while a command runs or what runs already is watched
+    Check(CheckArgs),
+    /// Write a recording: reports of each interval, and events if asked for
+    Record(RecordArgs),
+    /// Show a recording, or two side by side
+    Report(ReportArgs),
+    /// Serve metrics for Prometheus
+    Export(ExportArgs),
     /// Show what listens now, who holds it and how full its queues are; needs no root
     Listeners(ListenersArgs),
     /// Explain a finding: what happens, how observer knows, how to fix it; without a name, list them
@@ -127,27 +147,12 @@ pub struct WatchArgs {
     /// Worker lines to show for each listener in the table
     #[arg(long, value_name = "N", default_value_t = 4)]
     pub workers: usize,
-    /// Which kind of hooks to use
-    #[arg(long, value_enum, default_value_t = ProviderArg::Auto)]
-    pub provider: ProviderArg,
-    /// Kernel memory that all maps together may take, in MiB [default: 64]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u32).range(1..))]
-    pub map_memory: Option<u32>,
-    /// Make every kernel map as small as it may be
-    #[arg(long, hide = true)]
-    pub least_maps: bool,
-    /// Room for so many listeners in the kernel maps, where it is not to be found out
-    #[arg(long, hide = true, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub max_listeners: Option<u32>,
     /// Write all that is shown to a file too, one update per line
     #[arg(long, hide = true, value_name = "FILE")]
     pub updates: Option<PathBuf>,
-    /// Say more: -v shows each drop that a hook sees and causes of errors, -vv the kernel programs' debug lines
-    #[arg(short, long, action = clap::ArgAction::Count)]
-    pub verbose: u8,
-    /// Which listeners.
+    /// What to observe, and by which hooks.
     #[command(flatten)]
-    pub filters: FilterArgs,
+    pub observe: ObserveArgs,
 }
 
 /// Options of `observer listeners`.
@@ -216,16 +221,6 @@ pub enum SchemaFormat {
     Json,
     /// A reference, for people
     Markdown,
-}
-
-/// Parses a time such as `8s`, `500ms` or `2min 30s`; zero is refused.
-fn positive_duration(text: &str) -> Result<Duration, String> {
-    let duration = humantime::parse_duration(text)
-        .map_err(|error| format!("{error}; write a time such as 8s, 500ms or 2min"))?;
-    if duration.is_zero() {
-        return Err("a time of zero makes no window; write one such as 8s, 500ms or 2min".into());
-    }
-    Ok(duration)
 }
 
 #[cfg(test)]

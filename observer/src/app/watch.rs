@@ -42,16 +42,11 @@ fn config(args: &WatchArgs, live: bool) -> Config {
         (None, None) => Reports::Intervals(LIVE),
     };
     Config {
-        filters: args.filters.clone().into(),
         reports,
-        events: if args.verbose > 0 { vec![EventKind::Dropped] } else { Vec::new() },
-        provider: args.provider.into(),
-        max_listeners: args.max_listeners,
+        events: if args.observe.verbose > 0 { vec![EventKind::Dropped] } else { Vec::new() },
         cost: args.cost,
-        map_memory: args.map_memory,
-        least_maps: args.least_maps,
         idle: args.idle,
-        debug_lines: args.verbose >= 2,
+        ..args.observe.config()
     }
 }
 
@@ -81,11 +76,11 @@ impl Plain {
             File::create(path).with_context(|| format!("cannot create {}", path.display()))
         });
         Ok(Self {
-            filters: args.filters.clone(),
+            filters: args.observe.filters.clone(),
             format: args.format,
             workers: args.workers,
             live: on_terminal && args.interval.is_none() && args.duration.is_none(),
-            tells_drops: args.verbose > 0,
+            tells_drops: args.observe.verbose > 0,
             drawn: false,
             updates: updates.transpose()?,
         })
