@@ -4,6 +4,7 @@ mod budget;
 mod events;
 mod events_waiting;
 mod memory;
+mod muting;
 mod open;
 mod sample;
 mod syn_requests;
@@ -22,6 +23,7 @@ use crate::{
         events::Events,
         load::Loaded,
         maps::Maps,
+        muted::Muted,
         snapshot::Snapshot,
         status::{has_kprobes, missed_runs},
         watches::Watches,
@@ -93,6 +95,10 @@ pub struct Session {
     events: Option<Events>,
     /// Events that found no room in the kernel's buffers.
     lost_in_kernel: u64,
+    /// How many lost events were told of.
+    lost_told: u64,
+    /// Listeners of which no event is sent, where the filters ask who holds them.
+    muted: Option<Muted>,
 }
 
 impl Session {
@@ -113,12 +119,6 @@ impl Session {
     pub fn chosen(&self) -> usize {
         let sockets = self.last.namespaces.values().flat_map(|namespace| &namespace.sockets);
         sockets.filter(|one| self.tracker.selection.contains(one.inode, one.port)).count()
-    }
-
-    /// Events that were lost since the window opened.
-    #[must_use]
-    pub fn events_lost(&self) -> u64 {
-        self.lost_in_kernel + self.telling.lost
     }
 
     /// The counts of the interval that ends now.
@@ -228,6 +228,7 @@ impl Session {
                 }
                 !has_chosen
             });
+            self.mute_others(now);
         }
     }
 

@@ -87,7 +87,6 @@ pub struct Observer {
     report: Ask,
     /// Updates that were not handed out yet.
     ready: VecDeque<Update>,
-    lost_told: u64,
     phase: Phase,
     providers: Providers,
     chosen: usize,
@@ -138,7 +137,6 @@ impl Observer {
             reports: period.map(ticks),
             report,
             ready: VecDeque::new(),
-            lost_told: 0,
             phase: Phase::Open,
             providers,
             chosen,
@@ -191,16 +189,14 @@ impl Observer {
             .context("the thread that looks at the kernel ended early; please report this")?
         {
             Answer::Looked => {}
-            Answer::Events(events, lost) => {
+            Answer::Events(events) => {
                 self.ready.extend(events.into_iter().map(Update::Event));
-                self.tell_lost(lost);
             }
             // Before the events that wait: a flood of them must not keep it.
             Answer::Report(report) => self.ready.push_front(Update::Report(Box::new(report?))),
             Answer::Finished(total, events) => {
                 let total = total?;
                 self.ready.extend(events.into_iter().map(Update::Event));
-                self.tell_lost(total.audit.events_lost);
                 let ended = Ended { total: Box::new(total), because };
                 self.ready.push_back(Update::Ended(ended));
                 self.phase = Phase::Over;
@@ -235,12 +231,10 @@ impl Observer {
         self.pid_namespace
     }
 
-    /// Says how many events are missing, where that has grown.
-    fn tell_lost(&mut self, lost: u64) {
-        if lost > self.lost_told {
-            self.ready.push_back(Update::Event(Session::lost(lost - self.lost_told)));
-            self.lost_told = lost;
-        }
+    /// Whether an update is there to be handed out at once.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 }
 

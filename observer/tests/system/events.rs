@@ -294,7 +294,7 @@ fn lost() -> Outcome {
     let lost: u64 = told
         .events
         .iter()
-        .map(|event| if let What::Lost { count } = event.what { count } else { 0 })
+        .map(|event| if let What::Lost { count, .. } = event.what { count } else { 0 })
         .sum();
     let listener = told.listener()?;
     let known = listener.queued.zip(listener.accepted).context("counts")?;
