@@ -8,6 +8,7 @@
 //! ([`crate::schema`]): plain Markdown, readable alone, without links to Rust items.
 
 mod audit;
+mod connection;
 mod event;
 mod holder_state;
 mod providers;
@@ -23,6 +24,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     audit::{Audit, AuditCounter, NetnsAudit, NoRoom},
+    connection::{AcceptedBy, Connection, ConnectionLine, Unfinished, WakeupOutcome, WokenTask},
     event::{Event, EventLine, LostReason, Task, What},
     holder_state::HolderState,
     providers::{Provider, Providers, Via, Worth},

@@ -16,7 +16,7 @@ use crate::app::{
     record::RecordArgs,
     report::ReportArgs,
     top::TopArgs,
-    trace::TraceArgs,
+    trace::args::TraceArgs,
 };
 
 /// A kernel-side observer of the TCP accept path.

@@ -34,6 +34,15 @@ pub trait Face {
     ///
     /// When it cannot be shown; that ends the window.
     fn update(&mut self, update: &Update) -> Result<()>;
+
+    /// Nothing more is to be shown just now: what was held back to be written at once may go.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be shown; that ends the window.
+    fn idle(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Opens a window and shows it until a signal, the end of its time or the end of what is observed.
@@ -70,6 +79,9 @@ async fn drive(config: &Config, duration: Option<Duration>, face: &mut dyn Face)
             update = observer.next() => {
                 let Some(update) = update? else { return Ok(()) };
                 face.update(&update)?;
+                if !observer.is_ready() {
+                    face.idle()?;
+                }
                 continue;
             }
         }
