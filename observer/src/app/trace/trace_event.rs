@@ -25,8 +25,8 @@ const REMEMBERED: usize = 65_536;
 /// tie an arrow to.
 const MOMENT: u64 = 500;
 
-/// Where the arrow ends within the slice of an accept.
-const ARROW: u64 = 200;
+/// Category of slices and arrows: a viewer ties an arrow to the slice with the same category, track and time.
+const CATEGORY: &str = "accept path";
 
 /// What is known of the events so far.
 #[derive(Debug, Default)]
@@ -123,7 +123,7 @@ impl TraceEvents {
                         let args = json!({"connection": wakeup.connection, "errno": errno});
                         let name = format!("woken: {errno}");
                         let lasts = at.saturating_sub(wakeup.at).max(1);
-                        records.push(slice(&name, kind, (wakeup.at, lasts), thread(task), args));
+                        records.push(slice(&name, (wakeup.at, lasts), thread(task), args));
                     }
                     None => {
                         let args = json!({"errno": errno});
@@ -138,7 +138,7 @@ impl TraceEvents {
                     let args = json!({"connection": wakeup.connection});
                     let lasts = at.saturating_sub(wakeup.at).clamp(1, MOMENT);
                     let when = (wakeup.at, lasts);
-                    records.push(slice("woken: slept again", kind, when, thread(task), args));
+                    records.push(slice("woken: slept again", when, thread(task), args));
                 }
             }
             What::Dropped { client, reason } => {
@@ -170,15 +170,16 @@ impl TraceEvents {
         if let Some(since) = since_wakeup {
             let woken = at.saturating_sub(since);
             let args = json!({"connection": wakeup.and_then(|wakeup| wakeup.connection)});
-            let when = (woken, since.max(1));
-            records.push(slice("woken: accepted", "woken", when, of, args));
+            // Over before the accept begins, so that the one is not within the other.
+            let when = (woken, since.saturating_sub(1).max(1));
+            records.push(slice("woken: accepted", when, of, args));
             self.arrows += 1;
             records.push(arrow("s", self.arrows, woken, of));
         }
         let args = json!({"connection": connection, "listener": names::of_event(event)});
-        records.push(slice(&format!("accept {number}"), "accepted", (at, MOMENT), of, args));
+        records.push(slice(&format!("accept {number}"), (at, MOMENT), of, args));
         if since_wakeup.is_some() {
-            records.push(arrow("f", self.arrows, at + ARROW, of));
+            records.push(arrow("f", self.arrows, at, of));
         }
     }
 
@@ -273,20 +274,14 @@ fn instant(name: &str, cat: &str, at: u64, (pid, tid): (u32, u32), args: Value) 
     json!({"name": name, "cat": cat, "ph": "i", "s": "t", "ts": micros(at), "pid": pid, "tid": tid, "args": args})
 }
 
-fn slice(
-    name: &str,
-    cat: &str,
-    (at, lasts): (u64, u64),
-    (pid, tid): (u32, u32),
-    args: Value,
-) -> Value {
-    json!({"name": name, "cat": cat, "ph": "X", "ts": micros(at), "dur": micros(lasts), "pid": pid, "tid": tid,
+fn slice(name: &str, (at, lasts): (u64, u64), (pid, tid): (u32, u32), args: Value) -> Value {
+    json!({"name": name, "cat": CATEGORY, "ph": "X", "ts": micros(at), "dur": micros(lasts), "pid": pid, "tid": tid,
         "args": args})
 }
 
-/// One end of an arrow; `f` binds to the slice that it lies in.
+/// One end of an arrow, in the slice that begins then.
 fn arrow(phase: &str, number: u64, at: u64, (pid, tid): (u32, u32)) -> Value {
-    json!({"name": "wakeup", "cat": "wakeup", "ph": phase, "bp": "e", "id": number, "ts": micros(at), "pid": pid,
+    json!({"name": "wakeup", "cat": CATEGORY, "ph": phase, "bp": "e", "id": number, "ts": micros(at), "pid": pid,
         "tid": tid})
 }
 
