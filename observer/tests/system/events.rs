@@ -139,7 +139,7 @@ fn window<T: Send + 'static>(
 }
 
 /// What a report counts of each kind of events.
-fn counted(listener: &Listener) -> BTreeMap<String, u64> {
+pub fn counted(listener: &Listener) -> BTreeMap<String, u64> {
     let wakeups = listener.wakeups.unwrap_or_default();
     let all = [
         ("queued", listener.queued.unwrap_or(0)),

@@ -38,6 +38,7 @@ mod shutdown;
 mod socket_kinds;
 mod task_slots;
 mod threads;
+mod trace;
 mod truth;
 mod verifier;
 mod waits;
@@ -175,6 +176,7 @@ fn main() -> ExitCode {
         lifecycle::tests(),
         filters::tests(),
         events::tests(),
+        trace::tests(),
         threads::tests(),
         pid_namespace::tests(),
         output::tests(),

@@ -49,6 +49,7 @@ pub fn play() -> Option<ExitCode> {
         }
         other if other.starts_with("found-") => crate::findings::play(other),
         "pid-namespace" => crate::pid_namespace::play(),
+        other if other.starts_with("trace-") => crate::trace::play(other),
         other if other.starts_with("threads-") => crate::threads::play(other),
         other if other.starts_with("bounds-") => crate::bounds::play(other),
         other if other.starts_with("cost-") => crate::cost::play(other),
