@@ -10,7 +10,7 @@ use aya_ebpf::{
 };
 use observer_common::{
     counters::{Connection, ListenerId},
-    event::{ClientEvent, EventKind, TaskEvent},
+    event::{ClientEvent, EventKind, MUTES_STRANGERS, TaskEvent},
 };
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     ids,
     kernel::{Address, opaque},
     listener::port_of,
-    maps::{EVENTS, MUTED, WOKEN_AT, this_cpu},
+    maps::{EVENTS, MUTED, PID_TREE, WOKEN_AT, this_cpu},
     no_room::misc,
     task,
 };
@@ -35,6 +35,19 @@ pub(crate) fn asked(kind: EventKind) -> bool {
 #[inline(always)]
 fn is_read(listener: ListenerId) -> bool {
     MUTES.load() == 0 || MUTED.get_ptr(listener).is_none()
+}
+
+/// Mutes a listener that the current task begins, where only those are read which `--pid` chooses and the task is not of
+/// them. Userspace finds it out where one of them comes to hold it later.
+#[inline(always)]
+pub(crate) fn mute_stranger(listener: ListenerId) {
+    if MUTES.load() == MUTES_STRANGERS {
+        let (pid, _) = task::current_ids();
+        if PID_TREE.get_ptr(pid).is_none() {
+            // What finds no room is sent, and left out by whoever reads it.
+            let _full = MUTED.insert(listener, 1, u64::from(BPF_ANY));
+        }
+    }
 }
 
 /// Whether somebody reads drops of the listener `sock`. They are counted on every port, because what the kernel's

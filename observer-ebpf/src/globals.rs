@@ -130,7 +130,8 @@ pub(crate) static COMPAT_WAIT_CALLS: Global<WaitCalls> = Global::new(WaitCalls::
 #[unsafe(no_mangle)]
 pub(crate) static EVENT_KINDS: Global<u32> = Global::new(0);
 
-/// 1 when events of some listeners only are read, set at load: those of [`crate::maps::MUTED`] are not sent.
+/// Whether events of some listeners only are read, set at load: [`observer_common::event::MUTES_SOME`] or
+/// [`observer_common::event::MUTES_STRANGERS`]. Those of [`crate::maps::MUTED`] are not sent.
 #[unsafe(no_mangle)]
 pub(crate) static MUTES: Global<u8> = Global::new(0);
 

@@ -2,7 +2,11 @@
 
 use anyhow::{Context as _, Result};
 use aya::{Btf, Ebpf, EbpfLoader};
-use observer_common::{config::PortSet, event::EventKind, fields::TASK_COMPAT_MASK};
+use observer_common::{
+    config::PortSet,
+    event::{EventKind, MUTES_SOME, MUTES_STRANGERS},
+    fields::TASK_COMPAT_MASK,
+};
 
 use crate::{kernel::calls::Numbers, plan::Plan};
 
@@ -41,7 +45,11 @@ pub fn load(plan: &Plan, events: &[EventKind], log: bool) -> Result<Loaded> {
     let level: u8 = if log { aya_log::Level::Debug as u8 } else { 0 };
     let kinds = events.iter().fold(0, |kinds, kind| kinds | kind.bit());
     let cost = u8::from(plan.cost);
-    let mutes = u8::from(plan.sizes.muted > 1);
+    let mutes = match (plan.sizes.muted, plan.sizes.tree) {
+        (1, _) => 0,
+        (_, 1) => MUTES_SOME,
+        _ => MUTES_STRANGERS,
+    };
     let mut loader = EbpfLoader::new();
     loader.btf(Some(&btf));
     for (name, value) in &plan.layout.globals {

@@ -32,7 +32,9 @@ impl Muted {
             if !self.ids.contains(&id) && self.map.insert(id, 1, 0).is_ok() {
                 self.ids.insert(id);
             }
-        } else if self.ids.remove(&id) {
+        } else {
+            self.ids.remove(&id);
+            // The programs may have muted it.
             let _was_there = self.map.remove(&id);
         }
     }

@@ -146,6 +146,8 @@ impl Scope {
             "nginx::",
             "servers::",
             "output::",
+            "trace::a_viewer",
+            "trace::ends",
             "truth::rounds_add_up",
         ];
         // The verifier, the kernel's types, which hooks it gives, and how it numbers tasks.

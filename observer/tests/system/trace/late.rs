@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// The name that the server takes.
-const NAME: &str = "trace-late";
+pub const NAME: &str = "trace-late";
 
 /// Connections before it has that name, and after.
 const BEFORE: usize = 40;
