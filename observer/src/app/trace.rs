@@ -4,6 +4,8 @@ pub mod args;
 mod blocks;
 mod clock;
 mod face;
+#[cfg(test)]
+mod fixtures;
 mod kinds;
 mod limit;
 mod lines;

@@ -14,12 +14,6 @@ impl Clock {
         Self { start: SystemTime::now() }
     }
 
-    /// A window that opened then.
-    #[cfg(test)]
-    pub fn from(start: &str) -> Self {
-        Self { start: humantime::parse_rfc3339(start).expect("a time") }
-    }
-
     /// When something happened; 0 for what happened while the window opened.
     pub fn at(&self, time: &str) -> u64 {
         humantime::parse_rfc3339(time).map_or(0, |time| self.since_start(time))

@@ -137,27 +137,36 @@ fn what(what: &What) -> Cell {
         What::Dropped { client, reason } => {
             let reason = labels::drop_reason(reason);
             let client = names::client(client.as_deref());
-            Cell::text(&format!("{reason}: {client}")).or(&client, "")
+            Cell::text(&format!("{reason}: {client}")).or(reason, "")
         }
         What::Listening { task, backlog } | What::Closed { task, backlog } => {
             let (comm, id) = names::task_parts(task);
             Cell::text(&format!("{comm}{id}, backlog {backlog}")).or(&comm, &id)
         }
-        What::Lost { count, reason, kinds } => Cell::text(&lost(*count, *reason, kinds.as_ref())),
+        What::Lost { count, reason, kinds } => lost(*count, *reason, kinds.as_ref()),
     }
 }
 
 /// How many events are missing, and why.
-pub fn lost(count: u64, reason: LostReason, kinds: Option<&BTreeMap<String, u64>>) -> String {
-    let events = if count == 1 { "1 event" } else { &format!("{count} events") };
-    match (reason, kinds) {
-        (LostReason::BufferFull, _) => {
-            format!("{events} missing before this: they came faster than they were read")
+fn lost(count: u64, reason: LostReason, kinds: Option<&BTreeMap<String, u64>>) -> Cell {
+    let events = if count == 1 { "1 event".to_owned() } else { format!("{count} events") };
+    match reason {
+        LostReason::BufferFull => {
+            let missing = format!("{events} missing before this");
+            Cell::text(&format!("{missing}: they came faster than they were read"))
+                .or(&missing, "")
+                .or(&format!("{count} missing before this"), "")
         }
-        (LostReason::RateLimit, None) => format!("{events} left out by the rate limit"),
-        (LostReason::RateLimit, Some(kinds)) => {
-            let kinds = kinds::words(kinds.iter().map(|(kind, count)| (kind.as_str(), *count)));
-            format!("{events} left out by the rate limit: {}", text::clean(&kinds))
+        LostReason::RateLimit => {
+            let left_out = format!("{events} left out by the rate limit");
+            let words = kinds.map(|kinds| {
+                kinds::words(kinds.iter().map(|(kind, count)| (kind.as_str(), *count)))
+            });
+            Cell::text(
+                &words.map_or_else(|| left_out.clone(), |words| format!("{left_out}: {words}")),
+            )
+            .or(&left_out, "")
+            .or(&format!("{count} left out by the limit"), "")
         }
     }
 }

@@ -65,7 +65,7 @@ fn title(story: &Connection) -> Line {
             let client = names::client(story.client.as_deref());
             format!("#{number} {listener} from {client}")
         }
-        None => format!("#? {listener}"),
+        None => format!("#? {listener}, connection not known"),
     };
     Line::new(title, STRONG)
 }
@@ -95,10 +95,9 @@ fn task(woken: &WokenTask, of: Option<u64>) -> String {
             format!("accept failed, {errno}{later}")
         }
         (Some(WakeupOutcome::Silent), _) => "slept again unseen, without accept".to_owned(),
-        (None, _) => "outcome not known".to_owned(),
+        (None, _) => "no outcome yet".to_owned(),
     };
-    let unknown = if of.is_none() { ", connection not known" } else { "" };
-    format!("woke {}{unknown}: {what}", names::task(&woken.task))
+    format!("woke {}: {what}", names::task(&woken.task))
 }
 
 fn style(woken: &WokenTask) -> Style {
@@ -131,7 +130,7 @@ fn moral(story: &Connection) -> String {
         (of(Some(WakeupOutcome::Lost)), "came in vain (EAGAIN)"),
         (of(Some(WakeupOutcome::Failed)), "failed"),
         (of(Some(WakeupOutcome::Silent)), "slept again unseen"),
-        (of(None) + story.woken_more, "not known"),
+        (of(None) + story.woken_more, "with no outcome yet"),
     ];
     let parts: Vec<_> = parts
         .iter()
