@@ -5,7 +5,7 @@
 //! about all of the window. A recording has a [`Header`] before them, of the type `recording`.
 //!
 //! [`Writer`] writes a file that is readable at any moment, whatever ends it. [`Reader`] reads it, or what is left
-//! of it, in bounded memory:
+//! of it, in bounded memory, and [`Sum`] adds up the reports of any part of its time:
 //!
 //! ```no_run
 //! use std::path::Path;
@@ -34,6 +34,7 @@ mod line;
 mod options;
 mod output;
 mod reader;
+mod sum;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -44,6 +45,7 @@ pub use self::{
     line::{Damage, Line, parse_line},
     options::Options,
     reader::{Cut, Reader},
+    sum::Sum,
     writer::{Writer, Written},
 };
 pub use crate::model::RecordingHeader as Header;
