@@ -8,6 +8,7 @@
 //! ([`crate::schema`]): plain Markdown, readable alone, without links to Rust items.
 
 mod audit;
+mod comparison;
 mod event;
 mod holder_state;
 mod providers;
@@ -24,6 +25,10 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     audit::{Audit, AuditCounter, NetnsAudit, NoRoom},
+    comparison::{
+        Change, ComparedListener, ComparedNumber, ComparedRecording, Comparison, ComparisonLine,
+        Course,
+    },
     event::{Event, EventLine, Task, What},
     holder_state::HolderState,
     providers::{Provider, Providers, Via, Worth},

@@ -28,6 +28,7 @@
 //! # }
 //! ```
 
+mod compare;
 mod files;
 mod input;
 mod line;
@@ -42,6 +43,7 @@ mod writer;
 use serde::{Serialize, Serializer};
 
 pub use self::{
+    compare::{Side, compare},
     line::{Damage, Line, parse_line},
     options::Options,
     reader::{Cut, Reader},
