@@ -1,5 +1,6 @@
 //! `observer report`: a recording as any view.
 
+mod against;
 mod load;
 mod moment;
 mod notes;
@@ -7,6 +8,7 @@ mod notes;
 use std::{
     io::IsTerminal as _,
     path::{Path, PathBuf},
+    process::ExitCode,
 };
 
 use anyhow::Result;
@@ -24,7 +26,11 @@ use crate::app::{
     },
     run::say,
 };
-use observer::error::Failure;
+use observer::{
+    error::Failure,
+    model::Comparison,
+    recording::compare,
+};
 
 /// Options of `observer report`.
 #[derive(Args, Clone, Debug)]
@@ -71,7 +77,7 @@ pub enum ReportFormat {
 /// # Errors
 ///
 /// When a recording cannot be read, has no report of the chosen time, or nothing can be written.
-pub fn run(args: &ReportArgs) -> Result<std::process::ExitCode> {
+pub fn run(args: &ReportArgs) -> Result<ExitCode> {
     if args.format == ReportFormat::Html && args.output.is_none() && std::io::stdout().is_terminal()
     {
         let sentence = "a page is not for a terminal; give it a file: -o page.html";
@@ -81,6 +87,19 @@ pub fn run(args: &ReportArgs) -> Result<std::process::ExitCode> {
     let recording = load(&args.file, part)?;
     tell(&recording, part);
     let screen = Screen::of_stdout();
+    let comparison =
+        args.against.as_deref().map(|other| against(&recording, other, part)).transpose()?;
+    if let Some(comparison) = &comparison {
+        match args.format {
+            ReportFormat::Table => {
+                let colour = screen.colour && args.output.is_none();
+                let text = against::render(comparison, screen.columns(), colour);
+                return done(write(args, text.as_bytes()));
+            }
+            ReportFormat::Json => return done(write(args, &json(comparison)?)),
+            ReportFormat::Html => {}
+        }
+    }
     match args.format {
         ReportFormat::Table => {
             let options = options(&screen, args, &recording);
@@ -89,7 +108,23 @@ pub fn run(args: &ReportArgs) -> Result<std::process::ExitCode> {
         ReportFormat::Json => write(args, &json(&recording.report)?)?,
         ReportFormat::Html => {}
     }
-    Ok(std::process::ExitCode::SUCCESS)
+    Ok(ExitCode::SUCCESS)
+}
+
+fn done(result: Result<()>) -> Result<ExitCode> {
+    result.map(|()| ExitCode::SUCCESS)
+}
+
+/// Sets another recording beside one: the earlier is the one before.
+fn against(recording: &Recording, other: &Path, part: Part) -> Result<Comparison> {
+    let other = load(other, part)?;
+    tell(&other, part);
+    let side = Recording::side;
+    Ok(if other.start <= recording.start {
+        compare(side(&other), side(recording))
+    } else {
+        compare(side(recording), side(&other))
+    })
 }
 
 fn tell(recording: &Recording, part: Part) {

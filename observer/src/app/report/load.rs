@@ -12,7 +12,7 @@ use observer::{
     Update,
     error::Failure,
     model::{Report, Window, WindowKind},
-    recording::{Cut, Header, Reader, Sum},
+    recording::{Cut, Header, Reader, Side, Sum},
 };
 
 /// Part of a recording.
@@ -61,6 +61,13 @@ pub struct Recording {
     pub has_total: bool,
     /// Number of lines of unknown types.
     pub skipped: u64,
+}
+
+impl Recording {
+    /// It as one of two.
+    pub fn side(&self) -> Side<'_> {
+        Side { file: &self.name, report: &self.report }
+    }
 }
 
 /// Reads a recording.
