@@ -29,6 +29,7 @@ fn main() -> ExitCode {
         Some(Command::Trace(args)) => args.observe.verbose,
         Some(Command::Check(args)) => args.observe.verbose,
         Some(Command::Record(args)) => args.observe.verbose,
+        Some(Command::Report(args)) => args.verbose,
         Some(Command::Export(args)) => args.observe.verbose,
         Some(Command::Doctor(args)) => args.verbose,
         Some(Command::Demo(args)) => args.verbose,

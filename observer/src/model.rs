@@ -8,11 +8,13 @@
 //! ([`crate::schema`]): plain Markdown, readable alone, without links to Rust items.
 
 mod audit;
+mod comparison;
 mod connection;
 mod event;
 mod holder_state;
 mod providers;
 mod queues;
+mod recording;
 mod reuseport_group;
 mod server;
 mod sockets;
@@ -24,11 +26,16 @@ use serde::{Deserialize, Serialize};
 
 pub use self::{
     audit::{Audit, AuditCounter, NetnsAudit, NoRoom},
+    comparison::{
+        Change, ComparedListener, ComparedNumber, ComparedRecording, Comparison, ComparisonLine,
+        Course,
+    },
     connection::{AcceptedBy, Connection, ConnectionLine, Unfinished, WakeupOutcome, WokenTask},
     event::{Event, EventLine, LostReason, Task, What},
     holder_state::HolderState,
     providers::{Provider, Providers, Via, Worth},
     queues::{AcceptQueue, AcceptWait, Backlog, Bucket, ByReason, Drops, SynQueue},
+    recording::{RecordingHeader, RecordingLine},
     reuseport_group::ReuseportGroup,
     server::{Container, Server},
     sockets::{LeftOut, ListedAcceptQueue, ListedListener, ListedSynQueue, ListenerList},

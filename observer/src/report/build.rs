@@ -185,7 +185,8 @@ fn reuseport_group(group: &[u64]) -> Option<ReuseportGroup> {
 }
 
 /// `wakeups / accepted`, unknown when nothing was accepted.
-fn ratio(wakeups: u64, accepted: u64) -> Option<f64> {
+#[must_use]
+pub fn ratio(wakeups: u64, accepted: u64) -> Option<f64> {
     #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 52 bits of a count")]
     (accepted != 0).then(|| wakeups as f64 / accepted as f64)
 }

@@ -246,12 +246,12 @@ pub fn wakeups(row: &WorkerStats) -> Wakeups {
 #[must_use]
 pub fn sum(all: impl IntoIterator<Item = Wakeups>) -> Wakeups {
     all.into_iter().fold(Wakeups::default(), |sum, one| Wakeups {
-        total: sum.total + one.total,
-        won: sum.won + one.won,
-        lost: sum.lost + one.lost,
-        failed: sum.failed + one.failed,
-        silent: sum.silent + one.silent,
-        pending: sum.pending + one.pending,
+        total: sum.total.saturating_add(one.total),
+        won: sum.won.saturating_add(one.won),
+        lost: sum.lost.saturating_add(one.lost),
+        failed: sum.failed.saturating_add(one.failed),
+        silent: sum.silent.saturating_add(one.silent),
+        pending: sum.pending.saturating_add(one.pending),
     })
 }
 

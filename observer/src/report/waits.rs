@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use observer_common::{
     counters::{QueueStats, WaitKey},
-    waits::wait_bounds,
+    waits::{wait_bounds, wait_bucket},
 };
 
 use crate::model::{AcceptWait, Bucket};
@@ -23,6 +23,22 @@ impl Histogram {
         Self(rows.map(|(key, count)| (key.bucket, *count)).collect())
     }
 
+    /// The waits of buckets that a report has.
+    #[must_use]
+    pub fn of_buckets(buckets: &[Bucket]) -> Self {
+        let mut histogram = Self::default();
+        histogram.add(buckets);
+        histogram
+    }
+
+    /// Adds the waits of buckets that a report has.
+    pub fn add(&mut self, buckets: &[Bucket]) {
+        for Bucket { le, count } in buckets.iter().filter(|bucket| bucket.count != 0) {
+            let sum = self.0.entry(wait_bucket(*le)).or_default();
+            *sum = sum.saturating_add(*count);
+        }
+    }
+
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -32,7 +48,7 @@ impl Histogram {
     /// How many waits there are.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.values().sum()
+        self.0.values().fold(0, |sum, count| sum.saturating_add(*count))
     }
 
     /// The wait that `share` of all are no longer than: the middle of the bucket that it falls into,
@@ -49,7 +65,7 @@ impl Histogram {
         let rank = ((count as f64 * share).ceil() as u64).clamp(1, count.max(1));
         let mut seen = 0;
         for (bucket, count) in &self.0 {
-            seen += count;
+            seen = count.saturating_add(seen);
             if seen >= rank {
                 let (least, greatest) = wait_bounds(*bucket)?;
                 return Some(if greatest == u64::MAX { least } else { least.midpoint(greatest) });
@@ -90,11 +106,22 @@ pub fn accept_wait(
     oldest: Option<u64>,
 ) -> AcceptWait {
     let longest = queue.map_or(0, |queue| queue.wait_max);
+    summed(histogram, queue.map(|queue| queue.waits), longest, oldest)
+}
+
+/// Accept waits of which so many were measured, the longest of them known.
+#[must_use]
+pub fn summed(
+    histogram: &Histogram,
+    count: Option<u64>,
+    longest: u64,
+    oldest: Option<u64>,
+) -> AcceptWait {
     let max = histogram.least_of_longest().map(|least| least.max(longest));
     // The middle of a bucket may lie beyond the longest wait in it.
     let percentile = |share| histogram.percentile(share).zip(max).map(|(wait, max)| wait.min(max));
     AcceptWait {
-        count: queue.map(|queue| queue.waits),
+        count,
         p50: percentile(0.5),
         p90: percentile(0.9),
         p99: percentile(0.99),
@@ -106,7 +133,6 @@ pub fn accept_wait(
 
 #[cfg(test)]
 mod tests {
-    use observer_common::waits::wait_bucket;
     use proptest::prelude::*;
 
     use super::*;

@@ -4,12 +4,12 @@ mod columns;
 mod details;
 #[cfg(test)]
 pub(crate) mod fixtures;
-mod group;
+pub mod group;
 pub mod heading;
 mod hidden;
 mod legend;
 mod live;
-mod notes;
+pub mod notes;
 mod options;
 mod order;
 mod rows;

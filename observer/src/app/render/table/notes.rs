@@ -25,8 +25,13 @@ const COUNTERS: [(&str, &str); 4] = [
     ("TCPReqQFullDoCookies", "SYN queue full, answered with cookies"),
 ];
 
-/// All notes on a report.
+/// All notes on a report, in lines.
 pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
+    all(report).iter().flat_map(|(note, style)| wrapped(note, *style, width)).collect()
+}
+
+/// All notes on a report, with their colours.
+pub fn all(report: &Report) -> Vec<(String, Style)> {
     let mut listeners: Vec<&Listener> = report.listeners.iter().collect();
     listeners.sort_by(|a, b| order::by_trouble(a, b));
     let plain = |note| (note, Style::new());
@@ -42,7 +47,7 @@ pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
     add(&mut notes, differences(report), "network namespaces in which counts differ");
     notes.extend(estimates(report).map(plain));
     notes.extend(unobserved(report).map(plain));
-    notes.iter().flat_map(|(note, style)| wrapped(note, *style, width)).collect()
+    notes
 }
 
 fn nothing_accepted(report: &Report) -> Option<String> {
