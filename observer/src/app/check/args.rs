@@ -5,6 +5,7 @@ use std::{ffi::OsString, path::PathBuf, time::Duration};
 use clap::{
     Args,
     builder::{PossibleValuesParser, TypedValueParser as _},
+    error::ErrorKind,
 };
 use observer::{findings::explain, model::Severity};
 
@@ -23,6 +24,7 @@ Examples:
 /// Options of `observer check`.
 #[derive(Args, Clone, Debug)]
 #[command(after_help = EXAMPLES)]
+#[command(override_usage = "observer check LIMIT... [OPTIONS] [-- COMMAND...]")]
 pub struct CheckArgs {
     /// How long to observe, such as 30s; a command that still runs then is ended with SIGTERM, and with SIGKILL 5 s
     /// later. Without it until the command and all that it started have ended, or until Ctrl-C
@@ -53,9 +55,8 @@ pub struct CheckArgs {
     pub command: Vec<OsString>,
 }
 
-/// Limits, of which there must be one: a gate without any would pass whatever happens.
+/// Limits, of which there must be one ([`require_one`]).
 #[derive(Args, Clone, Debug)]
-#[group(required = true, multiple = true)]
 #[command(next_help_heading = "Limits")]
 pub struct LimitArgs {
     /// Most wakeups for each accepted connection, on each listener
@@ -82,6 +83,32 @@ pub struct LimitArgs {
     /// Recording, or report of an earlier check, that numbers must not be worse than
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
+}
+
+/// Refuses a gate without a limit, as where a variable that was to hold them is empty: it would pass whatever happens.
+///
+/// # Errors
+///
+/// Where there is no limit.
+pub fn require_one(limits: &LimitArgs) -> Result<(), clap::Error> {
+    let LimitArgs { max_herd_ratio, max_drops, max_accept_wait_p99, .. } = limits;
+    let LimitArgs { max_queue_used, max_accept_errors, min_accepted, fail_on, baseline, .. } = limits;
+    let is_there = [
+        max_herd_ratio.is_some(),
+        max_drops.is_some(),
+        max_accept_wait_p99.is_some(),
+        max_queue_used.is_some(),
+        max_accept_errors.is_some(),
+        min_accepted.is_some(),
+        !fail_on.is_empty(),
+        baseline.is_some(),
+    ];
+    if is_there.contains(&true) {
+        return Ok(());
+    }
+    let sentence = "there is no limit, so that the check would pass whatever happens; give one, such as \
+                    --max-herd-ratio 2, --max-drops 0 or --fail-on warning\n";
+    Err(clap::Error::raw(ErrorKind::MissingRequiredArgument, sentence))
 }
 
 /// What `--fail-on` names.
@@ -139,12 +166,13 @@ mod tests {
     #[test]
     fn a_gate_without_a_limit_is_none() {
         for line in ["", "--port 80", "--allow-estimates -- server", "--report x --junit y"] {
-            let error = parse(line).expect_err(line);
+            let args = parse(line).expect(line);
+            let error = require_one(&args.limits).expect_err(line);
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains("--max-herd-ratio"), "{line}: {error}");
         }
         for line in ["--min-accepted 0", "--fail-on critical", "--baseline x", "--max-queue-used 80"] {
-            assert!(parse(line).is_ok(), "{line}");
+            assert!(require_one(&parse(line).expect(line).limits).is_ok(), "{line}");
         }
     }
 

@@ -5,15 +5,15 @@ mod group;
 
 use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use observer::{
     Update,
     error::Failure,
     model::{Providers, Report},
-    recording,
+    recording::Reader,
 };
 
-use super::{doubt::Needs, limits::Judged};
+use super::doubt::{Needs, refusal};
 use crate::app::render::text;
 
 pub use self::compare::Comparison;
@@ -32,18 +32,24 @@ impl Baseline {
     ///
     /// # Errors
     ///
-    /// When the file cannot be read, or has no such report.
+    /// When the file cannot be read, is no recording, or has no such report.
     pub fn read(path: &Path) -> Result<Self> {
         let file = text::clean(&path.display().to_string());
-        let total = total(path).with_context(|| format!("cannot read the baseline {file}"))?;
-        let Some(report) = total else {
-            return Err(Failure::failed(format!(
-                "{file} has no report of a whole window at its end, as a recording has that was cut off; make \
-                 another with `observer record` or `observer check --report`"
+        let mut reader = Reader::open(path)?;
+        let mut total = None;
+        while let Some(update) = reader.next()? {
+            if let Update::Ended(ended) = update {
+                total = Some(ended.total);
+            }
+        }
+        match total {
+            Some(report) => Ok(Self::of(file, &report)),
+            None => Err(Failure::failed(format!(
+                "{file} has no report of a whole window at its end, as a recording that was cut off; make another \
+                 with `observer record`, or with `observer check --report`"
             ))
-            .into());
-        };
-        Ok(Self::of(file, &report))
+            .into()),
+        }
     }
 
     /// What a report says, as far as it is compared.
@@ -56,24 +62,14 @@ impl Baseline {
         COMPARED.iter().map(move |one| (one.typed(tolerance), one.needs))
     }
 
-    /// What its own numbers are worth.
-    pub fn providers(&self) -> &Providers {
-        &self.providers
+    /// The failure where its own numbers decide nothing.
+    pub fn refusal(&self, tolerance: f64, allow_estimates: bool) -> Option<Failure> {
+        let needs = Self::needs(tolerance).map(|(typed, needs)| (format!("in {}, {typed}", self.file), needs));
+        refusal(needs, &self.providers, allow_estimates)
     }
 
     /// Compares a report with it.
     pub fn compare(&self, report: &Report, tolerance: f64, allow_estimates: bool) -> Comparison {
         compare::compare(self, report, tolerance, allow_estimates)
     }
-}
-
-fn total(path: &Path) -> Result<Option<Report>> {
-    let text = std::fs::read_to_string(path)?;
-    let mut last = None;
-    for line in text.lines() {
-        if let Ok(Update::Ended(ended)) = recording::parse(line) {
-            last = Some(*ended.total);
-        }
-    }
-    Ok(last)
 }

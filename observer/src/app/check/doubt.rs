@@ -68,6 +68,12 @@ pub fn doubt(
     })
 }
 
+/// Whether numbers that must be exact are estimates.
+pub fn is_estimate(needs: Needs, providers: &Providers) -> bool {
+    let signals = providers.signals().into_iter().filter(|(name, ..)| needs.signals.contains(name));
+    needs.exact && signals.into_iter().any(|(.., worth)| worth == Worth::Estimate)
+}
+
 /// The failure where limits cannot be decided whatever comes; `None` where all can be. Each limit is given as it is
 /// typed.
 pub fn refusal(

@@ -7,7 +7,7 @@ use observer::{
 
 use super::{
     args::{FailOn, LimitArgs},
-    doubt::{Needs, doubt},
+    doubt::{Needs, doubt, is_estimate},
     measure::{
         ACCEPT_ERRORS, ACCEPT_WAIT, DROPS, HERD_RATIO, Measure, QUEUE_USED, Value, float, percent, typed,
     },
@@ -36,6 +36,8 @@ pub struct Judged {
     pub rows: Vec<Row>,
     /// Why its numbers decide nothing here, in one sentence; `None` where they do.
     pub doubt: Option<String>,
+    /// Whether its numbers are estimates.
+    pub estimate: bool,
 }
 
 /// A limit and what it was held against.
@@ -135,7 +137,8 @@ impl Limit {
             }
         };
         let doubt = doubt(self.needs(), &report.providers, Some(&report.audit), allow_estimates);
-        Judged { limit: self.typed(), explained_by, rows, doubt }
+        let estimate = is_estimate(self.needs(), &report.providers);
+        Judged { limit: self.typed(), explained_by, rows, doubt, estimate }
     }
 }
 
@@ -201,6 +204,12 @@ fn word(severity: Severity) -> &'static str {
 }
 
 impl Judged {
+    /// The number of one of its rows, marked where it is an estimate.
+    pub fn shown(&self, row: &Row) -> String {
+        let starts = row.shown.starts_with(|first: char| first.is_ascii_digit() || first == '<');
+        if self.estimate && starts { format!("~{}", row.shown) } else { row.shown.clone() }
+    }
+
     /// Whether it is broken, by numbers that decide.
     pub fn is_broken(&self) -> bool {
         self.doubt.is_none() && self.has_broken()

@@ -8,8 +8,6 @@ use observer::{findings::id, model::Listener, units};
 pub struct Measure {
     /// Flag that sets the limit.
     pub flag: &'static str,
-    /// Number in words, as a subject of a sentence.
-    pub noun: &'static str,
     /// Signals that the number comes from.
     pub signals: &'static [&'static str],
     /// The number itself.
@@ -42,7 +40,6 @@ const NOTHING_ACCEPTED: &str = "nothing was accepted";
 /// Wakeups for each accepted connection.
 pub const HERD_RATIO: Measure = Measure {
     flag: "--max-herd-ratio",
-    noun: "herd ratio",
     signals: &["wakeups", "accepts"],
     value: herd_ratio,
     show: |ratio| units::ratio(Some(ratio)),
@@ -53,7 +50,6 @@ pub const HERD_RATIO: Measure = Measure {
 /// Dropped connection attempts.
 pub const DROPS: Measure = Measure {
     flag: "--max-drops",
-    noun: "drops",
     signals: &["drops"],
     value: drops,
     show: whole,
@@ -64,7 +60,6 @@ pub const DROPS: Measure = Measure {
 /// 99th percentile of the accept waits, in nanoseconds.
 pub const ACCEPT_WAIT: Measure = Measure {
     flag: "--max-accept-wait-p99",
-    noun: "p99 accept wait",
     signals: &["accepts", "handshakes"],
     value: accept_wait,
     show: |time| units::time(count_of(time)),
@@ -75,7 +70,6 @@ pub const ACCEPT_WAIT: Measure = Measure {
 /// Greatest use of the accept queue, in percent.
 pub const QUEUE_USED: Measure = Measure {
     flag: "--max-queue-used",
-    noun: "accept queue use",
     signals: &["handshakes"],
     value: queue_used,
     show: percent,
@@ -86,7 +80,6 @@ pub const QUEUE_USED: Measure = Measure {
 /// Accept calls that failed otherwise than with EAGAIN.
 pub const ACCEPT_ERRORS: Measure = Measure {
     flag: "--max-accept-errors",
-    noun: "accept errors",
     signals: &["accepts"],
     value: accept_errors,
     show: whole,

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::app::{
     check::{
-        doubt::{Needs, doubt},
+        doubt::{Needs, doubt, is_estimate},
         limits::{Judged, Row, State},
         measure::{float, percent},
         subject::Subject,
@@ -155,6 +155,8 @@ pub(super) fn compare(
             explained_by: compared.explained_by,
             rows: rows.collect(),
             doubt: now.or_else(before),
+            estimate: is_estimate(compared.needs, &report.providers)
+                || is_estimate(compared.needs, &baseline.providers),
         }
     });
     let mut judged: Vec<Judged> = judged.collect();
@@ -179,7 +181,7 @@ fn nothing_compared(baseline: &Baseline, none_matched: bool) -> Judged {
         weight: f64::INFINITY,
     };
     let limit = format!("--baseline {}", baseline.file);
-    Judged { limit, explained_by: "", rows: vec![row], doubt: None }
+    Judged { limit, explained_by: "", rows: vec![row], doubt: None, estimate: false }
 }
 
 /// Most missing listeners that are told one by one.
