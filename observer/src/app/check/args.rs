@@ -92,7 +92,8 @@ pub struct LimitArgs {
 /// Where there is no limit.
 pub fn require_one(limits: &LimitArgs) -> Result<(), clap::Error> {
     let LimitArgs { max_herd_ratio, max_drops, max_accept_wait_p99, .. } = limits;
-    let LimitArgs { max_queue_used, max_accept_errors, min_accepted, fail_on, baseline, .. } = limits;
+    let LimitArgs { max_queue_used, max_accept_errors, min_accepted, fail_on, baseline, .. } =
+        limits;
     let is_there = [
         max_herd_ratio.is_some(),
         max_drops.is_some(),
@@ -140,7 +141,8 @@ fn ratio(text: &str) -> Result<f64, String> {
 
 /// Parses a percentage, with or without its sign.
 fn percent(text: &str) -> Result<f64, String> {
-    ratio(text.trim_end_matches('%')).map_err(|_| "write a percentage such as 80 or 12.5%".to_owned())
+    ratio(text.trim_end_matches('%'))
+        .map_err(|_| "write a percentage such as 80 or 12.5%".to_owned())
 }
 
 #[cfg(test)]
@@ -171,7 +173,9 @@ mod tests {
             assert_eq!(error.exit_code(), 2);
             assert!(error.to_string().contains("--max-herd-ratio"), "{line}: {error}");
         }
-        for line in ["--min-accepted 0", "--fail-on critical", "--baseline x", "--max-queue-used 80"] {
+        for line in
+            ["--min-accepted 0", "--fail-on critical", "--baseline x", "--max-queue-used 80"]
+        {
             assert!(require_one(&parse(line).expect(line).limits).is_ok(), "{line}");
         }
     }
@@ -185,7 +189,8 @@ mod tests {
     #[test]
     fn findings_and_severities_are_told_apart() {
         let args = parse("--fail-on warning --fail-on fd-exhausted").expect("valid");
-        let expected = [FailOn::Severity(Severity::Warning), FailOn::Finding("fd-exhausted".into())];
+        let expected =
+            [FailOn::Severity(Severity::Warning), FailOn::Finding("fd-exhausted".into())];
         assert_eq!(args.limits.fail_on, expected);
         let error = parse("--fail-on fd-exausted").expect_err("none").to_string();
         assert!(error.contains("'fd-exhausted'"), "{error}");
@@ -208,6 +213,9 @@ mod tests {
         ] {
             assert!(parse(line).is_err(), "{line}");
         }
-        assert_eq!(parse("--max-queue-used 80.5%").expect("valid").limits.max_queue_used, Some(80.5));
+        assert_eq!(
+            parse("--max-queue-used 80.5%").expect("valid").limits.max_queue_used,
+            Some(80.5)
+        );
     }
 }

@@ -64,7 +64,8 @@ impl Baseline {
 
     /// The failure where its own numbers decide nothing.
     pub fn refusal(&self, tolerance: f64, allow_estimates: bool) -> Option<Failure> {
-        let needs = Self::needs(tolerance).map(|(typed, needs)| (format!("in {}, {typed}", self.file), needs));
+        let needs = Self::needs(tolerance)
+            .map(|(typed, needs)| (format!("in {}, {typed}", self.file), needs));
         refusal(needs, &self.providers, allow_estimates)
     }
 

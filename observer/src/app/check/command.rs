@@ -218,7 +218,8 @@ impl Signals {
     /// From now on they do not end this process any more.
     fn new() -> io::Result<Self> {
         // Those that ask for the end, and those that do not.
-        let of = |kind: SignalKind, ends| Ok::<_, io::Error>((signal(kind)?, kind.as_raw_value(), ends));
+        let of =
+            |kind: SignalKind, ends| Ok::<_, io::Error>((signal(kind)?, kind.as_raw_value(), ends));
         Ok(Self {
             all: [
                 of(SignalKind::interrupt(), true)?,
@@ -235,7 +236,9 @@ impl Signals {
     async fn next(&mut self) -> (u8, bool) {
         poll_fn(|context| {
             for (signal, number, ends) in &mut self.all {
-                if let (Poll::Ready(Some(())), Ok(number)) = (signal.poll_recv(context), u8::try_from(*number)) {
+                if let (Poll::Ready(Some(())), Ok(number)) =
+                    (signal.poll_recv(context), u8::try_from(*number))
+                {
                     return Poll::Ready((number, *ends));
                 }
             }

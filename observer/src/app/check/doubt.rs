@@ -58,7 +58,9 @@ pub fn doubt(
             audit.missed_runs
         ),
         (Some(audit), _) if audit.incomplete > 0 => {
-            format!("{names} are only estimates in this window, since not all had room in the kernel maps")
+            format!(
+                "{names} are only estimates in this window, since not all had room in the kernel maps"
+            )
         }
         (_, Some(count)) => format!(
             "{names} are only estimates in this window, since it is not known for {count} of them which \
@@ -109,7 +111,12 @@ mod tests {
 
     fn providers(via: Via, exact: bool) -> Providers {
         let one = Provider { via, exact, inferred: None, uncounted: None };
-        Providers { wakeups: one.clone(), accepts: one.clone(), handshakes: one.clone(), drops: one }
+        Providers {
+            wakeups: one.clone(),
+            accepts: one.clone(),
+            handshakes: one.clone(),
+            drops: one,
+        }
     }
 
     const HERD: Needs = Needs { signals: &["wakeups", "accepts"], exact: true };
@@ -176,9 +183,13 @@ mod tests {
 
     #[test]
     fn all_that_cannot_be_decided_is_one_sentence() {
-        let limits = || [("--max-herd-ratio 2".to_owned(), HERD), ("--min-accepted 1".to_owned(), ACCEPTED)];
+        let limits =
+            || [("--max-herd-ratio 2".to_owned(), HERD), ("--min-accepted 1".to_owned(), ACCEPTED)];
         let told = refusal(limits(), &providers(Via::Tracepoint, false), false).expect("a refusal");
-        assert!(told.sentence.starts_with("--max-herd-ratio 2 cannot be decided: wakeups"), "{told}");
+        assert!(
+            told.sentence.starts_with("--max-herd-ratio 2 cannot be decided: wakeups"),
+            "{told}"
+        );
         assert!(told.sentence.contains("--allow-estimates"), "{told}");
         assert!(!told.sentence.contains("--min-accepted"), "{told}");
         assert!(refusal(limits(), &providers(Via::Fentry, true), false).is_none());

@@ -24,7 +24,12 @@ pub fn summary(verdict: &Verdict) -> String {
     for judged in &verdict.judged {
         let rows = judged.worst_first();
         for row in rows.iter().take(MOST_ROWS) {
-            page += &table_row([word(judged, row), &judged.limit, &judged.shown(row), &row.subject.words()]);
+            page += &table_row([
+                word(judged, row),
+                &judged.limit,
+                &judged.shown(row),
+                &row.subject.words(),
+            ]);
         }
         if let Some(more @ 1..) = rows.len().checked_sub(MOST_ROWS) {
             page += &table_row(["", &judged.limit, "", &format!("{more} more listeners")]);
@@ -34,13 +39,15 @@ pub fn summary(verdict: &Verdict) -> String {
         }
     }
     page.push('\n');
-    let doubts = verdict.judged.iter().filter_map(|judged| {
-        Some(format!("{}: {}", judged.limit, judged.doubt.as_ref()?))
-    });
-    let findings = verdict.culprits().into_iter().filter_map(|index| verdict.report.listeners.get(index));
-    let findings = findings.flat_map(|listener| &listener.findings).map(|finding| {
-        format!("{}: {} {}", finding.id, finding.summary, finding.fix)
-    });
+    let doubts = verdict
+        .judged
+        .iter()
+        .filter_map(|judged| Some(format!("{}: {}", judged.limit, judged.doubt.as_ref()?)));
+    let findings =
+        verdict.culprits().into_iter().filter_map(|index| verdict.report.listeners.get(index));
+    let findings = findings
+        .flat_map(|listener| &listener.findings)
+        .map(|finding| format!("{}: {} {}", finding.id, finding.summary, finding.fix));
     let mut told = Vec::new();
     for line in doubts.chain(verdict.notes.iter().cloned()).chain(findings) {
         if !told.contains(&line) && told.len() < MOST_ROWS {

@@ -61,9 +61,7 @@ fn of_row(judged: &Judged, row: &Row) -> TestCase {
             status.set_message(row.shown.as_str());
             status
         }
-        (Some(doubt), _) => {
-            non_success(NonSuccessKind::Error, limit, &format!("{shown}: {doubt}"))
-        }
+        (Some(doubt), _) => non_success(NonSuccessKind::Error, limit, &format!("{shown}: {doubt}")),
         (None, State::Broken) => {
             let words = row.subject.words();
             non_success(NonSuccessKind::Failure, limit, &format!("{shown} at {words}"))

@@ -9,7 +9,8 @@ use super::{
     args::{FailOn, LimitArgs},
     doubt::{Needs, doubt, is_estimate},
     measure::{
-        ACCEPT_ERRORS, ACCEPT_WAIT, DROPS, HERD_RATIO, Measure, QUEUE_USED, Value, float, percent, typed,
+        ACCEPT_ERRORS, ACCEPT_WAIT, DROPS, HERD_RATIO, Measure, QUEUE_USED, Value, float, percent,
+        typed,
     },
     subject::Subject,
 };
@@ -74,8 +75,12 @@ pub fn limits(args: &LimitArgs) -> Vec<Limit> {
     let count = |limit: Option<u64>| limit.map(|limit| (float(limit), limit.to_string()));
     most(&HERD_RATIO, args.max_herd_ratio.map(|ratio| (ratio, ratio.to_string())));
     most(&DROPS, count(args.max_drops));
-    let nanoseconds = |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
-    most(&ACCEPT_WAIT, args.max_accept_wait_p99.map(|time| (float(nanoseconds(time)), typed(time))));
+    let nanoseconds =
+        |time: std::time::Duration| u64::try_from(time.as_nanos()).unwrap_or(u64::MAX);
+    most(
+        &ACCEPT_WAIT,
+        args.max_accept_wait_p99.map(|time| (float(nanoseconds(time)), typed(time))),
+    );
     most(&QUEUE_USED, args.max_queue_used.map(|limit| (limit, percent(limit))));
     most(&ACCEPT_ERRORS, count(args.max_accept_errors));
     limits.extend(args.fail_on.iter().cloned().map(Limit::NoFinding));

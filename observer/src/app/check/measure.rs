@@ -203,7 +203,9 @@ mod tests {
 
     #[test]
     fn a_choice_between_listeners_is_kept() {
-        let of = |total, most| drops(&with(|one| (one.drops.total, one.drops.at_most) = (Some(total), most)));
+        let of = |total, most| {
+            drops(&with(|one| (one.drops.total, one.drops.at_most) = (Some(total), most)))
+        };
         assert_eq!(of(3, None), Value::Is(3.0));
         assert_eq!(of(3, Some(3)), Value::Is(3.0));
         assert_eq!(of(0, Some(5)), Value::AtLeast(0.0, 5.0));
@@ -220,7 +222,10 @@ mod tests {
         assert_eq!(used(Some(0), Some(0)), Value::Is(0.0));
         assert_eq!(used(Some(1), Some(0)), Value::Is(f64::INFINITY));
         assert!(matches!(used(Some(1), None), Value::Unknown(_)));
-        assert_eq!(queue_used(&with(|one| one.accept_queue.used_percent = Some(12.5))), Value::Is(12.5));
+        assert_eq!(
+            queue_used(&with(|one| one.accept_queue.used_percent = Some(12.5))),
+            Value::Is(12.5)
+        );
     }
 
     #[test]

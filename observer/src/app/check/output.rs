@@ -60,9 +60,8 @@ impl Outputs {
 impl Output {
     fn open(path: &Path) -> Result<Self> {
         let file = OpenOptions::new().write(true).create(true).truncate(false).open(path);
-        let cannot = || {
-            Failure::failed(format!("cannot write {}; is its directory there?", path.display()))
-        };
+        let cannot =
+            || Failure::failed(format!("cannot write {}; is its directory there?", path.display()));
         Ok(Self { file: file.with_context(cannot)?, path: path.to_owned() })
     }
 

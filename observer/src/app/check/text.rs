@@ -106,7 +106,8 @@ fn explanations(verdict: &Verdict, width: usize) -> Vec<Line> {
         verdict.broken().map(|judged| judged.explained_by).filter(|id| !id.is_empty()).collect();
     explained.dedup();
     for id in explained {
-        let sentence = format!("`observer explain {id}` tells what this number is, and how to mend it.");
+        let sentence =
+            format!("`observer explain {id}` tells what this number is, and how to mend it.");
         lines.extend(indented(&sentence, "  ", DIM, width));
     }
     lines

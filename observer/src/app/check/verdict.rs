@@ -142,4 +142,4 @@ impl Verdict {
 }
 
 #[cfg(test)]
-mod tests;
+pub(in crate::app::check) mod tests;

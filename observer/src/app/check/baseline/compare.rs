@@ -147,9 +147,8 @@ pub(super) fn compare(
         let rows = pairs.iter().map(|(now, before)| compared.row(now, before, tolerance));
         let of = |providers, audit| doubt(compared.needs, providers, audit, allow_estimates);
         let now = of(&report.providers, Some(&report.audit));
-        let before = || {
-            of(&baseline.providers, None).map(|doubt| format!("in {}, {doubt}", baseline.file))
-        };
+        let before =
+            || of(&baseline.providers, None).map(|doubt| format!("in {}, {doubt}", baseline.file));
         Judged {
             limit: compared.typed(tolerance),
             explained_by: compared.explained_by,

@@ -50,7 +50,9 @@ impl Outcome {
             Some(End::NotStarted(libc::ENOENT)) => Some(127),
             Some(End::NotStarted(_)) => Some(126),
             Some(End::Exited(0)) => None,
-            Some(End::Exited(_) | End::Signalled(libc::SIGTERM | libc::SIGKILL)) if by_observer => None,
+            Some(End::Exited(_) | End::Signalled(libc::SIGTERM | libc::SIGKILL)) if by_observer => {
+                None
+            }
             Some(End::Exited(code)) => Some(u8::try_from(code).unwrap_or(1)),
             Some(End::Signalled(signal)) => Some(u8::try_from(128 + signal).unwrap_or(255)),
             // Nobody knows that it went well.
@@ -69,7 +71,8 @@ impl Outcome {
             }
             Some(End::Exited(code)) => format!("exited with status {code}"),
             Some(End::Signalled(number)) => {
-                let name = Signal::try_from(number).map_or_else(|_| format!("signal {number}"), |name| name.to_string());
+                let name = Signal::try_from(number)
+                    .map_or_else(|_| format!("signal {number}"), |name| name.to_string());
                 format!("was ended by {name}")
             }
             None => "ended, nobody knows how".to_owned(),
@@ -85,7 +88,9 @@ impl Outcome {
                 units::seconds(after.as_secs_f64())
             ),
             Some(Why::Asked) => {
-                format!("{command} still ran when it was asked for the end: observer ended it, and it {how}{left}")
+                format!(
+                    "{command} still ran when it was asked for the end: observer ended it, and it {how}{left}"
+                )
             }
         }
     }

@@ -87,12 +87,19 @@ struct Ending {
 /// # Errors
 ///
 /// When the kernel refuses something; then nothing was started.
-pub(super) fn serve(mut orders: PipeReader, mut news: PipeWriter, program: &Program) -> nix::Result<()> {
+pub(super) fn serve(
+    mut orders: PipeReader,
+    mut news: PipeWriter,
+    program: &Program,
+) -> nix::Result<()> {
     prctl::set_child_subreaper(true)?;
-    let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+    let signals =
+        SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     if next_order(&mut orders) != Some(GO) {
         return Ok(());
     }
+    // What came before the command was there did not reach it.
+    while let Ok(Some(_)) = signals.read_signal() {}
     let command = match start(program) {
         Ok(pid) => State::Runs(pid),
         Err(errno) => {
@@ -100,8 +107,7 @@ pub(super) fn serve(mut orders: PipeReader, mut news: PipeWriter, program: &Prog
             return Ok(());
         }
     };
-    let mut parent =
-        Parent { orders, news, signals, command, ending: None, came: Vec::new() };
+    let mut parent = Parent { orders, news, signals, command, ending: None, came: Vec::new() };
     while parent.has_children() {
         parent.act_in_time();
         parent.wait();
@@ -186,7 +192,8 @@ impl Parent {
             if poll(&mut asked, timeout).is_err() {
                 return;
             }
-            let is_ready = |one: &PollFd<'_>| one.revents().is_some_and(|events| !events.is_empty());
+            let is_ready =
+                |one: &PollFd<'_>| one.revents().is_some_and(|events| !events.is_empty());
             (is_ready(&asked[0]) && self.ending.is_none(), is_ready(&asked[1]))
         };
         if has_signal {

@@ -33,7 +33,10 @@ impl Invoker {
     /// # Errors
     ///
     /// When the variables make no sense: a command must not be run as root by mistake.
-    pub fn find(is_root: bool, variable: impl Fn(&str) -> Option<OsString>) -> Result<Option<Self>> {
+    pub fn find(
+        is_root: bool,
+        variable: impl Fn(&str) -> Option<OsString>,
+    ) -> Result<Option<Self>> {
         if !is_root {
             return Ok(None);
         }

@@ -142,7 +142,12 @@ fn those_that_share_a_port_are_one() {
     let mut other = now.listeners[0].clone();
     other.wakeups.as_mut().expect("wakeups").total = 3_000;
     other.accept_wait.p99 = Some(9_000_000);
-    other.holders.as_mut().expect("holders").push(Holder { pid: 9, comm: "b".into(), fd: 1, wait: None });
+    other.holders.as_mut().expect("holders").push(Holder {
+        pid: 9,
+        comm: "b".into(),
+        fd: 1,
+        wait: None,
+    });
     now.listeners.push(other);
     let groups = groups(&now);
     assert_eq!(groups.len(), 1);
@@ -166,9 +171,10 @@ fn estimates_on_either_side_decide_nothing_unless_allowed() {
     let exact = report(80, "a");
     let mut estimate = exact.clone();
     estimate.providers.wakeups.exact = false;
-    for (before, now, words) in
-        [(&exact, &estimate, "wakeups by tracepoint"), (&estimate, &exact, "in before.json, wakeups")]
-    {
+    for (before, now, words) in [
+        (&exact, &estimate, "wakeups by tracepoint"),
+        (&estimate, &exact, "in before.json, wakeups"),
+    ] {
         let judged = baseline(before).compare(now, 10.0, false).judged;
         let doubt = judged[0].doubt.as_deref().expect("doubt");
         assert!(doubt.starts_with(words), "{doubt}");
