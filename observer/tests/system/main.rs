@@ -11,6 +11,7 @@
 mod backlog;
 mod bounds;
 mod cases;
+mod check;
 mod compare;
 mod cost;
 mod events;
@@ -170,6 +171,7 @@ fn main() -> ExitCode {
         queues::tests(),
         backlog::tests(),
         bounds::tests(),
+        check::tests(),
         cost::tests(),
         fairness::tests(),
         findings::tests(),

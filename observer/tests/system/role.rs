@@ -43,6 +43,7 @@ pub fn play() -> Option<ExitCode> {
         "nap" => nap(),
         "example" => crate::events::play_example(),
         "without-btf" => without_btf(),
+        other if other.starts_with("check-") => crate::check::play(other),
         other if other.starts_with("fair-") => crate::fairness::serve(other),
         other if other.starts_with("overflow-") => {
             crate::overflow::play_other(other).unwrap_or_else(|| bail!("no such role"))
