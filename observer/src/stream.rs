@@ -27,6 +27,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How often events are read, where any were asked for.
 const READ: Duration = Duration::from_millis(20);
 
+/// Number of updates that wait to be handed out from which on no more events are read.
+const MOST_READY: usize = 16_384;
+
 /// How long the last report may take: the slowest host and the most listeners take a fraction of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -174,11 +177,14 @@ impl Observer {
                 () = tick(&mut self.reports) => self.session.ask(self.report),
                 _ = self.looks.tick() => self.session.ask(Ask::Look),
                 answer = self.session.answer() => self.take(answer, Because::Closed)?,
-                // No more are read while some wait, so that what waits has a bound.
+                // Also while some wait, so that the kernel's buffers do not fill up meanwhile; but what waits has a
+                // bound.
+                () = tick(&mut self.reads), if self.ready.len() < MOST_READY => {
+                    self.session.ask(Ask::Events);
+                }
                 () = std::future::ready(()), if !self.ready.is_empty() => {
                     return Ok(self.ready.pop_front());
                 }
-                () = tick(&mut self.reads) => self.session.ask(Ask::Events),
             }
         }
     }

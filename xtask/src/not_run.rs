@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::setup::{Missing, POLLING_NGINX, SERVERS};
+use crate::setup::{Missing, POLLING_NGINX, SERVERS, TRACE_ENGINE};
 
 /// A class of tests that was skipped as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ struct Need {
     package: Option<&'static str>,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need {
         reason: "needs root",
         what: "all tests that need root",
@@ -82,6 +82,12 @@ const NEEDS: [Need; 7] = [
         what: "tests of real servers",
         cure: "`cargo xtask test` unpacks them on Debian",
         package: Some(SERVERS),
+    },
+    Need {
+        reason: "no parser of traces",
+        what: "the test that a trace viewer reads what trace writes",
+        cure: "`cargo xtask test` fetches one by npm, and OBSERVER_TEST_TRACE_ENGINE names another",
+        package: Some(TRACE_ENGINE),
     },
     Need {
         reason: "no cgroup hierarchy",

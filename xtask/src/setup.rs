@@ -8,6 +8,7 @@ mod nginx;
 mod plan;
 mod servers;
 mod services;
+mod trace_engine;
 
 use std::process::Command;
 
@@ -19,6 +20,7 @@ pub(crate) use self::{
     goal::Goal,
     nginx::NAME as POLLING_NGINX,
     servers::NAME as SERVERS,
+    trace_engine::NAME as TRACE_ENGINE,
 };
 use self::{
     facts::{Facts, LINKED, rustup_run},
@@ -91,12 +93,18 @@ pub(crate) fn setup(workspace: &Workspace, goal: Goal) -> Result<Ready> {
             indented(&plan::nightly_commands(&facts))
         ),
     };
-    let Extras { install, nginx, servers, without } = plan::extras(&facts, goal, &way);
+    let Extras { install, nginx, trace_engine, servers, without } =
+        plan::extras(&facts, goal, &way);
     let mut missing = apt.install_each(&install);
     if nginx && let Err(error) = nginx::build(workspace) {
         let reason = format!("{error:#}");
         let unfetched = is_unfetched(&reason);
         missing.push(Missing { package: POLLING_NGINX, reason, unfetched });
+    }
+    if trace_engine && let Err(error) = trace_engine::fetch(workspace) {
+        let reason = format!("{error:#}");
+        let unfetched = is_unfetched(&reason);
+        missing.push(Missing { package: TRACE_ENGINE, reason, unfetched });
     }
     for package in servers {
         apt.update();

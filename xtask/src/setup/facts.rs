@@ -9,7 +9,7 @@ use std::{
 
 use nix::unistd::geteuid;
 
-use super::{nginx, servers};
+use super::{nginx, servers, trace_engine};
 use crate::{process, workspace::Workspace};
 
 /// The name under which rustup knows Debian's compiler.
@@ -27,9 +27,11 @@ pub(crate) const TOOLCHAIN_PACKAGES: [&str; 5] =
 pub(crate) const LINT_PACKAGE: &str = "rust-web-clippy";
 
 /// Commands that tests call, and the Debian packages that bring them.
-pub(crate) const TEST_COMMANDS: [(&str, &str); 6] = [
+pub(crate) const TEST_COMMANDS: [(&str, &str); 8] = [
     ("ip", "iproute2"),
     ("nginx", "nginx"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
     ("ps", "procps"),
     ("python3", "python3"),
     ("ss", "iproute2"),
@@ -79,6 +81,8 @@ pub(crate) struct Facts {
     pub(crate) missing_commands: Vec<(&'static str, &'static str)>,
     /// Whether there is an nginx that polls: under target/tools, or one that the user names.
     pub(crate) polling_nginx: bool,
+    /// Whether the parser of trace files is here: under target/tools, or one that the user names.
+    pub(crate) trace_engine: bool,
     /// Those packages of [`servers::SERVERS`] that are neither installed nor unpacked.
     pub(crate) missing_servers: Vec<&'static str>,
     /// Those of [`NGINX_COMMANDS`] that are not here.
@@ -115,6 +119,8 @@ impl Facts {
             lints: installed.contains(LINT_PACKAGE),
             missing_commands: missing(&TEST_COMMANDS),
             polling_nginx: env::var_os(nginx::CHOICE).is_some() || nginx::is_built(workspace),
+            trace_engine: env::var_os(trace_engine::CHOICE).is_some()
+                || trace_engine::is_kept(workspace),
             missing_servers: servers::SERVERS
                 .iter()
                 .filter(|(program, package)| {

@@ -141,6 +141,8 @@ pub(crate) struct Extras {
     pub(crate) install: Vec<&'static str>,
     /// Whether to build an nginx that polls, with the packages installed.
     pub(crate) nginx: bool,
+    /// Whether to fetch the parser of trace files, with the packages installed.
+    pub(crate) trace_engine: bool,
     /// Packages of servers to unpack.
     pub(crate) servers: Vec<&'static str>,
     /// What stays missing and what follows from it, for the user to read.
@@ -169,6 +171,7 @@ pub(crate) fn extras(facts: &Facts, goal: Goal, way: &Way) -> Extras {
         polling_nginx(facts, &mut extras);
     }
     if goal == Goal::Test {
+        extras.trace_engine = !facts.trace_engine;
         if facts.debian {
             extras.servers.clone_from(&facts.missing_servers);
         } else if !facts.missing_servers.is_empty() {

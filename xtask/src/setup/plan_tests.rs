@@ -17,6 +17,7 @@ fn complete() -> Facts {
         lints: true,
         missing_commands: Vec::new(),
         polling_nginx: true,
+        trace_engine: true,
         missing_servers: Vec::new(),
         missing_nginx_commands: Vec::new(),
     }
@@ -31,6 +32,7 @@ fn bare() -> Facts {
         lints: false,
         missing_commands: TEST_COMMANDS.to_vec(),
         polling_nginx: false,
+        trace_engine: false,
         missing_servers: vec!["haproxy", "redis-server"],
         missing_nginx_commands: NGINX_COMMANDS.to_vec(),
         ..complete()
@@ -132,8 +134,10 @@ fn extras_are_installed_only_for_who_wants_them() {
     assert_eq!(extras(&facts, Goal::Check, &Way::Linked).install, [LINT_PACKAGE]);
     assert_eq!(extras(&facts, Goal::Check, &Way::Nightly), Extras::default());
     let test = extras(&facts, Goal::Test, &Way::Linked);
-    assert_eq!(test.install, ["gcc", "iproute2", "make", "nginx", "procps", "python3", "strace"]);
-    assert!(test.nginx);
+    let packages =
+        ["gcc", "iproute2", "make", "nginx", "nodejs", "npm", "procps", "python3", "strace"];
+    assert_eq!(test.install, packages);
+    assert!(test.nginx && test.trace_engine);
     assert_eq!(extras(&complete(), Goal::Test, &Way::Linked), Extras::default());
 }
 

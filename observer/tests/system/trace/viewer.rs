@@ -29,11 +29,12 @@ fn directory() -> PathBuf {
 
 fn no_engine() -> Option<String> {
     if Command::new("node").arg("--version").output().is_err() {
-        return Some("node is not installed".to_owned());
+        return Some("no parser of traces: node is not installed".to_owned());
     }
     let module = directory().join("node_modules/@paulirish/trace_engine");
     (!module.is_dir()).then(|| {
-        "the npm package @paulirish/trace_engine is not under target/tools/trace-engine".to_owned()
+        "no parser of traces: the npm package @paulirish/trace_engine is not under target/tools"
+            .to_owned()
     })
 }
 
