@@ -140,7 +140,12 @@ pub fn plot(question: &Question<'_>, span: Span) -> Option<Plot> {
         mark: question.mark.to_owned(),
         summary: format!("at most {}{}", question.mark, (question.format)(greatest)),
         lines: question.curves.iter().filter(|one| !one.bars).map(|one| field.line(one)).collect(),
-        bars: question.curves.iter().filter(|one| one.bars).flat_map(|one| field.bars(one)).collect(),
+        bars: question
+            .curves
+            .iter()
+            .filter(|one| one.bars)
+            .flat_map(|one| field.bars(one))
+            .collect(),
         ys: ticks(top, step)
             .map(|value| Tick { at: number(field.y(value)), text: (question.format)(value) })
             .collect(),
@@ -276,7 +281,9 @@ fn nice_step(least: f64) -> f64 {
 
 /// Zero, and each step up to the top.
 fn ticks(top: f64, step: f64) -> impl Iterator<Item = f64> {
-    (0_u8..8).map(move |index| f64::from(index) * step).take_while(move |value| *value <= top * 1.001)
+    (0_u8..8)
+        .map(move |index| f64::from(index) * step)
+        .take_while(move |value| *value <= top * 1.001)
 }
 
 /// A coordinate, to a tenth.
