@@ -190,7 +190,7 @@ fn plots(points: &[Point], span: Span, marks: &Marks) -> Vec<Plot> {
         (
             &["wakeups", "accepts"],
             Question {
-                title: "Herd ratio (wakeups per accepted connection)",
+                title: "Herd ratio: wakeups per connection",
                 mark: marks.mark(&["wakeups", "accepts"]),
                 curves: vec![curve("", "a", &|point| {
                     (point.accepted > 0).then(|| point.wakeups as f64 / point.accepted as f64)
@@ -203,7 +203,7 @@ fn plots(points: &[Point], span: Span, marks: &Marks) -> Vec<Plot> {
         (
             &["accepts"],
             Question {
-                title: "Accepted connections per second",
+                title: "Accepted per second",
                 mark: marks.mark(&["accepts"]),
                 curves: vec![curve("", "a", &|point| per_second(point.accepted, point))],
                 format: count,
@@ -214,7 +214,7 @@ fn plots(points: &[Point], span: Span, marks: &Marks) -> Vec<Plot> {
         (
             &["handshakes"],
             Question {
-                title: "Accept queue (most connections waiting)",
+                title: "Accept queue: most waiting",
                 mark: marks.mark(&["handshakes"]),
                 curves: vec![curve("", "a", &|point| Some(point.depth as f64))],
                 format: count,
@@ -225,7 +225,7 @@ fn plots(points: &[Point], span: Span, marks: &Marks) -> Vec<Plot> {
         (
             &["accepts", "handshakes"],
             Question {
-                title: "Accept wait (from queued to accepted)",
+                title: "Accept wait",
                 mark: marks.mark(&["accepts", "handshakes"]),
                 curves: vec![curve("p99", "b", &wait(0.99)), curve("p50", "a", &wait(0.5))],
                 format: time,

@@ -10,6 +10,7 @@ use crate::app::render::{
     labels,
     table::group::{Block, address},
 };
+use crate::app::report::against::words;
 use observer::{
     model::{Audit, Providers, Report, Severity, Via, Worth},
     units,
@@ -187,7 +188,12 @@ pub fn tiles(report: &Report, findings: &[FoundAt], marks: &Marks) -> Vec<Tile> 
             name: "Fullest accept queue",
             value: fullest.as_ref().map_or_else(
                 || "-".to_owned(),
-                |(used, _)| marks.number(&["handshakes"], &format!("{used:.0}%")),
+                |(used, _)| {
+                    marks.number(
+                        &["handshakes"],
+                        &words::value("accept_queue_used_percent", Some(*used)),
+                    )
+                },
             ),
             note: fullest.map_or_else(String::new, |(_, one)| at(one)),
             class: is_bad(&[id::ACCEPT_QUEUE_OVERFLOW, id::ACCEPT_QUEUE_NEAR_LIMIT]),
@@ -265,7 +271,7 @@ pub fn audit(audit: &Audit) -> Vec<Counters> {
                 .iter()
                 .map(|(name, counter)| {
                     let (verdict, class) = match counter.kernel.zip(counter.observed) {
-                        None => ("not compared", ""),
+                        None => ("not compared", "dim"),
                         Some((kernel, observed)) if kernel == observed => ("agrees", "good"),
                         Some(_) => ("differs", "warning"),
                     };
