@@ -1,6 +1,7 @@
 //! `observer report`: a recording as any view.
 
 mod against;
+mod html;
 mod load;
 mod moment;
 mod notes;
@@ -79,6 +80,11 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode> {
         let sentence = "a page is not for a terminal; give it a file: -o page.html";
         return Err(Failure::failed(sentence).into());
     }
+    if args.format == ReportFormat::Html && args.file == Path::new("-") {
+        let sentence =
+            "a page takes two readings of the recording; give it as a file, not on standard input";
+        return Err(Failure::failed(sentence).into());
+    }
     let part = Part { from: args.from, to: args.to };
     let recording = load(&args.file, part)?;
     tell(&recording, part);
@@ -102,9 +108,24 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode> {
             write(args, table::render(&recording.report, &options).as_bytes())?;
         }
         ReportFormat::Json => write(args, &json(&recording.report)?)?,
-        ReportFormat::Html => {}
+        ReportFormat::Html => {
+            write(args, page(args, part, &recording, comparison.as_ref())?.as_bytes())?
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The page. What happened over time takes another reading of the file.
+fn page(
+    args: &ReportArgs,
+    part: Part,
+    recording: &Recording,
+    comparison: Option<&Comparison>,
+) -> Result<String> {
+    let plotted = html::plotted(recording);
+    let series = html::series::series(&args.file, part, recording, &plotted)?;
+    let said = notes::of(recording, part);
+    html::render(recording, &said, series.as_ref(), comparison)
 }
 
 fn done(result: Result<()>) -> Result<ExitCode> {

@@ -55,6 +55,8 @@ pub struct Recording {
     pub events: u64,
     /// Beginning of the first report; `None` where it has no time.
     pub start: Option<SystemTime>,
+    /// Beginning and end of the chosen intervals; `None` where there is none with a time.
+    pub covered: Option<(SystemTime, SystemTime)>,
     /// Where the recording was cut off.
     pub cut: Option<Cut>,
     /// Whether the recording has its total.
@@ -78,7 +80,7 @@ impl Recording {
 pub fn load(path: &Path, part: Part) -> Result<Recording> {
     let mut reader = Reader::open(path)?;
     let mut sum = Sum::default();
-    let (mut total, mut start, mut end) = (None, None, None);
+    let (mut total, mut start, mut end, mut covered) = (None, None, None, None);
     let (mut intervals, mut events) = (0, 0);
     while let Some(update) = reader.next()? {
         match update {
@@ -90,6 +92,10 @@ pub fn load(path: &Path, part: Part) -> Result<Recording> {
                 end = to.or(end);
                 if start.is_none_or(|start| part.has(&report.window, start)) {
                     sum.add(&report);
+                    if let Some((from, to)) = from.zip(to) {
+                        let (first, last) = covered.unwrap_or((from, to));
+                        covered = Some((first.min(from), last.max(to)));
+                    }
                 }
             }
             Update::Ended(ended) => {
@@ -120,6 +126,7 @@ pub fn load(path: &Path, part: Part) -> Result<Recording> {
         intervals,
         events,
         start,
+        covered,
         cut: reader.cut(),
         has_total,
         skipped: reader.skipped(),

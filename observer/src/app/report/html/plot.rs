@@ -59,6 +59,8 @@ pub struct Plot {
     xs: Vec<Tick>,
     hits: Vec<Hit>,
     level: Option<Level>,
+    /// Whether all values are zero.
+    is_nothing: bool,
     /// A level that is beyond the axis, in words.
     beyond: Option<String>,
 }
@@ -138,11 +140,20 @@ pub fn plot(question: &Question<'_>, span: Span) -> Option<Plot> {
     Some(Plot {
         title: question.title.to_owned(),
         mark: question.mark.to_owned(),
+        is_nothing: greatest <= 0.0,
         summary: format!("at most {}{}", question.mark, (question.format)(greatest)),
         lines: question.curves.iter().filter(|one| !one.bars).map(|one| field.line(one)).collect(),
-        bars: question.curves.iter().filter(|one| one.bars).flat_map(|one| field.bars(one)).collect(),
+        bars: question
+            .curves
+            .iter()
+            .filter(|one| one.bars)
+            .flat_map(|one| field.bars(one))
+            .collect(),
         ys: ticks(top, step)
-            .map(|value| Tick { at: number(field.y(value)), text: (question.format)(value) })
+            .map(|value| Tick {
+                at: number(field.y(value)),
+                text: brief(&(question.format)(value)),
+            })
             .collect(),
         xs: span.ticks(),
         hits: (0..count).filter_map(hit).collect(),
@@ -276,7 +287,23 @@ fn nice_step(least: f64) -> f64 {
 
 /// Zero, and each step up to the top.
 fn ticks(top: f64, step: f64) -> impl Iterator<Item = f64> {
-    (0_u8..8).map(move |index| f64::from(index) * step).take_while(move |value| *value <= top * 1.001)
+    (0_u8..8)
+        .map(move |index| f64::from(index) * step)
+        .take_while(move |value| *value <= top * 1.001)
+}
+
+/// `50` of `50.0`, `2 ms` of `2.0 ms`: steps are round.
+fn brief(text: &str) -> String {
+    let (number, unit) = text.split_once(' ').map_or((text, None), |(a, b)| (a, Some(b)));
+    let number = match number.contains('.') {
+        true => number.trim_end_matches('0').trim_end_matches('.'),
+        false => number,
+    };
+    match unit {
+        _ if number == "0" => "0".to_owned(),
+        Some(unit) => format!("{number} {unit}"),
+        None => number.to_owned(),
+    }
 }
 
 /// A coordinate, to a tenth.
@@ -319,6 +346,12 @@ mod tests {
         for seconds in [1, 2, 59, 100_000, 10_000_000, 3_000_000_000] {
             let _bounded = texts(seconds);
         }
+    }
+
+    #[test]
+    fn ticks_are_brief() {
+        let of = ["50.0", "0.50", "100", "2.0 ms", "10 µs", "0 ns", "0", "1.00"].map(brief);
+        assert_eq!(of, ["50", "0.5", "100", "2 ms", "10 µs", "0", "0", "1"]);
     }
 
     #[test]

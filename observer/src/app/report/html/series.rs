@@ -8,7 +8,7 @@ use std::{
 
 use anyhow::Result;
 
-use crate::app::report::load::{Part, span};
+use crate::app::report::load::{Part, Recording, span};
 use observer::{
     Update,
     model::{Listener, Report},
@@ -74,12 +74,15 @@ enum State {
 pub fn series(
     path: &Path,
     part: Part,
-    chosen: u64,
-    start: Option<SystemTime>,
+    recording: &Recording,
     sets: &[Members],
 ) -> Result<Option<Series>> {
-    let Some(begin) = start else { return Ok(None) };
-    let Some((start, end)) = ends(path, part, begin)? else { return Ok(None) };
+    let chosen = recording.chosen;
+    let is_time = |(start, end): &(SystemTime, SystemTime)| {
+        end.duration_since(*start).is_ok_and(|length| length > Duration::ZERO)
+    };
+    let Some((start, end)) = recording.covered.filter(is_time) else { return Ok(None) };
+    let begin = recording.start.unwrap_or(start);
     let count = usize::try_from(chosen).unwrap_or(usize::MAX).clamp(1, POINTS);
     let mut all = Collecting {
         of: HashMap::new(),
@@ -114,23 +117,6 @@ pub fn series(
     Ok(Some(Series { start, end, merged, points: all.points }))
 }
 
-/// Beginning and end of the chosen intervals.
-fn ends(path: &Path, part: Part, begin: SystemTime) -> Result<Option<(SystemTime, SystemTime)>> {
-    let mut reader = Reader::open(path)?;
-    let mut ends: Option<(SystemTime, SystemTime)> = None;
-    while let Some(update) = reader.next()? {
-        let Update::Report(report) = update else { continue };
-        let Some((from, to)) = span(&report.window).filter(|_| part.has(&report.window, begin))
-        else {
-            continue;
-        };
-        ends = Some(ends.map_or((from, to), |(start, end)| (start.min(from), end.max(to))));
-    }
-    Ok(ends.filter(|(start, end)| {
-        end.duration_since(*start).is_ok_and(|length| length > Duration::ZERO)
-    }))
-}
-
 struct Collecting {
     of: HashMap<(u64, u64), (usize, usize)>,
     states: Vec<Vec<State>>,
@@ -146,8 +132,7 @@ impl Collecting {
             let Some((set, member)) = self.of.get(&(listener.netns, listener.inode)) else {
                 continue;
             };
-            self.states[*set][*member] =
-                if listener.closed { State::Closed } else { State::Open };
+            self.states[*set][*member] = if listener.closed { State::Closed } else { State::Open };
             add(&mut self.points[*set][at], listener);
         }
         // An interval leaves out listeners on which nothing happened.
