@@ -1,19 +1,19 @@
 //! The report for people: one line per listener, its workers beneath it.
 
-mod columns;
+pub mod columns;
 mod details;
 #[cfg(test)]
 pub(crate) mod fixtures;
-mod group;
+pub mod group;
 pub mod heading;
 mod hidden;
 mod legend;
 mod live;
-mod notes;
+pub mod notes;
 mod options;
-mod order;
+pub mod order;
 mod rows;
-mod tally;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 

@@ -11,16 +11,16 @@ use observer::{
 };
 
 /// A row of the table with what stands beneath it: one listener, or the members of a reuseport group.
-pub(super) struct Block<'a> {
+pub struct Block<'a> {
     /// The worst first.
-    pub(super) members: Vec<&'a Listener>,
+    pub members: Vec<&'a Listener>,
     /// Of several members, their sum.
     sum: Option<Listener>,
 }
 
 impl<'a> Block<'a> {
     /// The listeners, those of one group in one block, the worst first.
-    pub(super) fn of_all(listeners: impl Iterator<Item = &'a Listener>) -> Vec<Self> {
+    pub fn of_all(listeners: impl Iterator<Item = &'a Listener>) -> Vec<Self> {
         let mut groups = BTreeMap::<(u64, bool, u64), Vec<&Listener>>::new();
         for one in listeners {
             let key = match one.reuseport_group {
@@ -41,23 +41,23 @@ impl<'a> Block<'a> {
     }
 
     /// What the row is about.
-    pub(super) fn row(&self) -> &Listener {
+    pub fn row(&self) -> &Listener {
         self.sum.as_ref().unwrap_or(self.members[0])
     }
 
     /// Whether it is a group with its members beneath.
-    pub(super) fn is_group(&self) -> bool {
+    pub fn is_group(&self) -> bool {
         self.sum.is_some()
     }
 
     /// Whether none of its members has anything to show.
-    pub(super) fn is_idle(&self) -> bool {
+    pub fn is_idle(&self) -> bool {
         self.members.iter().all(|one| order::idle(one))
     }
 
     /// Which member accepted least, where they are uneven: `least: python3 23480 accepted 3 of 400; fairness
     /// 0.75 over 4 members`.
-    pub(super) fn least(&self) -> Option<String> {
+    pub fn least(&self) -> Option<String> {
         let fairness = self.sum.as_ref()?.fairness.filter(|fairness| *fairness < EVEN)?;
         let least = self.members.iter().min_by_key(|one| one.accepted)?;
         let all = self.sum.as_ref()?.accepted?;
@@ -75,7 +75,7 @@ impl<'a> Block<'a> {
 const EVEN: f64 = 0.9;
 
 /// A member: the task that accepts from it, or who holds it, or its inode.
-pub(super) fn label(member: &Listener) -> Cell {
+pub fn label(member: &Listener) -> Cell {
     Cell::text(&format!("  {}", name(member))).or(&format!("  {}", name(member)), "")
 }
 
@@ -129,7 +129,7 @@ fn sum(members: &[&Listener]) -> Listener {
 }
 
 /// The address of a row, and of how many listeners it is.
-pub(super) fn address(block: &Block<'_>) -> Cell {
+pub fn address(block: &Block<'_>) -> Cell {
     let one = block.row();
     let several =
         if block.is_group() { format!(" ×{}", block.members.len()) } else { String::new() };

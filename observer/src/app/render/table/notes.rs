@@ -26,7 +26,7 @@ const COUNTERS: [(&str, &str); 4] = [
 ];
 
 /// All notes on a report.
-pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
+pub fn lines(report: &Report, width: usize) -> Vec<Line> {
     let mut listeners: Vec<&Listener> = report.listeners.iter().collect();
     listeners.sort_by(|a, b| order::by_trouble(a, b));
     let plain = |note| (note, Style::new());
