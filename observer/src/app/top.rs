@@ -12,6 +12,7 @@ mod known;
 mod moment;
 mod replay;
 mod row;
+mod sixteen;
 mod source;
 mod state;
 mod terminal;

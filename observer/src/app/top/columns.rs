@@ -83,7 +83,7 @@ pub const COLUMNS: &[Column] = &[
     words(By::Listener, "LISTENER", 19, |one, _| labels::address(one)),
     words(By::HeldBy, "HELD BY", 15, |one, _| labels::held_by(one)),
     number(By::Herd, ("HERD", "HERD", 6), HERD, herd, Sample::herd),
-    number(By::Accepts, ("ACC/S", "ACCEPTED", 6), ACCEPTS, accepts, |one| one.accepts),
+    number(By::Accepts, ("ACC/S", "ACC", 7), ACCEPTS, accepts, |one| one.accepts),
     number(
         By::Queue,
         ("QUEUE", "QUEUE", 9),
@@ -91,7 +91,7 @@ pub const COLUMNS: &[Column] = &[
         |one, _| columns::queue(one),
         |one| one.depth,
     ),
-    number(By::Drops, ("DROP/S", "DROPS", 7), OF_DROPS, drops, |one| one.drops),
+    number(By::Drops, ("DROP/S", "DROPS", 8), OF_DROPS, drops, |one| one.drops),
     number(By::Wait, ("P99", "P99", 7), WAIT, wait, |one| one.wait),
 ];
 
@@ -213,6 +213,8 @@ mod tests {
         report.providers.wakeups.via = Via::None;
         report.providers.wakeups.exact = false;
         report.providers.accepts.exact = false;
+        report.providers.drops.via = Via::None;
+        report.providers.drops.exact = false;
         let say = |by: By| {
             let column = COLUMNS.iter().find(|column| column.by == by).expect("a column");
             (

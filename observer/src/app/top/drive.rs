@@ -230,8 +230,7 @@ fn apply(
         Effect::Copy(text) => {
             screen.copy(&text)?;
             state.message = Some(
-                "the fix is in the clipboard, if this terminal takes OSC 52; w writes it to a file"
-                    .to_owned(),
+                "copied, if this terminal takes OSC 52; w writes the fix to a file".to_owned(),
             );
         }
         Effect::Write(text, port) => {

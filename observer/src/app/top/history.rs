@@ -57,6 +57,11 @@ impl Past {
         self.kept.front().map(|kept| kept.tick)
     }
 
+    /// How many intervals are kept.
+    pub fn count(&self) -> usize {
+        self.kept.len()
+    }
+
     /// How many bytes the compressed reports take.
     pub fn bytes(&self) -> usize {
         self.bytes

@@ -66,6 +66,8 @@ pub struct Drawn {
     pub headings: Vec<(Rect, By)>,
     /// The details.
     pub details: Rect,
+    /// How many lines of the help were below the screen.
+    pub help_below: usize,
     /// How many lines the details have.
     pub lines: usize,
     /// First row of the list that is drawn.
@@ -114,8 +116,8 @@ pub struct State {
     pub pane: Pane,
     /// Whether the details have the whole screen.
     pub zoomed: bool,
-    /// Whether the help is open.
-    pub help: bool,
+    /// First line of the help, where it is open.
+    pub help: Option<usize>,
     /// Words that rows must have.
     pub words: String,
     /// Whether they are being typed.
@@ -156,7 +158,7 @@ impl State {
             first_line: 0,
             pane: Pane::List,
             zoomed: false,
-            help: false,
+            help: None,
             words: String::new(),
             typing: false,
             by: By::Trouble,

@@ -3,7 +3,7 @@
 use std::{
     env,
     fs::File,
-    io::{self, BufWriter, IsTerminal as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     os::fd::AsFd as _,
     panic,
     sync::{
@@ -23,15 +23,14 @@ use crossterm::{
 use nix::sys::signal::{Signal, raise};
 use ratatui::{Frame, backend::CrosstermBackend};
 
-/// Room for a whole frame, so that the terminal gets it in one piece.
-const FRAME: usize = 256 * 1024;
+use super::sixteen::Sixteen;
 
 /// Whether the terminal is taken.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// A terminal that is taken; it is given back when this is dropped, and when the program panics.
 pub struct Screen {
-    terminal: ratatui::Terminal<CrosstermBackend<BufWriter<File>>>,
+    terminal: ratatui::Terminal<CrosstermBackend<Sixteen<File>>>,
     mouse: bool,
 }
 
@@ -57,7 +56,7 @@ impl Screen {
     pub fn take(mouse: bool) -> Result<Self> {
         give_back_on_panic();
         let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        let backend = CrosstermBackend::new(BufWriter::with_capacity(FRAME, stdout));
+        let backend = CrosstermBackend::new(Sixteen::new(stdout));
         enter(mouse).context("cannot take the terminal")?;
         let terminal = ratatui::Terminal::new(backend).inspect_err(|_| leave())?;
         Ok(Self { terminal, mouse })
@@ -82,7 +81,10 @@ impl Screen {
     ///
     /// When the terminal is gone.
     pub fn forget(&mut self) -> io::Result<()> {
-        self.terminal.clear()
+        // Not its `clear`, which asks the terminal where the cursor is and waits for an answer that the thread reads
+        // which reads keys.
+        let size = self.terminal.size()?;
+        self.terminal.resize(size.into())
     }
 
     /// Takes the mouse, or leaves it to the terminal.
@@ -117,7 +119,7 @@ impl Screen {
         // Not SIGTSTP, which this program takes for the wish to get here. The shell sees the same of both.
         raise(Signal::SIGSTOP)?;
         enter(self.mouse)?;
-        self.terminal.clear()
+        self.forget()
     }
 }
 

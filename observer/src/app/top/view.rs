@@ -48,13 +48,16 @@ pub fn draw(frame: &mut Frame<'_>, state: &State) -> Drawn {
             .areas(area);
     frame.render_widget(heading::line(state, top.width.into()), top);
     frame.render_widget(footer::line(state, bottom.width.into()), bottom);
-    let drawn = match &state.moment {
+    let mut drawn = match &state.moment {
         Some(moment) if !moment.rows.is_empty() => panes(frame, state, body),
         _ => empty(frame, state, body),
     };
-    if state.help {
+    if let Some(first) = state.help {
+        let lines = help::lines(state, body);
+        drawn.help_below = lines.len().saturating_sub(first + usize::from(body.height));
         frame.render_widget(Clear, body);
-        frame.render_widget(Paragraph::new(help::lines(state, body)), body);
+        frame
+            .render_widget(Paragraph::new(lines.into_iter().skip(first).collect::<Vec<_>>()), body);
     }
     drawn
 }
@@ -66,7 +69,7 @@ fn panes(frame: &mut Frame<'_>, state: &State, body: Rect) -> Drawn {
         return details::draw(frame, state, body, drawn);
     }
     if body.width >= WIDE {
-        let list = body.width * 56 / 100;
+        let list = body.width * 3 / 5;
         let [left, _, right] = Layout::horizontal([
             Constraint::Length(list),
             Constraint::Length(2),

@@ -16,14 +16,8 @@ impl State {
     /// Does it. What is no matter of the screen is returned.
     pub fn act(&mut self, action: Action) -> Option<Effect> {
         self.message = None;
-        if self.help {
-            // Whatever is pressed closes it; what ends ends.
-            self.help = false;
-            return match action {
-                Action::Quit => Some(Effect::Quit),
-                Action::Suspend => Some(Effect::Suspend),
-                _ => None,
-            };
+        if let Some(first) = self.help {
+            return self.act_in_help(action, first);
         }
         match action {
             Action::Up => self.scroll(-1),
@@ -53,7 +47,7 @@ impl State {
             Action::StepForward => return self.step_forward(),
             Action::Longer => return self.another_interval(1),
             Action::Shorter => return self.another_interval(-1),
-            Action::Help => self.help = true,
+            Action::Help => self.help = Some(0),
             Action::Copy => return self.fix(|fix, _| Effect::Copy(fix)),
             Action::Write => return self.fix(Effect::Write),
             Action::Mouse => {
@@ -65,6 +59,21 @@ impl State {
             Action::Quit => return Some(Effect::Quit),
         }
         None
+    }
+
+    /// In the help, all but what scrolls it and what ends closes it.
+    fn act_in_help(&mut self, action: Action, first: usize) -> Option<Effect> {
+        self.help = match action {
+            Action::Up | Action::PageUp => Some(first.saturating_sub(1)),
+            Action::Down | Action::PageDown => Some(first + self.drawn.help_below.min(1)),
+            _ => None,
+        };
+        match action {
+            Action::Quit => Some(Effect::Quit),
+            Action::Suspend => Some(Effect::Suspend),
+            Action::Redraw => Some(Effect::Redraw),
+            _ => None,
+        }
     }
 
     fn page(&self) -> isize {
@@ -141,7 +150,11 @@ impl State {
     fn pause(&mut self) {
         match self.paused.take() {
             Some(_) => self.renew(),
-            None => self.paused = self.moment.as_ref().map(|moment| moment.tick),
+            None => {
+                let tick = self.moment.as_ref().map(|moment| moment.tick);
+                // A recording can be gone through step by step from its first report on.
+                self.paused = tick.or(self.observed.replay.as_ref().map(|_| 0));
+            }
         }
     }
 

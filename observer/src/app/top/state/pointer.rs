@@ -23,8 +23,7 @@ impl State {
 
     fn click(&mut self, at: Position) {
         self.message = None;
-        if self.help {
-            self.help = false;
+        if self.help.take().is_some() {
             return;
         }
         let on = |area: Rect| area.contains(at);

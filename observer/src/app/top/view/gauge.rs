@@ -38,7 +38,7 @@ pub fn sparkline(values: &[f32]) -> String {
     reason = "a part of a small whole"
 )]
 fn eighths(value: f64, most: f64, whole: usize) -> usize {
-    if !(value > 0.0 && most > 0.0) {
+    if !(value > 0.0 && most > 0.0 && whole > 0) {
         return 0;
     }
     ((value / most * whole as f64).round() as usize).clamp(1, whole)

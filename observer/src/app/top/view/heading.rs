@@ -47,8 +47,8 @@ fn parts(state: &State) -> Vec<String> {
         parts.push(format!("{} of {} rows", moment.rows.len(), moment.all));
     }
     parts.push(match state.totals {
-        true => format!("totals of {}", units::seconds(state.whole)),
-        false => format!("rates of {}", units::seconds(moment.report.window.seconds)),
+        true => format!("totals of {}", units::seconds(moment.seconds)),
+        false => format!("rates over {}", units::seconds(moment.report.window.seconds)),
     });
     parts.extend(clock(&moment.report.window));
     parts.extend(state.observed.replay.as_ref().map(|name| text::clean(name)));

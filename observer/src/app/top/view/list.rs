@@ -25,8 +25,14 @@ const SIGN: usize = 3;
 /// Least and most columns of a sparkline beside a number.
 const SPARKLINE: (usize, usize) = (5, 12);
 
-/// From this room on, an IPv6 address and a long name have more of it.
+/// The most that an address and the names of holders take.
 const LONG: [usize; 2] = [40, 32];
+
+/// The least that the names of holders take.
+const HOLDER: usize = 12;
+
+/// Rows whose names are measured.
+const MEASURED: usize = 200;
 
 /// Widths of the columns, and of the sparkline beside each number.
 #[derive(Debug)]
@@ -35,41 +41,41 @@ struct Widths {
     sparkline: usize,
 }
 
-/// What is left over goes to names first, up to what they need; then to sparklines; then to who holds it.
+/// An address is whole where that can be had; what is left over goes to sparklines first, then to who holds it.
 fn widths(moment: &Moment, state: &State, room: usize) -> Widths {
     let mut columns: Vec<usize> = COLUMNS.iter().map(|column| column.width).collect();
     let sum =
         |columns: &[usize]| SIGN + columns.iter().sum::<usize>() + columns.len().saturating_sub(1);
     // Columns at the end go where even the least has no room.
-    while columns.len() > 2 && sum(&columns) > room {
-        if sum(&columns) - columns[1] + 8 <= room && columns[1] > 8 {
-            columns[1] -= (sum(&columns) - room).min(columns[1] - 8);
-            break;
-        }
+    while columns.len() > 2 && sum(&columns) - (columns[1] - HOLDER) > room {
         columns.pop();
     }
-    let mut left = room.saturating_sub(sum(&columns));
     let needs = |at: usize| {
-        let cells = moment
-            .rows
-            .iter()
-            .take(200)
-            .map(|row| cell(&COLUMNS[at], row, moment, state).natural());
+        let cells = moment.rows.iter().take(MEASURED);
+        let cells = cells.map(|row| cell(&COLUMNS[at], row, moment, state).natural());
         cells.max().unwrap_or(0).min(LONG[at])
     };
-    for at in [0, 1] {
-        let more = needs(at).saturating_sub(columns[at]).min(left);
+    columns[1] = HOLDER;
+    let mut left = room.saturating_sub(sum(&columns));
+    let widen = |columns: &mut [usize], at: usize, to: usize, left: &mut usize| {
+        let more = to.saturating_sub(columns[at]).min(*left);
         columns[at] += more;
-        left -= more;
-    }
-    let numbers =
-        COLUMNS.iter().take(columns.len()).filter(|column| column.sample.is_some()).count();
-    let each = left.checked_div(numbers).unwrap_or(0).saturating_sub(1).min(SPARKLINE.1);
-    let sparkline = if each < SPARKLINE.0 { 0 } else { each };
-    if sparkline > 0 {
+        *left -= more;
+    };
+    widen(&mut columns, 0, needs(0), &mut left);
+    widen(&mut columns, 1, COLUMNS[1].width, &mut left);
+    let shown = COLUMNS.iter().take(columns.len());
+    let numbers = shown.filter(|column| column.sample.is_some()).count();
+    let mut sparkline = 0;
+    if left >= numbers * (SPARKLINE.0 + 1) && numbers > 0 {
+        sparkline = SPARKLINE.0;
         left -= numbers * (sparkline + 1);
+        widen(&mut columns, 1, needs(1), &mut left);
+        let longer = (left / numbers).min(SPARKLINE.1 - sparkline);
+        sparkline += longer;
+        left -= numbers * longer;
     }
-    columns[1] += left.min(LONG[1].saturating_sub(columns[1]));
+    widen(&mut columns, 1, LONG[1], &mut left);
     Widths { columns, sparkline }
 }
 

@@ -93,9 +93,14 @@ fn broken(words: &str, style: Style, width: usize) -> Vec<Line<'static>> {
 
 /// A sentence over as many lines as it needs, with room before each.
 pub fn wrapped(words: &str, indent: &str, style: Style, width: usize) -> Vec<Line<'static>> {
-    let plain = line::indented(words, indent, anstyle::Style::new(), width);
-    let lines = of_lines(&plain, width, false).into_iter();
-    lines.map(|line| line.style(style)).collect()
+    let further = format!("{indent}  ");
+    let options = textwrap::Options::new(width.max(1))
+        .initial_indent(indent)
+        .subsequent_indent(if indent.is_empty() { indent } else { &further })
+        .word_splitter(textwrap::WordSplitter::NoHyphenation);
+    let words = text::clean(words);
+    let lines = textwrap::wrap(&words, options).into_iter();
+    lines.map(|line| Line::styled(line.into_owned(), style)).collect()
 }
 
 /// Words in a field of this width, cut if need be.
