@@ -38,6 +38,7 @@ mod shutdown;
 mod socket_kinds;
 mod task_slots;
 mod threads;
+mod top;
 mod truth;
 mod verifier;
 mod waits;
@@ -177,6 +178,7 @@ fn main() -> ExitCode {
         events::tests(),
         threads::tests(),
         pid_namespace::tests(),
+        top::tests(),
         output::tests(),
         task_slots::tests(),
         faults::tests(),
