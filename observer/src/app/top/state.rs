@@ -269,7 +269,7 @@ impl State {
 
     /// Seconds between the interval that is shown and the newest one.
     pub fn behind(&self) -> u64 {
-        milliseconds(self.whole).saturating_sub(self.time()) / 1_000
+        (milliseconds(self.whole).saturating_sub(self.time()) + 500) / 1_000
     }
 
     /// How long counts on the screen took, where they are told as rates.
