@@ -23,7 +23,7 @@ use crate::app::top::{
 const SIGN: usize = 3;
 
 /// Least and most columns of a sparkline beside a number.
-const SPARKLINE: (usize, usize) = (5, 12);
+const SPARKLINE: (usize, usize) = (4, 12);
 
 /// The most that an address and the names of holders take.
 const LONG: [usize; 2] = [40, 32];
@@ -111,11 +111,9 @@ pub fn draw(frame: &mut Frame<'_>, state: &State, area: Rect) -> Drawn {
             if at == state.position() {
                 let room = usize::from(area.width).saturating_sub(line.width());
                 line.spans.push(Span::raw(" ".repeat(room)));
+                // In one look: its sign tells how bad it is.
                 let mark = if state.pane == Pane::List { CHOSEN } else { STRONG };
-                line = line.patch_style(mark);
-                for span in &mut line.spans {
-                    span.style = span.style.patch(mark);
-                }
+                line.spans.iter_mut().for_each(|span| span.style = mark);
             }
             line
         })
