@@ -122,11 +122,6 @@ impl Observer {
         }
         let (providers, chosen) = (session.providers(), session.chosen());
         let pid_namespace = session.pid_namespace();
-        let ticks = |period| {
-            let mut ticks = interval_at(Instant::now() + period, period);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-            ticks
-        };
         let (period, report) = match config.reports {
             Reports::AtTheEnd => (None, Ask::Interval),
             Reports::Intervals(period) => (Some(period), Ask::Interval),
@@ -211,6 +206,14 @@ impl Observer {
         Ok(())
     }
 
+    /// Makes reports with another period from now on, of intervals or of everything so far as before; none where
+    /// there were none. The interval that is under way ends one such period from now.
+    pub fn set_interval(&mut self, period: Duration) {
+        if self.reports.is_some() && !period.is_zero() {
+            self.reports = Some(ticks(period));
+        }
+    }
+
     /// Ends the window: [`next`](Self::next) gives what is left, and the total.
     pub fn close(&mut self) {
         if let Phase::Open = self.phase {
@@ -250,6 +253,13 @@ fn never_ready() -> Failure {
          file system that does not answer?); choose other processes with --pid or --port",
         PATIENCE.as_secs()
     ))
+}
+
+/// Ticks with this period, the first of them one period from now.
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
 }
 
 /// Waits for the next tick, or for ever where there are none.

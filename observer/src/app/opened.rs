@@ -44,7 +44,7 @@ pub fn say_opened(observer: &Observer, filters: &FilterArgs, tells_drops: bool) 
 }
 
 /// What is waited for where no listener passes the filters; nothing where there is none.
-fn waiting(filters: &FilterArgs) -> Option<String> {
+pub fn waiting(filters: &FilterArgs) -> Option<String> {
     let FilterArgs { pid, port, comm, cgroup } = filters;
     let only_pids = port.is_empty() && comm.is_empty() && cgroup.is_empty();
     if only_pids && pid.is_empty() {

@@ -39,6 +39,7 @@ mod shutdown;
 mod socket_kinds;
 mod task_slots;
 mod threads;
+mod top;
 mod trace;
 mod truth;
 mod verifier;
@@ -181,6 +182,7 @@ fn main() -> ExitCode {
         trace::tests(),
         threads::tests(),
         pid_namespace::tests(),
+        top::tests(),
         output::tests(),
         task_slots::tests(),
         faults::tests(),

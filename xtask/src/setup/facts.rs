@@ -27,7 +27,7 @@ pub(crate) const TOOLCHAIN_PACKAGES: [&str; 5] =
 pub(crate) const LINT_PACKAGE: &str = "rust-web-clippy";
 
 /// Commands that tests call, and the Debian packages that bring them.
-pub(crate) const TEST_COMMANDS: [(&str, &str); 8] = [
+pub(crate) const TEST_COMMANDS: [(&str, &str); 9] = [
     ("ip", "iproute2"),
     ("nginx", "nginx"),
     ("node", "nodejs"),
@@ -36,6 +36,7 @@ pub(crate) const TEST_COMMANDS: [(&str, &str); 8] = [
     ("python3", "python3"),
     ("ss", "iproute2"),
     ("strace", "strace"),
+    ("tmux", "tmux"),
 ];
 
 /// What an nginx that polls is built with, and the Debian packages that bring it.

@@ -134,8 +134,9 @@ fn extras_are_installed_only_for_who_wants_them() {
     assert_eq!(extras(&facts, Goal::Check, &Way::Linked).install, [LINT_PACKAGE]);
     assert_eq!(extras(&facts, Goal::Check, &Way::Nightly), Extras::default());
     let test = extras(&facts, Goal::Test, &Way::Linked);
-    let packages =
-        ["gcc", "iproute2", "make", "nginx", "nodejs", "npm", "procps", "python3", "strace"];
+    let packages = [
+        "gcc", "iproute2", "make", "nginx", "nodejs", "npm", "procps", "python3", "strace", "tmux",
+    ];
     assert_eq!(test.install, packages);
     assert!(test.nginx && test.trace_engine);
     assert_eq!(extras(&complete(), Goal::Test, &Way::Linked), Extras::default());
