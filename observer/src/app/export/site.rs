@@ -142,10 +142,16 @@ impl Site {
         Some(self.state().reported?.elapsed() <= self.stale_after)
     }
 
+    /// Whether reports come, or the first is still to come.
+    pub fn is_healthy(&self) -> bool {
+        self.is_fresh() != Some(false)
+    }
+
     fn health(&self) -> Response<Full<Bytes>> {
-        match self.is_fresh() {
-            Some(false) => text(StatusCode::SERVICE_UNAVAILABLE, "no report for long\n"),
-            _ => text(StatusCode::OK, "ok\n"),
+        if self.is_healthy() {
+            text(StatusCode::OK, "ok\n")
+        } else {
+            text(StatusCode::SERVICE_UNAVAILABLE, "no report for long\n")
         }
     }
 

@@ -3,7 +3,6 @@
 use prometheus_client::{metrics::MetricType, registry::Unit};
 
 use super::{Family, Of, Sample, Value};
-use crate::app::export::state::State;
 
 /// In the order in which they are served.
 pub const FAMILIES: &[Family] = &[
