@@ -14,6 +14,7 @@ mod cases;
 mod compare;
 mod cost;
 mod events;
+mod export;
 mod fairness;
 mod faults;
 mod filters;
@@ -187,6 +188,7 @@ fn main() -> ExitCode {
         servers::tests(),
         listeners::tests(),
         schema::tests(),
+        export::tests(),
         load::tests(),
         harmless::tests(),
         socket_kinds::last_tests(),

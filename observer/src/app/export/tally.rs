@@ -241,7 +241,7 @@ impl Details {
     fn add_drops(&mut self, drops: &Drops) {
         let Some(total) = drops.total else { return };
         // What was certain so far stays the least that there can have been.
-        let before: u64 = self.drops.values().sum();
+        let before = self.drops.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
         let most = drops.at_most.unwrap_or(total).max(total);
         if most != total || self.drops_at_most.is_some() {
             let sum = self.drops_at_most.unwrap_or(before);
