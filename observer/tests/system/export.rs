@@ -77,7 +77,10 @@ fn values() -> Outcome {
             let value = on_port(&page, name, port);
             #[expect(clippy::cast_precision_loss, reason = "a few hundred connections")]
             let expected = expected as f64;
-            ensure!((value - expected).abs() < 0.5, "{strategy}: {name} is {value}, not {expected}");
+            ensure!(
+                (value - expected).abs() < 0.5,
+                "{strategy}: {name} is {value}, not {expected}"
+            );
             Ok(())
         };
         is("observer_connections_queued_total", counted["connections"])?;
@@ -125,7 +128,8 @@ fn reborn() -> Outcome {
         let accepted = on_port(&before, "observer_connections_accepted_total", port);
         ensure!((accepted - made).abs() < 0.5, "{accepted} of {made}");
     }
-    let series = before.count("observer_connections_accepted_total", &[("port", &port.to_string())]);
+    let series =
+        before.count("observer_connections_accepted_total", &[("port", &port.to_string())]);
     ensure!(series == 1, "{series} series of one place");
     actor.kill()?;
     exporter.next_report()?;
@@ -167,13 +171,19 @@ fn two_scrapers() -> Outcome {
 fn formats() -> Outcome {
     let exporter = Exporter::start(&["--port", "1"])?;
     exporter.next_report()?;
-    let (head, body) = exporter.get("/metrics", &["Accept: application/openmetrics-text;version=1.0.0"])?;
+    let (head, body) =
+        exporter.get("/metrics", &["Accept: application/openmetrics-text;version=1.0.0"])?;
     ensure!(head.contains("content-type: application/openmetrics-text; version=1.0.0"), "{head}");
-    ensure!(body.ends_with("# EOF\n") && body.contains("# TYPE observer_reports counter"), "{body}");
+    ensure!(
+        body.ends_with("# EOF\n") && body.contains("# TYPE observer_reports counter"),
+        "{body}"
+    );
     let (head, body) = exporter.get("/metrics", &[])?;
     ensure!(head.contains("content-type: text/plain; version=0.0.4"), "{head}");
     ensure!(body.contains("# TYPE observer_reports_total counter"), "{body}");
-    for (path, status) in [("/healthz", "200"), ("/readyz", "200"), ("/", "200"), ("/metric", "404")] {
+    for (path, status) in
+        [("/healthz", "200"), ("/readyz", "200"), ("/", "200"), ("/metric", "404")]
+    {
         let (head, _) = exporter.get(path, &[])?;
         ensure!(head.starts_with(&format!("HTTP/1.1 {status}")), "{path}: {head}");
     }
@@ -182,9 +192,8 @@ fn formats() -> Outcome {
 
 /// More listeners than there is room for: so many series are there, and how many had no room is told.
 fn bounded() -> Outcome {
-    let listeners: Vec<_> = (0..40)
-        .map(|_| std::net::TcpListener::bind("127.0.0.1:0"))
-        .collect::<Result<_, _>>()?;
+    let listeners: Vec<_> =
+        (0..40).map(|_| std::net::TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
     let pid = std::process::id().to_string();
     let exporter = Exporter::start(&["--pid", &pid, "--max-series", "200"])?;
     exporter.next_report()?;
@@ -232,10 +241,18 @@ fn refused() -> Outcome {
         (vec!["--listen", &address], 1, "cannot listen on"),
         (vec!["--listen", "nowhere"], 2, "no address with a port"),
         (vec!["--tls-cert", "/dev/null"], 2, "--tls-key"),
-        (vec!["--tls-cert", "/dev/null", "--tls-key", "/dev/null"], 1, "no certificate in /dev/null"),
+        (
+            vec!["--tls-cert", "/dev/null", "--tls-key", "/dev/null"],
+            1,
+            "no certificate in /dev/null",
+        ),
         (vec!["--web-config", "/nonexistent"], 1, "cannot be read"),
         (vec!["--cooldown", "1s"], 2, "--flight-recorder"),
-        (vec!["--listen", "127.0.0.1:0", "--flight-recorder", "/proc/nowhere"], 1, "choose another directory"),
+        (
+            vec!["--listen", "127.0.0.1:0", "--flight-recorder", "/proc/nowhere"],
+            1,
+            "choose another directory",
+        ),
     ] {
         let output = run(&[&["export"], &arguments[..]].concat())?;
         let said = String::from_utf8_lossy(&output.stderr);

@@ -118,7 +118,10 @@ impl Histogram {
 }
 
 /// The native bucket of a value: its upper bound is 2 to the power of index / 2^schema. `None` for 0.
-#[expect(clippy::cast_possible_truncation, reason = "a binary exponent is below 2^11, with a schema up to 8 below 2^19")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a binary exponent is below 2^11, with a schema up to 8 below 2^19"
+)]
 fn native_bucket(value: f64, schema: i32) -> Option<i32> {
     if value <= 0.0 {
         return None;

@@ -68,9 +68,11 @@ fn asked() -> Outcome {
     let place = tempfile::tempdir()?;
     let directory = place.path().join("flight");
     let path = directory.to_str().context("a path")?;
-    let mut server = Workload::start(&["--strategy", "epoll-exclusive", "--workers", "2", "--netns"])?;
+    let mut server =
+        Workload::start(&["--strategy", "epoll-exclusive", "--workers", "2", "--netns"])?;
     let pid = server.id().to_string();
-    let exporter = Exporter::start(&["--pid", &pid, "--flight-recorder", path, "--cooldown", "1h"])?;
+    let exporter =
+        Exporter::start(&["--pid", &pid, "--flight-recorder", path, "--cooldown", "1h"])?;
     exporter.next_report()?;
     let mut made = server.round()?.connections;
     exporter.next_report()?;

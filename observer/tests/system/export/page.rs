@@ -26,13 +26,20 @@ impl Page {
         let lines = || text.lines().filter(|line| !line.starts_with('#'));
         let samples = lines().map(parse).collect::<anyhow::Result<_>>()?;
         let kinds = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
-        let counters = kinds.filter_map(|line| line.strip_suffix(" counter")).map(str::to_owned).collect();
+        let counters =
+            kinds.filter_map(|line| line.strip_suffix(" counter")).map(str::to_owned).collect();
         Ok(Self { samples, counters, text })
     }
 
-    fn of<'a>(&'a self, name: &'a str, labels: &'a [(&str, &str)]) -> impl Iterator<Item = &'a Sample> {
+    fn of<'a>(
+        &'a self,
+        name: &'a str,
+        labels: &'a [(&str, &str)],
+    ) -> impl Iterator<Item = &'a Sample> {
         self.samples.iter().filter(move |sample| {
-            let has = |(key, value): &(&str, &str)| sample.labels.get(*key).is_some_and(|one| one == value);
+            let has = |(key, value): &(&str, &str)| {
+                sample.labels.get(*key).is_some_and(|one| one == value)
+            };
             sample.name == name && labels.iter().all(has)
         })
     }
@@ -55,7 +62,10 @@ impl Page {
     /// Labels of the series of a port.
     pub fn labels_of(&self, name: &str, port: u16) -> anyhow::Result<&BTreeMap<String, String>> {
         let port = port.to_string();
-        let found = self.samples.iter().find(|one| one.name == name && one.labels.get("port") == Some(&port));
+        let found = self
+            .samples
+            .iter()
+            .find(|one| one.name == name && one.labels.get("port") == Some(&port));
         found.map(|sample| &sample.labels).with_context(|| format!("no {name} of {port}"))
     }
 
@@ -75,7 +85,8 @@ impl Page {
         for sample in counters {
             let same = |one: &&Sample| one.name == sample.name && one.labels == sample.labels;
             let now = self.samples.iter().find(same);
-            let now = now.with_context(|| format!("{} {:?} is gone", sample.name, sample.labels))?;
+            let now =
+                now.with_context(|| format!("{} {:?} is gone", sample.name, sample.labels))?;
             let (now, then) = (now.value, sample.value);
             ensure!(now >= then, "{} {:?} fell from {then} to {now}", sample.name, sample.labels);
             count += 1;
@@ -98,7 +109,8 @@ fn parse(line: &str) -> anyhow::Result<Sample> {
         Some((key.to_owned(), value.strip_suffix('"')?.to_owned()))
     };
     let labels = labels.split(',').filter(|label| !label.is_empty());
-    let labels = labels.map(|label| of(label).with_context(wrong)).collect::<anyhow::Result<_>>()?;
+    let labels =
+        labels.map(|label| of(label).with_context(wrong)).collect::<anyhow::Result<_>>()?;
     let value = if value == "+Inf" { f64::INFINITY } else { value.parse().with_context(wrong)? };
     Ok(Sample { name: name.to_owned(), labels, value })
 }

@@ -11,7 +11,10 @@ use anyhow::{Context as _, ensure};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::{running::{Exporter, free_port, get}, sum};
+use super::{
+    running::{Exporter, free_port, get},
+    sum,
+};
 use crate::{Need, Outcome, Test, role::Actor, servers::program::Program, workload::Workload};
 
 /// Debian's package.
@@ -44,7 +47,13 @@ fn promtool() -> Outcome {
     let pids = [actor.pid().to_string(), server.id().to_string()];
     let path = place.path().to_str().context("a path")?;
     let exporter = Exporter::start(&[
-        "--pid", &pids[0], "--pid", &pids[1], "--per-worker", "--flight-recorder", path,
+        "--pid",
+        &pids[0],
+        "--pid",
+        &pids[1],
+        "--per-worker",
+        "--flight-recorder",
+        path,
     ])?;
     exporter.next_report()?;
     let clients = super::running::clients(port, 6)?;
@@ -109,12 +118,16 @@ impl Prometheus {
     fn query(&self, query: &str) -> anyhow::Result<Option<f64>> {
         let escape = |byte: u8| format!("%{byte:02X}");
         let query: String = query.bytes().map(escape).collect();
-        let Ok((_, body)) = get(self.port, &format!("/api/v1/query?query={query}"), &["Connection: close"]) else {
+        let Ok((_, body)) =
+            get(self.port, &format!("/api/v1/query?query={query}"), &["Connection: close"])
+        else {
             return Ok(None);
         };
         // It may come in chunks.
         let json = body.get(body.find('{').unwrap_or(0)..=body.rfind('}').unwrap_or(0));
-        let Ok(answer) = serde_json::from_str::<Value>(json.unwrap_or_default()) else { return Ok(None) };
+        let Ok(answer) = serde_json::from_str::<Value>(json.unwrap_or_default()) else {
+            return Ok(None);
+        };
         let value = &answer["data"]["result"][0]["value"][1];
         Ok(value.as_str().map(str::parse).transpose()?)
     }
@@ -173,7 +186,9 @@ fn scraped() -> Outcome {
         let native = |name: &str| format!("histogram_count(sum({name}{{netns=\"{netns}\"}}))");
         prometheus.until(&native("observer_accept_wait_seconds"), accepted)?;
         prometheus.until(&native("observer_accept_queue_depth"), made)?;
-        let median = format!("histogram_quantile(0.5, sum(observer_accept_wait_seconds{{netns=\"{netns}\"}}))");
+        let median = format!(
+            "histogram_quantile(0.5, sum(observer_accept_wait_seconds{{netns=\"{netns}\"}}))"
+        );
         let median = prometheus.query(&median)?.context("no median")?;
         ensure!(median > 0.0 && median < 60.0, "half wait longer than {median} s");
     }
@@ -181,7 +196,10 @@ fn scraped() -> Outcome {
     prometheus.until(&format!("sum({name})"), of_reborn)?;
     prometheus.until(&format!("count({name})"), 1.0)?;
     prometheus.until("sum(resets({__name__=~\"observer_connections_.*_total\"}[10m]))", 0.0)?;
-    let herding = format!("max(observer_finding_seconds_total{{netns=\"{}\",finding=\"thundering-herd\"}}) > bool 0", herd.ready.netns);
+    let herding = format!(
+        "max(observer_finding_seconds_total{{netns=\"{}\",finding=\"thundering-herd\"}}) > bool 0",
+        herd.ready.netns
+    );
     prometheus.until(&herding, 1.0)?;
     drop(prometheus);
     herd.quit()?;

@@ -22,16 +22,36 @@ fn certificate(directory: &Path) -> Outcome {
     let mut openssl = Command::new("openssl");
     openssl.current_dir(directory).args(["req", "-x509", "-newkey", "ec", "-pkeyopt"]);
     openssl.args(["ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost"]);
-    openssl.args(["-addext", "subjectAltName=DNS:localhost", "-keyout", "server.key", "-out", "server.crt"]);
+    openssl.args([
+        "-addext",
+        "subjectAltName=DNS:localhost",
+        "-keyout",
+        "server.key",
+        "-out",
+        "server.crt",
+    ]);
     let output = openssl.output()?;
     ensure!(output.status.success(), "openssl: {}", String::from_utf8_lossy(&output.stderr));
     Ok(())
 }
 
 /// Status of what curl got; `None` where it got no answer.
-fn curl(exporter: &Exporter, directory: &Path, path: &str, arguments: &[&str]) -> anyhow::Result<Option<String>> {
+fn curl(
+    exporter: &Exporter,
+    directory: &Path,
+    path: &str,
+    arguments: &[&str],
+) -> anyhow::Result<Option<String>> {
     let mut curl = Command::new("curl");
-    curl.args(["--silent", "--output", "/dev/null", "--write-out", "%{http_code}", "--max-time", "60"]);
+    curl.args([
+        "--silent",
+        "--output",
+        "/dev/null",
+        "--write-out",
+        "%{http_code}",
+        "--max-time",
+        "60",
+    ]);
     curl.args(["--resolve", &format!("localhost:{}:127.0.0.1", exporter.port)]);
     curl.arg("--cacert").arg(directory.join("server.crt")).args(arguments);
     curl.arg(format!("https://localhost:{}{path}", exporter.port));
@@ -71,7 +91,8 @@ fn secure() -> Outcome {
     exporter.end()?;
     let (certificate, key) = (place.path().join("server.crt"), place.path().join("server.key"));
     let paths = [certificate.to_str().context("a path")?, key.to_str().context("a path")?];
-    let exporter = Exporter::start_secure(&["--port", "1", "--tls-cert", paths[0], "--tls-key", paths[1]])?;
+    let exporter =
+        Exporter::start_secure(&["--port", "1", "--tls-cert", paths[0], "--tls-key", paths[1]])?;
     let status = curl(&exporter, place.path(), "/metrics", &[])?;
     ensure!(status.as_deref() == Some("200"), "{status:?}");
     exporter.end()

@@ -80,11 +80,16 @@ fn a_family_is_told_once_and_nothing_of_one_without_series() {
     let mut other = hostile();
     (other.port, other.inode) = (81, 2);
     let text = String::from_utf8(page(vec![hostile(), other], Format::Text)).expect("text");
-    let of = |name: &str| text.lines().filter(|line| line.starts_with(&format!("# TYPE {name} "))).count();
+    let of = |name: &str| {
+        text.lines().filter(|line| line.starts_with(&format!("# TYPE {name} "))).count()
+    };
     assert_eq!(of("observer_connections_queued_total"), 1);
     assert_eq!(of("observer_accept_wait_seconds"), 1);
     assert_eq!(of("observer_flight_recordings_total"), 0);
-    assert!(text.contains("observer_accept_wait_seconds_bucket{") && text.contains("le=\"+Inf\"} 2"), "{text}");
+    assert!(
+        text.contains("observer_accept_wait_seconds_bucket{") && text.contains("le=\"+Inf\"} 2"),
+        "{text}"
+    );
 }
 
 #[test]

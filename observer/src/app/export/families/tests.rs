@@ -73,7 +73,8 @@ fn names_are_those_that_were_promised() {
 fn names_labels_and_words_are_as_the_conventions_have_them() {
     for family in all() {
         let name = family.full_name();
-        let is_word = |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
+        let is_word =
+            |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_');
         assert!(name.starts_with("observer_") && is_word(&name), "{name}");
         assert!(!family.name.ends_with("_total") && !family.name.ends_with("_info"), "{name}");
         for part in ["counter", "gauge", "histogram", "milli", "micro", "nano", "percent"] {
@@ -112,7 +113,10 @@ fn nothing_is_told_before_the_first_report_that_is_not_known() {
         let family = all().into_iter().find(|family| family.name == name).expect("a family");
         let mut samples = Vec::new();
         (family.samples)(&state, &mut samples);
-        samples.into_iter().map(|sample| matches!(sample.value, Value::Count(100))).collect::<Vec<_>>()
+        samples
+            .into_iter()
+            .map(|sample| matches!(sample.value, Value::Count(100)))
+            .collect::<Vec<_>>()
     };
     assert_eq!(told("observer_series_limit"), [true]);
     assert!(told("observer_report_timestamp").is_empty());

@@ -35,7 +35,8 @@ fn listener(port: u16, inode: u64, counted: u64) -> Listener {
     listener.cookie = Some(inode);
     listener.queued = Some(counted);
     listener.accepted = Some(counted);
-    listener.wakeups = Some(Wakeups { total: counted + 1, won: counted, pending: 1, ..Wakeups::default() });
+    listener.wakeups =
+        Some(Wakeups { total: counted + 1, won: counted, pending: 1, ..Wakeups::default() });
     listener.accept_errors.clear();
     if counted > 0 {
         listener.accept_errors.insert("EAGAIN".into(), counted);
@@ -184,7 +185,8 @@ fn labels_stay_while_a_listener_lives() {
     stored.add(vec![renamed.clone()]);
     let places: Vec<_> = stored.store.places().map(|(place, _)| place.process.as_str()).collect();
     assert_eq!(places, ["", "nginx"]);
-    let labels: Vec<_> = stored.store.places().map(|(place, _)| place.container_id.as_str()).collect();
+    let labels: Vec<_> =
+        stored.store.places().map(|(place, _)| place.container_id.as_str()).collect();
     assert_eq!(labels, ["", "c7"]);
     // It is another listener: another process began it.
     renamed.inode = 2;
@@ -199,7 +201,8 @@ fn the_first_process_does_not_stand_for_a_server() {
     let of = |pid, comm: &str| Holder { pid, comm: comm.into(), fd: 3, wait: None };
     passed.holders = Some(vec![of(1, "systemd"), of(900, "sshd")]);
     stored.add(vec![passed]);
-    let processes: Vec<_> = stored.store.places().map(|(place, _)| place.process.as_str()).collect();
+    let processes: Vec<_> =
+        stored.store.places().map(|(place, _)| place.process.as_str()).collect();
     assert_eq!(processes, ["sshd"]);
 }
 
@@ -235,7 +238,8 @@ fn findings_last_and_end() {
 fn there_are_never_more_series_than_asked_for() {
     let idle_fit = 10;
     let mut stored = Stored::new(idle_fit * BASE_SERIES);
-    let all = |counted| (1..=50).map(|port| listener(port, u64::from(port), counted)).collect::<Vec<_>>();
+    let all =
+        |counted| (1..=50).map(|port| listener(port, u64::from(port), counted)).collect::<Vec<_>>();
     stored.add(all(0));
     assert_eq!(stored.store.places().count(), idle_fit);
     assert_eq!(stored.store.room().left_out(), 40 * BASE_SERIES);
@@ -283,7 +287,8 @@ fn drops_that_are_uncertain_have_two_counts() {
     stored.add(vec![with(5, None)]);
     stored.add(vec![with(2, Some(4))]);
     stored.add(vec![with(1, None)]);
-    let details = stored.at(80).and_then(|tally| tally.details.as_ref()).expect("something happened");
+    let details =
+        stored.at(80).and_then(|tally| tally.details.as_ref()).expect("something happened");
     assert_eq!(details.drops["unknown"], 8);
     assert_eq!(details.drops_at_most, Some(10));
 }
