@@ -15,6 +15,7 @@ mod check;
 mod compare;
 mod cost;
 mod events;
+mod export;
 mod fairness;
 mod faults;
 mod filters;
@@ -193,6 +194,7 @@ fn main() -> ExitCode {
         servers::tests(),
         listeners::tests(),
         schema::tests(),
+        export::tests(),
         load::tests(),
         harmless::tests(),
         socket_kinds::last_tests(),

@@ -55,6 +55,7 @@ pub fn play() -> Option<ExitCode> {
         other if other.starts_with("bounds-") => crate::bounds::play(other),
         other if other.starts_with("top-") => crate::top::play(other),
         other if other.starts_with("cost-") => crate::cost::play(other),
+        other if other.starts_with("export-") => crate::export::play(other),
         other if other.starts_with("load-") => crate::load::play(other),
         other if other.starts_with("harmless-") => crate::harmless::play(other),
         other => crate::socket_kinds::play(other),

@@ -135,7 +135,8 @@ fn extras_are_installed_only_for_who_wants_them() {
     assert_eq!(extras(&facts, Goal::Check, &Way::Nightly), Extras::default());
     let test = extras(&facts, Goal::Test, &Way::Linked);
     let packages = [
-        "gcc", "iproute2", "make", "nginx", "nodejs", "npm", "procps", "python3", "strace", "tmux",
+        "curl", "gcc", "iproute2", "make", "nginx", "nodejs", "npm", "openssl", "procps",
+        "python3", "strace", "tmux",
     ];
     assert_eq!(test.install, packages);
     assert!(test.nginx && test.trace_engine);

@@ -15,7 +15,7 @@ pub(crate) const NAME: &str = "servers of Debian";
 
 /// Programs that tests start, and the packages that bring them. The tests name the packages too
 /// (`observer/tests/system/servers.rs`).
-pub(crate) const SERVERS: [(&str, &str); 9] = [
+pub(crate) const SERVERS: [(&str, &str); 10] = [
     ("apache2", "apache2-bin"),
     ("gunicorn", "gunicorn"),
     ("haproxy", "haproxy"),
@@ -23,6 +23,7 @@ pub(crate) const SERVERS: [(&str, &str); 9] = [
     ("memcached", "memcached"),
     ("node", "nodejs"),
     ("php-fpm", "php-fpm"),
+    ("prometheus", "prometheus"),
     ("redis-server", "redis-server"),
     ("uwsgi-core", "uwsgi-core"),
 ];

@@ -133,6 +133,7 @@ impl Scope {
         // listen, once it is known that a beginning is seen.
         let neither = [
             "backlog::",
+            "export::",
             "fairness::",
             "faults::",
             "filters::",
