@@ -6,6 +6,7 @@ mod facts;
 mod goal;
 mod nginx;
 mod plan;
+mod python;
 mod servers;
 mod services;
 
@@ -18,6 +19,7 @@ pub(crate) use self::{
     facts::{Core, bpf_target},
     goal::Goal,
     nginx::NAME as POLLING_NGINX,
+    python::NAME as PYTHON_PACKAGES,
     servers::NAME as SERVERS,
 };
 use self::{
@@ -91,12 +93,17 @@ pub(crate) fn setup(workspace: &Workspace, goal: Goal) -> Result<Ready> {
             indented(&plan::nightly_commands(&facts))
         ),
     };
-    let Extras { install, nginx, servers, without } = plan::extras(&facts, goal, &way);
+    let Extras { install, nginx, python, servers, without } = plan::extras(&facts, goal, &way);
     let mut missing = apt.install_each(&install);
     if nginx && let Err(error) = nginx::build(workspace) {
         let reason = format!("{error:#}");
         let unfetched = is_unfetched(&reason);
         missing.push(Missing { package: POLLING_NGINX, reason, unfetched });
+    }
+    if python && let Err(error) = python::make(workspace) {
+        let reason = format!("{error:#}");
+        let unfetched = is_unfetched(&reason);
+        missing.push(Missing { package: PYTHON_PACKAGES, reason, unfetched });
     }
     for package in servers {
         apt.update();
