@@ -10,9 +10,11 @@
 
 mod backlog;
 mod bounds;
+mod capabilities;
 mod cases;
 mod compare;
 mod cost;
+mod deploy;
 mod events;
 mod fairness;
 mod faults;
@@ -169,6 +171,7 @@ fn main() -> ExitCode {
         queues::tests(),
         backlog::tests(),
         bounds::tests(),
+        capabilities::tests(),
         cost::tests(),
         fairness::tests(),
         findings::tests(),
@@ -187,6 +190,7 @@ fn main() -> ExitCode {
         servers::tests(),
         listeners::tests(),
         schema::tests(),
+        deploy::tests(),
         load::tests(),
         harmless::tests(),
         socket_kinds::last_tests(),

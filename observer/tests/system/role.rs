@@ -51,6 +51,7 @@ pub fn play() -> Option<ExitCode> {
         "pid-namespace" => crate::pid_namespace::play(),
         other if other.starts_with("threads-") => crate::threads::play(other),
         other if other.starts_with("bounds-") => crate::bounds::play(other),
+        other if other.starts_with("capabilities-") => crate::capabilities::play(other),
         other if other.starts_with("cost-") => crate::cost::play(other),
         other if other.starts_with("load-") => crate::load::play(other),
         other if other.starts_with("harmless-") => crate::harmless::play(other),

@@ -3,7 +3,7 @@
 //! `cargo xtask test` unpacks them from Debian's packages; one that is not here is a skip.
 
 mod kinds;
-mod program;
+pub mod program;
 mod running;
 
 use std::{net::SocketAddr, process::Command, thread, time::Duration};
