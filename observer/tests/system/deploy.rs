@@ -3,9 +3,13 @@
 //! `cargo xtask test` unpacks the tools from Debian's packages, and installs those of Python; one that is not here is a
 //! skip.
 
+mod dashboard;
 mod image;
 mod kubernetes;
+mod prometheus;
+mod recorded;
 mod rules;
+mod scene;
 mod units;
 
 use std::{
@@ -13,12 +17,14 @@ use std::{
     process::{Command, Output},
 };
 
+pub use scene::play;
+
 use anyhow::{Context as _, ensure};
 
 use crate::{Outcome, Skip, Test, servers::program::Program};
 
 pub fn tests() -> Vec<Test> {
-    [units::tests(), kubernetes::tests(), rules::tests(), image::tests()]
+    [units::tests(), kubernetes::tests(), rules::tests(), image::tests(), dashboard::tests()]
         .into_iter()
         .flatten()
         .collect()

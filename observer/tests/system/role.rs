@@ -52,6 +52,7 @@ pub fn play() -> Option<ExitCode> {
         other if other.starts_with("threads-") => crate::threads::play(other),
         other if other.starts_with("bounds-") => crate::bounds::play(other),
         other if other.starts_with("capabilities-") => crate::capabilities::play(other),
+        other if other.starts_with("deploy-") => crate::deploy::play(other),
         other if other.starts_with("cost-") => crate::cost::play(other),
         other if other.starts_with("load-") => crate::load::play(other),
         other if other.starts_with("harmless-") => crate::harmless::play(other),
