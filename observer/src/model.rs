@@ -12,6 +12,7 @@ mod event;
 mod holder_state;
 mod providers;
 mod queues;
+mod recording;
 mod reuseport_group;
 mod server;
 mod sockets;
@@ -27,6 +28,7 @@ pub use self::{
     holder_state::HolderState,
     providers::{Provider, Providers, Via, Worth},
     queues::{AcceptQueue, AcceptWait, Backlog, Bucket, ByReason, Drops, SynQueue},
+    recording::{RecordingHeader, RecordingLine},
     reuseport_group::ReuseportGroup,
     server::{Container, Server},
     sockets::{LeftOut, ListedAcceptQueue, ListedListener, ListedSynQueue, ListenerList},

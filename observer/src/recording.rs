@@ -1,22 +1,53 @@
-//! Updates as lines of JSON and back: what `--format json` prints, and what a recording holds.
+//! Recordings: updates as lines of JSON and back.
 //!
-//! Each line stands alone. A report has the type `report` and an event the type `event`; the end of a window is
-//! its last report, which is about all of it.
+//! What `--format json` prints and what `observer record` writes is the same: one object per line, each of which
+//! stands alone. A report has the type `report`, an event the type `event`; the last report is the total, which is
+//! about all of the window. A recording has a [`Header`] before them, of the type `recording`.
+//!
+//! [`Writer`] writes a file that is readable at any moment, whatever ends it. [`Reader`] reads it, or what is left
+//! of it, in bounded memory:
+//!
+//! ```no_run
+//! use std::path::Path;
+//!
+//! use observer::{Update, recording::Reader};
+//!
+//! # fn example() -> anyhow::Result<()> {
+//! let mut reader = Reader::open(Path::new("incident.ndjson.zst"))?;
+//! while let Some(update) = reader.next()? {
+//!     match update {
+//!         Update::Report(report) => println!("{}: {}", reader.line(), report.window.start),
+//!         Update::Event(event) => println!("{}: {}", reader.line(), event.time),
+//!         Update::Ended(ended) => println!("{} listeners", ended.total.listeners.len()),
+//!     }
+//! }
+//! if let Some(cut) = reader.cut() {
+//!     eprintln!("{cut}");
+//! }
+//! # Ok(())
+//! # }
+//! ```
 
-use serde::{Deserialize, Serialize, Serializer};
+mod files;
+mod input;
+mod line;
+mod options;
+mod output;
+mod reader;
+#[cfg(test)]
+mod tests;
+mod writer;
 
-use crate::{
-    model::{Event, Report, WindowKind},
-    stream::{Because, Ended, Update},
+use serde::{Serialize, Serializer};
+
+pub use self::{
+    line::{Damage, Line, parse_line},
+    options::Options,
+    reader::{Cut, Reader},
+    writer::{Writer, Written},
 };
-
-/// A line of a recording.
-#[derive(Deserialize)]
-#[serde(untagged)]
-enum Line {
-    Event(Event),
-    Report(Box<Report>),
-}
+pub use crate::model::RecordingHeader as Header;
+use crate::stream::Update;
 
 impl Serialize for Update {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
@@ -26,20 +57,4 @@ impl Serialize for Update {
             Self::Ended(ended) => ended.total.serialize(serializer),
         }
     }
-}
-
-/// Update that a line tells of. A report of everything since the window opened is taken for its end, which it is
-/// where the others are of intervals.
-///
-/// # Errors
-///
-/// When the line is none of an update.
-pub fn parse(line: &str) -> serde_json::Result<Update> {
-    Ok(match serde_json::from_str(line)? {
-        Line::Event(event) => Update::Event(event),
-        Line::Report(report) if report.window.kind == WindowKind::Total => {
-            Update::Ended(Ended { total: report, because: Because::Closed })
-        }
-        Line::Report(report) => Update::Report(report),
-    })
 }

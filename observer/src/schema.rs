@@ -10,7 +10,7 @@ use schemars::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::model::{Event, ListenerList, Report};
+use crate::model::{Event, ListenerList, RecordingHeader, Report};
 
 /// Kind of JSON document that observer writes.
 pub struct Root {
@@ -25,10 +25,11 @@ pub struct Root {
 }
 
 /// All kinds of documents: one row each.
-pub const ROOTS: [Root; 3] = [
+pub const ROOTS: [Root; 4] = [
     Root::of::<Report>("report", "observer --format json"),
     Root::of::<Event>("event", "Events"),
     Root::of::<ListenerList>("listeners", "observer listeners --format json"),
+    Root::of::<RecordingHeader>("recording", "observer record"),
 ];
 
 impl Root {

@@ -12,7 +12,7 @@ pub use crate::app::args::{FilterArgs, Format, ObserveArgs, ProviderArg, positiv
 use crate::app::{
     check::CheckArgs,
     demo::{args::DemoArgs, workload::WorkloadArgs},
-    export::ExportArgs,
+    export::args::ExportArgs,
     record::RecordArgs,
     report::ReportArgs,
     top::TopArgs,

@@ -6,7 +6,7 @@ use std::{
     os::fd::AsFd as _,
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::app::render::json;
@@ -32,6 +32,16 @@ pub fn line(value: &impl Serialize) -> Result<()> {
     // whoever writes lines of JSON writes nothing else.
     let mut file = File::from(stdout.as_fd().try_clone_to_owned()?);
     written(json::write(&mut file, value))
+}
+
+/// Standard output, for whoever writes much to it.
+///
+/// # Errors
+///
+/// When there is none.
+pub fn stream() -> Result<File> {
+    let owned = io::stdout().as_fd().try_clone_to_owned();
+    owned.map(File::from).context("cannot write to standard output: it is closed")
 }
 
 /// Says what could not be written where.

@@ -1,28 +1,21 @@
-//! A file of updates, shown again by the same face.
+//! A recording, or a file of updates, shown again by the plain face.
 
-use std::{
-    fs::File,
-    io::{BufRead as _, BufReader},
-    path::Path,
-};
+use std::path::Path;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
 use crate::app::{cli::WatchArgs, run::Face as _, watch::Plain};
-use observer::recording;
+use observer::recording::Reader;
 
 /// Shows it.
 ///
 /// # Errors
 ///
-/// When the file cannot be read, a line of it is no update, or nothing can be written.
+/// When the file cannot be read, a line of it is damaged, or nothing can be written.
 pub fn run(file: &Path, args: &WatchArgs) -> Result<()> {
-    let cannot = || format!("cannot read {}", file.display());
-    let lines = BufReader::new(File::open(file).with_context(cannot)?).lines();
+    let mut reader = Reader::open(file)?;
     let mut face = Plain::new(args)?;
-    for (index, line) in lines.enumerate() {
-        let update = recording::parse(&line.with_context(cannot)?)
-            .with_context(|| format!("line {} of {} is no update", index + 1, file.display()))?;
+    while let Some(update) = reader.next()? {
         face.update(&update)?;
     }
     Ok(())

@@ -126,35 +126,13 @@ impl Plain {
 }
 
 impl Face for Plain {
-    /// Says that every program is attached: to people, and to scripts that wait for it.
     fn opened(&mut self, observer: &Observer) -> Result<()> {
-        let listeners = match observer.chosen() {
-            1 => "1 listener".to_owned(),
-            count => format!("{count} listeners"),
-        };
-        let hooks = heading::hooks(observer.providers()).0;
-        say(&format!("observing {listeners}: {hooks}"));
-        if let Some(inode) = observer.pid_namespace() {
-            say(&format!(
-                "observer: this is PID namespace {inode} and not the host's: tasks outside of it are \
-                 counted without process ids, and who holds a listener there is not known; run it in the \
-                 host's (--pid=host, or hostPID: true in Kubernetes)"
-            ));
-        }
+        say_opened(&self.filters, observer);
         if self.tells_drops && observer.providers().drops.via == Via::Tracepoint {
             say(
                 "observer: by tracepoint, only drops at the final ACK are seen one by one, since Linux 6.18; the \
                  others are counted",
             );
-        }
-        if observer.chosen() == 0 {
-            for path in self.filters.cgroup.iter().filter(|path| !filter::is_cgroup(path)) {
-                let path = text::clean(&path.display().to_string());
-                say(&format!("observer: there is no cgroup {path} now"));
-            }
-            if let Some(waits) = waiting(&self.filters) {
-                say(&format!("observer: {waits}"));
-            }
         }
         Ok(())
     }
@@ -170,6 +148,33 @@ impl Face for Plain {
                 Ok(())
             }
             Update::Ended(ended) => self.ended(ended),
+        }
+    }
+}
+
+/// Says that every program is attached: to people, and to scripts that wait for it. What is waited for is said
+/// where there is no listener yet.
+pub fn say_opened(filters: &FilterArgs, observer: &Observer) {
+    let listeners = match observer.chosen() {
+        1 => "1 listener".to_owned(),
+        count => format!("{count} listeners"),
+    };
+    let hooks = heading::hooks(observer.providers()).0;
+    say(&format!("observing {listeners}: {hooks}"));
+    if let Some(inode) = observer.pid_namespace() {
+        say(&format!(
+            "observer: this is PID namespace {inode} and not the host's: tasks outside of it are \
+             counted without process ids, and who holds a listener there is not known; run it in the \
+             host's (--pid=host, or hostPID: true in Kubernetes)"
+        ));
+    }
+    if observer.chosen() == 0 {
+        for path in filters.cgroup.iter().filter(|path| !filter::is_cgroup(path)) {
+            let path = text::clean(&path.display().to_string());
+            say(&format!("observer: there is no cgroup {path} now"));
+        }
+        if let Some(waits) = waiting(filters) {
+            say(&format!("observer: {waits}"));
         }
     }
 }
@@ -205,7 +210,7 @@ fn waiting(filters: &FilterArgs) -> Option<String> {
 }
 
 /// Says why the window ends before anybody asked for that.
-fn say_all_ended(pids: &[u32]) {
+pub fn say_all_ended(pids: &[u32]) {
     let of = match pids {
         [pid] => format!("process {pid} has"),
         _ => "all processes named with --pid have".to_owned(),
