@@ -42,7 +42,7 @@ use self::{
     args::{ExportArgs, LISTEN},
     flight::{Recorder, Settings},
     site::Site,
-    state::State,
+    state::{State, lock},
     tls::Tls,
     users::Users,
     web_config::WebConfig,
@@ -65,11 +65,8 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // All of it is listed each time, so that what is not there is known to be gone.
-    let config = Config {
-        reports: Reports::Intervals(args.interval),
-        idle: true,
-        ..args.observe.config()
-    };
+    let config =
+        Config { reports: Reports::Intervals(args.interval), idle: true, ..args.observe.config() };
     let mut face = Exporter::new(args, &config)?;
     run::run(&config, None, &mut face)?;
     Ok(ExitCode::SUCCESS)
@@ -144,9 +141,7 @@ impl Face for Exporter<'_> {
     fn update(&mut self, update: &Update) -> Result<()> {
         match update {
             Update::Report(report) => {
-                let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-                state.add(report, &mut self.origins);
-                drop(state);
+                lock(&self.state).add(report, &mut self.origins);
                 if let Some(recorder) = &self.recorder {
                     recorder.lock().unwrap_or_else(PoisonError::into_inner).report(report);
                 }
@@ -189,9 +184,10 @@ fn say_where(address: SocketAddr, tls: bool, users: bool) {
         return;
     }
     let (open, cure) = match (tls, users) {
-        (false, false) => {
-            ("unencrypted, to whoever reaches it", "--tls-cert and --tls-key, and users by --web-config,")
-        }
+        (false, false) => (
+            "unencrypted, to whoever reaches it",
+            "--tls-cert and --tls-key, and users by --web-config,",
+        ),
         (true, _) => ("to whoever reaches it", "users by --web-config"),
         (false, true) => ("with passwords that are sent unencrypted", "--tls-cert and --tls-key"),
     };

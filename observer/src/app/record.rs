@@ -84,7 +84,8 @@ impl RecordArgs {
 /// See [`Observer::open`]; and when the file exists, or cannot be written.
 pub fn run(args: &RecordArgs) -> Result<std::process::ExitCode> {
     if args.is_stdout() && args.max_size.is_some() {
-        let sentence = "standard output has no parts: leave out --max-size, or give --output a file\n";
+        let sentence =
+            "standard output has no parts: leave out --max-size, or give --output a file\n";
         clap::Error::raw(clap::error::ErrorKind::ArgumentConflict, sentence).exit();
     }
     if !args.is_stdout() {

@@ -16,6 +16,7 @@ mod compare;
 mod cost;
 mod deploy;
 mod events;
+mod export;
 mod fairness;
 mod faults;
 mod filters;
@@ -191,6 +192,7 @@ fn main() -> ExitCode {
         listeners::tests(),
         schema::tests(),
         deploy::tests(),
+        export::tests(),
         load::tests(),
         harmless::tests(),
         socket_kinds::last_tests(),

@@ -54,6 +54,7 @@ pub fn play() -> Option<ExitCode> {
         other if other.starts_with("capabilities-") => crate::capabilities::play(other),
         other if other.starts_with("deploy-") => crate::deploy::play(other),
         other if other.starts_with("cost-") => crate::cost::play(other),
+        other if other.starts_with("export-") => crate::export::play(other),
         other if other.starts_with("load-") => crate::load::play(other),
         other if other.starts_with("harmless-") => crate::harmless::play(other),
         other => crate::socket_kinds::play(other),

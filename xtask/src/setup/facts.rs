@@ -27,9 +27,11 @@ pub(crate) const TOOLCHAIN_PACKAGES: [&str; 5] =
 pub(crate) const LINT_PACKAGE: &str = "rust-web-clippy";
 
 /// Commands that tests call, and the Debian packages that bring them.
-pub(crate) const TEST_COMMANDS: [(&str, &str); 6] = [
+pub(crate) const TEST_COMMANDS: [(&str, &str); 8] = [
+    ("curl", "curl"),
     ("ip", "iproute2"),
     ("nginx", "nginx"),
+    ("openssl", "openssl"),
     ("ps", "procps"),
     ("python3", "python3"),
     ("ss", "iproute2"),

@@ -136,8 +136,18 @@ fn extras_are_installed_only_for_who_wants_them() {
     assert_eq!(extras(&facts, Goal::Check, &Way::Linked).install, [LINT_PACKAGE]);
     assert_eq!(extras(&facts, Goal::Check, &Way::Nightly), Extras::default());
     let test = extras(&facts, Goal::Test, &Way::Linked);
-    let packages =
-        ["gcc", "iproute2", "make", "nginx", "procps", "python3", "python3-venv", "strace"];
+    let packages = [
+        "curl",
+        "gcc",
+        "iproute2",
+        "make",
+        "nginx",
+        "openssl",
+        "procps",
+        "python3",
+        "python3-venv",
+        "strace",
+    ];
     assert_eq!(test.install, packages);
     assert!(test.nginx && test.python);
     assert_eq!(extras(&complete(), Goal::Test, &Way::Linked), Extras::default());

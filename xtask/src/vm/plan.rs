@@ -136,6 +136,7 @@ impl Scope {
             "capabilities::are_the_same",
             // With tools that no guest has.
             "deploy::",
+            "export::",
             "fairness::",
             "faults::",
             "filters::",

@@ -2,7 +2,7 @@
 
 use std::{
     fmt::{self, Write as _},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use prometheus_client::{
@@ -18,7 +18,7 @@ use super::{
     families::{self, Family, Sample, Value},
     format::Format,
     histogram::{Histogram, Scale},
-    state::State,
+    state::{State, lock},
 };
 
 /// Values up to this count as 0 in native histograms (2^-128): no other value is that near.
@@ -65,7 +65,7 @@ impl fmt::Debug for Families {
 
 impl Collector for Families {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = lock(&self.0);
         for family in families::all() {
             let mut samples = Vec::new();
             (family.samples)(&state, &mut samples);
@@ -105,7 +105,9 @@ fn value(family: &Family, value: &Value<'_>, metric: &mut MetricEncoder<'_>) -> 
     use prometheus_client::metrics::MetricType::Counter;
     match (value, family.kind) {
         (Value::Count(count), Counter) => metric.encode_counter::<NoLabelSet, _, f64>(count, None),
-        (Value::Number(number), Counter) => metric.encode_counter::<NoLabelSet, _, f64>(number, None),
+        (Value::Number(number), Counter) => {
+            metric.encode_counter::<NoLabelSet, _, f64>(number, None)
+        }
         (Value::Count(count), _) => metric.encode_gauge(count),
         (Value::Number(number), _) => metric.encode_gauge(number),
         (Value::Histogram(histogram, scale), _) => distribution(histogram, scale, metric),

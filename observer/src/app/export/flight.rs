@@ -11,22 +11,27 @@ mod held;
 mod trigger;
 
 use std::{
+    collections::BTreeSet,
     path::PathBuf,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
+    thread::JoinHandle,
     time::{Duration, Instant},
 };
 
 use anyhow::Result;
 use observer::{
     Config,
-    model::{Report, Severity},
+    model::{Listener, Report, Severity},
 };
 
-use self::{capture::Capture, held::Held, trigger::Trigger};
-use super::state::{Flight, State};
+use self::{
+    capture::Capture,
+    directory::Directory,
+    held::Held,
+    trigger::{Critical, Trigger},
+};
+use super::state::{Flight, State, lock};
 use crate::app::run::say;
-
-pub use self::directory::Directory;
 
 /// Most bytes of reports that are held, as they are when compressed.
 const MOST_HELD: usize = 16 << 20;
@@ -54,11 +59,14 @@ pub struct Recorder {
     directory: Directory,
     held: Held,
     trigger: Trigger,
+    /// The recording that goes on, and until when.
     capture: Option<(Instant, Capture)>,
+    /// What writes, to be waited for in the end.
+    threads: Vec<JoinHandle<()>>,
     config: Config,
     state: Arc<Mutex<State>>,
-    /// Ports of the listeners that were critical in the last report.
-    critical: Vec<u16>,
+    /// What was critical in the last report.
+    critical: BTreeSet<Critical>,
 }
 
 impl Recorder {
@@ -76,9 +84,10 @@ impl Recorder {
             held: Held::new(MOST_HELD, keep),
             trigger: Trigger::new(cooldown),
             capture: None,
+            threads: Vec::new(),
             config,
             state,
-            critical: Vec::new(),
+            critical: BTreeSet::new(),
         })
     }
 
@@ -93,11 +102,11 @@ impl Recorder {
                 self.end();
             }
         }
-        let critical: Vec<_> = report.listeners.iter().filter_map(critical).collect();
-        self.critical = critical.iter().map(|(port, _)| *port).collect();
-        if let Some((_, why)) = critical.into_iter().next()
-            && self.trigger.may(now)
+        self.critical = report.listeners.iter().flat_map(critical).collect();
+        if self.trigger.is_due(&self.critical, now)
+            && let Some((_, port, finding)) = self.critical.first()
         {
+            let why = format!("{finding} on port {port}");
             self.begin(&why, now);
         }
     }
@@ -118,7 +127,7 @@ impl Recorder {
 
     fn begin(&mut self, why: &str, now: Instant) {
         self.end();
-        self.trigger.fired(now);
+        self.trigger.fired(&self.critical, now);
         let path = match self.directory.next() {
             Ok(path) => path,
             Err(error) => return self.failed(&format!("{error:#}")),
@@ -126,11 +135,14 @@ impl Recorder {
         say(&format!("observer: {why}: the last minutes are written to {}", path.display()));
         let limit = self.directory.of_one();
         match Capture::begin(path, self.held.lines(), limit, self.state.clone()) {
-            Ok(capture) => {
-                if !self.critical.is_empty() {
-                    events::follow(&self.config, &self.critical, AFTER, capture.sender());
+            Ok((capture, thread)) => {
+                let ports: BTreeSet<u16> = self.critical.iter().map(|(_, port, _)| *port).collect();
+                if !ports.is_empty() {
+                    events::follow(&self.config, &ports, AFTER, capture.sender());
                 }
                 self.capture = Some((now + AFTER, capture));
+                self.threads.retain(|thread| !thread.is_finished());
+                self.threads.push(thread);
             }
             Err(error) => self.failed(&format!("cannot start a thread: {error}")),
         }
@@ -147,13 +159,19 @@ impl Recorder {
     }
 }
 
-/// The port of a listener that is critical, and what is.
-fn critical(listener: &observer::model::Listener) -> Option<(u16, String)> {
-    let is_critical = |finding: &&observer::model::Finding| finding.severity == Severity::Critical;
-    let finding = listener.findings.iter().find(is_critical)?;
-    Some((listener.port, format!("{} on port {}", finding.id, listener.port)))
+impl Drop for Recorder {
+    /// Waits until what is being written is whole. Nobody sends events any more: the event loop is gone.
+    fn drop(&mut self) {
+        self.end();
+        for thread in self.threads.drain(..) {
+            let _panicked = thread.join();
+        }
+    }
 }
 
-fn lock(state: &Mutex<State>) -> std::sync::MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+/// What is critical of a listener.
+fn critical(listener: &Listener) -> impl Iterator<Item = Critical> {
+    let findings = listener.findings.iter();
+    let critical = findings.filter(|finding| finding.severity == Severity::Critical);
+    critical.map(|finding| (listener.netns, listener.port, finding.id.clone()))
 }

@@ -38,7 +38,8 @@ impl Format {
             let parameters: Vec<(&str, &str)> =
                 parts.filter_map(|part| part.split_once('=')).collect();
             let of = |name: &str| {
-                let found = parameters.iter().find(|(key, _)| key.trim().eq_ignore_ascii_case(name));
+                let found =
+                    parameters.iter().find(|(key, _)| key.trim().eq_ignore_ascii_case(name));
                 found.map(|(_, value)| value.trim().trim_matches('"'))
             };
             let Some(format) = Self::of(kind, of("version"), of("proto"), of("encoding")) else {
@@ -52,11 +53,16 @@ impl Format {
         best.1
     }
 
-    fn of(kind: &str, version: Option<&str>, proto: Option<&str>, encoding: Option<&str>) -> Option<Self> {
+    fn of(
+        kind: &str,
+        version: Option<&str>,
+        proto: Option<&str>,
+        encoding: Option<&str>,
+    ) -> Option<Self> {
         match kind.to_ascii_lowercase().as_str() {
-            "application/openmetrics-text" => {
-                version.is_none_or(|version| ["0.0.1", "1.0.0"].contains(&version)).then_some(Self::OpenMetrics)
-            }
+            "application/openmetrics-text" => version
+                .is_none_or(|version| ["0.0.1", "1.0.0"].contains(&version))
+                .then_some(Self::OpenMetrics),
             "application/vnd.google.protobuf" => {
                 let fits = proto == Some("io.prometheus.client.MetricFamily")
                     && encoding == Some("delimited");

@@ -91,7 +91,7 @@ impl Histogram {
     /// Classic buckets, each with its upper bound and what it has for itself, and the last without a bound.
     #[must_use]
     pub fn classic_buckets(&self, scale: &Scale) -> Vec<(f64, u64)> {
-        let bounded: u64 = self.classic.iter().sum();
+        let bounded = self.classic.iter().fold(0_u64, |sum, count| sum.saturating_add(*count));
         let of = |(at, bound): (usize, &f64)| (*bound, self.classic.get(at).copied().unwrap_or(0));
         let mut buckets: Vec<_> = scale.bounds.iter().enumerate().map(of).collect();
         buckets.push((f64::INFINITY, self.count.saturating_sub(bounded)));
@@ -118,7 +118,10 @@ impl Histogram {
 }
 
 /// The native bucket of a value: its upper bound is 2 to the power of index / 2^schema. `None` for 0.
-#[expect(clippy::cast_possible_truncation, reason = "a binary exponent is below 2^11, with a schema up to 8 below 2^19")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "a binary exponent is below 2^11, with a schema up to 8 below 2^19"
+)]
 fn native_bucket(value: f64, schema: i32) -> Option<i32> {
     if value <= 0.0 {
         return None;

@@ -51,7 +51,8 @@ pub fn page() -> String {
 
 fn table(all: &[&Family], of: Of) -> String {
     let mut table =
-        "| metric | type | labels | what it is | comes from |\n| --- | --- | --- | --- | --- |\n".to_owned();
+        "| metric | type | labels | what it is | comes from |\n| --- | --- | --- | --- | --- |\n"
+            .to_owned();
     for family in all.iter().filter(|family| family.of == of) {
         let labels: Vec<String> = family.labels.iter().map(|name| format!("`{name}`")).collect();
         table += &format!(
@@ -68,11 +69,7 @@ fn table(all: &[&Family], of: Of) -> String {
 
 fn buckets(name: &str, scale: &Scale) -> String {
     let bounds: Vec<String> = scale.bounds.iter().map(ToString::to_string).collect();
-    format!(
-        "- `{name}`: {}; native: schema {}\n",
-        bounds.join(", "),
-        scale.schema
-    )
+    format!("- `{name}`: {}; native: schema {}\n", bounds.join(", "), scale.schema)
 }
 
 #[cfg(test)]

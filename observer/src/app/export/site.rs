@@ -12,7 +12,13 @@ use hyper::{
     header::{ACCEPT, ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE},
 };
 
-use super::{encode::Pages, format::Format, own_cost, state::State, users::Users};
+use super::{
+    encode::Pages,
+    format::Format,
+    own_cost,
+    state::{State, lock},
+    users::Users,
+};
 
 /// What a front page says.
 const FRONT: &str = "\
@@ -56,7 +62,7 @@ impl Site {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 
     /// Counts a connection that was closed on a client.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
     time::{Instant, SystemTime, UNIX_EPOCH},
 };
 
@@ -51,6 +52,11 @@ pub struct Flight {
     pub failed: u64,
     /// Bytes that are held.
     pub held: usize,
+}
+
+/// The state, whoever panicked with it: each change of it is whole by itself.
+pub fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
+    state.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl State {

@@ -143,9 +143,8 @@ impl Store {
     fn forget(&mut self, now: Instant) {
         let Self { places, room, .. } = self;
         places.retain(|_, kept| {
-            let stays = kept
-                .gone_since
-                .is_none_or(|since| now.saturating_duration_since(since) < KEPT);
+            let stays =
+                kept.gone_since.is_none_or(|since| now.saturating_duration_since(since) < KEPT);
             if !stays {
                 let mut reserved = kept.tally.reserved;
                 room.give_back(reserved, &mut reserved);

@@ -191,9 +191,7 @@ impl Tally {
     fn add_workers(&mut self, listener: &Listener, room: &mut Room) {
         for worker in &listener.workers {
             let id = WorkerId { task: worker.pid.zip(worker.tid), comm: worker.comm.clone() };
-            if !self.workers.contains_key(&id)
-                && !room.take(WORKER_SERIES, &mut self.reserved)
-            {
+            if !self.workers.contains_key(&id) && !room.take(WORKER_SERIES, &mut self.reserved) {
                 continue;
             }
             let tally = self.workers.entry(id).or_default();
@@ -241,7 +239,7 @@ impl Details {
     fn add_drops(&mut self, drops: &Drops) {
         let Some(total) = drops.total else { return };
         // What was certain so far stays the least that there can have been.
-        let before: u64 = self.drops.values().sum();
+        let before = self.drops.values().fold(0_u64, |sum, count| sum.saturating_add(*count));
         let most = drops.at_most.unwrap_or(total).max(total);
         if most != total || self.drops_at_most.is_some() {
             let sum = self.drops_at_most.unwrap_or(before);
@@ -280,7 +278,9 @@ impl Gauges {
 
     /// Notes the descriptors of a holder; of several, those count of which least are left.
     pub fn note_descriptors(&mut self, open: u64, limit: Option<u64>) {
-        let left = |(open, limit): (u64, Option<u64>)| limit.map_or(u64::MAX, |limit| limit.saturating_sub(open));
+        let left = |(open, limit): (u64, Option<u64>)| {
+            limit.map_or(u64::MAX, |limit| limit.saturating_sub(open))
+        };
         if self.descriptors.is_none_or(|known| left((open, limit)) < left(known)) {
             self.descriptors = Some((open, limit));
         }

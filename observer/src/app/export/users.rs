@@ -95,7 +95,8 @@ mod tests {
     #[test]
     fn a_password_may_have_colons() {
         assert_eq!(parse(&basic("a:b:c")), Some(("a".to_owned(), b"b:c".to_vec())));
-        for wrong in ["", "Basic", "Basic !", "Bearer YTpi", &basic("a"), &basic(&"a:".repeat(999))] {
+        for wrong in ["", "Basic", "Basic !", "Bearer YTpi", &basic("a"), &basic(&"a:".repeat(999))]
+        {
             assert_eq!(parse(wrong), None, "{wrong}");
         }
     }

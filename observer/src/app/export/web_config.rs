@@ -23,7 +23,8 @@ pub struct WebConfig {
 ///
 /// What is wrong with it, in words that go on "FILE: ".
 pub fn parse(text: &str, directory: &Path) -> Result<WebConfig, String> {
-    let documents = YamlLoader::load_from_str(text).map_err(|error| format!("it is no YAML: {error}"))?;
+    let documents =
+        YamlLoader::load_from_str(text).map_err(|error| format!("it is no YAML: {error}"))?;
     let mut config = WebConfig::default();
     let Some(document) = documents.first().filter(|one| !one.is_null()) else { return Ok(config) };
     for (key, value) in map(document, "the file")? {
@@ -57,7 +58,9 @@ fn tls(value: &Yaml, directory: &Path) -> Result<(PathBuf, PathBuf), String> {
             other => return Err(unknown(other)),
         }
     }
-    certificate.zip(key_file).ok_or_else(|| "tls_server_config needs cert_file and key_file".to_owned())
+    certificate
+        .zip(key_file)
+        .ok_or_else(|| "tls_server_config needs cert_file and key_file".to_owned())
 }
 
 fn unknown(key: &str) -> String {
@@ -105,7 +108,10 @@ mod tests {
             ("basic_auth_users:\n  alice: secret\n", "no bcrypt hash"),
             ("basic_auth_users: alice\n", "basic_auth_users must be"),
             ("tls_server_config:\n  cert_file: a\n", "needs cert_file and key_file"),
-            ("tls_server_config:\n  cert_file: a\n  key_file: b\n  client_ca_file: c\n", "client_ca_file is not"),
+            (
+                "tls_server_config:\n  cert_file: a\n  key_file: b\n  client_ca_file: c\n",
+                "client_ca_file is not",
+            ),
             ("tls_server_config:\n  min_version: TLS13\n", "min_version is not"),
             ("rate_limit:\n  burst: 1\n", "rate_limit is not"),
             ("- a\n", "the file must be"),

@@ -47,9 +47,7 @@ fn pod_uid(path: &str) -> Option<String> {
         {
             return Some(uid.replace('_', "-"));
         }
-        if below
-            && let Some(uid) = part.strip_prefix("pod").filter(|uid| !uid.is_empty())
-        {
+        if below && let Some(uid) = part.strip_prefix("pod").filter(|uid| !uid.is_empty()) {
             return Some(uid.to_owned());
         }
         below |= part == "kubepods";
@@ -187,10 +185,16 @@ mod tests {
         };
         let uid = "3a6f1b2c-0d4e-4f5a-8b6c-7d8e9f0a1b2c";
         for (cgroups, pod) in [
-            ("0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice/cri-containerd-ID.scope", uid),
+            (
+                "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice/cri-containerd-ID.scope",
+                uid,
+            ),
             ("0::/kubepods.slice/kubepods-podUID.slice/crio-ID.scope/container", uid),
-            ("0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/\
-              kubelet-kubepods-besteffort-podUID.slice/cri-containerd-ID.scope", uid),
+            (
+                "0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/\
+              kubelet-kubepods-besteffort-podUID.slice/cri-containerd-ID.scope",
+                uid,
+            ),
         ] {
             let cgroups = cgroups.replace("UID", &uid.replace('-', "_"));
             assert_eq!(scope(&cgroups), both(Some(LONG), Some(pod)), "{cgroups}");
@@ -200,7 +204,13 @@ mod tests {
         assert_eq!(scope("0::/system.slice/docker-ID.scope\n"), both(Some(LONG), None));
         assert_eq!(scope("0::/machine.slice/libpod-ID.scope/container\n"), both(Some(LONG), None));
         assert_eq!(scope("0::/lxc.payload.web/init.scope\n"), both(Some("web"), None));
-        for none in ["", "nonsense", "0::/system.slice/a.service\n", "0::/kubepods/pod\n", "0::/podman/podx\n"] {
+        for none in [
+            "",
+            "nonsense",
+            "0::/system.slice/a.service\n",
+            "0::/kubepods/pod\n",
+            "0::/podman/podx\n",
+        ] {
             assert_eq!(scope(none), Scope::default(), "{none}");
         }
     }

@@ -2,7 +2,10 @@
 
 use prometheus_client::{metrics::MetricType, registry::Unit};
 
-use super::{Family, Of, Sample, Value};
+use super::{
+    family::Family,
+    sample::{Of, Sample, Value},
+};
 
 /// In the order in which they are served.
 pub const FAMILIES: &[Family] = &[
@@ -320,7 +323,10 @@ fn count<'a>(count: usize) -> Value<'a> {
     Value::Count(u64::try_from(count).unwrap_or(u64::MAX))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a difference of 2^52 drops is no difference to tell exactly")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a difference of 2^52 drops is no difference to tell exactly"
+)]
 fn difference(kernel: u64, observed: u64) -> f64 {
     if kernel >= observed { (kernel - observed) as f64 } else { -((observed - kernel) as f64) }
 }

@@ -2,7 +2,10 @@
 
 use prometheus_client::{metrics::MetricType, registry::Unit};
 
-use super::{Family, Of, Sample, Value};
+use super::{
+    family::Family,
+    sample::{Of, Sample, Value},
+};
 use crate::app::export::{
     histogram::{DEPTH, WAIT},
     place::Place,
@@ -301,11 +304,7 @@ pub const FAMILIES: &[Family] = &[
     },
 ];
 
-fn counts<'a>(
-    state: &'a State,
-    out: &mut Vec<Sample<'a>>,
-    of: impl Fn(&'a Tally) -> Option<u64>,
-) {
+fn counts<'a>(state: &'a State, out: &mut Vec<Sample<'a>>, of: impl Fn(&'a Tally) -> Option<u64>) {
     for (place, tally) in state.store.places() {
         if let Some(count) = of(tally) {
             out.push(Sample::at(place, Value::Count(count)));

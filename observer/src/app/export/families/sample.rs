@@ -2,7 +2,10 @@
 
 use std::borrow::Cow;
 
-use crate::app::export::{histogram::{Histogram, Scale}, place::Place};
+use crate::app::export::{
+    histogram::{Histogram, Scale},
+    place::Place,
+};
 
 /// What a series is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

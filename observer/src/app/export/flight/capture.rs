@@ -3,7 +3,7 @@
 
 use std::{
     env, io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{
         Arc, Mutex,
         mpsc::{Receiver, SyncSender, sync_channel},
@@ -19,8 +19,11 @@ use observer::{
     recording::{self, Header, Options, Writer},
 };
 
-use super::{held, held::Line, lock};
-use crate::app::{export::state::State, run::say};
+use super::{held, held::Line};
+use crate::app::{
+    export::state::{State, lock},
+    run::say,
+};
 
 /// Most updates that wait to be written: what comes then is left out.
 const WAITING: usize = 8192;
@@ -33,20 +36,19 @@ pub enum More {
     Event(Update),
 }
 
-/// A recording that is being written, until this is dropped.
+/// A recording that is being written, until this is dropped and whoever sends events has ended.
 pub struct Capture {
-    sender: Option<SyncSender<More>>,
-    thread: Option<JoinHandle<()>>,
+    sender: SyncSender<More>,
 }
 
 impl Capture {
-    /// Begins one with these lines, of so many bytes at most.
+    /// Begins one with these lines, of so many bytes at most; with the thread that writes it.
     pub fn begin(
         path: PathBuf,
         held: Vec<Line>,
         limit: u64,
         state: Arc<Mutex<State>>,
-    ) -> io::Result<Self> {
+    ) -> io::Result<(Self, JoinHandle<()>)> {
         let (sender, more) = sync_channel(WAITING);
         let write = move || {
             let result = write(&path, &held, &more, limit);
@@ -61,37 +63,22 @@ impl Capture {
             }
         };
         let thread = thread::Builder::new().name("flight".into()).spawn(write)?;
-        Ok(Self { sender: Some(sender), thread: Some(thread) })
+        Ok((Self { sender }, thread))
     }
 
     /// Adds a report.
     pub fn line(&self, line: Line) {
-        if let Some(sender) = &self.sender {
-            // Who does not write in time gets no more.
-            let _full = sender.try_send(More::Line(line));
-        }
+        // Who does not write in time gets no more.
+        let _full = self.sender.try_send(More::Line(line));
     }
 
-    /// Where events go; the recording ends when this is dropped too.
-    pub fn sender(&self) -> Option<SyncSender<More>> {
+    /// Where events go.
+    pub fn sender(&self) -> SyncSender<More> {
         self.sender.clone()
     }
 }
 
-impl Drop for Capture {
-    fn drop(&mut self) {
-        self.sender = None;
-        // It ends when the events do, which is not waited for.
-        self.thread = None;
-    }
-}
-
-fn write(
-    path: &std::path::Path,
-    held: &[Line],
-    more: &Receiver<More>,
-    limit: u64,
-) -> Result<()> {
+fn write(path: &Path, held: &[Line], more: &Receiver<More>, limit: u64) -> Result<()> {
     let first = held.iter().find_map(|line| update(line).ok());
     let start = match first {
         Some(Update::Report(report)) => report.window.start,

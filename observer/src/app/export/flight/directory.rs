@@ -63,7 +63,10 @@ impl Directory {
             _ => format!("{PREFIX}{now}-{number}{SUFFIX}"),
         };
         let paths = (0..OF_A_SECOND).map(|number| self.path.join(name(number)));
-        paths.into_iter().find(|path| !path.exists()).context("there are too many recordings of this second")
+        paths
+            .into_iter()
+            .find(|path| !path.exists())
+            .context("there are too many recordings of this second")
     }
 
     /// Removes the oldest recordings until all that are there and `more` fit.
@@ -75,7 +78,8 @@ impl Directory {
             if bytes.saturating_add(more) <= self.most {
                 break;
             }
-            fs::remove_file(&path).with_context(|| format!("{} cannot be removed", path.display()))?;
+            fs::remove_file(&path)
+                .with_context(|| format!("{} cannot be removed", path.display()))?;
             bytes = bytes.saturating_sub(size);
         }
         Ok(())
@@ -104,7 +108,8 @@ fn is_ours(path: &Path) -> bool {
     let time = name.and_then(|name| name.strip_prefix(PREFIX)?.strip_suffix(SUFFIX));
     time.is_some_and(|time| {
         let (time, number) = time.split_once('-').unwrap_or((time, "0"));
-        let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+        let digits =
+            |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
         let clock = time.strip_suffix('Z').and_then(|time| time.split_once('T'));
         digits(number)
             && clock.is_some_and(|(day, hour)| {
@@ -115,7 +120,11 @@ fn is_ours(path: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::Path, time::{Duration, SystemTime}};
+    use std::{
+        fs,
+        path::Path,
+        time::{Duration, SystemTime},
+    };
 
     use super::{Directory, is_ours};
 
@@ -128,7 +137,11 @@ mod tests {
             let path = directory.path.join(name);
             fs::write(&path, [0; 300]).expect("a file");
             let then = SystemTime::now() - Duration::from_secs(age);
-            fs::File::options().write(true).open(path).and_then(|file| file.set_modified(then)).expect("a time");
+            fs::File::options()
+                .write(true)
+                .open(path)
+                .and_then(|file| file.set_modified(then))
+                .expect("a time");
         };
         for other in others {
             write(other, 1_000_000);

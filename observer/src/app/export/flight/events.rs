@@ -1,7 +1,11 @@
 //! Events of what is critical: a second window, which is open while a recording goes on and no longer, so that nobody pays
 //! for events while nothing is wrong.
 
-use std::{sync::mpsc::{SyncSender, TrySendError}, time::Duration};
+use std::{
+    collections::BTreeSet,
+    sync::mpsc::{SyncSender, TrySendError},
+    time::Duration,
+};
 
 use anyhow::Result;
 use observer::{Config, EventKind, Observer, Reports, Update};
@@ -16,8 +20,7 @@ use super::capture::More;
 const MOST_PORTS: usize = 16;
 
 /// Sends the events of these ports for so long.
-pub fn follow(config: &Config, ports: &[u16], time: Duration, sender: Option<SyncSender<More>>) {
-    let Some(sender) = sender else { return };
+pub fn follow(config: &Config, ports: &BTreeSet<u16>, time: Duration, sender: SyncSender<More>) {
     let mut config = config.clone();
     config.reports = Reports::AtTheEnd;
     config.events = EventKind::ALL.to_vec();

@@ -32,7 +32,7 @@ fn the_oldest_go_when_they_are_too_old() {
 
 #[test]
 fn idle_listeners_are_counted_and_no_others() {
-    let mut idle = fixtures::listener(80);
+    let mut idle = fixtures::listener("127.0.0.1", 80);
     idle.queued = Some(0);
     idle.accepted = Some(0);
     idle.accept_errors.clear();
