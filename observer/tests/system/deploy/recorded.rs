@@ -77,9 +77,8 @@ fn compact(samples: &[(f64, f64)], place: impl Fn(f64) -> f64) -> String {
         };
         let mut more = 0;
         // Sums of fractions would drift.
-        if let Some(first) =
-            step(index).filter(|first| first.fract() == 0.0 && value.fract() == 0.0)
-        {
+        let is_exact = |first: &f64| *first == 0.0 || first.fract() == 0.0 && value.fract() == 0.0;
+        if let Some(first) = step(index).filter(is_exact) {
             while step(index + more) == Some(first) {
                 more += 1;
             }

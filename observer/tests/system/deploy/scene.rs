@@ -132,7 +132,7 @@ impl Servers {
             Box::new(move |stop| {
                 while !stop.load(Ordering::Relaxed) {
                     workload.round()?;
-                    sleep(Duration::from_millis(50));
+                    sleep(Duration::from_millis(150));
                 }
                 Ok(())
             }),
