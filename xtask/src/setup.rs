@@ -6,6 +6,7 @@ mod facts;
 mod goal;
 mod nginx;
 mod plan;
+mod python;
 mod servers;
 mod services;
 mod trace_engine;
@@ -19,6 +20,7 @@ pub(crate) use self::{
     facts::{Core, bpf_target},
     goal::Goal,
     nginx::NAME as POLLING_NGINX,
+    python::NAME as PYTHON_PACKAGES,
     servers::NAME as SERVERS,
     trace_engine::NAME as TRACE_ENGINE,
 };
@@ -93,7 +95,7 @@ pub(crate) fn setup(workspace: &Workspace, goal: Goal) -> Result<Ready> {
             indented(&plan::nightly_commands(&facts))
         ),
     };
-    let Extras { install, nginx, trace_engine, servers, without } =
+    let Extras { install, nginx, python, servers, trace_engine, without } =
         plan::extras(&facts, goal, &way);
     let mut missing = apt.install_each(&install);
     if nginx && let Err(error) = nginx::build(workspace) {
@@ -105,6 +107,11 @@ pub(crate) fn setup(workspace: &Workspace, goal: Goal) -> Result<Ready> {
         let reason = format!("{error:#}");
         let unfetched = is_unfetched(&reason);
         missing.push(Missing { package: TRACE_ENGINE, reason, unfetched });
+    }
+    if python && let Err(error) = python::make(workspace) {
+        let reason = format!("{error:#}");
+        let unfetched = is_unfetched(&reason);
+        missing.push(Missing { package: PYTHON_PACKAGES, reason, unfetched });
     }
     for package in servers {
         apt.update();

@@ -48,9 +48,9 @@ use self::{
     web_config::WebConfig,
 };
 use crate::app::{
+    opened::{say_all_ended, say_opened},
     output,
     run::{self, Face, say},
-    watch::{say_all_ended, say_opened},
 };
 use observer::{Because, Config, Observer, Reports, Update, error::Failure};
 
@@ -126,7 +126,7 @@ impl<'a> Exporter<'a> {
 
 impl Face for Exporter<'_> {
     fn opened(&mut self, observer: &Observer) -> Result<()> {
-        say_opened(&self.args.observe.filters, observer);
+        say_opened(observer, &self.args.observe.filters, false);
         if let Some(Ready { listener, tls, users }) = self.ready.take() {
             let address = listener.local_addr().context("the socket has no address")?;
             say_where(address, tls.is_some(), users.is_some());

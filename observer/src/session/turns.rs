@@ -106,7 +106,7 @@ mod tests {
 
     fn snapshot(queued: u64) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        snapshot.listeners.insert(7, ListenerInfo { netns: 7, ..ListenerInfo::ZERO });
+        snapshot.listeners.insert(7, ListenerInfo { netns: 7, ..ListenerInfo::default() });
         snapshot.queues.insert(7, QueueStats { queued, ..QueueStats::ZERO });
         snapshot
     }
@@ -140,10 +140,10 @@ mod tests {
         assert!(rests(&snapshot(1)));
         assert!(!rests(&snapshot(2)));
         let mut ended = snapshot(1);
-        ended.listeners.insert(7, ListenerInfo { netns: 7, closed: 1, ..ListenerInfo::ZERO });
+        ended.listeners.insert(7, ListenerInfo { netns: 7, closed: 1, ..ListenerInfo::default() });
         assert!(!rests(&ended));
         let mut born = snapshot(1);
-        born.listeners.insert(8, ListenerInfo { netns: 7, ..ListenerInfo::ZERO });
+        born.listeners.insert(8, ListenerInfo { netns: 7, ..ListenerInfo::default() });
         assert!(!rests(&born));
         let mut asked = snapshot(1);
         asked.asked.insert(7, 5);

@@ -10,10 +10,12 @@
 
 mod backlog;
 mod bounds;
+mod capabilities;
 mod cases;
 mod check;
 mod compare;
 mod cost;
+mod deploy;
 mod events;
 mod export;
 mod fairness;
@@ -174,6 +176,7 @@ fn main() -> ExitCode {
         backlog::tests(),
         bounds::tests(),
         check::tests(),
+        capabilities::tests(),
         cost::tests(),
         fairness::tests(),
         findings::tests(),
@@ -194,6 +197,7 @@ fn main() -> ExitCode {
         servers::tests(),
         listeners::tests(),
         schema::tests(),
+        deploy::tests(),
         export::tests(),
         load::tests(),
         harmless::tests(),

@@ -54,6 +54,8 @@ pub fn play() -> Option<ExitCode> {
         other if other.starts_with("threads-") => crate::threads::play(other),
         other if other.starts_with("bounds-") => crate::bounds::play(other),
         other if other.starts_with("top-") => crate::top::play(other),
+        other if other.starts_with("capabilities-") => crate::capabilities::play(other),
+        other if other.starts_with("deploy-") => crate::deploy::play(other),
         other if other.starts_with("cost-") => crate::cost::play(other),
         other if other.starts_with("export-") => crate::export::play(other),
         other if other.starts_with("load-") => crate::load::play(other),

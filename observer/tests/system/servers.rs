@@ -4,7 +4,7 @@
 
 mod kinds;
 pub mod program;
-mod running;
+pub mod running;
 
 use std::{net::SocketAddr, process::Command, thread, time::Duration};
 

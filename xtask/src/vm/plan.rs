@@ -133,6 +133,9 @@ impl Scope {
         // listen, once it is known that a beginning is seen.
         let neither = [
             "backlog::",
+            "capabilities::are_the_same",
+            // With tools that no guest has.
+            "deploy::",
             "export::",
             "fairness::",
             "faults::",

@@ -1,24 +1,17 @@
 //! A recording as a source of updates, at the pace at which it was made.
 
-use std::{
-    fs::File,
-    io::{BufRead as _, BufReader, Lines},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::Path, time::Duration};
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
-use observer::{Update, recording};
+use observer::{Update, recording::Reader};
 
 /// Longest time to wait for a report of a recording, at its own pace.
 const LONGEST: f64 = 60.0;
 
 /// A recording that is being read.
 pub struct Replay {
-    lines: Lines<BufReader<File>>,
-    path: PathBuf,
-    number: usize,
+    reader: Reader,
     over: bool,
 }
 
@@ -29,34 +22,20 @@ impl Replay {
     ///
     /// When it cannot be read.
     pub fn open(path: &Path) -> Result<Self> {
-        let file = File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let lines = BufReader::new(file).lines();
-        Ok(Self { lines, path: path.to_owned(), number: 0, over: false })
+        Ok(Self { reader: Reader::open(path)?, over: false })
     }
 
-    /// The next report, or the end; `None` after that. Events are passed over, and so is the line that a recording
-    /// begins with.
+    /// The next report, or the end; `None` after that. Events are passed over.
     ///
     /// # Errors
     ///
     /// When the file cannot be read, or a line of it is no update.
     pub fn next(&mut self) -> Result<Option<Update>> {
         while !self.over {
-            let Some(line) = self.lines.next() else {
-                self.over = true;
-                break;
-            };
-            self.number += 1;
-            let line = line.with_context(|| format!("cannot read {}", self.path.display()))?;
-            if line.contains(r#""type":"recording""#) || line.trim().is_empty() {
-                continue;
-            }
-            let update = recording::parse(&line).with_context(|| {
-                format!("line {} of {} is no update", self.number, self.path.display())
-            })?;
-            match update {
-                Update::Event(_) => {}
-                update => {
+            match self.reader.next()? {
+                None => self.over = true,
+                Some(Update::Event(_)) => {}
+                Some(update) => {
                     self.over = matches!(update, Update::Ended(_));
                     return Ok(Some(update));
                 }
@@ -92,7 +71,6 @@ mod tests {
         report.window.kind = WindowKind::Interval;
         let mut total = report.clone();
         total.window.kind = WindowKind::Total;
-        writeln!(file, "{{\"type\":\"recording\",\"schema_version\":1}}\n").expect("written");
         for one in [&report, &report, &total, &report] {
             let line = serde_json::to_string(one).expect("JSON");
             writeln!(file, "{line}").expect("written");
@@ -112,7 +90,8 @@ mod tests {
     fn a_line_that_is_no_update_is_named() {
         let mut file = tempfile::NamedTempFile::new().expect("a file");
         writeln!(file, "nonsense").expect("written");
-        let error = Replay::open(file.path()).expect("opened").next().expect_err("nonsense");
-        assert!(error.to_string().starts_with("line 1 of "), "{error}");
+        let read = Replay::open(file.path()).and_then(|mut replay| replay.next());
+        let error = read.expect_err("nonsense");
+        assert!(error.to_string().contains("line 1"), "{error}");
     }
 }
