@@ -16,8 +16,8 @@ use aya::{
 use bytes::BytesMut;
 use observer_common::event::{ClientEvent, Record};
 
-/// Pages of each CPU's buffer: 128 KiB, some fourteen hundred events between two reads.
-const PAGES: usize = 32;
+/// Pages of each CPU's buffer: 256 KiB, some three thousand events between two reads.
+const PAGES: usize = 64;
 
 /// Most events that are read of a CPU at once: as many come to a buffer while it is read as this machine can make.
 const AT_ONCE: usize = 4_096;

@@ -175,7 +175,7 @@ fn busy(connections: u64, more: &[&str]) -> anyhow::Result<Told> {
 
 /// More happens than the pipe and the buffers behind it hold.
 fn lost() -> Outcome {
-    let told = busy(20_000, &[])?;
+    let told = busy(8_000, &[])?;
     let events = told.events()?;
     let (came, lost) = (self::told(&events), missing(&events, LostReason::BufferFull));
     let happened = happened(&told)?;
