@@ -30,6 +30,7 @@ mod output;
 mod overflow;
 mod pid_namespace;
 mod queues;
+mod recording;
 mod role;
 mod schema;
 mod servers;
@@ -175,6 +176,7 @@ fn main() -> ExitCode {
         lifecycle::tests(),
         filters::tests(),
         events::tests(),
+        recording::tests(),
         threads::tests(),
         pid_namespace::tests(),
         output::tests(),
