@@ -27,13 +27,15 @@ pub(crate) const TOOLCHAIN_PACKAGES: [&str; 5] =
 pub(crate) const LINT_PACKAGE: &str = "rust-web-clippy";
 
 /// Commands that tests call, and the Debian packages that bring them.
-pub(crate) const TEST_COMMANDS: [(&str, &str); 6] = [
+pub(crate) const TEST_COMMANDS: [(&str, &str); 8] = [
+    ("chromium", "chromium"),
     ("ip", "iproute2"),
     ("nginx", "nginx"),
     ("ps", "procps"),
     ("python3", "python3"),
     ("ss", "iproute2"),
     ("strace", "strace"),
+    ("unshare", "util-linux"),
 ];
 
 /// What an nginx that polls is built with, and the Debian packages that bring it.

@@ -272,13 +272,13 @@ fn no_tmpfs() -> Option<String> {
 }
 
 fn disk() -> Outcome {
-    for name in ["a.ndjson", "a.ndjson.zst"] {
+    for (name, size) in [("a.ndjson", "256k"), ("a.ndjson.zst", "32k")] {
         let directory = tempfile::tempdir()?;
         let kept = directory.path().join(name);
-        let mut workload = Workload::start(&["--strategy", "epoll", "--workers", "8"])?;
+        let mut workload = Workload::start(&["--strategy", "epoll", "--connections", "10"])?;
         let port = workload.ready.listeners[0].port.to_string();
         // A disk of its own, which is gone with the namespace.
-        let script = "mount -t tmpfs -o size=64k none /mnt && { \"$@\"; status=$?; cat \"/mnt/$NAME\" > \"$KEPT\"; \
+        let script = "mount -t tmpfs -o size=$SIZE none /mnt && { \"$@\"; status=$?; cat \"/mnt/$NAME\" > \"$KEPT\"; \
                       exit $status; }";
         let mut command = Command::new("unshare");
         let file = format!("/mnt/{name}");
@@ -292,18 +292,20 @@ fn disk() -> Outcome {
             "-o",
             &file,
         ]);
-        command.env("NAME", name).env("KEPT", &kept);
+        command.env("NAME", name).env("SIZE", size).env("KEPT", &kept);
         let mut recorder = Observer::spawn(command)?;
         let _stdout = recorder.take_stdout()?;
         let deadline = Instant::now() + Duration::from_secs(60);
         while !kept.exists() && Instant::now() < deadline {
             let _tally = workload.round()?;
+            thread::sleep(Duration::from_millis(60));
         }
         let status = recorder.wait_status()?;
         ensure!(status.code() == Some(1), "{status}");
         let said = recorder.said();
         ensure!(said.contains(&format!("cannot write {file}: No space left on device")), "{said}");
         ensure!(said.contains("is kept and can be read"), "{said}");
+        ensure!(!said.contains("observer: recorded"), "{said}");
         // What it says is kept is what is there.
         let (sum, _) = report(&[text(&kept)?])?;
         ensure!(sum["listeners"][0]["accepted"].as_u64().is_some_and(|count| count > 0), "{sum}");
