@@ -12,6 +12,8 @@ use crate::{Need, Outcome, Test};
 
 static REPORT: LazyLock<Validator> = LazyLock::new(|| validator("Report"));
 static EVENT: LazyLock<Validator> = LazyLock::new(|| validator("Event"));
+static RECORDING: LazyLock<Validator> = LazyLock::new(|| validator("RecordingHeader"));
+static COMPARISON: LazyLock<Validator> = LazyLock::new(|| validator("Comparison"));
 static LISTENERS: LazyLock<Validator> = LazyLock::new(|| validator("ListenerList"));
 
 pub fn tests() -> Vec<Test> {
@@ -26,6 +28,16 @@ pub fn parse_report(line: &str) -> anyhow::Result<Value> {
 /// An event in a line of JSON.
 pub fn parse_event(line: &str) -> anyhow::Result<Value> {
     parse(line, &EVENT)
+}
+
+/// The first line of a recording.
+pub fn parse_header(line: &str) -> anyhow::Result<Value> {
+    parse(line, &RECORDING)
+}
+
+/// What `observer report --against --format json` printed.
+pub fn parse_comparison(text: &str) -> anyhow::Result<Value> {
+    parse(text, &COMPARISON)
 }
 
 /// What `observer listeners --format json` printed.

@@ -18,6 +18,7 @@ use super::{refused, report, text};
 use crate::{
     Need, Outcome, Test,
     observer::{Ended, Observer, program, run},
+    schema::{parse_comparison, parse_header, parse_report},
     workload::Workload,
 };
 
@@ -137,6 +138,13 @@ fn sums() -> Outcome {
         ensure!(parts == connections, "{parts} instead of {connections}");
         let first = fs::read(&path)?;
         ensure!(first.starts_with(b"{\"type\":\"recording\"") != name.ends_with(".zst"), "{name}");
+        parse_report(&sum.to_string())?;
+        if let Ok(text) = String::from_utf8(first) {
+            // Every line as docs/schema.json has it.
+            let (header, reports) = text.split_once('\n').context("lines")?;
+            parse_header(header)?;
+            reports.lines().try_for_each(|line| parse_report(line).map(drop))?;
+        }
     }
     Ok(())
 }
@@ -210,6 +218,7 @@ fn before_and_after() -> Outcome {
     // Whichever is named first.
     for (one, other) in [(&before, &after), (&after, &before)] {
         let (comparison, _) = report(&[text(one)?, "--against", text(other)?])?;
+        parse_comparison(&comparison.to_string())?;
         ensure!(comparison["before"]["file"] == text(&before)?, "{comparison}");
         let listeners = comparison["listeners"].as_array().context("listeners")?;
         ensure!(listeners.len() == 1, "a group is one listener: {comparison}");
