@@ -114,7 +114,9 @@ struct Recorder<'a> {
 impl Recorder<'_> {
     /// Ends the file, and says what is in it: also where the window ended with an error.
     fn end(&mut self) -> Result<()> {
-        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let Some(writer) = self.writer.as_mut().filter(|writer| !writer.has_failed()) else {
+            return Ok(());
+        };
         let written = writer.finish()?.clone();
         let (paths, removed) = (writer.paths(), writer.removed());
         say(&format!("observer: {}", told(&written, &paths, removed)));

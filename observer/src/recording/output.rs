@@ -6,8 +6,9 @@ use std::{
     mem,
 };
 
-/// Bytes that are gathered before they are written, where nobody asks for them earlier.
-const BUFFER: usize = 128 * 1024;
+/// Bytes that are gathered before they are written, where nobody asks for them earlier. They are lost where a disk is
+/// full.
+const BUFFER: usize = 16 * 1024;
 
 /// Level of compression: zstd's own default, some hundred MB/s.
 const LEVEL: i32 = 3;
@@ -134,7 +135,7 @@ impl Output {
         }
         self.written += bytes.len() as u64;
         bytes.clear();
-        if bytes.capacity() > 4 * BUFFER {
+        if bytes.capacity() > 64 * BUFFER {
             drop(mem::take(bytes));
         }
         Ok(())

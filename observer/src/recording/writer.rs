@@ -63,6 +63,7 @@ pub struct Writer {
     flushed: Instant,
     /// Whether nothing more can be written.
     closed: bool,
+    failed: bool,
 }
 
 impl Writer {
@@ -119,6 +120,7 @@ impl Writer {
             before: 0,
             flushed: Instant::now(),
             closed: false,
+            failed: false,
         };
         writer.write_header()?;
         Ok(writer)
@@ -189,6 +191,12 @@ impl Writer {
         Ok(&self.kept)
     }
 
+    /// Whether something could not be written, which was told then.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.failed
+    }
+
     /// What is whole in the file.
     #[must_use]
     pub fn kept(&self) -> &Written {
@@ -229,7 +237,7 @@ impl Writer {
         self.output.finish().map_err(|error| self.cannot(error))?;
         self.keep();
         let Some(files) = &mut self.files else { return Ok(()) };
-        let file = files.rotate().inspect_err(|_| self.closed = true)?;
+        let file = files.rotate().inspect_err(|_| (self.closed, self.failed) = (true, true))?;
         self.header.part = files.part;
         self.before += self.output.size();
         let compressed = self.output.is_compressed();
@@ -246,7 +254,7 @@ impl Writer {
     }
 
     fn cannot(&mut self, error: io::Error) -> anyhow::Error {
-        self.closed = true;
+        (self.closed, self.failed) = (true, true);
         self.output.cut_back();
         let sentence = format!("cannot write {}: {error}; {}", self.name, self.kept.words());
         anyhow::Error::new(error).context(Failure::failed(sentence))

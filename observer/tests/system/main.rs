@@ -34,6 +34,7 @@ mod output;
 mod overflow;
 mod pid_namespace;
 mod queues;
+mod recording;
 mod role;
 mod schema;
 mod servers;
@@ -184,6 +185,7 @@ fn main() -> ExitCode {
         filters::tests(),
         events::tests(),
         trace::tests(),
+        recording::tests(),
         threads::tests(),
         pid_namespace::tests(),
         top::tests(),

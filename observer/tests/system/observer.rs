@@ -163,6 +163,12 @@ impl Observer {
         }
     }
 
+    /// What it said on standard error after the `observing` line, when it has ended.
+    pub fn said(&mut self) -> String {
+        let rest = self.rest.take().map(|rest| rest.iter().collect::<Vec<_>>().join("\n"));
+        rest.unwrap_or_default()
+    }
+
     /// Waits for its end, which must be a success, when standard output was taken.
     fn ended_well(&mut self) -> Outcome {
         let status = self.wait_status()?;

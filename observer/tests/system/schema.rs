@@ -13,6 +13,8 @@ use crate::{Need, Outcome, Test};
 static REPORT: LazyLock<Validator> = LazyLock::new(|| validator("Report"));
 static EVENT: LazyLock<Validator> = LazyLock::new(|| validator("Event"));
 static CONNECTION: LazyLock<Validator> = LazyLock::new(|| validator("Connection"));
+static RECORDING: LazyLock<Validator> = LazyLock::new(|| validator("RecordingHeader"));
+static COMPARISON: LazyLock<Validator> = LazyLock::new(|| validator("Comparison"));
 static LISTENERS: LazyLock<Validator> = LazyLock::new(|| validator("ListenerList"));
 
 pub fn tests() -> Vec<Test> {
@@ -32,6 +34,16 @@ pub fn parse_event(line: &str) -> anyhow::Result<Value> {
 /// The story of a connection in a line of JSON.
 pub fn parse_connection(line: &str) -> anyhow::Result<Value> {
     parse(line, &CONNECTION)
+}
+
+/// The first line of a recording.
+pub fn parse_header(line: &str) -> anyhow::Result<Value> {
+    parse(line, &RECORDING)
+}
+
+/// What `observer report --against --format json` printed.
+pub fn parse_comparison(text: &str) -> anyhow::Result<Value> {
+    parse(text, &COMPARISON)
 }
 
 /// What `observer listeners --format json` printed.

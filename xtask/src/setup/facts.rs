@@ -27,7 +27,8 @@ pub(crate) const TOOLCHAIN_PACKAGES: [&str; 5] =
 pub(crate) const LINT_PACKAGE: &str = "rust-web-clippy";
 
 /// Commands that tests call, and the Debian packages that bring them.
-pub(crate) const TEST_COMMANDS: [(&str, &str); 11] = [
+pub(crate) const TEST_COMMANDS: [(&str, &str); 13] = [
+    ("chromium", "chromium"),
     ("curl", "curl"),
     ("ip", "iproute2"),
     ("nginx", "nginx"),
@@ -39,6 +40,7 @@ pub(crate) const TEST_COMMANDS: [(&str, &str); 11] = [
     ("ss", "iproute2"),
     ("strace", "strace"),
     ("tmux", "tmux"),
+    ("unshare", "util-linux"),
 ];
 
 /// What an nginx that polls is built with, and the Debian packages that bring it.

@@ -139,6 +139,7 @@ fn extras_are_installed_only_for_who_wants_them() {
     assert_eq!(extras(&facts, Goal::Check, &Way::Nightly), Extras::default());
     let test = extras(&facts, Goal::Test, &Way::Linked);
     let packages = [
+        "chromium",
         "curl",
         "gcc",
         "iproute2",
@@ -152,6 +153,7 @@ fn extras_are_installed_only_for_who_wants_them() {
         "python3-venv",
         "strace",
         "tmux",
+        "util-linux",
     ];
     assert_eq!(test.install, packages);
     assert!(test.nginx && test.trace_engine && test.python);
