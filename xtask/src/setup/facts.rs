@@ -27,8 +27,10 @@ pub(crate) const TOOLCHAIN_PACKAGES: [&str; 5] =
 pub(crate) const LINT_PACKAGE: &str = "rust-web-clippy";
 
 /// Commands that tests call, and the Debian packages that bring them.
-pub(crate) const TEST_COMMANDS: [(&str, &str); 6] = [
+pub(crate) const TEST_COMMANDS: [(&str, &str); 7] = [
     ("ip", "iproute2"),
+    // For its module.
+    ("markdown-it", "python3-markdown-it"),
     ("nginx", "nginx"),
     ("ps", "procps"),
     ("python3", "python3"),

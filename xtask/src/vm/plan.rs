@@ -133,6 +133,9 @@ impl Scope {
         // listen, once it is known that a beginning is seen.
         let neither = [
             "backlog::",
+            "check_command::",
+            "check_files::",
+            "check_limits::",
             "fairness::",
             "faults::",
             "filters::",
