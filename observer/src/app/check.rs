@@ -32,9 +32,9 @@ use self::{
 };
 use crate::app::{
     args::FilterArgs,
+    opened,
     render::{table::heading, terminal::Screen},
     run::{self, Face, say},
-    watch,
 };
 
 /// Runs it. The exit status is that of the command where it failed, else 3 where a limit is broken, else 4 where
@@ -134,7 +134,7 @@ impl Face for Gate<'_> {
             return Err(failure.into());
         }
         let Some(command) = &mut self.command else {
-            watch::say_opened(self.filters, observer);
+            opened::say_opened(observer, self.filters, false);
             return Ok(());
         };
         let hooks = heading::hooks(observer.providers()).0;
@@ -145,7 +145,7 @@ impl Face for Gate<'_> {
     fn update(&mut self, update: &Update) -> Result<()> {
         if let Update::Ended(Ended { total, because }) = update {
             if *because == Because::ProcessesEnded && self.command.is_none() {
-                watch::say_all_ended(&self.filters.pid);
+                opened::say_all_ended(&self.filters.pid);
             }
             self.total = Some(total.as_ref().clone());
         }

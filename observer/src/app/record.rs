@@ -13,9 +13,9 @@ use clap::Args;
 
 use crate::app::{
     args::{ObserveArgs, positive_duration},
+    opened::{say_all_ended, say_opened},
     output,
     run::{self, Face, say},
-    watch::{say_all_ended, say_opened},
 };
 use observer::{
     Because, Config, EventKind, Observer, Reports, Update,
@@ -132,7 +132,7 @@ impl Face for Recorder<'_> {
         } else {
             Writer::create(&self.args.output, header, &self.args.options())?
         });
-        say_opened(&self.args.observe.filters, observer);
+        say_opened(observer, &self.args.observe.filters, false);
         Ok(())
     }
 

@@ -134,16 +134,7 @@ fn extras_are_installed_only_for_who_wants_them() {
     let test = extras(&facts, Goal::Test, &Way::Linked);
     assert_eq!(
         test.install,
-        [
-            "gcc",
-            "iproute2",
-            "make",
-            "nginx",
-            "procps",
-            "python3",
-            "python3-markdown-it",
-            "strace"
-        ]
+        ["gcc", "iproute2", "make", "nginx", "procps", "python3", "python3-markdown-it", "strace"]
     );
     assert!(test.nginx);
     assert_eq!(extras(&complete(), Goal::Test, &Way::Linked), Extras::default());
