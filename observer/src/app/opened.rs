@@ -1,7 +1,7 @@
 //! What a face says of its window on standard error: that it is open, what is waited for, why it ended.
 
 use crate::app::{
-    cli::FilterArgs,
+    args::FilterArgs,
     render::{
         table::{self, heading},
         text,

@@ -27,10 +27,12 @@ pub(crate) const TOOLCHAIN_PACKAGES: [&str; 5] =
 pub(crate) const LINT_PACKAGE: &str = "rust-web-clippy";
 
 /// Commands that tests call, and the Debian packages that bring them.
-pub(crate) const TEST_COMMANDS: [(&str, &str); 13] = [
+pub(crate) const TEST_COMMANDS: [(&str, &str); 14] = [
     ("chromium", "chromium"),
     ("curl", "curl"),
     ("ip", "iproute2"),
+    // For its module.
+    ("markdown-it", "python3-markdown-it"),
     ("nginx", "nginx"),
     ("node", "nodejs"),
     ("npm", "npm"),

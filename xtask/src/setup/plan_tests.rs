@@ -150,6 +150,7 @@ fn extras_are_installed_only_for_who_wants_them() {
         "openssl",
         "procps",
         "python3",
+        "python3-markdown-it",
         "python3-venv",
         "strace",
         "tmux",

@@ -137,6 +137,9 @@ impl Scope {
             // With tools that no guest has.
             "deploy::",
             "export::",
+            "check_command::",
+            "check_files::",
+            "check_limits::",
             "fairness::",
             "faults::",
             "filters::",

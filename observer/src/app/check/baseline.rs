@@ -6,26 +6,16 @@ mod group;
 use std::path::Path;
 
 use anyhow::Result;
-use observer::{
-    Update,
-    error::Failure,
-    model::{Providers, Report},
-    recording::Reader,
-};
+use observer::{Update, error::Failure, model::Report, recording::Reader};
 
 use super::doubt::{Needs, refusal};
 use crate::app::render::text;
 
 pub use self::compare::Comparison;
-use self::{compare::COMPARED, group::Group};
+use self::{compare::COMPARED, group::Before};
 
 /// What a recording of before says, as far as it is compared.
-pub struct Baseline {
-    /// Name of the file as it was typed, safe to print.
-    file: String,
-    groups: Vec<Group>,
-    providers: Providers,
-}
+pub struct Baseline(Before);
 
 impl Baseline {
     /// Reads the report of a whole window: the last line of a recording, or what `--report` wrote.
@@ -43,18 +33,13 @@ impl Baseline {
             }
         }
         match total {
-            Some(report) => Ok(Self::of(file, &report)),
+            Some(report) => Ok(Self(Before::of(file, &report))),
             None => Err(Failure::failed(format!(
                 "{file} has no report of a whole window at its end, as a recording that was cut off; make another \
                  with `observer record`, or with `observer check --report`"
             ))
             .into()),
         }
-    }
-
-    /// What a report says, as far as it is compared.
-    fn of(file: String, report: &Report) -> Self {
-        Self { file, groups: group::groups(report), providers: report.providers.clone() }
     }
 
     /// What is compared, as it is told, and what it needs of the hooks.
@@ -65,12 +50,12 @@ impl Baseline {
     /// The failure where its own numbers decide nothing.
     pub fn refusal(&self, tolerance: f64, allow_estimates: bool) -> Option<Failure> {
         let needs = Self::needs(tolerance)
-            .map(|(typed, needs)| (format!("in {}, {typed}", self.file), needs));
-        refusal(needs, &self.providers, allow_estimates)
+            .map(|(typed, needs)| (format!("in {}, {typed}", self.0.file), needs));
+        refusal(needs, &self.0.providers, allow_estimates)
     }
 
     /// Compares a report with it.
     pub fn compare(&self, report: &Report, tolerance: f64, allow_estimates: bool) -> Comparison {
-        compare::compare(self, report, tolerance, allow_estimates)
+        compare::compare(&self.0, report, tolerance, allow_estimates)
     }
 }

@@ -205,7 +205,7 @@ fn sudo() -> Outcome {
     Ok(())
 }
 
-/// Without the type information of the kernel, for example.
+/// There is no room in the kernel maps for so many listeners.
 fn refused() -> Outcome {
     let check =
         Check::new(&["--min-accepted", "0", "--map-memory", "1", "--max-listeners", "4000000"])?;

@@ -2,10 +2,7 @@
 
 use observer::{findings::id, model::Report, units};
 
-use super::{
-    Baseline,
-    group::{Group, groups},
-};
+use super::group::{Before, Group, groups};
 use crate::app::{
     check::{
         doubt::{Needs, doubt, is_estimate},
@@ -136,7 +133,7 @@ impl Compared {
 }
 
 pub(super) fn compare(
-    baseline: &Baseline,
+    baseline: &Before,
     report: &Report,
     tolerance: f64,
     allow_estimates: bool,
@@ -167,7 +164,7 @@ pub(super) fn compare(
 }
 
 /// What is compared with nothing must not pass.
-fn nothing_compared(baseline: &Baseline, none_matched: bool) -> Judged {
+fn nothing_compared(baseline: &Before, none_matched: bool) -> Judged {
     let shown = if none_matched {
         "no listener of the baseline is here"
     } else {
@@ -187,7 +184,7 @@ fn nothing_compared(baseline: &Baseline, none_matched: bool) -> Judged {
 const MOST_MISSING: usize = 10;
 
 /// Listeners of the baseline that are missing and had accepted something.
-fn notes(baseline: &Baseline, missing: &[&Group]) -> Vec<String> {
+fn notes(baseline: &Before, missing: &[&Group]) -> Vec<String> {
     let busy: Vec<&&Group> =
         missing.iter().filter(|group| group.accepted.is_none_or(|count| count > 0)).collect();
     let told = busy.iter().take(MOST_MISSING);

@@ -2,12 +2,27 @@
 
 use std::collections::BTreeMap;
 
-use observer::model::{Listener, Report};
+use observer::model::{Listener, Providers, Report};
 
 use crate::app::check::{
     measure::{float, other_errors},
     subject::{Subject, process_name},
 };
+
+/// What a recording of before says, as far as it is compared.
+pub(super) struct Before {
+    /// Name of its file as it was typed, safe to print.
+    pub(super) file: String,
+    pub(super) groups: Vec<Group>,
+    pub(super) providers: Providers,
+}
+
+impl Before {
+    /// What a report says.
+    pub(super) fn of(file: String, report: &Report) -> Self {
+        Self { file, groups: groups(report), providers: report.providers.clone() }
+    }
+}
 
 /// Listeners of one port and program, such as those of a reuseport group.
 #[derive(Clone, Debug)]

@@ -13,8 +13,8 @@ fn report(port: u16, name: &str) -> Report {
     report
 }
 
-fn baseline(report: &Report) -> Baseline {
-    Baseline::of("before.json".to_owned(), report)
+fn baseline(report: &Report) -> Before {
+    Before::of("before.json".to_owned(), report)
 }
 
 /// Names of what is worse than in the ordinary report, with what is told.
@@ -22,7 +22,8 @@ fn worse(tolerance: f64, change: impl FnOnce(&mut Report)) -> Vec<(String, Strin
     let before = baseline(&report(80, "a"));
     let mut now = report(80, "a");
     change(&mut now);
-    let broken = before.compare(&now, tolerance, true).judged.into_iter().filter(Judged::is_broken);
+    let broken =
+        compare(&before, &now, tolerance, true).judged.into_iter().filter(Judged::is_broken);
     broken.map(|one| (one.limit.clone(), one.rows[0].shown.clone())).collect()
 }
 
@@ -105,8 +106,8 @@ fn few_connections() -> Report {
 fn another_port_of_the_only_program_of_that_name_is_the_same_listener() {
     let before = baseline(&report(40_001, "server"));
     let now = report(40_002, "server");
-    let comparison = before.compare(&now, 10.0, true);
-    assert_eq!(comparison.notes, [String::new(); 0]);
+    let comparison = compare(&before, &now, 10.0, true);
+    assert!(comparison.notes.is_empty(), "{:?}", comparison.notes);
     let row = &comparison.judged[0].rows[0];
     assert_eq!(row.state, State::Held);
     assert!(row.subject.at.ends_with(":40002 (port 40001 then)"), "{row:?}");
@@ -117,7 +118,7 @@ fn those_that_could_be_several_are_not_matched() {
     let mut before = report(40_001, "server");
     before.listeners.push(report(40_003, "server").listeners.remove(0));
     let now = report(40_002, "server");
-    let comparison = baseline(&before).compare(&now, 10.0, true);
+    let comparison = compare(&baseline(&before), &now, 10.0, true);
     assert_eq!(comparison.notes.len(), 2, "{:?}", comparison.notes);
     assert!(comparison.judged.iter().any(Judged::is_broken));
     // One of them is at its place.
@@ -133,7 +134,7 @@ fn an_unknown_name_does_not_hide_a_port() {
     let mut now = report(80, "a");
     now.listeners[0].holders = Some(Vec::new());
     now.listeners[0].workers.clear();
-    assert!(!before.compare(&now, 10.0, true).judged.iter().any(Judged::is_broken));
+    assert!(!compare(&before, &now, 10.0, true).judged.iter().any(Judged::is_broken));
 }
 
 #[test]
@@ -161,7 +162,7 @@ fn a_missing_one_is_told_where_it_had_done_anything() {
     let mut before = report(80, "a");
     before.listeners.push(report(81, "b").listeners.remove(0));
     before.listeners.push(fixtures::listener("127.0.0.1", 82));
-    let comparison = baseline(&before).compare(&report(80, "a"), 10.0, true);
+    let comparison = compare(&baseline(&before), &report(80, "a"), 10.0, true);
     let expected = "127.0.0.1:81 (b ×2) of the baseline is not here, and was not compared";
     assert_eq!(comparison.notes, [expected]);
 }
@@ -175,10 +176,10 @@ fn estimates_on_either_side_decide_nothing_unless_allowed() {
         (&exact, &estimate, "wakeups by tracepoint"),
         (&estimate, &exact, "in before.json, wakeups"),
     ] {
-        let judged = baseline(before).compare(now, 10.0, false).judged;
+        let judged = compare(&baseline(before), now, 10.0, false).judged;
         let doubt = judged[0].doubt.as_deref().expect("doubt");
         assert!(doubt.starts_with(words), "{doubt}");
         assert_eq!(judged[1].doubt, None);
-        assert_eq!(baseline(before).compare(now, 10.0, true).judged[0].doubt, None);
+        assert_eq!(compare(&baseline(before), now, 10.0, true).judged[0].doubt, None);
     }
 }
