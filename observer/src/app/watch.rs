@@ -152,7 +152,7 @@ impl Face for Plain {
                 let path = text::clean(&path.display().to_string());
                 say(&format!("observer: there is no cgroup {path} now"));
             }
-            if let Some(waits) = waiting(&self.filters) {
+            if let Some(waits) = labels::waiting(&self.filters) {
                 say(&format!("observer: {waits}"));
             }
         }
@@ -185,23 +185,6 @@ fn say_dropped(event: &Event) {
         let client = client.as_deref().unwrap_or("an unknown client");
         say(&format!("{time} {server} dropped {client}: {}", labels::drop_reason(reason)));
     }
-}
-
-/// What is waited for where no listener passes the filters; nothing where there is none.
-pub fn waiting(filters: &FilterArgs) -> Option<String> {
-    let FilterArgs { pid, port, comm, cgroup } = filters;
-    let only_pids = port.is_empty() && comm.is_empty() && cgroup.is_empty();
-    if only_pids && pid.is_empty() {
-        return None;
-    }
-    if only_pids {
-        let pids: Vec<_> = pid.iter().map(ToString::to_string).collect();
-        return Some(format!(
-            "no listener is held by process {} or a descendant yet; waiting for one",
-            pids.join(", ")
-        ));
-    }
-    Some(format!("no listener matches {} yet; waiting for one", table::flags(filters)))
 }
 
 /// Says why the window ends before anybody asked for that.
