@@ -2,10 +2,7 @@
 
 use crate::app::{
     args::FilterArgs,
-    render::{
-        table::{self, heading},
-        text,
-    },
+    render::{labels, table::heading, text},
     run::say,
 };
 use observer::{Observer, host::filter, model::Via};
@@ -37,27 +34,10 @@ pub fn say_opened(observer: &Observer, filters: &FilterArgs, tells_drops: bool) 
             let path = text::clean(&path.display().to_string());
             say(&format!("observer: there is no cgroup {path} now"));
         }
-        if let Some(waits) = waiting(filters) {
+        if let Some(waits) = labels::waiting(filters) {
             say(&format!("observer: {waits}"));
         }
     }
-}
-
-/// What is waited for where no listener passes the filters; nothing where there is none.
-pub fn waiting(filters: &FilterArgs) -> Option<String> {
-    let FilterArgs { pid, port, comm, cgroup } = filters;
-    let only_pids = port.is_empty() && comm.is_empty() && cgroup.is_empty();
-    if only_pids && pid.is_empty() {
-        return None;
-    }
-    if only_pids {
-        let pids: Vec<_> = pid.iter().map(ToString::to_string).collect();
-        return Some(format!(
-            "no listener is held by process {} or a descendant yet; waiting for one",
-            pids.join(", ")
-        ));
-    }
-    Some(format!("no listener matches {} yet; waiting for one", table::flags(filters)))
 }
 
 /// Says why the window ends before anybody asked for that.

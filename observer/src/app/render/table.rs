@@ -21,7 +21,6 @@ use hidden::Hidden;
 pub use live::{CLEAR_SCREEN, live_frame};
 pub use options::TableOptions;
 
-pub use crate::app::render::labels::flags;
 use crate::app::{
     args::FilterArgs,
     render::{

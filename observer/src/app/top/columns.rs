@@ -23,7 +23,7 @@ pub enum By {
     /// Port and address.
     Listener,
     /// Names of the holders.
-    HeldBy,
+    Holders,
     /// Herd ratio.
     Herd,
     /// Accepted connections.
@@ -81,7 +81,7 @@ const fn number(
 /// From left to right.
 pub const COLUMNS: &[Column] = &[
     words(By::Listener, "LISTENER", 19, |one, _| labels::address(one)),
-    words(By::HeldBy, "HELD BY", 15, |one, _| labels::held_by(one)),
+    words(By::Holders, "HELD BY", 15, |one, _| labels::held_by(one)),
     number(By::Herd, ("HERD", "HERD", 6), HERD, herd, Sample::herd),
     number(By::Accepts, ("ACC/S", "ACC", 7), ACCEPTS, accepts, |one| one.accepts),
     number(
@@ -124,7 +124,7 @@ pub fn compare(by: By, a: &Row, b: &Row) -> Ordering {
     match by {
         By::Trouble => Ordering::Equal,
         By::Listener => (a.port, &a.address, a.netns).cmp(&(b.port, &b.address, b.netns)),
-        By::HeldBy => names(a).cmp(&names(b)),
+        By::Holders => names(a).cmp(&names(b)),
         By::Herd => b.herd_ratio.unwrap_or(-1.0).total_cmp(&a.herd_ratio.unwrap_or(-1.0)),
         By::Accepts => most(|one| one.accepted),
         By::Queue => fullest(b).total_cmp(&fullest(a)),

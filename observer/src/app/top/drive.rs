@@ -20,7 +20,11 @@ use super::{
     terminal::{self, Screen},
     view,
 };
-use crate::app::{args::FilterArgs, opened, render::terminal::Screen as Facts, run::say};
+use crate::app::{
+    args::FilterArgs,
+    render::{labels, table::order, terminal::Screen as Facts, text},
+    run::say,
+};
 use observer::{Observer, Update, model::Report, units};
 
 /// Most listeners that are named when it ends.
@@ -133,7 +137,7 @@ fn observed(args: &TopArgs, observer: Option<&mut Observer>) -> Observed {
     });
     Observed {
         replay: args.replay.as_ref().map(name),
-        waits: opened::waiting(filters)
+        waits: labels::waiting(filters)
             .unwrap_or_else(|| "no TCP listener was found yet; waiting for one".to_owned()),
         remark,
     }
@@ -301,7 +305,6 @@ async fn last_words(signals: &mut Signals, source: &mut Source, state: &State) -
 
 /// How long was watched, and the worst finding of each listener that has one.
 fn words_on(total: &Report) -> String {
-    use crate::app::render::{labels, table::order, text};
     let mut found: Vec<_> = total.listeners.iter().filter(|one| !one.findings.is_empty()).collect();
     found.sort_by(|a, b| order::by_trouble(a, b));
     let listeners = total.listeners.len();

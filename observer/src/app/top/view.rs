@@ -11,6 +11,7 @@ mod holders;
 mod limits;
 mod list;
 mod members;
+mod part;
 mod style;
 mod trends;
 mod waits;

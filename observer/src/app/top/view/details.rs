@@ -10,39 +10,14 @@ use ratatui::{
 
 use super::{
     drops, findings, holders, limits, members,
+    part::{About, Part},
     style::{self, STRONG},
     trends, waits, workers,
 };
 use crate::app::{
     render::{labels, table::notes, text},
-    top::{
-        moment::Moment,
-        row::Row,
-        state::{Drawn, Pane, State},
-    },
+    top::state::{Drawn, Pane, State},
 };
-
-/// What a part of the details is made of.
-pub struct About<'a> {
-    /// The state.
-    pub state: &'a State,
-    /// What is on the screen.
-    pub moment: &'a Moment,
-    /// The chosen row.
-    pub row: &'a Row,
-    /// Columns that there are.
-    pub width: usize,
-}
-
-/// A part: a heading with words beside it, and lines.
-pub struct Part {
-    /// Name.
-    pub name: &'static str,
-    /// What stands beside it.
-    pub beside: String,
-    /// Lines beneath it.
-    pub lines: Vec<Line<'static>>,
-}
 
 /// Parts from the one that is least to be missed.
 const PARTS: &[fn(&About<'_>) -> Option<Part>] = &[

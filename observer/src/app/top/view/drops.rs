@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use ratatui::text::Line;
 
 use super::{
-    details::{About, Part},
-    gauge, style,
+    gauge,
+    part::{About, Part},
+    style,
 };
 use crate::app::{
     render::{labels::drop_reason, text},

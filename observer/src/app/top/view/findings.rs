@@ -3,7 +3,7 @@
 
 use ratatui::{style::Style, text::Line};
 
-use super::{details::About, style};
+use super::{part::About, style};
 use crate::app::{
     render::{line, text},
     top::known::id,

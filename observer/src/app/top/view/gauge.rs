@@ -12,7 +12,7 @@ const LENGTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'
 pub fn bar(value: f64, most: f64, width: usize) -> String {
     let eighths = eighths(value, most, width * 8);
     let mut bar = "█".repeat(eighths / 8);
-    if eighths % 8 > 0 {
+    if !eighths.is_multiple_of(8) {
         bar.push(LENGTHS[eighths % 8]);
     }
     let room = width.saturating_sub(text::width(&bar));

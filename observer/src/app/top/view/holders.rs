@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use ratatui::{style::Style, text::Line};
 
 use super::{
-    details::{About, Part},
+    part::{About, Part},
     style,
 };
 use crate::app::render::{labels, text};

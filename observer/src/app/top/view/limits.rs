@@ -3,8 +3,9 @@
 use ratatui::{style::Style, text::Line};
 
 use super::{
-    details::{About, Part},
-    gauge, style,
+    gauge,
+    part::{About, Part},
+    style,
 };
 use observer::model::{Backlog, Listener};
 

@@ -3,8 +3,9 @@
 use ratatui::text::Line;
 
 use super::{
-    details::{About, Part},
-    gauge, style,
+    gauge,
+    part::{About, Part},
+    style,
 };
 use crate::app::{
     render::{columns::queue, text},

@@ -3,8 +3,9 @@
 use ratatui::text::Line;
 
 use super::{
-    details::{About, Part},
-    gauge, style,
+    gauge,
+    part::{About, Part},
+    style,
 };
 use observer::{
     model::{AcceptWait, Bucket},
@@ -79,10 +80,10 @@ pub fn part(about: &About<'_>) -> Option<Part> {
 
 /// `3 µs`, without the decimal that whole bounds do not have.
 fn brief(bound: u64) -> String {
-    match bound {
-        ..1_000_000 => format!("{} µs", bound / 1_000),
-        ..1_000_000_000 => format!("{} ms", bound / 1_000_000),
-        bound => format!("{} s", bound / 1_000_000_000),
+    match (bound / 1_000_000, bound / 1_000_000_000) {
+        (0, _) => format!("{} µs", bound / 1_000),
+        (milliseconds, 0) => format!("{milliseconds} ms"),
+        (_, seconds) => format!("{seconds} s"),
     }
 }
 

@@ -5,8 +5,8 @@ use std::cmp::Reverse;
 use ratatui::{style::Style, text::Line};
 
 use super::{
-    details::{About, Part},
     gauge,
+    part::{About, Part},
     style::field,
 };
 use crate::app::{
