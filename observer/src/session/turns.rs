@@ -59,7 +59,8 @@ impl Turns {
 /// Namespaces in which a kernel program saw anything of a listener.
 fn active(before: &Snapshot, counted: &Snapshot) -> BTreeSet<u64> {
     let changed = counted.listeners.iter().filter(|(id, info)| {
-        before.listeners.get(*id) != Some(*info) || before.queues.get(*id) != counted.queues.get(*id)
+        before.listeners.get(*id) != Some(*info)
+            || before.queues.get(*id) != counted.queues.get(*id)
     });
     changed.map(|(_, info)| info.netns.into()).collect()
 }
@@ -73,7 +74,10 @@ mod tests {
     use super::{FEW, REST, Turns};
     use crate::{
         bpf::snapshot::Snapshot,
-        host::{inet_diag::Socket, netns::{Namespace, Namespaces}},
+        host::{
+            inet_diag::Socket,
+            netns::{Namespace, Namespaces},
+        },
     };
 
     fn socket(inode: u64, queue: u32) -> Socket {
@@ -100,9 +104,13 @@ mod tests {
         (1..).take(count).map(of).collect()
     }
 
+    fn listener(closed: u64) -> ListenerInfo {
+        ListenerInfo { netns: 7, closed, ..ListenerInfo::default() }
+    }
+
     fn snapshot(queued: u64) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        snapshot.listeners.insert(7, ListenerInfo { netns: 7, ..ListenerInfo::ZERO });
+        snapshot.listeners.insert(7, listener(0));
         snapshot.queues.insert(7, QueueStats { queued, ..QueueStats::ZERO });
         snapshot
     }
@@ -131,14 +139,15 @@ mod tests {
     #[test]
     fn nothing_rests_where_something_was_seen() {
         let Told { turns, last, now } = looked_at(100);
-        let rests = |counted: &Snapshot| turns.resting((&last, &snapshot(1)), counted, now).contains(&7);
+        let rests =
+            |counted: &Snapshot| turns.resting((&last, &snapshot(1)), counted, now).contains(&7);
         assert!(rests(&snapshot(1)));
         assert!(!rests(&snapshot(2)));
         let mut ended = snapshot(1);
-        ended.listeners.insert(7, ListenerInfo { netns: 7, closed: 1, ..ListenerInfo::ZERO });
+        ended.listeners.insert(7, listener(1));
         assert!(!rests(&ended));
         let mut born = snapshot(1);
-        born.listeners.insert(8, ListenerInfo { netns: 7, ..ListenerInfo::ZERO });
+        born.listeners.insert(8, listener(0));
         assert!(!rests(&born));
         let mut asked = snapshot(1);
         asked.asked.insert(7, 5);
