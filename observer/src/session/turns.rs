@@ -104,9 +104,13 @@ mod tests {
         (1..).take(count).map(of).collect()
     }
 
+    fn listener(closed: u64) -> ListenerInfo {
+        ListenerInfo { netns: 7, closed, ..ListenerInfo::default() }
+    }
+
     fn snapshot(queued: u64) -> Snapshot {
         let mut snapshot = Snapshot::default();
-        snapshot.listeners.insert(7, ListenerInfo { netns: 7, ..ListenerInfo::default() });
+        snapshot.listeners.insert(7, listener(0));
         snapshot.queues.insert(7, QueueStats { queued, ..QueueStats::ZERO });
         snapshot
     }
@@ -140,10 +144,10 @@ mod tests {
         assert!(rests(&snapshot(1)));
         assert!(!rests(&snapshot(2)));
         let mut ended = snapshot(1);
-        ended.listeners.insert(7, ListenerInfo { netns: 7, closed: 1, ..ListenerInfo::default() });
+        ended.listeners.insert(7, listener(1));
         assert!(!rests(&ended));
         let mut born = snapshot(1);
-        born.listeners.insert(8, ListenerInfo { netns: 7, ..ListenerInfo::default() });
+        born.listeners.insert(8, listener(0));
         assert!(!rests(&born));
         let mut asked = snapshot(1);
         asked.asked.insert(7, 5);

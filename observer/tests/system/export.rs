@@ -138,7 +138,8 @@ fn reborn() -> Outcome {
         !before.has("observer_listeners", &[("port", &port.to_string())]),
         "it listens no more"
     );
-    // The process that was named ended, and the window with it.
+    // The process that was named ends, and the window with it.
+    actor.kill()?;
     exporter.ended()
 }
 
