@@ -63,7 +63,7 @@ pub(super) const COMPARED: [Compared; 4] = [
         // The one of a hundred that takes longer.
         fewest: 100,
         // What the scheduler makes of a busy machine.
-        floor: 1_000_000.0,
+        floor: 10_000_000.0,
         show: |time| units::time(nanoseconds(time)),
         explained_by: id::SLOW_ACCEPT,
     },
