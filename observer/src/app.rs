@@ -9,6 +9,7 @@ pub mod explain;
 pub mod export;
 pub mod listeners;
 pub mod logging;
+pub mod opened;
 pub mod output;
 pub mod record;
 pub mod render;

@@ -13,9 +13,9 @@ use clap::Args;
 
 use crate::app::{
     args::{ObserveArgs, positive_duration},
+    opened::{say_all_ended, say_opened},
     output,
     run::{self, Face, say},
-    watch::{say_all_ended, say_opened},
 };
 use observer::{
     Because, Config, EventKind, Observer, Reports, Update,

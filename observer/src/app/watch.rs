@@ -6,18 +6,17 @@ use anyhow::{Context as _, Result};
 
 use crate::app::{
     cli::{FilterArgs, Format, WatchArgs},
+    opened::{say_all_ended, say_opened},
     output,
     render::{
         json, labels,
-        table::{self, TableOptions, heading},
+        table::{self, TableOptions},
         terminal::Screen,
-        text,
     },
     run::{self, Face, say},
 };
 use observer::{
     Because, Config, Ended, EventKind, Observer, Reports, Update,
-    host::filter,
     model::{Event, Report, Via, What},
 };
 
@@ -152,33 +151,6 @@ impl Face for Plain {
     }
 }
 
-/// Says that every program is attached: to people, and to scripts that wait for it. What is waited for is said
-/// where there is no listener yet.
-pub fn say_opened(filters: &FilterArgs, observer: &Observer) {
-    let listeners = match observer.chosen() {
-        1 => "1 listener".to_owned(),
-        count => format!("{count} listeners"),
-    };
-    let hooks = heading::hooks(observer.providers()).0;
-    say(&format!("observing {listeners}: {hooks}"));
-    if let Some(inode) = observer.pid_namespace() {
-        say(&format!(
-            "observer: this is PID namespace {inode} and not the host's: tasks outside of it are \
-             counted without process ids, and who holds a listener there is not known; run it in the \
-             host's (--pid=host, or hostPID: true in Kubernetes)"
-        ));
-    }
-    if observer.chosen() == 0 {
-        for path in filters.cgroup.iter().filter(|path| !filter::is_cgroup(path)) {
-            let path = text::clean(&path.display().to_string());
-            say(&format!("observer: there is no cgroup {path} now"));
-        }
-        if let Some(waits) = waiting(filters) {
-            say(&format!("observer: {waits}"));
-        }
-    }
-}
-
 /// With `-v`: each connection attempt that was refused.
 fn say_dropped(event: &Event) {
     let Event { time, address: Some(address), port: Some(port), .. } = event else { return };
@@ -190,30 +162,4 @@ fn say_dropped(event: &Event) {
         let client = client.as_deref().unwrap_or("an unknown client");
         say(&format!("{time} {server} dropped {client}: {}", labels::drop_reason(reason)));
     }
-}
-
-/// What is waited for where no listener passes the filters; nothing where there is none.
-fn waiting(filters: &FilterArgs) -> Option<String> {
-    let FilterArgs { pid, port, comm, cgroup } = filters;
-    let only_pids = port.is_empty() && comm.is_empty() && cgroup.is_empty();
-    if only_pids && pid.is_empty() {
-        return None;
-    }
-    if only_pids {
-        let pids: Vec<_> = pid.iter().map(ToString::to_string).collect();
-        return Some(format!(
-            "no listener is held by process {} or a descendant yet; waiting for one",
-            pids.join(", ")
-        ));
-    }
-    Some(format!("no listener matches {} yet; waiting for one", table::flags(filters)))
-}
-
-/// Says why the window ends before anybody asked for that.
-pub fn say_all_ended(pids: &[u32]) {
-    let of = match pids {
-        [pid] => format!("process {pid} has"),
-        _ => "all processes named with --pid have".to_owned(),
-    };
-    say(&format!("observer: {of} ended, and the window with it"));
 }
