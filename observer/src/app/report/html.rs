@@ -12,10 +12,7 @@ use minijinja::{Environment, syntax::SyntaxConfig, value::Serde};
 
 use crate::app::{render::table::group::Block, report::load::Recording};
 use observer::model::Comparison;
-use series::{Members, Series};
-
-/// Listeners with plots of their own.
-const PLOTTED: usize = 12;
+use series::{Members, PLOTTED, Series};
 
 /// Makes the page.
 ///

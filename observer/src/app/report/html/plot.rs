@@ -360,7 +360,7 @@ mod tests {
         let plot = plot(&question(values, None), span(10)).expect("values");
         assert_eq!(plot.lines[0].path.matches('M').count(), 2);
         assert_eq!(plot.lines[0].path.matches('L').count(), 1);
-        assert_eq!((plot.lines[0].dots.len(), plot.hits.len()), (1, 4));
+        assert_eq!((plot.lines[0].dots.len(), plot.hits.len()), (1, 3));
         assert_eq!(plot.hits[0].text, "03:04:06 · ~1");
         assert_eq!(plot.ys.last().map(|tick| tick.text.as_str()), Some("4"));
     }

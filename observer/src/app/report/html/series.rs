@@ -16,6 +16,9 @@ use observer::{
     report::waits::Histogram,
 };
 
+/// Listeners with plots of their own.
+pub const PLOTTED: usize = 12;
+
 /// Points of a plot at most: more are no more to be seen.
 pub const POINTS: usize = 120;
 

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Marks, overview::word};
+use super::{marks::Marks, overview::word};
 use crate::app::{
     render::{
         labels,

@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 
 use serde::Serialize;
 
-use super::{Marks, rate};
+use super::marks::{Marks, rate};
 use crate::app::render::{
     columns::{drops, queue},
     labels,
@@ -117,8 +117,8 @@ pub fn findings(blocks: &[&Block<'_>]) -> Vec<FoundAt> {
 pub fn tiles(report: &Report, findings: &[FoundAt], marks: &Marks) -> Vec<Tile> {
     let seconds = report.window.seconds;
     let sum = |of: fn(&observer::model::Listener) -> Option<u64>| {
-        let counts = report.listeners.iter().map(of);
-        counts.fold(Some(0_u64), |sum, count| Some(sum?.saturating_add(count?)))
+        let mut counts = report.listeners.iter().map(of);
+        counts.try_fold(0_u64, |sum, count| Some(sum.saturating_add(count?)))
     };
     let number = |signals: &[&str], count: Option<u64>| match count {
         Some(count) => marks.number(signals, &units::short_count(count)),
