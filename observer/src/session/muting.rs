@@ -3,6 +3,19 @@
 use std::collections::HashSet;
 
 use super::{Session, sample::Sample};
+use crate::{
+    bpf::muted::Muted,
+    host::{filter::Selection, netns::Namespaces},
+};
+
+/// Mutes the listeners that are not chosen among those whose holders were looked at.
+pub(super) fn mute_others(muted: &mut Muted, selection: &Selection, looked_at: &Namespaces) {
+    for socket in looked_at.values().flat_map(|one| &one.sockets) {
+        if !selection.contains(socket.inode, socket.port) {
+            muted.set(socket.inode, true);
+        }
+    }
+}
 
 impl Session {
     /// Mutes the listeners that are not chosen by now, and lets those be heard that are. A listener that begins to

@@ -18,7 +18,7 @@ use super::{
     FIRST_INTERVAL, Session,
     budget::Budget,
     events_waiting::Telling,
-    memory,
+    memory, muting,
     sample::{Counters, Sample},
     syn_requests::Requests,
     tracker::{self, Tracker},
@@ -91,7 +91,7 @@ impl Session {
         }
         let events =
             if config.events.is_empty() { None } else { Some(Events::open(&mut loaded.ebpf)?) };
-        let muted = match (&events, config.filters.ask_for_processes()) {
+        let mut muted = match (&events, config.filters.ask_for_processes()) {
             (Some(_), true) => Some(Muted::take(&mut loaded.ebpf)?),
             _ => None,
         };
@@ -106,6 +106,10 @@ impl Session {
         }
         let mut tracker = Tracker::new(config.filters.clone(), processes);
         let is_looked_at = make_rows(&mut maps, &mut tracker, &existing)?;
+        // Before the window opens, or a busy neighbour fills the buffers until it is muted.
+        if let Some(muted) = &mut muted {
+            muting::mute_others(muted, &tracker.selection, &existing);
+        }
         let processes = &mut tracker.processes;
         places.find(processes);
         let namespaces = netns::look_at_all(&mut places, processes, |_| false);
