@@ -15,13 +15,13 @@ use anyhow::{Result, bail};
 
 pub(crate) use self::{
     act::Missing,
-    facts::{Core, bpf_target},
+    facts::{Core, LINKED, bpf_target, rustup_run},
     goal::Goal,
     nginx::NAME as POLLING_NGINX,
     servers::NAME as SERVERS,
 };
 use self::{
-    facts::{Facts, LINKED, rustup_run},
+    facts::Facts,
     plan::{Extras, Plan, Way, indented},
 };
 use crate::{process, unfetched::is_unfetched, workspace::Workspace};

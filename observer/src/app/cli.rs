@@ -19,13 +19,24 @@ use crate::app::{
     trace::TraceArgs,
 };
 
+/// What `--version` says, beside the name: version, commit, and the object that holds the kernel programs, by
+/// its SHA-256.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("OBSERVER_COMMIT"),
+    "\nkernel object: sha256:",
+    env!("OBSERVER_OBJECT_HASH"),
+);
+
 /// A kernel-side observer of the TCP accept path.
 ///
 /// Counts, per listener, how many tasks the kernel wakes for each connection (the thundering
 /// herd), who wins and who wakes for nothing, how full the accept queue gets and against which
 /// limit, and how accept fails.
 #[derive(Debug, Parser)]
-#[command(name = "observer", version, args_conflicts_with_subcommands = true)]
+#[command(name = "observer", version, long_version = LONG_VERSION)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Without a subcommand it watches: a live table every second until Ctrl-C, \
                         then the total.")]
 pub struct Cli {
@@ -68,7 +79,11 @@ pub enum Command {
         shell: clap_complete::Shell,
     },
     /// Print the manual page
-    Man,
+    Man {
+        /// Write a page for each command into this directory instead
+        #[arg(long, value_name = "DIRECTORY")]
+        dir: Option<PathBuf>,
+    },
     /// Load each kernel program alone, and show what the verifier made of it (what the tests read)
     #[command(hide = true)]
     Verify,
