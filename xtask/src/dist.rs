@@ -40,7 +40,7 @@ use crate::{
 /// The command's arguments.
 #[derive(Args, Clone, Debug)]
 pub(crate) struct DistArgs {
-    /// Only this architecture (repeatable)
+    /// Only this architecture (repeatable); otherwise all that this machine can build for
     #[arg(long, value_enum, value_name = "ARCH")]
     arch: Vec<Arch>,
     /// Only tarballs, no packages
@@ -81,13 +81,17 @@ pub(crate) fn dist(workspace: &Workspace, args: &DistArgs) -> Result<ExitCode> {
 
 /// Makes everything from one source into `out`, which has nothing else then.
 fn make(workspace: &Workspace, args: &DistArgs, source: &Source, out: &Path) -> Result<()> {
-    let wanted = if args.arch.is_empty() { arch::ALL.to_vec() } else { args.arch.clone() };
+    // What runs here writes the pages of all.
+    let here = Arch::here().context("observer is built on x86_64 and on aarch64")?;
+    let wanted = match (&*args.arch, here) {
+        ([], Arch::X86_64) => arch::ALL.to_vec(),
+        ([], Arch::Aarch64) => vec![here],
+        (chosen, _) => chosen.to_vec(),
+    };
     if out.exists() {
         fs::remove_dir_all(out).with_context(|| format!("{} is in the way", out.display()))?;
     }
     fs::create_dir_all(out).with_context(|| format!("{} cannot be made", out.display()))?;
-    // What runs here writes the pages of all.
-    let here = Arch::here().context("observer is built on x86_64 and on aarch64")?;
     let mut order = wanted.clone();
     order.retain(|arch| *arch != here);
     order.insert(0, here);

@@ -240,7 +240,7 @@ pub enum SchemaFormat {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{LONG_VERSION, parse};
 
     fn refused(word: &str) -> String {
         let error = parse(["observer", word].map(Into::into).into_iter()).expect_err("no command");
@@ -264,5 +264,14 @@ mod tests {
         let error = parse(words.into_iter()).expect_err("no finding");
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("'fd-exhausted'"), "{error}");
+    }
+
+    #[test]
+    fn the_version_tells_which_kernel_programs_are_inside() {
+        let lines: Vec<_> = LONG_VERSION.lines().collect();
+        assert_eq!(lines[0], env!("CARGO_PKG_VERSION"));
+        assert!(lines[1].strip_prefix("commit: ").is_some_and(|commit| !commit.is_empty()));
+        let hash = lines[2].strip_prefix("kernel object: sha256:").expect("a hash");
+        assert!(hash.len() == 64 && hash.chars().all(|digit| digit.is_ascii_hexdigit()), "{hash}");
     }
 }
