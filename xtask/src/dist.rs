@@ -34,6 +34,7 @@ use self::{source::Source, stage::Stage};
 use crate::{
     arch::{self, Arch},
     compiler::Compiler,
+    setup::Ready,
     workspace::Workspace,
 };
 
@@ -58,8 +59,8 @@ pub(crate) struct DistArgs {
 const CHECKSUMS: &str = "SHA256SUMS";
 
 /// Makes everything, and says what it made.
-pub(crate) fn dist(workspace: &Workspace, args: &DistArgs) -> Result<ExitCode> {
-    let source = Source::of(workspace)?;
+pub(crate) fn dist(workspace: &Workspace, args: &DistArgs, ready: &Ready) -> Result<ExitCode> {
+    let source = Source::of(workspace, ready)?;
     if let Some(complaint) = source.complaint() {
         eprintln!("dist: {complaint}");
     }

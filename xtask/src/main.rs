@@ -115,8 +115,8 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         }
         Task::Bench(args) => bench::bench(&workspace, &args),
         Task::Dist(args) => {
-            setup(&workspace, Goal::Build)?;
-            dist::dist(&workspace, &args)
+            let ready = setup(&workspace, Goal::Build)?;
+            dist::dist(&workspace, &args, &ready)
         }
         Task::BenchRole(args) => bench::role::run(&args),
         Task::Guest => vm::init::run(),

@@ -76,7 +76,9 @@ fn tool(workspace: &Workspace) -> Result<PathBuf> {
     }
     eprintln!("dist: building {TOOL} {VERSION} into {} (some minutes)", root.display());
     let mut cargo = workspace.cargo();
-    cargo.args(["install", TOOL, "--version", VERSION, "--locked", "--force", "--root"]).arg(&root);
+    // Without optimisation: it runs for seconds, and takes minutes to build otherwise.
+    cargo.args(["install", TOOL, "--version", VERSION, "--locked", "--force", "--debug", "--root"]);
+    cargo.arg(&root);
     // Its own target directory is a temporary one: nobody builds it twice.
     cargo.env_remove("CARGO_TARGET_DIR");
     process::quietly(cargo)?;

@@ -84,7 +84,12 @@ mod tests {
 
     #[test]
     fn every_part_is_named_once_and_can_be_followed() {
-        let source = Source { version: "1.0.0".into(), commit: "abc".into(), time: 1_767_323_045 };
+        let source = Source {
+            version: "1.0.0".into(),
+            commit: "abc".into(),
+            time: 1_767_323_045,
+            kernel_side: String::new(),
+        };
         let parts = [("glibc", "2.36".to_owned(), "LGPL-2.1-or-later")];
         let text = text(&source, Arch::Aarch64, &example(), &parts).expect("JSON");
         let list: Value = serde_json::from_str(&text).expect("JSON");

@@ -4,7 +4,7 @@ use std::{env, fs, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{process, workspace::Workspace};
+use crate::{process, setup::Ready, workspace::Workspace};
 
 /// The time that stands for all times, by convention of reproducible builds.
 pub(super) const EPOCH: &str = "SOURCE_DATE_EPOCH";
@@ -20,11 +20,13 @@ pub(super) struct Source {
     pub(super) commit: String,
     /// Seconds since 1970 of the commit, or as the environment says.
     pub(super) time: u64,
+    /// What compiles the kernel programs, as it says itself.
+    pub(super) kernel_side: String,
 }
 
 impl Source {
     /// Asks git, and the environment before it.
-    pub(super) fn of(workspace: &Workspace) -> Result<Self> {
+    pub(super) fn of(workspace: &Workspace, ready: &Ready) -> Result<Self> {
         let git = |arguments: &[&str]| {
             let mut git = Command::new("git");
             process::ask(git.args(arguments).current_dir(workspace.root()))
@@ -38,7 +40,9 @@ impl Source {
             }
             None => bail!("there is no git to ask when this was made: set {EPOCH}, in seconds"),
         };
-        Ok(Self { version: version(workspace)?, commit, time })
+        let kernel_side = process::ask(ready.command("rustc").arg("--version"));
+        let kernel_side = kernel_side.unwrap_or_else(|| UNKNOWN.to_owned());
+        Ok(Self { version: version(workspace)?, commit, time, kernel_side })
     }
 
     /// What is wrong with giving it away, in one sentence.
@@ -86,8 +90,12 @@ mod tests {
 
     #[test]
     fn what_is_no_commit_is_complained_of() {
-        let source =
-            |commit: &str| Source { version: "1.0.0".into(), commit: commit.into(), time: 1 };
+        let source = |commit: &str| Source {
+            version: "1.0.0".into(),
+            commit: commit.into(),
+            time: 1,
+            kernel_side: String::new(),
+        };
         assert_eq!(source("abc").complaint(), None);
         for no_commit in ["unknown", "abc-modified"] {
             assert!(source(no_commit).complaint().is_some_and(|said| said.contains(no_commit)));

@@ -134,7 +134,7 @@ fn build_information(
         format!("architecture: {arch}"),
     ];
     lines.extend(tools.iter().map(|(name, said)| format!("{name}: {said}")));
-    lines.push(format!("linker of the kernel programs: {linker}"));
+    lines.push(format!("kernel programs: {}, {linker}", source.kernel_side));
     Ok(lines.join("\n") + "\n")
 }
 
