@@ -84,7 +84,9 @@ fn make(workspace: &Workspace, suite: &str, arch: Arch, root: &Path) -> Result<(
     let sources = sources_of(suite, arch)?;
     eprintln!("dist: making a root of {suite}");
     let mut command = Command::new("timeout");
-    command.arg(LIMIT).arg("perl").arg(&program).args(["--quiet", "--variant=essential"]);
+    // What it mounts goes with it, whatever ends it: a root is removed with all that is in it.
+    command.arg(LIMIT).args(["unshare", "--mount", "perl"]).arg(&program);
+    command.args(["--quiet", "--variant=essential"]);
     command.arg(format!("--architectures={}", arch.debian())).arg(suite).arg(root).arg("-");
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
     let mut child = command.spawn().context("mmdebstrap did not start")?;
