@@ -8,6 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use super::files;
 use crate::{arch::Arch, process, workspace::Workspace};
 
 /// The packages that the contents are reached from: the program, and the kernel programs, which it carries and which
@@ -48,7 +49,7 @@ pub(super) fn of(workspace: &Workspace, arch: Arch) -> Result<Vec<Crate>> {
     cargo.args(["--filter-platform", arch.target()]);
     let told = process::ask(&mut cargo).context("`cargo metadata --locked` failed")?;
     let lock = workspace.root().join("Cargo.lock");
-    let lock = String::from_utf8(super::read(&lock)?).context("Cargo.lock is no text")?;
+    let lock = String::from_utf8(files::read(&lock)?).context("Cargo.lock is no text")?;
     let told = serde_json::from_str(&told).context("cargo metadata is not JSON")?;
     linked(&told, &checksums(&lock))
 }

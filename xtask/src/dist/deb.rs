@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
+    files,
     source::{EPOCH, Source},
     stage::{self, Stage},
 };
@@ -57,7 +58,7 @@ pub(super) fn write(
     let control = control(&version, stage.arch.debian(), size.div_ceil(1024));
     file(&root.join("DEBIAN/control"), control.as_bytes(), false)?;
     for script in SCRIPTS {
-        let bytes = super::read(&workspace.root().join("deploy/package/deb").join(script))?;
+        let bytes = files::read(&workspace.root().join("deploy/package/deb").join(script))?;
         file(&root.join("DEBIAN").join(script), &bytes, true)?;
     }
     directories(&root)?;
@@ -112,7 +113,7 @@ fn control(version: &str, architecture: &str, kibibytes: usize) -> String {
 }
 
 fn file(path: &Path, bytes: &[u8], program: bool) -> Result<()> {
-    super::write(path, bytes)?;
+    files::write(path, bytes)?;
     let mode = if program { 0o755 } else { 0o644 };
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .with_context(|| format!("{} cannot be given its mode", path.display()))

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _, fs};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{contents::Crate, sbom::Part};
+use super::{contents::Crate, files, sbom::Part};
 
 /// The licences that may be among what is given away, each compatible with observer's own.
 const ALLOWED: [&str; 13] = [
@@ -89,7 +89,7 @@ fn texts_of(one: &Crate) -> Result<Vec<String>> {
         let name = entry.file_name().to_string_lossy().to_uppercase();
         if entry.file_type()?.is_file() && NAMES.iter().any(|beginning| name.starts_with(beginning))
         {
-            let text = String::from_utf8_lossy(&super::read(&entry.path())?).replace('\r', "");
+            let text = String::from_utf8_lossy(&files::read(&entry.path())?).replace('\r', "");
             texts.push(text.trim_end().to_owned() + "\n");
         }
     }

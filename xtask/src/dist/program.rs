@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{judge, source};
+use super::{files, judge, source};
 use crate::{arch::Arch, compiler::Compiler, process, workspace::Workspace};
 
 /// Cargo's profile for what is given away.
@@ -48,7 +48,7 @@ pub(super) fn build(
         bail!("observer was not built for {arch}: Cargo's messages above say why");
     }
     let program = target.join(arch.target()).join(PROFILE).join("observer");
-    let bytes = super::read(&program)?;
+    let bytes = files::read(&program)?;
     let local: Vec<_> = renamed.iter().map(|(path, _)| path.display().to_string()).collect();
     let complaints = judge::complaints(&bytes, &local)?;
     if !complaints.is_empty() {
@@ -82,7 +82,7 @@ fn write_wrapper(path: &Path, renamed: &Renamed) -> Result<()> {
     if fs::read_to_string(path).is_ok_and(|old| old == text) {
         return Ok(());
     }
-    super::write(path, text.as_bytes())?;
+    files::write(path, text.as_bytes())?;
     fs::set_permissions(path, fs::Permissions::from_mode(0o755))
         .with_context(|| format!("{} cannot be made a program", path.display()))
 }

@@ -14,7 +14,10 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 use nix::unistd::geteuid;
 
-use super::{below, deb};
+use super::{
+    deb,
+    files::{self, below},
+};
 use crate::{
     arch::Arch,
     archive::{Suite, sources_of},
@@ -43,7 +46,7 @@ pub(super) fn test(workspace: &Workspace, out: &Path) -> Result<bool> {
         bail!("roots of Debian are made and entered by root: run this command as root");
     }
     let arch = Arch::here().context("observer is built on x86_64 and on aarch64")?;
-    let version = super::listed(out)?.into_iter().find_map(|(name, _)| {
+    let version = files::listed(out)?.into_iter().find_map(|(name, _)| {
         let rest = name.strip_prefix("observer_")?;
         rest.split_once("-1_").map(|(version, _)| version.to_owned())
     });

@@ -10,6 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 
 use super::{
+    files,
     source::{EPOCH, Source},
     stage::Stage,
 };
@@ -47,15 +48,15 @@ pub(super) fn write(
         fs::remove_dir_all(&root).with_context(|| format!("{} is in the way", root.display()))?;
     }
     for file in &stage.files {
-        super::write(&root.join(&file.installed), &file.bytes)?;
+        files::write(&root.join(&file.installed), &file.bytes)?;
     }
     let mut scripts = Vec::new();
     for (kind, name) in SCRIPTS {
-        let bytes = super::read(&workspace.root().join("deploy/package/rpm").join(name))?;
+        let bytes = files::read(&workspace.root().join("deploy/package/rpm").join(name))?;
         scripts.push((kind, String::from_utf8(bytes).context("a script is no text")?));
     }
     let settings = root.with_extension("toml");
-    super::write(&settings, metadata(stage, &root, &scripts)?.as_bytes())?;
+    files::write(&settings, metadata(stage, &root, &scripts)?.as_bytes())?;
     let mut command = workspace.command(tool);
     command.args(["generate-rpm", "--package", "observer", "--arch", &stage.arch.to_string()]);
     command.args(["--target", stage.arch.target(), "--payload-compress", "gzip"]);

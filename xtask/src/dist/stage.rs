@@ -7,7 +7,7 @@ use flate2::{Compression, GzBuilder};
 
 use super::{
     contents::Crate,
-    licences,
+    files, licences,
     sbom::{self, Part},
     source::Source,
 };
@@ -74,10 +74,10 @@ impl Stage {
             given: "observer".to_owned(),
             installed: "usr/bin/observer".to_owned(),
             program: true,
-            bytes: super::read(program)?,
+            bytes: files::read(program)?,
         });
         for name in ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
-            files.push(File::document(name, super::read(&workspace.root().join(name))?));
+            files.push(File::document(name, files::read(&workspace.root().join(name))?));
         }
         let licences = licences::text(crates, &parts)?;
         files.push(File::document("THIRD-PARTY-LICENSES.txt", licences.into_bytes()));
@@ -149,7 +149,7 @@ fn units(workspace: &Workspace) -> Result<Vec<File>> {
                 given: format!("systemd/{name}"),
                 installed: format!("usr/lib/systemd/system/{name}"),
                 program: false,
-                bytes: super::read(&entry.path())?,
+                bytes: files::read(&entry.path())?,
             });
         }
     }
@@ -167,8 +167,8 @@ pub(super) fn pages(workspace: &Workspace, program: &Path) -> Result<Pages> {
     let mut man = Command::new(program);
     man.arg("man").arg("--dir").arg(&directory);
     process::quietly(man)?;
-    for (name, _) in super::listed(&directory)? {
-        let bytes = super::read(&directory.join(&name))?;
+    for (name, _) in files::listed(&directory)? {
+        let bytes = files::read(&directory.join(&name))?;
         files.push(File {
             given: format!("man/man1/{name}"),
             installed: format!("usr/share/man/man1/{name}"),

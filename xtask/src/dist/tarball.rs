@@ -5,6 +5,7 @@ use std::path::Path;
 use tar::{Builder, EntryType, Header};
 
 use super::{
+    files,
     source::Source,
     stage::{self, Stage},
 };
@@ -15,7 +16,7 @@ pub(super) fn write(stage: &Stage, source: &Source, out: &Path) -> Result<()> {
     let files = stage.files.iter();
     let files = files.map(|file| (format!("{name}/{}", file.given), file.program, &*file.bytes));
     let bytes = stage::gzip(&archive(files, source.time)?)?;
-    super::write(&out.join(format!("{name}.tar.gz")), &bytes)
+    files::write(&out.join(format!("{name}.tar.gz")), &bytes)
 }
 
 /// An archive of files, each with its path and whether it can be run, in this order. Directories are not in it: what

@@ -4,7 +4,12 @@ use std::{fs, path::Path, process::Command};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{DistArgs, listed, make, read, source::Source};
+use super::{
+    args::DistArgs,
+    files::{listed, read},
+    make::make,
+    source::Source,
+};
 use crate::{process, workspace::Workspace};
 
 /// Where the copy is, below the target directory: of another length than the first one, which shows paths that only
