@@ -2,9 +2,9 @@
 //! licences and list of parts, as a Debian package and as an RPM.
 //!
 //! Two builds of one commit give the same bytes, wherever the checkout is: what is built from is in `source`, paths
-//! and times are taken out in `program`, and `twice` proves it. `make` does all of it: what is made of the program is in `stage` (the files
-//! beside it), `contents` with `sbom` and `licences` (what it is made of), `tarball`, `deb` and `rpm`; `roots` installs
-//! the packages in minimal roots of Debian.
+//! and times are taken out in `program`, whose promises `judge` holds it to, and `twice` proves it. `make` does all of
+//! it: what is made of the program is in `stage` (the files beside it), `contents` with `sbom` and `licences` (what it
+//! is made of), `tarball`, `deb` and `rpm`; `roots` installs the packages in minimal roots of Debian.
 
 mod args;
 mod contents;
