@@ -1,4 +1,4 @@
-//! Compiles the kernel programs into OUT_DIR, through aya-build.
+//! Compiles the kernel programs into OUT_DIR, through aya-build, and says what the command is made from.
 
 use std::{
     env, fs,
@@ -12,9 +12,14 @@ use object::{
     build::elf::{Builder, SectionData},
     elf::SHT_STRTAB,
 };
+use sha2::{Digest as _, Sha256};
 
 /// Names a toolchain to use instead of any that would be found.
 const CHOICE: &str = "OBSERVER_BPF_TOOLCHAIN";
+
+/// Names the commit that is built. `cargo xtask dist` gives it, of a clean tree: nothing runs this script again
+/// when a file changes or a commit is made, so that what it found out by itself could be an old truth.
+const COMMIT: &str = "OBSERVER_COMMIT";
 
 /// Under this name `cargo xtask setup` makes Debian's compiler known to rustup.
 const LINKED: &str = "observer-bpf";
@@ -42,6 +47,9 @@ fn build() -> Result<()> {
     // Not PATH: it differs between an editor and a shell, and each would build anew by turns. What
     // is not found fails, and Cargo runs what failed again.
     println!("cargo::rerun-if-env-changed={CHOICE}");
+    println!("cargo::rerun-if-env-changed={COMMIT}");
+    let commit = env::var(COMMIT).unwrap_or_else(|_| "unknown (no release)".to_owned());
+    println!("cargo::rustc-env={COMMIT}={commit}");
     let Some(found) = find()? else {
         bail!("the toolchain for the kernel programs is not here: run `cargo xtask setup`");
     };
@@ -61,7 +69,15 @@ fn build() -> Result<()> {
         )
     })?;
     let out = PathBuf::from(env::var_os("OUT_DIR").context("Cargo sets OUT_DIR")?);
-    OBJECTS.iter().try_for_each(|object| strip(&out.join(object)))
+    OBJECTS.iter().try_for_each(|object| strip(&out.join(object)))?;
+    println!("cargo::rustc-env=OBSERVER_OBJECT_HASH={}", hash(&out.join(OBJECTS[0]))?);
+    Ok(())
+}
+
+/// SHA-256 of a file, in hexadecimal digits.
+fn hash(path: &Path) -> Result<String> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Takes the debug information out of an object, which is most of it. The linker has made the BTF from

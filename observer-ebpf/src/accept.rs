@@ -44,8 +44,9 @@ use crate::{
 #[btf_tracepoint(function = "sys_exit")]
 fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
     let registers: Address = ctx.arg(0);
-    // SAFETY: `registers` is the program's argument.
-    let number = unsafe { field::<u64>(registers, &REGS_SYSCALL) };
+    // SAFETY: `registers` is the program's argument, and the number's lower half is all of it that counts: some
+    // architectures keep no more, and the others look at no more.
+    let number = u64::from(unsafe { field::<u32>(registers, &REGS_SYSCALL) });
     if number == SYSCALL_ACCEPT4.load() || number == SYSCALL_ACCEPT.load() {
         return if idle() { 0 } else { accept_returned(ctx.as_ptr()) };
     }

@@ -129,11 +129,12 @@ pub(crate) unsafe fn ends_by_itself(task: Address) -> bool {
     if HAS_TASK_REGISTERS.load() == 0 {
         return false;
     }
-    // SAFETY: the caller's promise, and the field's type is as in the table.
-    let number = unsafe {
+    // SAFETY: the caller's promise, and the field's type is as in the table: of a number of eight bytes the
+    // lower half is read.
+    let number = u64::from(unsafe {
         let registers = bpf_task_pt_regs(task.cast_mut().cast()) as Address;
-        field::<u64>(registers, &REGS_SYSCALL)
-    };
+        field::<u32>(registers, &REGS_SYSCALL)
+    });
     number == SYSCALL_EXIT.load() || number == SYSCALL_EXIT_GROUP.load()
 }
 

@@ -1,13 +1,18 @@
-//! `cargo xtask`: one command each to set up, build, run, check and test observer, and to measure what it
-//! costs.
+//! `cargo xtask`: one command each to set up, build, run, check and test observer, to measure what it
+//! costs and to make what users are given.
 //!
 //! The commands are in the files of their names (`setup`, `run`, `check` with `imports`, `test`, `vm`,
-//! `bench`, `screens`); what several of them need is in the others (`workspace`, `process`, `not_run`, `unfetched`).
+//! `bench`, `dist`, `screens`); what several of them need is in the others (`workspace`, `process`, `arch`, `archive`,
+//! `compiler`, `not_run`, `unfetched`).
 
 #![expect(clippy::print_stdout, reason = "what these commands print is their result")]
 
+mod arch;
+mod archive;
 mod bench;
 mod check;
+mod compiler;
+mod dist;
 mod imports;
 mod not_run;
 mod paths;
@@ -61,6 +66,8 @@ enum Task {
     Screens(screens::ScreensArgs),
     /// What observing costs, beside nothing, empty programs and other tools
     Bench(bench::BenchArgs),
+    /// What users are given: static files for two architectures, in tarballs and packages
+    Dist(dist::DistArgs),
     /// A process that the bench measures or measures with
     #[command(hide = true)]
     BenchRole(bench::role::RoleArgs),
@@ -111,6 +118,10 @@ fn dispatch(task: Task) -> Result<ExitCode> {
         }
         Task::Screens(args) => screens::screens(&workspace, &args),
         Task::Bench(args) => bench::bench(&workspace, &args),
+        Task::Dist(args) => {
+            let ready = setup(&workspace, Goal::Build)?;
+            dist::dist(&workspace, &args, &ready)
+        }
         Task::BenchRole(args) => bench::role::run(&args),
         Task::Guest => vm::init::run(),
     }

@@ -17,7 +17,7 @@ use anyhow::{Result, bail};
 
 pub(crate) use self::{
     act::Missing,
-    facts::{Core, bpf_target},
+    facts::{Core, LINKED, bpf_target, rustup_run},
     goal::Goal,
     nginx::NAME as POLLING_NGINX,
     python::NAME as PYTHON_PACKAGES,
@@ -25,7 +25,7 @@ pub(crate) use self::{
     trace_engine::NAME as TRACE_ENGINE,
 };
 use self::{
-    facts::{Facts, LINKED, rustup_run},
+    facts::Facts,
     plan::{Extras, Plan, Way, indented},
 };
 use crate::{process, unfetched::is_unfetched, workspace::Workspace};

@@ -1,11 +1,10 @@
 //! The system tests on other kernels, each in a virtual machine that needs no root.
 //!
-//! The way: which machines (`plan`), QEMU and the kernels from Debian's archive (`sources`, `archive`,
-//! `emulator`, `kernel`), the guest's programs and root (`initramfs`, `cpio`, `job`), running them (`machine`,
+//! The way: which machines (`plan`), QEMU and the kernels from Debian's archive (`emulator`,
+//! `kernel`), the guest's programs and root (`initramfs`, `cpio`, `job`), running them (`machine`,
 //! `qemu`; `init` is what runs inside), what their consoles tell (`protocol`, `console`), and what is made
 //! of it (`results`, `report`, `docs`). `icount` runs a program where the clock counts instructions.
 
-pub(crate) mod archive;
 mod args;
 mod console;
 mod cpio;
@@ -23,7 +22,6 @@ pub(crate) mod qemu;
 mod report;
 mod results;
 mod shell;
-mod sources;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -95,12 +93,14 @@ pub(crate) fn run(
     let vm = directory(workspace)?;
     let count = machines.len();
     let mut report = Report::new(io::stdout(), count);
-    let emulator = initramfs::can_build().and_then(|()| Emulator::obtain(workspace));
+    let mut emulators: BTreeMap<_, Result<Emulator>> = BTreeMap::new();
     let mut queue = VecDeque::new();
     let mut kernels: BTreeMap<_, Result<Kernel, String>> = BTreeMap::new();
     for machine in machines {
         let series = machine.series;
         let kernel = kernels.entry(series.name).or_insert_with(|| {
+            let obtained = || Emulator::obtain(workspace, series.arch);
+            let emulator = emulators.entry(series.arch).or_insert_with(obtained);
             emulator.as_ref().map_err(|error| format!("{error:#}"))?;
             kernel::obtain(&vm, series).map_err(|error| format!("{error:#}"))
         });
@@ -109,13 +109,19 @@ pub(crate) fn run(
             Err(reason) => report.skip(machine, reason),
         }
     }
-    let Ok(emulator) = &emulator else { return Ok(report.finish().0) };
     if queue.is_empty() {
         return Ok(report.finish().0);
     }
-    let programs = initramfs::build(workspace, &vm, initramfs::Work::Tests)?;
+    let mut tools = BTreeMap::new();
+    for (arch, emulator) in emulators {
+        // Of one that cannot be had no machine is in the queue.
+        if let Ok(emulator) = emulator {
+            let programs = initramfs::build(workspace, &vm, initramfs::Work::Tests, arch)?;
+            tools.insert(arch, (emulator, programs));
+        }
+    }
     let lanes = thread::available_parallelism().map_or(1, usize::from).min(LANES);
-    let run = Run { args, vm: &vm, emulator, programs: &programs, report: Mutex::new(report) };
+    let run = Run { args, vm: &vm, tools: &tools, report: Mutex::new(report) };
     let queue = Mutex::new(queue);
     thread::scope(|scope| {
         let mut busy = busy;

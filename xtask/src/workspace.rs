@@ -13,6 +13,7 @@ use anyhow::{Context as _, Result};
 pub(crate) struct Workspace {
     root: PathBuf,
     target: PathBuf,
+    tools: PathBuf,
 }
 
 impl Workspace {
@@ -28,7 +29,13 @@ impl Workspace {
                 .with_context(|| format!("CARGO_TARGET_DIR={} is no path", dir.display()))?,
             None => root.join("target"),
         };
-        Ok(Self { root, target })
+        let tools = target.join("tools");
+        Ok(Self { root, target, tools })
+    }
+
+    /// A copy of it, whose target directory is in it; tools stay where they are, below which it must be.
+    pub(crate) fn elsewhere(&self, copy: &Path) -> Self {
+        Self { root: copy.to_owned(), target: copy.join("target"), tools: self.tools() }
     }
 
     /// The directory of the workspace's Cargo.toml.
@@ -44,7 +51,7 @@ impl Workspace {
     /// The `cargo install` root of the tools that set-up builds: under the target directory, so
     /// that nothing outside the checkout changes and `cargo clean` removes them.
     pub(crate) fn tools(&self) -> PathBuf {
-        self.target.join("tools")
+        self.tools.clone()
     }
 
     /// The BPF linker that set-up builds.

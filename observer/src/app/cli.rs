@@ -19,13 +19,24 @@ use crate::app::{
     trace::args::TraceArgs,
 };
 
+/// What `--version` says, beside the name: version, commit, and the object that holds the kernel programs, by
+/// its SHA-256.
+const LONG_VERSION: &str = concat!(
+    env!("CARGO_PKG_VERSION"),
+    "\ncommit: ",
+    env!("OBSERVER_COMMIT"),
+    "\nkernel object: sha256:",
+    env!("OBSERVER_OBJECT_HASH"),
+);
+
 /// A kernel-side observer of the TCP accept path.
 ///
 /// Counts, per listener, how many tasks the kernel wakes for each connection (the thundering
 /// herd), who wins and who wakes for nothing, how full the accept queue gets and against which
 /// limit, and how accept fails.
 #[derive(Debug, Parser)]
-#[command(name = "observer", version, args_conflicts_with_subcommands = true)]
+#[command(name = "observer", version, long_version = LONG_VERSION)]
+#[command(args_conflicts_with_subcommands = true)]
 #[command(after_help = "Without a subcommand it watches: a live table every second until Ctrl-C, \
                         then the total.")]
 pub struct Cli {
@@ -68,7 +79,11 @@ pub enum Command {
         shell: clap_complete::Shell,
     },
     /// Print the manual page
-    Man,
+    Man {
+        /// Write a page for each command into this directory instead
+        #[arg(long, value_name = "DIRECTORY")]
+        dir: Option<PathBuf>,
+    },
     /// Load each kernel program alone, and show what the verifier made of it (what the tests read)
     #[command(hide = true)]
     Verify,
@@ -225,7 +240,7 @@ pub enum SchemaFormat {
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use super::{LONG_VERSION, parse};
 
     fn refused(word: &str) -> String {
         let error = parse(["observer", word].map(Into::into).into_iter()).expect_err("no command");
@@ -249,5 +264,14 @@ mod tests {
         let error = parse(words.into_iter()).expect_err("no finding");
         assert_eq!(error.exit_code(), 2);
         assert!(error.to_string().contains("'fd-exhausted'"), "{error}");
+    }
+
+    #[test]
+    fn the_version_tells_which_kernel_programs_are_inside() {
+        let lines: Vec<_> = LONG_VERSION.lines().collect();
+        assert_eq!(lines[0], env!("CARGO_PKG_VERSION"));
+        assert!(lines[1].strip_prefix("commit: ").is_some_and(|commit| !commit.is_empty()));
+        let hash = lines[2].strip_prefix("kernel object: sha256:").expect("a hash");
+        assert!(hash.len() == 64 && hash.chars().all(|digit| digit.is_ascii_hexdigit()), "{hash}");
     }
 }

@@ -165,6 +165,15 @@ fn generated() -> Outcome {
     ensure!(man.status.success(), "man: {}", man.status);
     let page = String::from_utf8(man.stdout)?;
     ensure!(page.contains(".TH observer") && page.contains("duration"), "no manual page: {page}");
+    let directory = std::env::temp_dir().join(format!("observer-man-{}", std::process::id()));
+    std::fs::create_dir(&directory)?;
+    let all = run(&["man", "--dir", &directory.display().to_string()])?;
+    let written = |name: &str| directory.join(name).is_file();
+    let (whole, of_one, of_hidden) =
+        (written("observer.1"), written("observer-doctor.1"), written("observer-noop.1"));
+    std::fs::remove_dir_all(&directory)?;
+    ensure!(all.status.success() && whole && of_one, "man --dir: {} {whole} {of_one}", all.status);
+    ensure!(!of_hidden, "a page of a hidden command");
     for shell in ["bash", "zsh", "fish"] {
         let script = run(&["completions", shell])?;
         let text = String::from_utf8(script.stdout)?;

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::vm::archive::Suite;
+use crate::{arch::Arch, archive::Suite};
 
 /// Suite and packages that the tools and their libraries come from.
 const SUITE: &str = "bookworm";
@@ -42,7 +42,7 @@ pub(super) fn obtain(vm: &Path) -> Result<BTreeMap<String, PathBuf>> {
         }
         fs::create_dir_all(&partial).context("no directory for peers")?;
         let packages = PACKAGES.map(str::to_owned);
-        Suite::open(&vm.join("apt"), SUITE)?.unpack(&packages, &partial)?;
+        Suite::open(&vm.join("apt"), SUITE, Arch::X86_64)?.unpack(&packages, &partial)?;
         // It appears under its name when it is whole.
         fs::rename(&partial, &kept).context("the peers cannot be kept")?;
     }

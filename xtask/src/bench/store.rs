@@ -11,7 +11,7 @@ use super::{
     figure::{Case, Figure, Instructions, Speed, With},
     stats::median,
 };
-use crate::{process, vm::emulator::Emulator, workspace::Workspace};
+use crate::{arch::Arch, process, vm::emulator::Emulator, workspace::Workspace};
 
 /// A part of the bench.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ValueEnum)]
@@ -75,7 +75,7 @@ impl Machine {
         let ask = |program: &str, arguments: &[&str]| {
             process::ask(Command::new(program).args(arguments)).unwrap_or_else(|| "?".to_owned())
         };
-        let qemu = Emulator::here(workspace);
+        let qemu = Emulator::here(workspace, Arch::X86_64);
         Ok(Self {
             processor: model
                 .map_or("?", |model| model.trim_start_matches([':', '\t', ' ']))

@@ -13,14 +13,17 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::archive::Suite;
-use crate::{process, workspace::Workspace};
+use crate::{arch::Arch, archive::Suite, process, workspace::Workspace};
 
-/// QEMU's name.
-const PROGRAM: &str = "qemu-system-x86_64";
+/// QEMU's name, and the package that brings it.
+fn names(arch: Arch) -> (&'static str, &'static str) {
+    match arch {
+        Arch::X86_64 => ("qemu-system-x86_64", "qemu-system-x86"),
+        Arch::Aarch64 => ("qemu-system-aarch64", "qemu-system-arm"),
+    }
+}
 
-/// The package that brings it, and the suites that have it, the preferred one first.
-const PACKAGE: &str = "qemu-system-x86";
+/// The suites that have it, the preferred one first.
 const SUITES: [&str; 2] = ["bookworm", "trixie"];
 
 /// The oldest version that the matrix has run with, major and minor number.
@@ -67,28 +70,29 @@ fn origin(machine: Option<(u64, u64)>, kept: bool) -> Origin {
 }
 
 impl Emulator {
-    /// QEMU from PATH, from target/tools, or from Debian's archive into target/tools.
+    /// QEMU of an architecture, from PATH, from target/tools, or from Debian's archive into target/tools.
     ///
     /// # Errors
     ///
     /// Says why there is none.
-    pub(crate) fn obtain(workspace: &Workspace) -> Result<Self> {
-        if let Some(here) = Self::here(workspace) {
+    pub(crate) fn obtain(workspace: &Workspace, arch: Arch) -> Result<Self> {
+        if let Some(here) = Self::here(workspace, arch) {
             return Ok(here);
         }
-        Self::fetch(workspace).with_context(|| {
+        Self::fetch(workspace, arch).with_context(|| {
             let (major, minor) = OLDEST;
-            format!("virtual machines need {PROGRAM} {major}.{minor} or later")
+            format!("virtual machines need {} {major}.{minor} or later", names(arch).0)
         })
     }
 
     /// QEMU where nothing has to be fetched for it.
-    pub(crate) fn here(workspace: &Workspace) -> Option<Self> {
-        let machine = which::which(PROGRAM).ok().and_then(|program| {
+    pub(crate) fn here(workspace: &Workspace, arch: Arch) -> Option<Self> {
+        let machine = which::which(names(arch).0).ok().and_then(|program| {
             Self { program, arguments: Vec::new(), modules: None, version: String::new() }.asked()
         });
         let tools = workspace.tools();
-        let kept = SUITES.iter().find_map(|suite| Self::unpacked(&directory(&tools, suite)));
+        let kept =
+            SUITES.iter().find_map(|suite| Self::unpacked(&directory(&tools, suite, arch), arch));
         match origin(machine.as_ref().and_then(|one| number(&one.version)), kept.is_some()) {
             Origin::Machine => machine,
             Origin::Kept => kept,
@@ -119,12 +123,12 @@ impl Emulator {
     }
 
     /// The one whose packages were unpacked into `root`; `None` where there is none that runs.
-    fn unpacked(root: &Path) -> Option<Self> {
+    fn unpacked(root: &Path, arch: Arch) -> Option<Self> {
         let libraries: Vec<_> = LIBRARIES.iter().map(|dir| root.join(dir)).collect();
         let linker = libraries.iter().map(|dir| dir.join(LINKER)).find(|path| path.is_file())?;
         let path: Vec<_> = libraries.iter().map(|dir| dir.display().to_string()).collect();
         let mut arguments: Vec<OsString> = vec!["--library-path".into(), path.join(":").into()];
-        arguments.push(root.join("usr/bin").join(PROGRAM).into());
+        arguments.push(root.join("usr/bin").join(names(arch).0).into());
         for firmware in FIRMWARE {
             arguments.extend(["-L".into(), root.join(firmware).into()]);
         }
@@ -132,14 +136,14 @@ impl Emulator {
         Self { program: linker, arguments, modules: Some(modules), version: String::new() }.asked()
     }
 
-    fn fetch(workspace: &Workspace) -> Result<Self> {
+    fn fetch(workspace: &Workspace, arch: Arch) -> Result<Self> {
         let tools = workspace.tools();
         fs::create_dir_all(&tools)
             .with_context(|| format!("{} cannot be made", tools.display()))?;
         let mut reasons = Vec::new();
         for suite in SUITES {
             eprintln!("vm: fetching QEMU from {suite} (40 MB) into {}", tools.display());
-            match fetch_from(suite, &workspace.target().join("vm/apt"), &tools) {
+            match fetch_from(suite, &workspace.target().join("vm/apt"), &tools, arch) {
                 Ok(emulator) => return Ok(emulator),
                 Err(error) => reasons.push(format!("{error:#}")),
             }
@@ -148,24 +152,28 @@ impl Emulator {
     }
 }
 
-fn fetch_from(suite: &str, apt: &Path, tools: &Path) -> Result<Emulator> {
-    let archive = Suite::open(apt, suite)?;
+fn fetch_from(suite: &str, apt: &Path, tools: &Path, arch: Arch) -> Result<Emulator> {
+    // It runs here, whatever it runs.
+    let archive = Suite::open(apt, suite, Arch::X86_64)?;
     // It appears under its name when it is whole and runs.
     let partial = tools.join(format!(".partial-qemu-{suite}"));
     remove(&partial)?;
-    archive.unpack_with_dependencies(PACKAGE, &partial)?;
-    if Emulator::unpacked(&partial).is_none() {
+    archive.unpack_with_dependencies(names(arch).1, &partial)?;
+    if Emulator::unpacked(&partial, arch).is_none() {
         remove(&partial)?;
         bail!("{suite}'s QEMU does not run on this machine");
     }
-    let whole = directory(tools, suite);
+    let whole = directory(tools, suite, arch);
     remove(&whole)?;
     fs::rename(&partial, &whole).context("QEMU cannot be kept")?;
-    Emulator::unpacked(&whole).context("QEMU is gone")
+    Emulator::unpacked(&whole, arch).context("QEMU is gone")
 }
 
-fn directory(tools: &Path, suite: &str) -> PathBuf {
-    tools.join(format!("qemu-{suite}"))
+fn directory(tools: &Path, suite: &str, arch: Arch) -> PathBuf {
+    match arch {
+        Arch::X86_64 => tools.join(format!("qemu-{suite}")),
+        Arch::Aarch64 => tools.join(format!("qemu-{suite}-{}", arch.debian())),
+    }
 }
 
 fn remove(dir: &Path) -> Result<()> {
@@ -209,9 +217,9 @@ mod tests {
         let root = std::env::temp_dir().join(format!("observer-qemu-{}", std::process::id()));
         let libraries = root.join(LIBRARIES[1]);
         fs::create_dir_all(&libraries).expect("a directory");
-        assert_eq!(Emulator::unpacked(&root), None, "without a linker");
+        assert_eq!(Emulator::unpacked(&root, Arch::X86_64), None, "without a linker");
         fs::write(libraries.join(LINKER), "").expect("a file");
-        assert_eq!(Emulator::unpacked(&root), None, "with one that does not run");
+        assert_eq!(Emulator::unpacked(&root, Arch::X86_64), None, "with one that does not run");
         fs::remove_dir_all(&root).expect("it was made");
     }
 }

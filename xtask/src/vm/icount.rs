@@ -14,7 +14,7 @@ use super::{
     plan::{Scope, Series, machines},
     qemu::{self, Accel, Files},
 };
-use crate::workspace::Workspace;
+use crate::{arch::Arch, workspace::Workspace};
 
 /// Counting makes emulation slower still.
 const LIMIT: Duration = Duration::from_secs(15 * 60);
@@ -43,9 +43,8 @@ impl Counted {
     /// Says what is missing here.
     pub(crate) fn new(workspace: &Workspace, others: BTreeMap<String, PathBuf>) -> Result<Self> {
         let vm = directory(workspace)?;
-        initramfs::can_build()?;
-        let emulator = Emulator::obtain(workspace)?;
-        let mut programs = initramfs::build(workspace, &vm, Work::Own)?;
+        let emulator = Emulator::obtain(workspace, Arch::X86_64)?;
+        let mut programs = initramfs::build(workspace, &vm, Work::Own, Arch::X86_64)?;
         programs.others = others;
         Ok(Self { vm, emulator, programs })
     }
@@ -66,6 +65,7 @@ impl Counted {
         let files = Files {
             kernel: kernel.image.clone(),
             initramfs: self.vm.join(format!("{name}.cpio")),
+            arch: series.arch,
             cpus: (1, 1),
             log: self.vm.join("logs").join(format!("{name}.log")),
             limit: LIMIT,

@@ -39,6 +39,13 @@ const MOUNTS: [(&str, &str); 7] = [
     ("tmpfs", "/dev/shm"),
 ];
 
+/// The console's own name: what is called /dev/console is no terminal of a session.
+#[cfg(not(target_arch = "aarch64"))]
+const CONSOLE: &str = "/dev/ttyS0";
+/// The console's own name: what is called /dev/console is no terminal of a session.
+#[cfg(target_arch = "aarch64")]
+const CONSOLE: &str = "/dev/ttyAMA0";
+
 /// How long the last lines of the tests may take to come.
 const LAST_WORDS: Duration = Duration::from_secs(2);
 
@@ -124,7 +131,7 @@ fn shell() -> Result<()> {
     wait_for(&install.spawn().context("there is no shell in this guest")?)?;
     println!("observer is /bin/observer, its tests are /bin/system; `exit` powers off.");
     // A session with the console as its terminal, so that Ctrl-C works.
-    let console = fs::OpenOptions::new().read(true).write(true).open("/dev/ttyS0")?;
+    let console = fs::OpenOptions::new().read(true).write(true).open(CONSOLE)?;
     let mut command = busybox();
     command.args(["setsid", "-c", "sh", "-i"]).env("PATH", "/bin").env("PS1", "guest # ");
     command.env("OBSERVER_PROGRAM", "/bin/observer").env("HOME", "/tmp").current_dir("/tmp");

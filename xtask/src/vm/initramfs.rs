@@ -16,11 +16,7 @@ use super::{
     job::{self, Job},
     kernel::Kernel,
 };
-use crate::{process, workspace::Workspace};
-
-/// What the guest's programs are compiled for: the C library's own target can be linked
-/// statically too, so that no other one has to be installed.
-const TARGET: &str = "x86_64-unknown-linux-gnu";
+use crate::{arch::Arch, compiler::Compiler, process, workspace::Workspace};
 
 /// The programs of a guest, on the host.
 #[derive(Clone, Debug)]
@@ -45,19 +41,12 @@ pub(crate) enum Work {
     Own,
 }
 
-/// Whether this machine can build a guest's programs.
-pub(crate) fn can_build() -> Result<()> {
-    if !cfg!(target_arch = "x86_64") {
-        bail!("the virtual machines are x86_64, and this machine cannot build for them");
-    }
-    Ok(())
-}
-
 /// Builds the guest's programs, static ones, into a directory of their own.
-pub(crate) fn build(workspace: &Workspace, vm: &Path, work: Work) -> Result<Programs> {
+pub(crate) fn build(workspace: &Workspace, vm: &Path, work: Work, arch: Arch) -> Result<Programs> {
+    let compiler = Compiler::obtain(workspace, arch)?;
     eprintln!("vm: building the guest's programs (some minutes the first time)");
-    let mut cargo = workspace.cargo();
-    cargo.args(["build", "--release", "--target", TARGET, "--package", "observer"]);
+    let mut cargo = compiler.cargo(workspace, &[]);
+    cargo.args(["build", "--release", "--target", arch.target(), "--package", "observer"]);
     cargo.args(["--package", "xtask", "--bins"]);
     if work == Work::Tests {
         cargo.args(["--test", "system"]);
@@ -69,9 +58,6 @@ pub(crate) fn build(workspace: &Workspace, vm: &Path, work: Work) -> Result<Prog
         cargo.arg("--config").arg(format!("profile.release.{setting}"));
     }
     cargo.args(["--message-format", "json-render-diagnostics"]);
-    // Of this target alone: build scripts and macros, which run here, cannot be static.
-    cargo.env("CARGO_TARGET_X86_64_UNKNOWN_LINUX_GNU_RUSTFLAGS", "-Ctarget-feature=+crt-static");
-    cargo.env_remove("RUSTFLAGS").env_remove("CARGO_ENCODED_RUSTFLAGS");
     let shown = process::line(&cargo);
     let output = cargo
         .stdin(Stdio::null())

@@ -7,7 +7,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::{archive::Suite, plan::Series};
+use super::plan::Series;
+use crate::archive::Suite;
 
 /// What is kept of a kernel's modules, in the order to load them: Debian builds inet_diag, which
 /// observer asks for queues and cookies, and veth, which tests flood listeners over, as modules.
@@ -87,7 +88,7 @@ fn looked_for() -> String {
 
 fn fetch(vm: &Path, kernels: &Path, series: &Series, suite: &str) -> Result<Kernel> {
     eprintln!("vm: fetching a {} kernel from {suite}", series.name);
-    let archive = Suite::open(&vm.join("apt"), suite)?;
+    let archive = Suite::open(&vm.join("apt"), suite, series.arch)?;
     let mut names = archive.names("linux-image-")?;
     names.extend(archive.names("linux-binary-")?);
     let releases = names.iter().filter_map(|name| release_of(name));

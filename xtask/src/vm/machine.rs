@@ -1,13 +1,14 @@
 //! Running one machine: its tests, and once more alone those that failed.
 
 use std::{
+    collections::BTreeMap,
     env, fs, io,
     path::Path,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use super::{
     args::VmArgs,
@@ -21,6 +22,7 @@ use super::{
     report::Report,
     results::Told,
 };
+use crate::arch::Arch;
 
 /// What the tests of a guest are cut to where nobody says otherwise: emulation is twenty to fifty
 /// times slower than the host. And that nobody else is on that machine.
@@ -41,8 +43,8 @@ pub(super) struct Run<'a> {
     pub(super) args: &'a VmArgs,
     /// Where machines and what they need are kept.
     pub(super) vm: &'a Path,
-    pub(super) emulator: &'a Emulator,
-    pub(super) programs: &'a Programs,
+    /// Of each architecture: what runs its machines, and what runs in them.
+    pub(super) tools: &'a BTreeMap<Arch, (Emulator, Programs)>,
     pub(super) report: Mutex<Report<io::Stdout>>,
 }
 
@@ -110,6 +112,7 @@ impl Run<'_> {
         Files {
             kernel: kernel.image.clone(),
             initramfs: self.vm.join(format!("{name}.cpio")),
+            arch: machine.series.arch,
             cpus: (machine.series.cpus, machine.series.possible_cpus),
             log: self.vm.join("logs").join(format!("{name}.log")),
             limit,
@@ -127,11 +130,13 @@ impl Run<'_> {
         console: &mut Console,
         reported: bool,
     ) -> Result<(End, Option<Outcome>)> {
-        initramfs::write(&files.initramfs, kernel, self.programs, job)?;
+        let (emulator, programs) =
+            self.tools.get(&machine.series.arch).context("nothing to run it with")?;
+        initramfs::write(&files.initramfs, kernel, programs, job)?;
         let started = Instant::now();
         let mut began = started;
         let mut last = None;
-        let end = qemu::run(self.emulator, self.args.accel, files, |bytes| {
+        let end = qemu::run(emulator, self.args.accel, files, |bytes| {
             for event in console.read(bytes) {
                 let mut report = lock(&self.report);
                 match event {

@@ -4,6 +4,8 @@ use std::fmt;
 
 use clap::ValueEnum;
 
+use crate::arch::Arch;
+
 /// The kind of hooks that observer is told to use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Provider {
@@ -40,6 +42,9 @@ pub(crate) struct Series {
     pub(crate) release: &'static str,
     /// What they end with.
     pub(crate) flavour: &'static str,
+    /// The guest's architecture. One that is not x86_64 runs where it is named: its programs need compilers of
+    /// their own.
+    pub(crate) arch: Arch,
     /// CPUs of the guest.
     pub(crate) cpus: u8,
     /// CPUs that it could come to have, which maps per CPU have room for.
@@ -52,7 +57,7 @@ pub(crate) struct Series {
 }
 
 /// The matrix.
-pub(crate) const SERIES: [Series; 8] = [
+pub(crate) const SERIES: [Series; 10] = [
     // bullseye's security suite lists packages that are gone from the archive.
     Series::plain("5.10", &["bullseye"], &[Provider::Fentry, Provider::Kprobe]),
     // Its tcp_v4_syn_recv_sock has seven arguments, one too many for that kernel's fentry: what
@@ -78,6 +83,24 @@ pub(crate) const SERIES: [Series; 8] = [
         possible_cpus: 4,
         ..Series::plain("6.12", &["trixie", "trixie-security"], &[Provider::Fentry])
     },
+    // Functions have no entry there that programs could be called from before 6.4
+    // (DYNAMIC_FTRACE_WITH_DIRECT_CALLS).
+    Series {
+        name: "6.1-arm64",
+        flavour: "-cloud-arm64",
+        arch: Arch::Aarch64,
+        ..Series::plain(
+            "6.1",
+            &["bookworm-security", "bookworm"],
+            &[Provider::Auto, Provider::Kprobe],
+        )
+    },
+    Series {
+        name: "6.12-arm64",
+        flavour: "-cloud-arm64",
+        arch: Arch::Aarch64,
+        ..Series::plain("6.12", &["trixie", "trixie-security"], &EVERY)
+    },
     Series::plain("6.18", &["trixie-backports", "forky", "sid"], &EVERY),
     Series::plain("7.2", &["trixie-backports", "forky", "sid"], &EVERY),
 ];
@@ -88,7 +111,16 @@ impl Series {
         suites: &'static [&'static str],
         providers: &'static [Provider],
     ) -> Self {
-        Self { name, release: name, flavour: CLOUD, cpus: 2, possible_cpus: 2, suites, providers }
+        Self {
+            name,
+            release: name,
+            flavour: CLOUD,
+            arch: Arch::X86_64,
+            cpus: 2,
+            possible_cpus: 2,
+            suites,
+            providers,
+        }
     }
 
     /// Whether it is a series itself, and no variant of one.
@@ -200,7 +232,7 @@ pub(crate) fn to_run_again(failed: &[String]) -> &[String] {
     if failed.len() <= AGAIN { failed } else { &[] }
 }
 
-/// The machines for these kernels and providers; for all that must work where none are named.
+/// The machines for these kernels and providers; for all of x86_64 that must work where none are named.
 /// A provider that is named runs on every kernel that is.
 ///
 /// # Errors
@@ -214,7 +246,7 @@ pub(crate) fn machines(kernels: &[String], providers: &[Provider]) -> Result<Vec
     let chosen: Vec<_> = SERIES
         .iter()
         .filter(|series| match kernels {
-            [] => true,
+            [] => series.arch == Arch::X86_64,
             _ => kernels.iter().any(|name| name == series.name),
         })
         .collect();
@@ -262,7 +294,8 @@ mod tests {
     #[test]
     fn without_names_all_that_must_work_runs() {
         let all = names(&[], &[]);
-        assert_eq!(all.len(), SERIES.iter().map(|series| series.providers.len()).sum::<usize>());
+        let of_x86 = SERIES.iter().filter(|series| series.arch == Arch::X86_64);
+        assert_eq!(all.len(), of_x86.map(|series| series.providers.len()).sum::<usize>());
         assert!(all.contains(&"6.1 auto".to_owned()));
         assert!(!all.contains(&"5.10 tracepoint".to_owned()), "it came with 6.3");
     }
@@ -329,6 +362,7 @@ mod tests {
         assert_eq!(scope("6.12-rt"), Scope::Variant);
         assert_eq!(scope("6.12-smp"), Scope::Variant);
         assert_eq!(scope("6.1-255"), Scope::Possible);
+        assert_eq!(scope("6.12-arm64"), Scope::Variant);
         assert_eq!(scope("6.12"), Scope::Kernel);
         let with = ["6.1", "6.12", "6.12-rt", "6.12-smp"].map(str::to_owned);
         let machines = machines(&with, &[]).expect("known");
@@ -349,7 +383,9 @@ mod tests {
         let error = machines(&["4.19".to_owned()], &[]).expect_err("unknown");
         assert!(
             error.contains("4.19")
-                && error.contains("5.10, 6.1, 6.1-255, 6.12, 6.12-rt, 6.12-smp, 6.18, 7.2"),
+                && error.contains(
+                    "5.10, 6.1, 6.1-255, 6.12, 6.12-rt, 6.12-smp, 6.1-arm64, 6.12-arm64, 6.18, 7.2"
+                ),
             "{error}"
         );
     }

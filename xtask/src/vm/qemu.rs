@@ -16,10 +16,11 @@ use clap::ValueEnum;
 use nix::sys::{prctl, signal::Signal};
 
 use super::{console::End, emulator::Emulator};
+use crate::arch::Arch;
 
 /// The kernel's command line. Attaching and detaching wait for grace periods of RCU, which take
 /// tens of milliseconds unless they are expedited.
-const COMMAND_LINE: &str = "console=ttyS0 loglevel=5 panic=-1 oops=panic mitigations=off \
+const COMMAND_LINE: &str = "loglevel=5 panic=-1 oops=panic mitigations=off \
                             rcupdate.rcu_expedited=1 rdinit=/init -- guest";
 
 /// How long a machine of one test may run.
@@ -48,6 +49,7 @@ pub(crate) enum Accel {
 pub(crate) struct Files {
     pub(crate) kernel: PathBuf,
     pub(crate) initramfs: PathBuf,
+    pub(crate) arch: Arch,
     /// CPUs of the guest, and how many it could come to have; one where instructions are counted.
     pub(crate) cpus: (u8, u8),
     /// Where to keep all that the console says.
@@ -56,23 +58,39 @@ pub(crate) struct Files {
     pub(crate) limit: Duration,
 }
 
+/// What stands for the first serial line, which is the console.
+fn console(arch: Arch) -> &'static str {
+    match arch {
+        Arch::X86_64 => "ttyS0",
+        Arch::Aarch64 => "ttyAMA0",
+    }
+}
+
 /// QEMU with a guest whose console is our standard output.
 pub(crate) fn command(
     emulator: &Emulator,
+    arch: Arch,
     accel: Accel,
     (cpus, possible): (u8, u8),
     kernel: &Path,
     initramfs: &Path,
 ) -> Command {
     let mut qemu = emulator.command();
-    match accel {
+    if arch == Arch::Aarch64 {
+        qemu.args(["-machine", "virt,gic-version=3"]);
+    }
+    match (accel, arch) {
+        (Accel::Kvm, _) => qemu.args(["-accel", "kvm", "-cpu", "host"]),
+        // The architecture's own way to sign addresses takes longer than all else to emulate.
+        (Accel::Tcg | Accel::Counted, Arch::Aarch64) => {
+            qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,pauth-impdef=on"])
+        }
         // One thread: Debian 12's QEMU crashes guests that patch kernel text while another thread
         // runs it. Without cmpxchg16b: it leaves garbage in the flags at times, so that every
         // fourth boot of a kernel whose slab allocator uses it ends in a double fault.
-        Accel::Tcg | Accel::Counted => {
+        (Accel::Tcg | Accel::Counted, Arch::X86_64) => {
             qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,cx16=off"])
         }
-        Accel::Kvm => qemu.args(["-accel", "kvm", "-cpu", "host"]),
     };
     if accel == Accel::Counted {
         // With one CPU all instructions are one's own; time without any is passed over.
@@ -86,7 +104,8 @@ pub(crate) fn command(
     // Of CPUs that a machine could come to have, kernels before 6.9 take this word for it.
     let possible =
         if possible > cpus { format!("possible_cpus={possible} ") } else { String::new() };
-    qemu.args(["-append", &format!("{possible}{COMMAND_LINE}")]);
+    let console = console(arch);
+    qemu.args(["-append", &format!("{possible}console={console} {COMMAND_LINE}")]);
     qemu
 }
 
@@ -97,7 +116,8 @@ pub(crate) fn run(
     files: &Files,
     mut read: impl FnMut(&[u8]),
 ) -> Result<End> {
-    let mut qemu = command(emulator, accel, files.cpus, &files.kernel, &files.initramfs);
+    let mut qemu =
+        command(emulator, files.arch, accel, files.cpus, &files.kernel, &files.initramfs);
     qemu.args(["-serial", "stdio", "-monitor", "none"]);
     let mut log = fs::File::create(&files.log)
         .with_context(|| format!("{} cannot be written", files.log.display()))?;

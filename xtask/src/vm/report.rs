@@ -235,7 +235,7 @@ fn short(machine: Machine) -> String {
 }
 
 fn label(machine: Machine) -> String {
-    format!("{:<9}{:<11}", machine.series.name, machine.provider)
+    format!("{:<11}{:<11}", machine.series.name, machine.provider)
 }
 
 fn seconds(duration: Duration) -> String {

@@ -24,8 +24,8 @@ fn each_test_has_its_line_and_all_are_counted() {
         report.test(machine, "b", &Outcome::Skipped("no nginx".to_owned()), took);
         report.end(machine, took, &[], &[], "log");
     });
-    assert!(text.contains("6.12     tracepoint test a ... ok (1.2 s)\n"), "{text}");
-    assert!(text.contains("6.12     tracepoint test b ... skipped: no nginx\n"), "{text}");
+    assert!(text.contains("6.12       tracepoint test a ... ok (1.2 s)\n"), "{text}");
+    assert!(text.contains("6.12       tracepoint test b ... skipped: no nginx\n"), "{text}");
     assert_eq!(totals, Totals { passed: 1, failed: 0, skipped: 1 });
 }
 
@@ -36,7 +36,7 @@ fn a_failed_test_fails_and_says_where_the_console_is() {
         report.end(machine, Duration::ZERO, &["3 is not 4".to_owned()], &[], "the/log");
     });
     assert!(text.contains("3 is not 4") && text.contains("kept in the/log"), "{text}");
-    assert!(text.ends_with("error: 6.12     tracepoint test a\n"), "{text}");
+    assert!(text.ends_with("error: 6.12       tracepoint test a\n"), "{text}");
     assert_eq!(totals, Totals { passed: 0, failed: 1, skipped: 0 });
 }
 

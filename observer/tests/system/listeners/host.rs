@@ -249,7 +249,12 @@ fn accept_for_ever(descriptor: i32) {
 
 /// The same on this descriptor of an epoll instance.
 fn wait_for_ever(descriptor: i32) {
-    for_ever(&[libc::SYS_epoll_wait, libc::SYS_epoll_pwait], move || {
+    let calls = [
+        libc::SYS_epoll_pwait,
+        #[cfg(target_arch = "x86_64")]
+        libc::SYS_epoll_wait,
+    ];
+    for_ever(&calls, move || {
         let mut event = libc::epoll_event { events: 0, u64: 0 };
         // SAFETY: there is room for one event.
         while unsafe { libc::epoll_wait(descriptor, &raw mut event, 1, -1) } >= 0 {}

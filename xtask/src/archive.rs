@@ -1,6 +1,8 @@
 //! Debian's package archive through a private apt root: no root rights, nothing of the machine's
 //! own apt state is touched, and signatures are checked.
 
+mod sources;
+
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -9,8 +11,8 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::sources::{Source, for_suite, from_deb822, from_lines};
-use crate::process;
+use self::sources::{Source, for_suite, from_deb822, from_lines};
+use crate::{arch::Arch, process};
 
 /// What our apt does otherwise than the machine's: it fetches package lists and nothing else, and
 /// runs none of the hooks that the machine has for its own state. The machine's own release is not the one
@@ -28,8 +30,6 @@ Acquire::IndexTargets::deb::DEP-11-icons-large::DefaultEnabled \"false\";
 Acquire::IndexTargets::deb::Contents-deb::DefaultEnabled \"false\";
 Acquire::IndexTargets::deb::CNF::DefaultEnabled \"false\";
 Acquire::Retries \"2\";
-APT::Architecture \"amd64\";
-APT::Architectures { \"amd64\"; };
 APT::Sandbox::User \"\";
 ";
 
@@ -41,16 +41,17 @@ pub(crate) struct Suite {
 }
 
 impl Suite {
-    /// Makes a private root under `base` and fetches the suite's package list.
-    pub(crate) fn open(base: &Path, name: &str) -> Result<Self> {
+    /// Makes a private root under `base` and fetches the suite's package list for an architecture.
+    pub(crate) fn open(base: &Path, name: &str, arch: Arch) -> Result<Self> {
         let missing = ["apt-get", "dpkg-deb"].iter().find(|one| which::which(one).is_err());
         if let Some(program) = missing {
             bail!("it comes from Debian's archive, and there is no {program} here");
         }
-        let sources = for_suite(&machine_sources(), name).with_context(|| {
-            format!("no apt source of this machine leads to Debian's archive, which has {name}")
-        })?;
-        let root = base.join(name);
+        let sources = sources_of(name, arch)?;
+        let root = match arch {
+            Arch::X86_64 => base.join(name),
+            Arch::Aarch64 => base.join(format!("{name}-{}", arch.debian())),
+        };
         for dir in ["parts", "sources", "state/lists/partial", "cache/archives/partial"] {
             fs::create_dir_all(root.join(dir))
                 .with_context(|| format!("{} cannot be made", root.join(dir).display()))?;
@@ -69,12 +70,14 @@ impl Suite {
             &format!(
                 "Dir::Etc::parts {};\nDir::Etc::sourcelist \"/dev/null\";\n\
                  Dir::Etc::sourceparts {};\nDir::State {};\nDir::State::status {};\n\
-                 Dir::Cache {};\n",
+                 Dir::Cache {};\nAPT::Architecture \"{arch}\";\n\
+                 APT::Architectures {{ \"{arch}\"; }};\n",
                 quoted("parts"),
                 quoted("sources"),
                 quoted("state"),
                 quoted("state/status"),
                 quoted("cache"),
+                arch = arch.debian(),
             ),
         )?;
         let suite = Self { root, name: name.to_owned() };
@@ -102,7 +105,17 @@ impl Suite {
         Ok(output.lines().map(|line| line.trim().to_owned()).collect())
     }
 
-    /// Fetches packages and unpacks them, all into `into`.
+    /// The version of a package that would be fetched.
+    pub(crate) fn version(&self, package: &str) -> Result<String> {
+        let mut command = self.apt("apt-cache");
+        command.args(["--no-all-versions", "show", package]);
+        let (_, output) = process::capture(command)?;
+        let version = output.lines().find_map(|line| line.strip_prefix("Version: "));
+        let version = version.with_context(|| format!("{} has no {package}", self.name))?;
+        Ok(version.trim().to_owned())
+    }
+
+    /// Fetches packages, each a name or `NAME=VERSION`, and unpacks them, all into `into`.
     pub(crate) fn unpack(&self, packages: &[String], into: &Path) -> Result<()> {
         let debs = self.root.join("debs");
         // A file of an earlier run may be half a file.
@@ -143,6 +156,13 @@ impl Suite {
         command.env("APT_CONFIG", self.root.join("apt.conf")).env("LC_ALL", "C");
         command
     }
+}
+
+/// Sources of one suite for an architecture, in the deb822 format.
+pub(crate) fn sources_of(suite: &str, arch: Arch) -> Result<String> {
+    for_suite(&machine_sources(), suite, arch.debian()).with_context(|| {
+        format!("no apt source of this machine leads to Debian's archive, which has {suite}")
+    })
 }
 
 /// Unpacks every package in `debs` into `into`.

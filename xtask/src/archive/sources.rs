@@ -92,13 +92,15 @@ fn kind(suite: &str, codename: &str) -> Option<bool> {
     (base == codename || ALIASES.contains(&base)).then_some(security)
 }
 
-/// The same sources in deb822 format, with another suite; `None` where none of them carries it.
-pub(crate) fn for_suite(sources: &[Source], suite: &str) -> Option<String> {
+/// The same sources in deb822 format, with another suite and for this architecture; `None` where none of them
+/// carries it.
+pub(crate) fn for_suite(sources: &[Source], suite: &str, architecture: &str) -> Option<String> {
     let security = suite.ends_with("-security");
     let mut stanzas: Vec<String> = Vec::new();
     for source in sources.iter().filter(|source| source.security == security) {
         let mut stanza = format!(
-            "Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\nArchitectures: amd64\n",
+            "Types: deb\nURIs: {}\nSuites: {suite}\nComponents: main\n\
+             Architectures: {architecture}\n",
             source.uri
         );
         if let Some(keys) = &source.signed_by {
@@ -171,21 +173,22 @@ mod tests {
     #[test]
     fn the_suite_is_rewritten_and_the_keys_stay() {
         let sources = from_deb822(DEB822, "bookworm");
-        let text = for_suite(&sources, "trixie-backports").expect("a source");
+        let text = for_suite(&sources, "trixie-backports", "arm64").expect("a source");
         assert!(text.contains("URIs: http://mirror.example/debian\nSuites: trixie-backports\n"));
         assert!(text.contains("Signed-By: /keys/debian.gpg\n"));
+        assert!(text.contains("Architectures: arm64\n"));
         assert!(!text.contains("security"));
-        let text = for_suite(&sources, "trixie-security").expect("a source");
+        let text = for_suite(&sources, "trixie-security", "amd64").expect("a source");
         assert!(text.contains("URIs: http://mirror.example/security\n"));
         assert!(!text.contains("Signed-By"));
-        assert_eq!(for_suite(&[], "sid"), None);
+        assert_eq!(for_suite(&[], "sid", "amd64"), None);
     }
 
     #[test]
     fn a_key_written_out_is_kept_whole() {
         let text = "Types: deb\nURIs: http://a.example\nSuites: sid\nComponents: main\n\
                     Signed-By:\n -----BEGIN-----\n .\n abc\n -----END-----\n";
-        let rewritten = for_suite(&from_deb822(text, "sid"), "sid").expect("a source");
+        let rewritten = for_suite(&from_deb822(text, "sid"), "sid", "amd64").expect("a source");
         assert!(rewritten.contains("Signed-By: \n -----BEGIN-----\n .\n abc\n -----END-----\n"));
     }
 }

@@ -1,0 +1,88 @@
+//! Building the program so that neither place nor time of the build is in it.
+
+use std::{
+    ffi::OsString,
+    fs,
+    os::unix::fs::PermissionsExt as _,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+
+use super::{files, judge, source};
+use crate::{arch::Arch, compiler::Compiler, process, workspace::Workspace};
+
+/// Cargo's profile for what is given away.
+const PROFILE: &str = "dist";
+
+/// Paths of this machine, and what they are called in the program.
+type Renamed = Vec<(PathBuf, OsString)>;
+
+/// Builds the program and returns where it is.
+///
+/// # Errors
+///
+/// When it does not compile, and when what came out is not what is promised of it.
+pub(super) fn build(
+    workspace: &Workspace,
+    compiler: &Compiler,
+    arch: Arch,
+    source: &source::Source,
+) -> Result<PathBuf> {
+    let dist = workspace.target().join("dist");
+    // Of its own for each: their compilers differ, and a script that runs here would be built by turns.
+    let target = dist.join(format!("build-{arch}"));
+    fs::create_dir_all(&target).with_context(|| format!("no directory {}", target.display()))?;
+    let renamed = renamed(workspace, compiler);
+    let wrapper = target.join("rustc-wrapper");
+    write_wrapper(&wrapper, &renamed)?;
+    // Of all that differs between two builds a build id tells nothing else.
+    let mut cargo = compiler.cargo(workspace, &["-Clink-arg=-Wl,--build-id=none".to_owned()]);
+    cargo.args(["build", "--locked", "--profile", PROFILE, "--target", arch.target()]);
+    cargo.args(["--package", "observer", "--bin", "observer", "--target-dir"]).arg(&target);
+    cargo.env("RUSTC_WRAPPER", &wrapper).env("CARGO_INCREMENTAL", "0");
+    cargo.env(source::COMMIT, &source.commit).env(source::EPOCH, source.time.to_string());
+    let shown = process::line(&cargo);
+    let status = cargo.status().with_context(|| format!("`{shown}` did not start"))?;
+    if !status.success() {
+        bail!("observer was not built for {arch}: Cargo's messages above say why");
+    }
+    let program = target.join(arch.target()).join(PROFILE).join("observer");
+    let bytes = files::read(&program)?;
+    let local: Vec<_> = renamed.iter().map(|(path, _)| path.display().to_string()).collect();
+    let complaints = judge::complaints(&bytes, &local)?;
+    if !complaints.is_empty() {
+        bail!("{}: {}", program.display(), complaints.join("; "));
+    }
+    Ok(program)
+}
+
+/// The paths that a build would leave in the program, the more general first: the last one that fits counts.
+fn renamed(workspace: &Workspace, compiler: &Compiler) -> Renamed {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(std::env::home_dir()?.join(".cargo")));
+    let mut renamed = vec![];
+    renamed.extend(home.map(|home| (home, "/cargo".into())));
+    renamed.extend(compiler.library_source(workspace));
+    renamed.push((workspace.root().to_owned(), "/observer".into()));
+    renamed.push((workspace.target().to_owned(), "/observer/target".into()));
+    renamed
+}
+
+/// Writes what Cargo calls instead of rustc. Flags of Cargo do not reach the kernel programs, which a build script
+/// compiles with flags of its own; this does.
+fn write_wrapper(path: &Path, renamed: &Renamed) -> Result<()> {
+    let mut text = "#!/bin/sh\nexec \"$@\"".to_owned();
+    for (from, to) in renamed {
+        let both = format!("{}={}", from.display(), to.display());
+        text.push_str(&format!(" \\\n  --remap-path-prefix='{}'", both.replace('\'', "'\\''")));
+    }
+    text.push('\n');
+    // Where it is the same, its time stays too, and nothing is built anew.
+    if fs::read_to_string(path).is_ok_and(|old| old == text) {
+        return Ok(());
+    }
+    files::write(path, text.as_bytes())?;
+    fs::set_permissions(path, fs::Permissions::from_mode(0o755))
+        .with_context(|| format!("{} cannot be made a program", path.display()))
+}
