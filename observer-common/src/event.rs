@@ -97,6 +97,11 @@ impl EventKind {
     }
 }
 
+/// In the global `MUTES`: listeners that userspace names are muted.
+pub const MUTES_SOME: u8 = 1;
+/// In the global `MUTES`: those too that a process begins which is not below those of `--pid`.
+pub const MUTES_STRANGERS: u8 = 2;
+
 /// Memory in which a kernel program puts a drop together, because its stack is too small.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

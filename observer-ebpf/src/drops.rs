@@ -5,7 +5,7 @@ use aya_ebpf::EbpfContext;
 use observer_common::{
     counters::{ClientKey, QueueStats},
     drops::{DROP_REASONS, DropReason},
-    event::{DropScratch, EventKind},
+    event::DropScratch,
     room::Room,
 };
 
@@ -63,7 +63,7 @@ pub(crate) fn count<C: EbpfContext>(ctx: &C, sock: Address, source: Source, reas
         event.client.version = 0;
         event.server.version = 0;
     }
-    if events::asked(EventKind::Dropped) {
+    if events::reads_drops(listener.sock, listener.id) {
         events::dropped(ctx.as_ptr(), listener.id, reason as u32, event);
     }
 }

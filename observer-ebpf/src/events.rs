@@ -10,15 +10,16 @@ use aya_ebpf::{
 };
 use observer_common::{
     counters::{Connection, ListenerId},
-    event::{ClientEvent, EventKind, TaskEvent},
+    event::{ClientEvent, EventKind, MUTES_STRANGERS, TaskEvent},
 };
 
 use crate::{
     endpoint::{nowhere, of_peer},
-    globals::EVENT_KINDS,
+    globals::{EVENT_KINDS, MUTES, PORTS_GIVEN, wants_port},
     ids,
     kernel::{Address, opaque},
-    maps::{EVENTS, WOKEN_AT, this_cpu},
+    listener::port_of,
+    maps::{EVENTS, MUTED, PID_TREE, WOKEN_AT, this_cpu},
     no_room::misc,
     task,
 };
@@ -27,6 +28,35 @@ use crate::{
 #[inline(always)]
 pub(crate) fn asked(kind: EventKind) -> bool {
     EVENT_KINDS.load() & kind.bit() != 0
+}
+
+/// Whether somebody reads events of this listener. One of which that is not decided yet counts as read: userspace
+/// leaves its events out once it has looked at who holds it.
+#[inline(always)]
+fn is_read(listener: ListenerId) -> bool {
+    MUTES.load() == 0 || MUTED.get_ptr(listener).is_none()
+}
+
+/// Mutes a listener that the current task begins, where only those are read which `--pid` chooses and the task is not of
+/// them. Userspace finds it out where one of them comes to hold it later.
+#[inline(always)]
+pub(crate) fn mute_stranger(listener: ListenerId) {
+    if MUTES.load() == MUTES_STRANGERS {
+        let (pid, _) = task::current_ids();
+        if PID_TREE.get_ptr(pid).is_none() {
+            // What finds no room is sent, and left out by whoever reads it.
+            let _full = MUTED.insert(listener, 1, u64::from(BPF_ANY));
+        }
+    }
+}
+
+/// Whether somebody reads drops of the listener `sock`. They are counted on every port, because what the kernel's
+/// counters tell of a network namespace is about all of its listeners.
+#[inline(always)]
+pub(crate) fn reads_drops(sock: Address, listener: ListenerId) -> bool {
+    asked(EventKind::Dropped)
+        && (PORTS_GIVEN.load() == 0 || port_of(sock).is_some_and(wants_port))
+        && is_read(listener)
 }
 
 /// Sends an event; one that finds no room is counted here, where it is known.
@@ -79,6 +109,9 @@ fn of_task(kind: EventKind, listener: ListenerId, ids: u64, who: Address) -> Tas
 /// follow it for each of the ways to it.
 #[inline(never)]
 pub(crate) fn woken(ctx: *mut c_void, listener: ListenerId, ids: u64, who: Address) -> i32 {
+    if !is_read(listener) {
+        return 0;
+    }
     let mut event = of_task(EventKind::Woken, listener, ids, who);
     // Beyond the notification itself it is not known for which connection it was: a real-time kernel runs
     // others while a task is preempted within one.
@@ -112,6 +145,9 @@ pub(crate) fn note_woken(tid: u32) {
 /// Tells that a task which was woken called no accept.
 #[inline(never)]
 pub(crate) fn silent(ctx: *mut c_void, listener: ListenerId, ids: u64, who: Address) -> i32 {
+    if !is_read(listener) {
+        return 0;
+    }
     emit(ctx, &of_task(EventKind::Silent, listener, ids, who));
     0
 }
@@ -119,6 +155,9 @@ pub(crate) fn silent(ctx: *mut c_void, listener: ListenerId, ids: u64, who: Addr
 /// Tells that the current task's accept failed.
 #[inline(never)]
 pub(crate) fn failed(ctx: *mut c_void, listener: ListenerId, ids: u64, errno: u32) -> i32 {
+    if !is_read(listener) {
+        return 0;
+    }
     let mut event = of_task(EventKind::AcceptError, listener, ids, null());
     event.detail = errno;
     emit(ctx, &event);
@@ -139,6 +178,9 @@ pub(crate) fn accepted(
     child: u64,
     entered: u64,
 ) -> i32 {
+    if !is_read(listener) {
+        return 0;
+    }
     let mut event = of_task(EventKind::Accepted, listener, ids, null());
     let (of_wakeup, entered) = (entered & OF_WAKEUP != 0, entered & !OF_WAKEUP);
     if entered != 0 {
@@ -155,6 +197,9 @@ pub(crate) fn accepted(
 /// Tells that a listener began or ended, by the current task.
 #[inline(never)]
 pub(crate) fn life(ctx: *mut c_void, kind: u32, listener: ListenerId, limit: u32) -> i32 {
+    if !is_read(listener) {
+        return 0;
+    }
     let (pid, tid) = task::current_ids();
     let mut event = of_task(EventKind::Listening, listener, ids::pack(pid, tid), null());
     event.kind = kind;
@@ -173,6 +218,9 @@ pub(crate) fn queued(
     entered: u64,
     depth: u64,
 ) -> i32 {
+    if !is_read(listener) {
+        return 0;
+    }
     let mut event = ClientEvent {
         kind: EventKind::Queued as u32,
         detail: depth as u32,

@@ -130,6 +130,11 @@ pub(crate) static COMPAT_WAIT_CALLS: Global<WaitCalls> = Global::new(WaitCalls::
 #[unsafe(no_mangle)]
 pub(crate) static EVENT_KINDS: Global<u32> = Global::new(0);
 
+/// Whether events of some listeners only are read, set at load: [`observer_common::event::MUTES_SOME`] or
+/// [`observer_common::event::MUTES_STRANGERS`]. Those of [`crate::maps::MUTED`] are not sent.
+#[unsafe(no_mangle)]
+pub(crate) static MUTES: Global<u8> = Global::new(0);
+
 /// 1 when somebody asks what wakeups in vain cost, set at load.
 #[unsafe(no_mangle)]
 pub(crate) static COST_ASKED: Global<u8> = Global::new(0);

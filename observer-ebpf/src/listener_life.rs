@@ -149,7 +149,11 @@ fn born<C: EbpfContext>(ctx: &C, sock: Address) {
     if PORTS_GIVEN.load() != 0 && port != 0 && !wants_port(port) {
         return;
     }
-    if listener.has_queue && is_born(sock) != 0 {
+    if !listener.has_queue {
+        return;
+    }
+    events::mute_stranger(listener.id);
+    if is_born(sock) != 0 {
         tell_life(ctx, EventKind::Listening, &listener);
     }
 }

@@ -133,6 +133,11 @@ pub(crate) static RUNS: HashMap<u32, RunSinceWoken> = HashMap::with_max_entries(
 #[map]
 pub(crate) static WASTED: HashMap<ListenerId, u64> = HashMap::with_max_entries(1, 0);
 
+/// Listeners that the filters do not choose, as far as is known: no event of them is sent. Userspace keeps it; the
+/// programs add those that a process begins which is not below those of `--pid`. Size set at load.
+#[map]
+pub(crate) static MUTED: HashMap<ListenerId, u8> = HashMap::with_max_entries(1, 0);
+
 /// Events that somebody reads one by one.
 #[map]
 pub(crate) static EVENTS: PerfEventArray<TaskEvent> = PerfEventArray::new(0);

@@ -14,6 +14,7 @@ pub mod load;
 pub mod maps;
 pub(crate) mod merge;
 pub mod missed;
+pub mod muted;
 pub mod noop;
 mod program;
 mod reader;

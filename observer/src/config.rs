@@ -20,6 +20,15 @@ pub struct Filters {
     pub cgroup: Vec<PathBuf>,
 }
 
+impl Filters {
+    /// Whether they ask who holds a listener.
+    #[must_use]
+    pub fn ask_for_processes(&self) -> bool {
+        let Self { pid, comm, cgroup, port: _ } = self;
+        !(pid.is_empty() && comm.is_empty() && cgroup.is_empty())
+    }
+}
+
 /// How a window is opened.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Config {

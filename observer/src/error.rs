@@ -7,6 +7,8 @@ use std::{fmt, process::ExitCode};
 pub enum Status {
     /// Something failed.
     Failed = 1,
+    /// Arguments that do not fit together.
+    Usage = 2,
     /// Not permitted, or not possible on this kernel.
     NotPossible = 4,
 }
@@ -24,6 +26,11 @@ impl Failure {
     /// Not permitted, or not possible on this kernel.
     pub fn not_possible(sentence: impl Into<String>) -> Self {
         Self { status: Status::NotPossible, sentence: sentence.into() }
+    }
+
+    /// Arguments that do not fit together.
+    pub fn usage(sentence: impl Into<String>) -> Self {
+        Self { status: Status::Usage, sentence: sentence.into() }
     }
 
     /// Something that failed.

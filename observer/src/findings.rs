@@ -10,7 +10,7 @@ pub mod advice;
 mod backlog_clamped;
 mod burst;
 mod chance;
-mod doing;
+pub mod doing;
 pub mod explain;
 mod fd_exhausted;
 #[cfg(test)]

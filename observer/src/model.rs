@@ -9,6 +9,7 @@
 
 mod audit;
 mod comparison;
+mod connection;
 mod event;
 mod holder_state;
 mod providers;
@@ -29,7 +30,8 @@ pub use self::{
         Change, ComparedListener, ComparedNumber, ComparedRecording, Comparison, ComparisonLine,
         Course,
     },
-    event::{Event, EventLine, Task, What},
+    connection::{AcceptedBy, Connection, ConnectionLine, Unfinished, WakeupOutcome, WokenTask},
+    event::{Event, EventLine, LostReason, Task, What},
     holder_state::HolderState,
     providers::{Provider, Providers, Via, Worth},
     queues::{AcceptQueue, AcceptWait, Backlog, Bucket, ByReason, Drops, SynQueue},

@@ -33,6 +33,8 @@ pub struct Request<'a> {
     pub map_memory: Option<u32>,
     /// Whether accepts are told as events.
     pub tells_accepts: bool,
+    /// Whether events are told of the listeners of some processes only.
+    pub mutes: bool,
     /// Whether every map is to be as small as it may be, which is for tests.
     pub least_maps: bool,
     /// CPUs that can ever be online: per-CPU maps hold that many copies.
@@ -223,9 +225,20 @@ pub fn budget(map_memory: Option<u32>) -> u64 {
 }
 
 fn needs(request: Request<'_>) -> room::Needs {
-    let Request { cpus, listeners, max_listeners, pid_filter, cost, tells_accepts, .. } = request;
+    let Request { cpus, listeners, max_listeners, pid_filter, cost, .. } = request;
+    let Request { tells_accepts, mutes, .. } = request;
     let (budget, least) = (budget(request.map_memory), request.least_maps);
-    room::Needs { cpus, listeners, max_listeners, pid_filter, cost, tells_accepts, least, budget }
+    room::Needs {
+        cpus,
+        listeners,
+        max_listeners,
+        pid_filter,
+        cost,
+        tells_accepts,
+        mutes,
+        least,
+        budget,
+    }
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use schemars::{
 };
 use serde_json::{Map, Value, json};
 
-use crate::model::{Comparison, Event, ListenerList, RecordingHeader, Report};
+use crate::model::{Comparison, Connection, Event, ListenerList, RecordingHeader, Report};
 
 /// Kind of JSON document that observer writes.
 pub struct Root {
@@ -25,9 +25,10 @@ pub struct Root {
 }
 
 /// All kinds of documents: one row each.
-pub const ROOTS: [Root; 5] = [
+pub const ROOTS: [Root; 6] = [
     Root::of::<Report>("report", "observer --format json"),
     Root::of::<Event>("event", "Events"),
+    Root::of::<Connection>("connection", "observer trace --connection --format json"),
     Root::of::<ListenerList>("listeners", "observer listeners --format json"),
     Root::of::<RecordingHeader>("recording", "observer record"),
     Root::of::<Comparison>("comparison", "observer report --against --format json"),

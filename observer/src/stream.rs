@@ -27,6 +27,9 @@ const LOOK: Duration = Duration::from_millis(100);
 /// How often events are read, where any were asked for.
 const READ: Duration = Duration::from_millis(20);
 
+/// Number of updates that wait to be handed out from which on no more events are read.
+const MOST_READY: usize = 16_384;
+
 /// How long the last report may take: the slowest host and the most listeners take a fraction of it.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -87,7 +90,6 @@ pub struct Observer {
     report: Ask,
     /// Updates that were not handed out yet.
     ready: VecDeque<Update>,
-    lost_told: u64,
     phase: Phase,
     providers: Providers,
     chosen: usize,
@@ -120,11 +122,6 @@ impl Observer {
         }
         let (providers, chosen) = (session.providers(), session.chosen());
         let pid_namespace = session.pid_namespace();
-        let ticks = |period| {
-            let mut ticks = interval_at(Instant::now() + period, period);
-            ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
-            ticks
-        };
         let (period, report) = match config.reports {
             Reports::AtTheEnd => (None, Ask::Interval),
             Reports::Intervals(period) => (Some(period), Ask::Interval),
@@ -138,7 +135,6 @@ impl Observer {
             reports: period.map(ticks),
             report,
             ready: VecDeque::new(),
-            lost_told: 0,
             phase: Phase::Open,
             providers,
             chosen,
@@ -176,11 +172,14 @@ impl Observer {
                 () = tick(&mut self.reports) => self.session.ask(self.report),
                 _ = self.looks.tick() => self.session.ask(Ask::Look),
                 answer = self.session.answer() => self.take(answer, Because::Closed)?,
-                // No more are read while some wait, so that what waits has a bound.
+                // Also while some wait, so that the kernel's buffers do not fill up meanwhile; but what waits has a
+                // bound.
+                () = tick(&mut self.reads), if self.ready.len() < MOST_READY => {
+                    self.session.ask(Ask::Events);
+                }
                 () = std::future::ready(()), if !self.ready.is_empty() => {
                     return Ok(self.ready.pop_front());
                 }
-                () = tick(&mut self.reads) => self.session.ask(Ask::Events),
             }
         }
     }
@@ -191,22 +190,28 @@ impl Observer {
             .context("the thread that looks at the kernel ended early; please report this")?
         {
             Answer::Looked => {}
-            Answer::Events(events, lost) => {
+            Answer::Events(events) => {
                 self.ready.extend(events.into_iter().map(Update::Event));
-                self.tell_lost(lost);
             }
             // Before the events that wait: a flood of them must not keep it.
             Answer::Report(report) => self.ready.push_front(Update::Report(Box::new(report?))),
             Answer::Finished(total, events) => {
                 let total = total?;
                 self.ready.extend(events.into_iter().map(Update::Event));
-                self.tell_lost(total.audit.events_lost);
                 let ended = Ended { total: Box::new(total), because };
                 self.ready.push_back(Update::Ended(ended));
                 self.phase = Phase::Over;
             }
         }
         Ok(())
+    }
+
+    /// Makes reports with another period from now on, of intervals or of everything so far as before; none where
+    /// there were none. The interval that is under way ends one such period from now.
+    pub fn set_interval(&mut self, period: Duration) {
+        if self.reports.is_some() && !period.is_zero() {
+            self.reports = Some(ticks(period));
+        }
     }
 
     /// Ends the window: [`next`](Self::next) gives what is left, and the total.
@@ -235,12 +240,10 @@ impl Observer {
         self.pid_namespace
     }
 
-    /// Says how many events are missing, where that has grown.
-    fn tell_lost(&mut self, lost: u64) {
-        if lost > self.lost_told {
-            self.ready.push_back(Update::Event(Session::lost(lost - self.lost_told)));
-            self.lost_told = lost;
-        }
+    /// Whether an update is there to be handed out at once.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        !self.ready.is_empty()
     }
 }
 
@@ -250,6 +253,13 @@ fn never_ready() -> Failure {
          file system that does not answer?); choose other processes with --pid or --port",
         PATIENCE.as_secs()
     ))
+}
+
+/// Ticks with this period, the first of them one period from now.
+fn ticks(period: Duration) -> Interval {
+    let mut ticks = interval_at(Instant::now() + period, period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Skip);
+    ticks
 }
 
 /// Waits for the next tick, or for ever where there are none.

@@ -2,7 +2,7 @@
 //! costs.
 //!
 //! The commands are in the files of their names (`setup`, `run`, `check` with `imports`, `test`, `vm`,
-//! `bench`); what several of them need is in the others (`workspace`, `process`, `not_run`, `unfetched`).
+//! `bench`, `screens`); what several of them need is in the others (`workspace`, `process`, `not_run`, `unfetched`).
 
 #![expect(clippy::print_stdout, reason = "what these commands print is their result")]
 
@@ -13,6 +13,7 @@ mod not_run;
 mod paths;
 mod process;
 mod run;
+mod screens;
 mod setup;
 mod test;
 mod unfetched;
@@ -56,6 +57,8 @@ enum Task {
     },
     /// The system tests on other kernels, in virtual machines
     Vm(vm::VmArgs),
+    /// Pictures of the screens for README and docs, from recordings
+    Screens(screens::ScreensArgs),
     /// What observing costs, beside nothing, empty programs and other tools
     Bench(bench::BenchArgs),
     /// A process that the bench measures or measures with
@@ -106,6 +109,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             setup(&workspace, Goal::Build)?;
             vm::vm(&workspace, &args)
         }
+        Task::Screens(args) => screens::screens(&workspace, &args),
         Task::Bench(args) => bench::bench(&workspace, &args),
         Task::BenchRole(args) => bench::role::run(&args),
         Task::Guest => vm::init::run(),

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::setup::{Missing, POLLING_NGINX, SERVERS};
+use crate::setup::{Missing, POLLING_NGINX, PYTHON_PACKAGES, SERVERS, TRACE_ENGINE};
 
 /// A class of tests that was skipped as a whole.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ struct Need {
     package: Option<&'static str>,
 }
 
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 9] = [
     Need {
         reason: "needs root",
         what: "all tests that need root",
@@ -79,9 +79,21 @@ const NEEDS: [Need; 7] = [
     },
     Need {
         reason: "no server of Debian",
-        what: "tests of real servers",
+        what: "tests of real servers, and of deploy/ with real tools",
         cure: "`cargo xtask test` unpacks them on Debian",
         package: Some(SERVERS),
+    },
+    Need {
+        reason: "no parser of traces",
+        what: "the test that a trace viewer reads what trace writes",
+        cure: "`cargo xtask test` fetches one by npm, and OBSERVER_TEST_TRACE_ENGINE names another",
+        package: Some(TRACE_ENGINE),
+    },
+    Need {
+        reason: "no Python packages",
+        what: "tests against the schemas of Kubernetes",
+        cure: "`cargo xtask test` installs them where python3 has venv",
+        package: Some(PYTHON_PACKAGES),
     },
     Need {
         reason: "no cgroup hierarchy",

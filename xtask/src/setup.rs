@@ -6,8 +6,10 @@ mod facts;
 mod goal;
 mod nginx;
 mod plan;
+mod python;
 mod servers;
 mod services;
+mod trace_engine;
 
 use std::process::Command;
 
@@ -18,7 +20,9 @@ pub(crate) use self::{
     facts::{Core, bpf_target},
     goal::Goal,
     nginx::NAME as POLLING_NGINX,
+    python::NAME as PYTHON_PACKAGES,
     servers::NAME as SERVERS,
+    trace_engine::NAME as TRACE_ENGINE,
 };
 use self::{
     facts::{Facts, LINKED, rustup_run},
@@ -91,12 +95,23 @@ pub(crate) fn setup(workspace: &Workspace, goal: Goal) -> Result<Ready> {
             indented(&plan::nightly_commands(&facts))
         ),
     };
-    let Extras { install, nginx, servers, without } = plan::extras(&facts, goal, &way);
+    let Extras { install, nginx, python, servers, trace_engine, without } =
+        plan::extras(&facts, goal, &way);
     let mut missing = apt.install_each(&install);
     if nginx && let Err(error) = nginx::build(workspace) {
         let reason = format!("{error:#}");
         let unfetched = is_unfetched(&reason);
         missing.push(Missing { package: POLLING_NGINX, reason, unfetched });
+    }
+    if trace_engine && let Err(error) = trace_engine::fetch(workspace) {
+        let reason = format!("{error:#}");
+        let unfetched = is_unfetched(&reason);
+        missing.push(Missing { package: TRACE_ENGINE, reason, unfetched });
+    }
+    if python && let Err(error) = python::make(workspace) {
+        let reason = format!("{error:#}");
+        let unfetched = is_unfetched(&reason);
+        missing.push(Missing { package: PYTHON_PACKAGES, reason, unfetched });
     }
     for package in servers {
         apt.update();

@@ -1,10 +1,16 @@
 //! Packages that could not be fetched.
 
-/// Whether apt's words mean that a package could not be fetched, and not that it cannot be installed.
+/// Whether the words of apt or pip mean that a package could not be fetched, and not that it cannot be installed.
 pub(crate) fn is_unfetched(said: &str) -> bool {
-    ["Failed to fetch", "Unable to fetch", "Could not resolve", "Temporary failure resolving"]
-        .iter()
-        .any(|words| said.contains(words))
+    [
+        "Failed to fetch",
+        "Unable to fetch",
+        "Could not resolve",
+        "Temporary failure resolving",
+        "after connection broken by",
+    ]
+    .iter()
+    .any(|words| said.contains(words))
 }
 
 #[cfg(test)]

@@ -12,11 +12,11 @@ pub use crate::app::args::{FilterArgs, Format, ObserveArgs, ProviderArg, positiv
 use crate::app::{
     check::CheckArgs,
     demo::{args::DemoArgs, workload::WorkloadArgs},
-    export::ExportArgs,
+    export::args::ExportArgs,
     record::RecordArgs,
     report::ReportArgs,
     top::TopArgs,
-    trace::TraceArgs,
+    trace::args::TraceArgs,
 };
 
 /// A kernel-side observer of the TCP accept path.

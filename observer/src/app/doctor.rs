@@ -63,6 +63,7 @@ fn examine() -> Diagnosis {
         max_listeners: None,
         map_memory: None,
         tells_accepts: false,
+        mutes: false,
         least_maps: false,
         cpus: aya::util::nr_cpus().unwrap_or(1),
         ports: &[],

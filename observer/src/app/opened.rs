@@ -1,18 +1,15 @@
-//! What every face that opens a window says on standard error: that it observes, and why it ends by itself.
+//! What a face says of its window on standard error: that it is open, what is waited for, why it ended.
 
 use crate::app::{
     args::FilterArgs,
-    render::{
-        table::{self, heading},
-        text,
-    },
+    render::{labels, table::heading, text},
     run::say,
 };
-use observer::{Observer, host::filter};
+use observer::{Observer, host::filter, model::Via};
 
-/// Says that every program is attached: to people, and to scripts that wait for it. What is waited for is said
-/// where there is no listener yet.
-pub fn say_opened(filters: &FilterArgs, observer: &Observer) {
+/// Says that every program is attached: to people, and to scripts that wait for it. `tells_drops` says whether drops
+/// are shown one by one.
+pub fn say_opened(observer: &Observer, filters: &FilterArgs, tells_drops: bool) {
     let listeners = match observer.chosen() {
         1 => "1 listener".to_owned(),
         count => format!("{count} listeners"),
@@ -26,32 +23,21 @@ pub fn say_opened(filters: &FilterArgs, observer: &Observer) {
              host's (--pid=host, or hostPID: true in Kubernetes)"
         ));
     }
+    if tells_drops && observer.providers().drops.via == Via::Tracepoint {
+        say(
+            "observer: by tracepoint, only drops at the final ACK are seen one by one, since Linux 6.18; the \
+             others are counted",
+        );
+    }
     if observer.chosen() == 0 {
         for path in filters.cgroup.iter().filter(|path| !filter::is_cgroup(path)) {
             let path = text::clean(&path.display().to_string());
             say(&format!("observer: there is no cgroup {path} now"));
         }
-        if let Some(waits) = waiting(filters) {
+        if let Some(waits) = labels::waiting(filters) {
             say(&format!("observer: {waits}"));
         }
     }
-}
-
-/// What is waited for where no listener passes the filters; nothing where there is none.
-fn waiting(filters: &FilterArgs) -> Option<String> {
-    let FilterArgs { pid, port, comm, cgroup } = filters;
-    let only_pids = port.is_empty() && comm.is_empty() && cgroup.is_empty();
-    if only_pids && pid.is_empty() {
-        return None;
-    }
-    if only_pids {
-        let pids: Vec<_> = pid.iter().map(ToString::to_string).collect();
-        return Some(format!(
-            "no listener is held by process {} or a descendant yet; waiting for one",
-            pids.join(", ")
-        ));
-    }
-    Some(format!("no listener matches {} yet; waiting for one", table::flags(filters)))
 }
 
 /// Says why the window ends before anybody asked for that.

@@ -134,7 +134,7 @@ impl Face for Recorder<'_> {
         } else {
             Writer::create(&self.args.output, header, &self.args.options())?
         });
-        say_opened(&self.args.observe.filters, observer);
+        say_opened(observer, &self.args.observe.filters, false);
         Ok(())
     }
 

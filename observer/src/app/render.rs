@@ -6,7 +6,7 @@
 pub mod cell;
 pub mod columns;
 mod doubts;
-mod findings;
+pub mod findings;
 pub mod grid;
 pub mod json;
 pub mod labels;

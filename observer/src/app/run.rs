@@ -17,7 +17,7 @@ use observer::{Config, Observer, Update};
 
 /// Signals within this time of the first are the same wish: `timeout` sends two, one to the process
 /// and one to its group.
-const SAME_WISH: Duration = Duration::from_millis(300);
+pub const SAME_WISH: Duration = Duration::from_millis(300);
 
 /// What shows a window.
 pub trait Face {
@@ -34,6 +34,15 @@ pub trait Face {
     ///
     /// When it cannot be shown; that ends the window.
     fn update(&mut self, update: &Update) -> Result<()>;
+
+    /// Nothing more is to be shown just now: what was held back to be written at once may go.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be shown; that ends the window.
+    fn idle(&mut self) -> Result<()> {
+        Ok(())
+    }
 }
 
 /// Opens a window and shows it until a signal, the end of its time or the end of what is observed.
@@ -42,34 +51,61 @@ pub trait Face {
 ///
 /// See [`Observer::open`], and what the face says.
 pub fn run(config: &Config, duration: Option<Duration>, face: &mut dyn Face) -> Result<()> {
+    run_until(config, face, || {
+        let mut interrupt = tokio_signal(SignalKind::interrupt())?;
+        let mut terminate = tokio_signal(SignalKind::terminate())?;
+        Ok(async move {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+                () = sleep(duration.unwrap_or(Duration::MAX)) => {}
+            }
+        })
+    })
+}
+
+/// Opens a window and shows it until what `until` makes is over, or what is observed has ended. `until` is called
+/// before anything is attached, and what it makes begins when everything is.
+///
+/// # Errors
+///
+/// See [`Observer::open`], and what the face and `until` say.
+pub fn run_until<F: Future<Output = ()>>(
+    config: &Config,
+    face: &mut dyn Face,
+    until: impl FnOnce() -> Result<F>,
+) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
         .context("cannot start the event loop")?;
-    runtime.block_on(drive(config, duration, face))
+    runtime.block_on(drive(config, face, until))
 }
 
-async fn drive(config: &Config, duration: Option<Duration>, face: &mut dyn Face) -> Result<()> {
-    // Taken before anything is attached: a signal from here on ends the window in good order.
-    let mut interrupt = tokio_signal(SignalKind::interrupt())?;
-    let mut terminate = tokio_signal(SignalKind::terminate())?;
+async fn drive<F: Future<Output = ()>>(
+    config: &Config,
+    face: &mut dyn Face,
+    until: impl FnOnce() -> Result<F>,
+) -> Result<()> {
+    // Made before anything is attached: a signal from here on ends the window in good order.
+    let until = until()?;
+    tokio::pin!(until);
     let mut observer = Observer::open(config)?;
     face.opened(&observer)?;
     if let Err(error) = sd_notify::notify(&[sd_notify::NotifyState::Ready]) {
         log::debug!("systemd was not told: {error}");
     }
-    let deadline = sleep(duration.unwrap_or(Duration::MAX));
-    tokio::pin!(deadline);
     let mut open = true;
     loop {
         tokio::select! {
             biased;
-            _ = interrupt.recv(), if open => {}
-            _ = terminate.recv(), if open => {}
-            () = &mut deadline, if open => {}
+            () = &mut until, if open => {}
             update = observer.next() => {
                 let Some(update) = update? else { return Ok(()) };
                 face.update(&update)?;
+                if !observer.is_ready() {
+                    face.idle()?;
+                }
                 continue;
             }
         }

@@ -1,23 +1,22 @@
-//! `observer top`: the whole screen.
+//! `observer top`: the whole screen. Updates and keys go into a state, and a state is drawn; all but
+//! [`drive`], [`terminal`], [`input`], [`source`] and what [`fix`] is handed to is pure.
 
-use anyhow::{Result, bail};
-use clap::Args;
+mod args;
+mod columns;
+mod drive;
+mod fix;
+mod history;
+mod input;
+mod keys;
+mod known;
+mod moment;
+mod replay;
+mod row;
+mod sixteen;
+mod source;
+mod state;
+mod terminal;
+mod total;
+mod view;
 
-use crate::app::args::ObserveArgs;
-
-/// Options of `observer top`.
-#[derive(Args, Clone, Debug)]
-pub struct TopArgs {
-    /// What to observe, and by which hooks.
-    #[command(flatten)]
-    pub observe: ObserveArgs,
-}
-
-/// Runs it.
-///
-/// # Errors
-///
-/// Always, so far.
-pub fn run(_args: &TopArgs) -> Result<std::process::ExitCode> {
-    bail!("not yet")
-}
+pub use self::{args::TopArgs, drive::run};

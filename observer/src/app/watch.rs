@@ -17,7 +17,7 @@ use crate::app::{
 };
 use observer::{
     Because, Config, Ended, EventKind, Observer, Reports, Update,
-    model::{Event, Report, Via, What},
+    model::{Event, Report, What},
 };
 
 /// How often the live table is drawn, and how long an interval is where none was asked for.
@@ -126,13 +126,7 @@ impl Plain {
 
 impl Face for Plain {
     fn opened(&mut self, observer: &Observer) -> Result<()> {
-        say_opened(&self.filters, observer);
-        if self.tells_drops && observer.providers().drops.via == Via::Tracepoint {
-            say(
-                "observer: by tracepoint, only drops at the final ACK are seen one by one, since Linux 6.18; the \
-                 others are counted",
-            );
-        }
+        say_opened(observer, &self.filters, self.tells_drops);
         Ok(())
     }
 

@@ -16,8 +16,8 @@ use aya::{
 use bytes::BytesMut;
 use observer_common::event::{ClientEvent, Record};
 
-/// Pages of each CPU's buffer: 128 KiB, some fourteen hundred events between two reads.
-const PAGES: usize = 32;
+/// Pages of each CPU's buffer: 256 KiB, some three thousand events between two reads.
+const PAGES: usize = 64;
 
 /// Most events that are read of a CPU at once: as many come to a buffer while it is read as this machine can make.
 const AT_ONCE: usize = 4_096;
@@ -26,6 +26,7 @@ const AT_ONCE: usize = 4_096;
 pub struct Events {
     buffers: Vec<PerfEventArrayBuffer<MapData>>,
     bytes: BytesMut,
+    came: u64,
 }
 
 impl Events {
@@ -46,12 +47,18 @@ impl Events {
                 .with_context(|| format!("the kernel refused an event buffer on CPU {cpu}"))
         };
         let buffers = cpus.into_iter().map(open).collect::<Result<_>>()?;
-        Ok(Self { buffers, bytes: BytesMut::with_capacity(size_of::<ClientEvent>() * 2) })
+        Ok(Self { buffers, bytes: BytesMut::with_capacity(size_of::<ClientEvent>() * 2), came: 0 })
+    }
+
+    /// Number of events that came so far.
+    #[must_use]
+    pub fn came(&self) -> u64 {
+        self.came
     }
 
     /// Hands on the events that are there, those of one CPU in their order. Returns whether these were all.
     pub fn read(&mut self, mut take: impl FnMut(Record)) -> bool {
-        let Self { buffers, bytes } = self;
+        let Self { buffers, bytes, came } = self;
         let mut all = true;
         for buffer in buffers {
             let end = buffer.try_fold(1, |count, event| {
@@ -61,7 +68,10 @@ impl Events {
                     bytes.extend_from_slice(head);
                     bytes.extend_from_slice(tail);
                     match Record::decode(bytes) {
-                        Ok(event) => take(event),
+                        Ok(event) => {
+                            *came += 1;
+                            take(event);
+                        }
                         Err(error) => log::debug!("a perf event could not be read: {error:?}"),
                     }
                 }

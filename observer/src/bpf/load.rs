@@ -2,7 +2,11 @@
 
 use anyhow::{Context as _, Result};
 use aya::{Btf, Ebpf, EbpfLoader};
-use observer_common::{config::PortSet, event::EventKind, fields::TASK_COMPAT_MASK};
+use observer_common::{
+    config::PortSet,
+    event::{EventKind, MUTES_SOME, MUTES_STRANGERS},
+    fields::TASK_COMPAT_MASK,
+};
 
 use crate::{kernel::calls::Numbers, plan::Plan};
 
@@ -41,6 +45,11 @@ pub fn load(plan: &Plan, events: &[EventKind], log: bool) -> Result<Loaded> {
     let level: u8 = if log { aya_log::Level::Debug as u8 } else { 0 };
     let kinds = events.iter().fold(0, |kinds, kind| kinds | kind.bit());
     let cost = u8::from(plan.cost);
+    let mutes = match (plan.sizes.muted, plan.sizes.tree) {
+        (1, _) => 0,
+        (_, 1) => MUTES_SOME,
+        _ => MUTES_STRANGERS,
+    };
     let mut loader = EbpfLoader::new();
     loader.btf(Some(&btf));
     for (name, value) in &plan.layout.globals {
@@ -63,6 +72,7 @@ pub fn load(plan: &Plan, events: &[EventKind], log: bool) -> Result<Loaded> {
         .override_global("COMPAT_WAIT_CALLS", &compat_waits, true)
         .override_global("TASK_COMPAT_MASK", &TASK_COMPAT_MASK, true)
         .override_global("EVENT_KINDS", &kinds, true)
+        .override_global("MUTES", &mutes, true)
         .override_global("COST_ASKED", &cost, true)
         .override_global(aya_log::LEVEL, &level, false)
         .map_max_entries("LISTENERS", plan.sizes.listeners)
@@ -79,6 +89,7 @@ pub fn load(plan: &Plan, events: &[EventKind], log: bool) -> Result<Loaded> {
         .map_max_entries("WAITS", plan.sizes.waits)
         .map_max_entries("TASKS", plan.sizes.tasks)
         .map_max_entries("WOKEN_AT", plan.sizes.woken)
+        .map_max_entries("MUTED", plan.sizes.muted)
         .map_max_entries("IN_FLIGHT", plan.sizes.in_flight)
         .map_max_entries("RUNS", plan.sizes.runs)
         .map_max_entries("WASTED", plan.sizes.wasted)

@@ -34,6 +34,7 @@ pub fn run(provider: Option<Provider>) -> Result<ExitCode> {
         max_listeners: None,
         map_memory: None,
         tells_accepts: false,
+        mutes: false,
         least_maps: false,
         cpus: 1,
         ports: &[],

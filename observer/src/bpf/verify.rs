@@ -44,6 +44,7 @@ pub fn all() -> Result<Vec<u8>> {
         max_listeners: None,
         map_memory: None,
         tells_accepts: false,
+        mutes: true,
         least_maps: false,
         ports: &[],
     };

@@ -79,7 +79,9 @@ fn id(state: &HolderState) -> String {
     }
 }
 
-fn in_words(state: &HolderState) -> String {
+/// What one task does: `sleeps in futex`.
+#[must_use]
+pub fn in_words(state: &HolderState) -> String {
     let place = match (&state.call, &state.wchan) {
         (Some(call), _) => format!(" in {call}"),
         (None, Some(wchan)) => format!(" in the kernel ({wchan})"),

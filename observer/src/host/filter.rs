@@ -36,8 +36,7 @@ impl Selection {
     /// Whether a filter asks who holds a listener.
     #[must_use]
     pub fn asks_for_processes(&self) -> bool {
-        let Filters { pid, comm, cgroup, port: _ } = &self.filters;
-        !(pid.is_empty() && comm.is_empty() && cgroup.is_empty())
+        self.filters.ask_for_processes()
     }
 
     /// Whether there are no filters.

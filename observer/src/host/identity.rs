@@ -28,6 +28,14 @@ use crate::{
     model::{Container, Listener, Server},
 };
 
+pub use self::cgroup::Scope;
+
+/// Container and pod of a process, by the names of its cgroups; nothing where it runs in none, or is gone.
+#[must_use]
+pub fn scope(pid: u32) -> Scope {
+    files::cgroups(pid).map(|cgroups| cgroup::scope(&cgroups)).unwrap_or_default()
+}
+
 /// Most holders of a listener that are looked at: a hundred workers are all the same.
 const MOST_HOLDERS: usize = 8;
 

@@ -167,6 +167,14 @@ fn of_task(pid: u32, tid: u32) -> Option<HolderState> {
     })
 }
 
+/// How many descriptors a process has open, and its soft limit on them. `None` where the process is gone, and where
+/// the kernel does not give the number (Linux 6.2 and later do) so that they would have to be counted.
+#[must_use]
+pub fn open_files(pid: u32) -> Option<(u64, Option<u64>)> {
+    let open = size(&fs::metadata(format!("/proc/{pid}/fd")).ok()?)?;
+    Some((open, proc_stat::open_files_limits(pid)[0]))
+}
+
 /// How many descriptors a process has open.
 fn descriptors(pid: u32) -> io::Result<u64> {
     let metadata = fs::metadata(format!("/proc/{pid}/fd"))?;

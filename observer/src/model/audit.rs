@@ -16,6 +16,11 @@ pub struct Audit {
     pub closes: Option<bool>,
     /// Events from the kernel programs that their buffer had no room for.
     pub events_lost: u64,
+    /// Events that the kernel programs sent since the window opened, lost ones included: those that were told, and those
+    /// that were left out when it was known whom they are about. `null` where none were asked for, and in all
+    /// reports but the last.
+    #[serde(default)]
+    pub events_sent: Option<u64>,
     /// Counts that had no room in a kernel map: the sum of `no_room`.
     pub map_full: u64,
     /// Counts that had no room in a kernel map, by what had none.

@@ -1,5 +1,7 @@
 //! Events: what happened once, one object per line.
 
+use std::collections::BTreeMap;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -117,11 +119,28 @@ pub enum What {
         /// Limit on its accept queue.
         backlog: u32,
     },
-    /// Events are missing here: their buffer was full.
+    /// Events are missing here.
     Lost {
         /// How many.
         count: u64,
+        /// Why.
+        #[serde(default)]
+        reason: LostReason,
+        /// How many of each kind; `null` where that is not known, which it is of those that were left out on request.
+        #[serde(default)]
+        kinds: Option<BTreeMap<String, u64>>,
     },
+}
+
+/// Why events are missing.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LostReason {
+    /// The buffer between the kernel programs and observer was full: they came faster than they were read.
+    #[default]
+    BufferFull,
+    /// They were left out on request, by `--max-events-per-second`.
+    RateLimit,
 }
 
 /// The task of an event.
@@ -201,7 +220,18 @@ mod tests {
                 What::Closed { task: task(), backlog: 4 },
                 json!({"kind": "closed", "pid": 7, "tid": 8, "comm": "nginx", "backlog": 4}),
             ),
-            (What::Lost { count: 5 }, json!({"kind": "lost", "count": 5})),
+            (
+                What::Lost { count: 5, reason: LostReason::BufferFull, kinds: None },
+                json!({"kind": "lost", "count": 5, "reason": "buffer_full", "kinds": null}),
+            ),
+            (
+                What::Lost {
+                    count: 5,
+                    reason: LostReason::RateLimit,
+                    kinds: Some(BTreeMap::from([("woken".to_owned(), 5)])),
+                },
+                json!({"kind": "lost", "count": 5, "reason": "rate_limit", "kinds": {"woken": 5}}),
+            ),
         ];
         for (what, fields) in cases {
             let event = event(what);

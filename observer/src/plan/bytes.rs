@@ -68,6 +68,7 @@ pub fn table(sizes: &Sizes, cpus: usize) -> Vec<MapBytes> {
         of.hash::<ListenerId, u32>("LISTEN_BACKLOG", LISTEN_BACKLOGS),
         of.hash::<RingKey, ListenerId>("RINGS", RINGS),
         of.hash::<u32, u64>("WOKEN_AT", sizes.woken),
+        of.hash::<ListenerId, u8>("MUTED", sizes.muted),
         of.hash::<u32, RunSinceWoken>("RUNS", sizes.runs),
         of.hash::<ListenerId, u64>("WASTED", sizes.wasted),
         of.hash::<ListenerId, Walk>("WALKED", WALKED),

@@ -25,6 +25,8 @@ pub struct Needs {
     pub cost: bool,
     /// Whether accepts are told as events.
     pub tells_accepts: bool,
+    /// Whether events are told of the listeners of some processes only.
+    pub mutes: bool,
     /// Whether every map is to be as small as it may be.
     pub least: bool,
     /// The budget, in bytes.
@@ -39,7 +41,7 @@ type Wish = (fn(&mut Sizes) -> &mut u32, u32);
 
 /// Who is given room, the first before the second: some listeners that are there, and all that counts of these; the rest of
 /// those that are there; some to come; room for a crowd; and all that may come.
-fn wishes(needs: Needs) -> [Wish; 24] {
+fn wishes(needs: Needs) -> [Wish; 25] {
     let fit = |entries: usize| u32::try_from(entries).unwrap_or(u32::MAX);
     let there = needs.max_listeners.unwrap_or_else(|| fit(needs.listeners));
     let to_come = needs.max_listeners.unwrap_or_else(|| {
@@ -49,6 +51,7 @@ fn wishes(needs: Needs) -> [Wish; 24] {
     let some_to_come = to_come.min(there.saturating_add(256));
     let tree = if needs.pid_filter { 32_768 } else { 1 };
     let woken = if needs.tells_accepts { 32_768 } else { 1 };
+    let muted = if needs.mutes { to_come } else { 1 };
     let (runs, wasted) = if needs.cost { (32_768, to_come) } else { (1, 1) };
     [
         (|sizes| &mut sizes.listeners, some),
@@ -69,6 +72,7 @@ fn wishes(needs: Needs) -> [Wish; 24] {
         (|sizes| &mut sizes.listeners, some_to_come),
         (|sizes| &mut sizes.tree, tree),
         (|sizes| &mut sizes.woken, woken),
+        (|sizes| &mut sizes.muted, muted),
         (|sizes| &mut sizes.runs, runs),
         (|sizes| &mut sizes.wasted, wasted),
         (|sizes| &mut sizes.waits, some_to_come.saturating_mul(16).min(65_536)),

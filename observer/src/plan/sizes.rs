@@ -29,6 +29,8 @@ pub struct Sizes {
     pub unrecognised: u32,
     /// Tasks of which it is known when they were woken, where accepts are told as events.
     pub woken: u32,
+    /// Listeners of which no event is sent, where some only are told of; else 1.
+    pub muted: u32,
     /// Tasks whose time is measured since they were woken, where it is asked what wakeups in vain cost.
     pub runs: u32,
     /// Listeners of which that is measured.
@@ -51,6 +53,7 @@ impl Sizes {
         clients: 1_024,
         unrecognised: 256,
         woken: 1,
+        muted: 1,
         runs: 1,
         wasted: 1,
     };

@@ -38,6 +38,7 @@ const REQUEST: Request<'_> = Request {
     max_listeners: None,
     map_memory: None,
     tells_accepts: false,
+    mutes: false,
     least_maps: false,
     cpus: 2,
 };

@@ -11,8 +11,8 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     model::{
-        Audit, Event, EventLine, Host, Provider, Providers, Report, ReportLine, SCHEMA_VERSION,
-        Tool, Via, What, Window, WindowKind,
+        Audit, Event, EventLine, Host, LostReason, Provider, Providers, Report, ReportLine,
+        SCHEMA_VERSION, Tool, Via, What, Window, WindowKind,
     },
     stream::{Because, Ended},
 };
@@ -55,7 +55,7 @@ fn event(number: u64) -> Update {
         inode: None,
         address: None,
         port: None,
-        what: What::Lost { count: number },
+        what: What::Lost { count: number, reason: LostReason::BufferFull, kinds: None },
     })
 }
 

@@ -163,6 +163,7 @@ pub fn audit(input: &Input<'_>) -> Audit {
     Audit {
         closes: all().any(compared).then(|| !all().any(differs) && input.incomplete == 0),
         events_lost: input.events_lost,
+        events_sent: None,
         map_full: total(&input.no_room),
         no_room: input.no_room,
         incomplete: input.incomplete,

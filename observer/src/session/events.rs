@@ -19,8 +19,9 @@ use super::{
     sample::{self, Sample},
 };
 use crate::{
+    bpf::events::Events,
     host::filter::Candidate,
-    model::{Event, EventLine, SCHEMA_VERSION, Task, What},
+    model::{Event, EventLine, LostReason, Report, SCHEMA_VERSION, Task, What},
     report::{
         place,
         workers::{errno_name, text},
@@ -36,15 +37,41 @@ impl Session {
         if events.read(|record| telling.take(record)) {
             telling.was_read(began);
         }
-        self.tell(Telling::pop)
+        let mut told = self.tell(Telling::pop);
+        // What is told later happened after that.
+        if let Some(told_up_to) = self.telling.told_up_to() {
+            told.extend(self.lost(told_up_to));
+        }
+        told
     }
 
-    /// Reads what is left once the window is closed, and tells all.
-    pub fn read_last_events(&mut self) -> Vec<Event> {
+    /// Reads what is left once the window is closed, and tells all. What came of it goes to the report of the whole
+    /// window, if there is one.
+    pub fn read_last_events(&mut self, total: Option<&mut Report>) -> Vec<Event> {
         let Some(events) = &mut self.events else { return Vec::new() };
         let telling = &mut self.telling;
         while !events.read(|record| telling.take(record)) {}
-        self.tell(Telling::pop_last)
+        let mut told = self.tell(Telling::pop_last);
+        // A map that cannot be read was an error of the report.
+        if let Ok(misc) = self.maps.misc() {
+            self.lost_in_kernel = misc.events_lost;
+        }
+        if let Some(total) = total {
+            total.audit.events_lost = self.events_lost();
+            total.audit.events_sent = Some(self.came() + self.lost_in_kernel);
+        }
+        told.extend(self.lost(sample::monotonic()));
+        told
+    }
+
+    /// Number of events that came since the window opened.
+    fn came(&self) -> u64 {
+        self.events.as_ref().map_or(0, Events::came)
+    }
+
+    /// Number of events that were lost since the window opened.
+    fn events_lost(&self) -> u64 {
+        self.lost_in_kernel + self.telling.lost
     }
 
     fn tell(&mut self, pop: fn(&mut Telling) -> Option<Record>) -> Vec<Event> {
@@ -76,12 +103,16 @@ impl Session {
         }
     }
 
-    /// The event that says how many are missing.
-    #[must_use]
-    pub fn lost(count: u64) -> Event {
-        let time = rfc3339(sample::monotonic(), wall_offset());
-        let what = What::Lost { count };
-        Event {
+    /// The event that says how many are missing, where that has grown.
+    fn lost(&mut self, time: u64) -> Option<Event> {
+        let count = self.events_lost().saturating_sub(self.lost_told);
+        if count == 0 {
+            return None;
+        }
+        self.lost_told += count;
+        let time = rfc3339(time, wall_offset());
+        let what = What::Lost { count, reason: LostReason::BufferFull, kinds: None };
+        Some(Event {
             schema_version: SCHEMA_VERSION,
             line: EventLine::Event,
             time,
@@ -90,7 +121,7 @@ impl Session {
             address: None,
             port: None,
             what,
-        }
+        })
     }
 
     /// What is told of an event; nothing where its listener is not chosen, or where it is about a task that
@@ -99,6 +130,12 @@ impl Session {
         let id = record.listener();
         let place = self.place(id)?;
         if !self.tracker.selection.contains(id, place.port) {
+            // A port of 0 is not known yet.
+            if place.port != 0
+                && let Some(muted) = &mut self.muted
+            {
+                muted.set(id, true);
+            }
             return None;
         }
         let what = match record {

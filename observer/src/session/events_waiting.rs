@@ -82,6 +82,11 @@ impl Telling {
         self.read = [self.read[1], began];
     }
 
+    /// The moment before which everything was told; `None` where that is not known yet.
+    pub(super) fn told_up_to(&self) -> Option<u64> {
+        (self.read[0] != 0).then_some(self.read[0])
+    }
+
     /// The earliest event, where none that happened before can still come.
     pub(super) fn pop(&mut self) -> Option<Record> {
         let Waiting(first, _) = self.waiting.peek()?;

@@ -22,6 +22,7 @@ use super::{
     sample::{Counters, Sample},
     syn_requests::Requests,
     tracker::{self, Tracker},
+    turns::Turns,
 };
 use crate::{
     bpf::{
@@ -29,6 +30,7 @@ use crate::{
         events::Events,
         load::load,
         maps::Maps,
+        muted::Muted,
         room::MADE_BEFOREHAND,
         snapshot::Snapshot,
         status,
@@ -74,6 +76,7 @@ impl Session {
             map_memory: config.map_memory,
             least_maps: config.least_maps,
             tells_accepts: config.events.contains(&EventKind::Accepted),
+            mutes: !config.events.is_empty() && config.filters.ask_for_processes(),
             cpus: aya::util::nr_cpus().unwrap_or(1),
             ports: &config.filters.port,
         };
@@ -88,6 +91,10 @@ impl Session {
         }
         let events =
             if config.events.is_empty() { None } else { Some(Events::open(&mut loaded.ebpf)?) };
+        let muted = match (&events, config.filters.ask_for_processes()) {
+            (Some(_), true) => Some(Muted::take(&mut loaded.ebpf)?),
+            _ => None,
+        };
         let mut watches = Watches::take(&mut loaded)?;
         let mut maps = Maps::take(&mut loaded.ebpf, &plan.sizes)?;
         // Forks are followed from here on, so that no child slips through between the two.
@@ -144,6 +151,7 @@ impl Session {
             identities: RefCell::new(identities),
             places,
             quiet: Namespaces::new(),
+            turns: Turns::default(),
             searches: Budget::new(),
             requests: Requests::new(),
             last_seen: LastSeen::default(),
@@ -153,6 +161,8 @@ impl Session {
             kinds: config.events.clone(),
             telling: Telling::default(),
             lost_in_kernel: 0,
+            lost_told: 0,
+            muted,
             events,
         };
         session.kprobes_tell = status::kprobes_tell(&session.loaded.ebpf);
@@ -167,6 +177,8 @@ impl Session {
             holdings.map(|holding| holding.holder.pid),
             &mut last_seen.descriptors,
         );
+        let start = session.start.clone();
+        session.mute_others(&start);
         memory::give_back();
         Ok(session)
     }

@@ -31,8 +31,8 @@ pub enum Ask {
 pub enum Answer {
     /// It looked.
     Looked,
-    /// Events, in the order of time, and how many were lost since the window opened.
-    Events(Vec<Event>, u64),
+    /// Events, in the order of time.
+    Events(Vec<Event>),
     /// A report.
     Report(Result<Report>),
     /// The report of everything, and the events that were left.
@@ -52,15 +52,13 @@ impl Answers for Session {
                 self.look_at_woken();
                 Answer::Looked
             }
-            Ask::Events => {
-                let events = self.read_events();
-                Answer::Events(events, self.events_lost())
-            }
+            Ask::Events => Answer::Events(self.read_events()),
             Ask::Interval => Answer::Report(self.interval()),
             Ask::SoFar => Answer::Report(self.so_far()),
             Ask::Finish => {
-                let total = self.finish();
-                Answer::Finished(total, self.read_last_events())
+                let mut total = self.finish();
+                let events = self.read_last_events(total.as_mut().ok());
+                Answer::Finished(total, events)
             }
         }
     }

@@ -139,7 +139,7 @@ fn window<T: Send + 'static>(
 }
 
 /// What a report counts of each kind of events.
-fn counted(listener: &Listener) -> BTreeMap<String, u64> {
+pub fn counted(listener: &Listener) -> BTreeMap<String, u64> {
     let wakeups = listener.wakeups.unwrap_or_default();
     let all = [
         ("queued", listener.queued.unwrap_or(0)),
@@ -294,7 +294,7 @@ fn lost() -> Outcome {
     let lost: u64 = told
         .events
         .iter()
-        .map(|event| if let What::Lost { count } = event.what { count } else { 0 })
+        .map(|event| if let What::Lost { count, .. } = event.what { count } else { 0 })
         .sum();
     let listener = told.listener()?;
     let known = listener.queued.zip(listener.accepted).context("counts")?;

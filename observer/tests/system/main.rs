@@ -10,10 +10,14 @@
 
 mod backlog;
 mod bounds;
+mod capabilities;
 mod cases;
+mod check;
 mod compare;
 mod cost;
+mod deploy;
 mod events;
+mod export;
 mod fairness;
 mod faults;
 mod filters;
@@ -39,6 +43,8 @@ mod shutdown;
 mod socket_kinds;
 mod task_slots;
 mod threads;
+mod top;
+mod trace;
 mod truth;
 mod verifier;
 mod waits;
@@ -170,15 +176,19 @@ fn main() -> ExitCode {
         queues::tests(),
         backlog::tests(),
         bounds::tests(),
+        check::tests(),
+        capabilities::tests(),
         cost::tests(),
         fairness::tests(),
         findings::tests(),
         lifecycle::tests(),
         filters::tests(),
         events::tests(),
+        trace::tests(),
         recording::tests(),
         threads::tests(),
         pid_namespace::tests(),
+        top::tests(),
         output::tests(),
         task_slots::tests(),
         faults::tests(),
@@ -189,6 +199,8 @@ fn main() -> ExitCode {
         servers::tests(),
         listeners::tests(),
         schema::tests(),
+        deploy::tests(),
+        export::tests(),
         load::tests(),
         harmless::tests(),
         socket_kinds::last_tests(),

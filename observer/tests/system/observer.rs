@@ -90,7 +90,8 @@ impl Observer {
         Self::begin(command)
     }
 
-    fn begin(mut command: Command) -> anyhow::Result<Self> {
+    /// Starts it as `command` says and with no other argument, and waits until it observes.
+    pub fn begin(mut command: Command) -> anyhow::Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

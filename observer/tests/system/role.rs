@@ -43,15 +43,21 @@ pub fn play() -> Option<ExitCode> {
         "nap" => nap(),
         "example" => crate::events::play_example(),
         "without-btf" => without_btf(),
+        other if other.starts_with("check-") => crate::check::play(other),
         other if other.starts_with("fair-") => crate::fairness::serve(other),
         other if other.starts_with("overflow-") => {
             crate::overflow::play_other(other).unwrap_or_else(|| bail!("no such role"))
         }
         other if other.starts_with("found-") => crate::findings::play(other),
         "pid-namespace" => crate::pid_namespace::play(),
+        other if other.starts_with("trace-") => crate::trace::play(other),
         other if other.starts_with("threads-") => crate::threads::play(other),
         other if other.starts_with("bounds-") => crate::bounds::play(other),
+        other if other.starts_with("top-") => crate::top::play(other),
+        other if other.starts_with("capabilities-") => crate::capabilities::play(other),
+        other if other.starts_with("deploy-") => crate::deploy::play(other),
         other if other.starts_with("cost-") => crate::cost::play(other),
+        other if other.starts_with("export-") => crate::export::play(other),
         other if other.starts_with("load-") => crate::load::play(other),
         other if other.starts_with("harmless-") => crate::harmless::play(other),
         other => crate::socket_kinds::play(other),

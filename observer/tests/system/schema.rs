@@ -12,6 +12,7 @@ use crate::{Need, Outcome, Test};
 
 static REPORT: LazyLock<Validator> = LazyLock::new(|| validator("Report"));
 static EVENT: LazyLock<Validator> = LazyLock::new(|| validator("Event"));
+static CONNECTION: LazyLock<Validator> = LazyLock::new(|| validator("Connection"));
 static RECORDING: LazyLock<Validator> = LazyLock::new(|| validator("RecordingHeader"));
 static COMPARISON: LazyLock<Validator> = LazyLock::new(|| validator("Comparison"));
 static LISTENERS: LazyLock<Validator> = LazyLock::new(|| validator("ListenerList"));
@@ -28,6 +29,11 @@ pub fn parse_report(line: &str) -> anyhow::Result<Value> {
 /// An event in a line of JSON.
 pub fn parse_event(line: &str) -> anyhow::Result<Value> {
     parse(line, &EVENT)
+}
+
+/// The story of a connection in a line of JSON.
+pub fn parse_connection(line: &str) -> anyhow::Result<Value> {
+    parse(line, &CONNECTION)
 }
 
 /// The first line of a recording.

@@ -3,8 +3,8 @@
 //! `cargo xtask test` unpacks them from Debian's packages; one that is not here is a skip.
 
 mod kinds;
-mod program;
-mod running;
+pub mod program;
+pub mod running;
 
 use std::{net::SocketAddr, process::Command, thread, time::Duration};
 

@@ -9,7 +9,7 @@ use std::{
 
 use nix::unistd::geteuid;
 
-use super::{nginx, servers};
+use super::{nginx, python, servers, trace_engine};
 use crate::{process, workspace::Workspace};
 
 /// The name under which rustup knows Debian's compiler.
@@ -27,19 +27,29 @@ pub(crate) const TOOLCHAIN_PACKAGES: [&str; 5] =
 pub(crate) const LINT_PACKAGE: &str = "rust-web-clippy";
 
 /// Commands that tests call, and the Debian packages that bring them.
-pub(crate) const TEST_COMMANDS: [(&str, &str); 8] = [
+pub(crate) const TEST_COMMANDS: [(&str, &str); 14] = [
     ("chromium", "chromium"),
+    ("curl", "curl"),
     ("ip", "iproute2"),
+    // For its module.
+    ("markdown-it", "python3-markdown-it"),
     ("nginx", "nginx"),
+    ("node", "nodejs"),
+    ("npm", "npm"),
+    ("openssl", "openssl"),
     ("ps", "procps"),
     ("python3", "python3"),
     ("ss", "iproute2"),
     ("strace", "strace"),
+    ("tmux", "tmux"),
     ("unshare", "util-linux"),
 ];
 
 /// What an nginx that polls is built with, and the Debian packages that bring it.
 pub(crate) const NGINX_COMMANDS: [(&str, &str); 2] = [("cc", "gcc"), ("make", "make")];
+
+/// Debian's package without which its Python makes no environments.
+pub(crate) const ENVIRONMENTS_PACKAGE: &str = "python3-venv";
 
 /// How a toolchain has `core` for BPF.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +91,12 @@ pub(crate) struct Facts {
     pub(crate) missing_commands: Vec<(&'static str, &'static str)>,
     /// Whether there is an nginx that polls: under target/tools, or one that the user names.
     pub(crate) polling_nginx: bool,
+    /// Whether the parser of trace files is here: under target/tools, or one that the user names.
+    pub(crate) trace_engine: bool,
+    /// Whether the Python packages that tests call are under target/tools.
+    pub(crate) python_packages: bool,
+    /// Whether Python can make the environment that they are installed into.
+    pub(crate) python_environments: bool,
     /// Those packages of [`servers::SERVERS`] that are neither installed nor unpacked.
     pub(crate) missing_servers: Vec<&'static str>,
     /// Those of [`NGINX_COMMANDS`] that are not here.
@@ -117,6 +133,10 @@ impl Facts {
             lints: installed.contains(LINT_PACKAGE),
             missing_commands: missing(&TEST_COMMANDS),
             polling_nginx: env::var_os(nginx::CHOICE).is_some() || nginx::is_built(workspace),
+            trace_engine: env::var_os(trace_engine::CHOICE).is_some()
+                || trace_engine::is_kept(workspace),
+            python_packages: python::is_made(workspace),
+            python_environments: python::makes_environments(),
             missing_servers: servers::SERVERS
                 .iter()
                 .filter(|(program, package)| {

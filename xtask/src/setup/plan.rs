@@ -1,7 +1,7 @@
 //! What to do about the facts: pure, so that it can be tested by taking one fact away at a time.
 
 use super::{
-    facts::{CHOICE, Core, Facts, LINKED, LINT_PACKAGE},
+    facts::{CHOICE, Core, ENVIRONMENTS_PACKAGE, Facts, LINKED, LINT_PACKAGE},
     goal::Goal,
     nginx,
 };
@@ -141,7 +141,11 @@ pub(crate) struct Extras {
     pub(crate) install: Vec<&'static str>,
     /// Whether to build an nginx that polls, with the packages installed.
     pub(crate) nginx: bool,
-    /// Packages of servers to unpack.
+    /// Whether to fetch the parser of trace files, with the packages installed.
+    pub(crate) trace_engine: bool,
+    /// Whether to install Python packages under target/tools, with the packages installed.
+    pub(crate) python: bool,
+    /// Packages of servers and tools to unpack.
     pub(crate) servers: Vec<&'static str>,
     /// What stays missing and what follows from it, for the user to read.
     pub(crate) without: Vec<String>,
@@ -168,7 +172,11 @@ pub(crate) fn extras(facts: &Facts, goal: Goal, way: &Way) -> Extras {
     if goal == Goal::Test && !facts.polling_nginx {
         polling_nginx(facts, &mut extras);
     }
+    if goal == Goal::Test && !facts.python_packages {
+        python_packages(facts, &mut extras);
+    }
     if goal == Goal::Test {
+        extras.trace_engine = !facts.trace_engine;
         if facts.debian {
             extras.servers.clone_from(&facts.missing_servers);
         } else if !facts.missing_servers.is_empty() {
@@ -197,6 +205,24 @@ fn polling_nginx(facts: &Facts, extras: &mut Extras) {
         format!("building it needs {}: {}", packages.join(" and "), sudo_install(&packages))
     };
     extras.without.push(format!("no nginx with the poll module, so its tests are skipped: {what}"));
+}
+
+fn python_packages(facts: &Facts, extras: &mut Extras) {
+    if facts.python_environments {
+        extras.python = true;
+    } else if facts.debian && facts.root {
+        extras.install.push(ENVIRONMENTS_PACKAGE);
+        extras.python = true;
+    } else {
+        let cure = if facts.debian {
+            sudo_install(&[ENVIRONMENTS_PACKAGE])
+        } else {
+            "install Python's venv".to_owned()
+        };
+        extras.without.push(format!(
+            "python3 makes no environments, so tests against the schemas of Kubernetes are skipped: {cure}"
+        ));
+    }
 }
 
 /// One line about what was found.

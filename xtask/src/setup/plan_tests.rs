@@ -17,6 +17,9 @@ fn complete() -> Facts {
         lints: true,
         missing_commands: Vec::new(),
         polling_nginx: true,
+        trace_engine: true,
+        python_packages: true,
+        python_environments: true,
         missing_servers: Vec::new(),
         missing_nginx_commands: Vec::new(),
     }
@@ -31,6 +34,9 @@ fn bare() -> Facts {
         lints: false,
         missing_commands: TEST_COMMANDS.to_vec(),
         polling_nginx: false,
+        trace_engine: false,
+        python_packages: false,
+        python_environments: false,
         missing_servers: vec!["haproxy", "redis-server"],
         missing_nginx_commands: NGINX_COMMANDS.to_vec(),
         ..complete()
@@ -132,19 +138,26 @@ fn extras_are_installed_only_for_who_wants_them() {
     assert_eq!(extras(&facts, Goal::Check, &Way::Linked).install, [LINT_PACKAGE]);
     assert_eq!(extras(&facts, Goal::Check, &Way::Nightly), Extras::default());
     let test = extras(&facts, Goal::Test, &Way::Linked);
-    let expected = [
+    let packages = [
         "chromium",
+        "curl",
         "gcc",
         "iproute2",
         "make",
         "nginx",
+        "nodejs",
+        "npm",
+        "openssl",
         "procps",
         "python3",
+        "python3-markdown-it",
+        "python3-venv",
         "strace",
+        "tmux",
         "util-linux",
     ];
-    assert_eq!(test.install, expected);
-    assert!(test.nginx);
+    assert_eq!(test.install, packages);
+    assert!(test.nginx && test.trace_engine && test.python);
     assert_eq!(extras(&complete(), Goal::Test, &Way::Linked), Extras::default());
 }
 
@@ -181,4 +194,19 @@ fn an_nginx_that_polls_is_built_where_it_can_be() {
     let bare = Facts { missing_nginx_commands: vec![("make", "make")], ..facts.clone() };
     assert!(told(&bare).ends_with(&sudo_install(&["make"])));
     assert!(told(&Facts { debian: false, ..facts }).contains(nginx::CHOICE));
+}
+
+#[test]
+fn python_packages_are_installed_where_python_makes_environments() {
+    let facts = Facts { python_packages: false, root: false, ..complete() };
+    let made = Extras { python: true, ..Extras::default() };
+    assert_eq!(extras(&facts, Goal::Test, &Way::Linked), made, "it needs no root");
+    assert_eq!(extras(&facts, Goal::Check, &Way::Linked), Extras::default());
+    let without = Facts { python_environments: false, ..facts };
+    for (debian, cure) in [(true, "python3-venv"), (false, "install Python's venv")] {
+        let told = extras(&Facts { debian, ..without.clone() }, Goal::Test, &Way::Linked);
+        assert!(!told.python && told.without[0].contains(cure), "{told:?}");
+    }
+    let root = extras(&Facts { root: true, ..without }, Goal::Test, &Way::Linked);
+    assert!(root.python && root.install == [ENVIRONMENTS_PACKAGE], "{root:?}");
 }

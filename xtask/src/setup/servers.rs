@@ -1,4 +1,4 @@
-//! Servers for the tests, which are Debian's and are unpacked, not installed: no service is started, and nothing of
+//! Servers and tools for the tests, which are Debian's and are unpacked, not installed: no service is started, and nothing of
 //! the machine's own is touched.
 //!
 //! apt decides what a server needs beside what is installed here, so that it runs with the machine's C library.
@@ -14,15 +14,18 @@ use crate::{process, workspace::Workspace};
 pub(crate) const NAME: &str = "servers of Debian";
 
 /// Programs that tests start, and the packages that bring them. The tests name the packages too
-/// (`observer/tests/system/servers.rs`).
-pub(crate) const SERVERS: [(&str, &str); 9] = [
+/// (`observer/tests/system/servers.rs`, `observer/tests/system/deploy.rs`).
+pub(crate) const SERVERS: [(&str, &str); 11] = [
     ("apache2", "apache2-bin"),
+    ("buildah", "buildah"),
     ("gunicorn", "gunicorn"),
     ("haproxy", "haproxy"),
     ("lighttpd", "lighttpd"),
     ("memcached", "memcached"),
     ("node", "nodejs"),
     ("php-fpm", "php-fpm"),
+    // With promtool.
+    ("prometheus", "prometheus"),
     ("redis-server", "redis-server"),
     ("uwsgi-core", "uwsgi-core"),
 ];

@@ -18,6 +18,23 @@ pub fn empty(filters: &FilterArgs, when: &str) -> String {
     format!("no listener matched {flags} {when}")
 }
 
+/// What is waited for where no listener passes the filters; nothing where there is none.
+pub fn waiting(filters: &FilterArgs) -> Option<String> {
+    let FilterArgs { pid, port, comm, cgroup } = filters;
+    let only_pids = port.is_empty() && comm.is_empty() && cgroup.is_empty();
+    if only_pids && pid.is_empty() {
+        return None;
+    }
+    if only_pids {
+        let pids: Vec<_> = pid.iter().map(ToString::to_string).collect();
+        return Some(format!(
+            "no listener is held by process {} or a descendant yet; waiting for one",
+            pids.join(", ")
+        ));
+    }
+    Some(format!("no listener matches {} yet; waiting for one", flags(filters)))
+}
+
 /// The filters as they are written on a command line.
 pub fn flags(filters: &FilterArgs) -> String {
     let FilterArgs { pid, port, comm, cgroup } = filters;

@@ -25,6 +25,11 @@ impl Line {
         Self { whole: true, ..Self::new(text, style) }
     }
 
+    /// Its pieces from left to right, and whether it is never to be cut.
+    pub fn pieces(&self) -> (&[(String, Style)], bool) {
+        (&self.pieces, self.whole)
+    }
+
     /// Adds a piece.
     pub fn push(&mut self, text: String, style: Style) {
         self.pieces.push((text, style));

@@ -1,6 +1,6 @@
 //! The report for people: one line per listener, its workers beneath it.
 
-mod columns;
+pub mod columns;
 mod details;
 #[cfg(test)]
 pub(crate) mod fixtures;
@@ -11,9 +11,9 @@ mod legend;
 mod live;
 pub mod notes;
 mod options;
-mod order;
+pub mod order;
 mod rows;
-mod tally;
+pub mod tally;
 #[cfg(test)]
 mod tests;
 
@@ -21,7 +21,6 @@ use hidden::Hidden;
 pub use live::{CLEAR_SCREEN, live_frame};
 pub use options::TableOptions;
 
-pub use crate::app::render::labels::flags;
 use crate::app::{
     args::FilterArgs,
     render::{

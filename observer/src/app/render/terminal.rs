@@ -4,6 +4,7 @@ use std::{
     env,
     ffi::OsString,
     io::{self, IsTerminal},
+    os::fd::AsFd,
 };
 
 /// The width where nothing tells one: piped output must look the same on every day and host.
@@ -28,9 +29,17 @@ impl Screen {
     ///
     /// To be asked again for each frame of a live view: the user may change the window's size.
     pub fn of_stdout() -> Self {
-        let stdout = io::stdout();
-        let tty = stdout.is_terminal();
-        let size = terminal_size::terminal_size_of(&stdout)
+        Self::of(&io::stdout())
+    }
+
+    /// Asks the system what standard error is.
+    pub fn of_stderr() -> Self {
+        Self::of(&io::stderr())
+    }
+
+    fn of(output: &(impl IsTerminal + AsFd)) -> Self {
+        let tty = output.is_terminal();
+        let size = terminal_size::terminal_size_of(output)
             .map(|(width, height)| (usize::from(width.0), usize::from(height.0)));
         Self::from_facts(tty, size, |name| env::var_os(name))
     }

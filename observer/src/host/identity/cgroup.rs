@@ -17,6 +17,44 @@ const SCOPES: &[(&str, &str)] = &[
     ("crio-", "cri-o"),
 ];
 
+/// Container and pod that a process runs in, by the names of its cgroups.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Scope {
+    /// Whole id or name of the container, as the runtime's programming interface has it.
+    pub container_id: Option<String>,
+    /// Pod's `metadata.uid` in Kubernetes, or the hash of its configuration where the node itself keeps it.
+    pub pod_uid: Option<String>,
+}
+
+/// Where a process in these cgroups runs.
+pub(super) fn scope(cgroups: &str) -> Scope {
+    let paths = || cgroups.lines().filter_map(|line| line.splitn(3, ':').nth(2));
+    Scope {
+        container_id: paths().find_map(|path| Some(innermost(path)?.1.to_owned())),
+        pod_uid: paths().find_map(pod_uid),
+    }
+}
+
+/// The pod that a path lies in: `kubepods-burstable-podUID.slice` of systemd, in which dashes of the id are underscores
+/// (`escapeSystemdCgroupName` of the kubelet), or a group `podUID` below `kubepods`.
+fn pod_uid(path: &str) -> Option<String> {
+    let mut below = false;
+    for part in path.split('/') {
+        if let Some(name) = part.strip_suffix(".slice")
+            && name.contains("kubepods")
+            && let Some((_, uid)) = name.rsplit_once("-pod")
+            && !uid.is_empty()
+        {
+            return Some(uid.replace('_', "-"));
+        }
+        if below && let Some(uid) = part.strip_prefix("pod").filter(|uid| !uid.is_empty()) {
+            return Some(uid.to_owned());
+        }
+        below |= part == "kubepods";
+    }
+    None
+}
+
 /// Unit and container of a process in these cgroups (`/proc/PID/cgroup`: a hierarchy, controllers and a path in
 /// each line).
 pub(super) fn place(cgroups: &str) -> (Option<String>, Option<Container>) {
@@ -46,34 +84,38 @@ fn unescaped(name: &str) -> String {
 }
 
 fn container(path: &str) -> Option<Container> {
-    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
-    let kubernetes = parts.iter().any(|part| part.starts_with("kubepods"));
-    let of = |runtime: Option<&str>, id: &str| Container {
+    let (runtime, id) = innermost(path)?;
+    Some(Container {
         runtime: runtime.map(str::to_owned),
         id: if is_id(id) { id[..SHORT_ID].to_owned() } else { id.to_owned() },
-        kubernetes,
-    };
+        kubernetes: path.split('/').any(|part| part.starts_with("kubepods")),
+    })
+}
+
+/// The innermost container that a path lies in: its runtime and its whole id.
+fn innermost(path: &str) -> Option<(Option<&'static str>, &str)> {
+    let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
     // The innermost: containers run in containers.
     for (at, part) in parts.iter().enumerate().rev() {
         let name = part.strip_suffix(".scope").unwrap_or(part);
         for (prefix, runtime) in SCOPES {
             if let Some(id) = name.strip_prefix(prefix).filter(|id| is_id(id)) {
-                return Some(of(Some(runtime), id));
+                return Some((Some(*runtime), id));
             }
         }
         let above = at.checked_sub(1).and_then(|above| parts.get(above)).copied();
         if let Some(name) = name.strip_prefix("lxc.payload.") {
-            return Some(of(Some("lxc"), name));
+            return Some((Some("lxc"), name));
         }
         if above == Some("lxc") {
-            return Some(of(Some("lxc"), name));
+            return Some((Some("lxc"), name));
         }
         if let Some(name) = name.strip_prefix("systemd-nspawn@") {
             let name = name.strip_suffix(".service").unwrap_or(name);
-            return Some(of(Some("systemd-nspawn"), name));
+            return Some((Some("systemd-nspawn"), name));
         }
         if is_id(name) {
-            return Some(of((above == Some("docker")).then_some("docker"), name));
+            return Some(((above == Some("docker")).then_some("docker"), name));
         }
     }
     None
@@ -131,6 +173,45 @@ mod tests {
             ("0::/machine.slice/systemd-nspawn@web.service/payload\n", "systemd-nspawn", "web"),
         ] {
             assert_eq!(told(cgroups), one(Some(runtime), name, false), "{cgroups}");
+        }
+    }
+
+    #[test]
+    fn pods_and_whole_ids_are_told_by_both_kinds_of_names() {
+        let scope = |cgroups: &str| scope(&cgroups.replace("ID", LONG));
+        let both = |id: Option<&str>, pod: Option<&str>| Scope {
+            container_id: id.map(str::to_owned),
+            pod_uid: pod.map(str::to_owned),
+        };
+        let uid = "3a6f1b2c-0d4e-4f5a-8b6c-7d8e9f0a1b2c";
+        for (cgroups, pod) in [
+            (
+                "0::/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-podUID.slice/cri-containerd-ID.scope",
+                uid,
+            ),
+            ("0::/kubepods.slice/kubepods-podUID.slice/crio-ID.scope/container", uid),
+            (
+                "0::/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-besteffort.slice/\
+              kubelet-kubepods-besteffort-podUID.slice/cri-containerd-ID.scope",
+                uid,
+            ),
+        ] {
+            let cgroups = cgroups.replace("UID", &uid.replace('-', "_"));
+            assert_eq!(scope(&cgroups), both(Some(LONG), Some(pod)), "{cgroups}");
+        }
+        let by_groups = format!("4:memory:/kubepods/besteffort/pod{uid}/ID\n0::/\n");
+        assert_eq!(scope(&by_groups), both(Some(LONG), Some(uid)));
+        assert_eq!(scope("0::/system.slice/docker-ID.scope\n"), both(Some(LONG), None));
+        assert_eq!(scope("0::/machine.slice/libpod-ID.scope/container\n"), both(Some(LONG), None));
+        assert_eq!(scope("0::/lxc.payload.web/init.scope\n"), both(Some("web"), None));
+        for none in [
+            "",
+            "nonsense",
+            "0::/system.slice/a.service\n",
+            "0::/kubepods/pod\n",
+            "0::/podman/podx\n",
+        ] {
+            assert_eq!(scope(none), Scope::default(), "{none}");
         }
     }
 

@@ -13,6 +13,7 @@ const NEEDS: Needs = Needs {
     pid_filter: false,
     cost: true,
     tells_accepts: false,
+    mutes: false,
     least: false,
     budget: BUDGET as u64 * MIB,
 };

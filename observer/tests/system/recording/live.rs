@@ -161,7 +161,7 @@ fn events() -> Outcome {
         match update {
             Update::Event(event) => match event.what {
                 observer::model::What::Accepted { .. } => accepted += 1,
-                observer::model::What::Lost { count } => lost += count,
+                observer::model::What::Lost { count, .. } => lost += count,
                 _ => {}
             },
             Update::Ended(ended) => {

@@ -22,7 +22,7 @@ impl Program {
         if let Some(path) = installed.iter().find_map(|directory| beginning(directory, name)) {
             return Some(Self { path, root: None });
         }
-        let root = tools()?.join("servers").join(package);
+        let root = tools("servers")?.join("servers").join(package);
         let places = ["usr/sbin", "usr/bin"].map(|place| root.join(place));
         let path = places.iter().find_map(|directory| beginning(directory, name))?;
         Some(Self { path, root: Some(root) })
@@ -57,14 +57,14 @@ impl Program {
     }
 }
 
-/// The tools under the target directory, which is above this program, or in its usual place.
-fn tools() -> Option<PathBuf> {
+/// The tools under the target directory that have this directory: it is above this program, or in its usual place.
+pub fn tools(of: &str) -> Option<PathBuf> {
     let program = env::current_exe().ok()?;
     let usual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target");
     let mut directories = program.ancestors().chain([usual.as_path()]);
     directories.find_map(|directory| {
         let tools = directory.join("tools");
-        tools.join("servers").is_dir().then_some(tools)
+        tools.join(of).is_dir().then_some(tools)
     })
 }
 

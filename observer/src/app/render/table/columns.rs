@@ -128,7 +128,7 @@ impl Column {
 
 /// How full an accept queue was, as a part of its limit: to compare queues by.
 #[expect(clippy::cast_precision_loss, reason = "to compare by")]
-pub(super) fn fullest(listener: &Listener) -> f64 {
+pub fn fullest(listener: &Listener) -> f64 {
     let queue = &listener.accept_queue;
     let most = queue.max.unwrap_or(0).max(queue.now.unwrap_or(0));
     most as f64 / (queue.limit.or(listener.backlog.limit).unwrap_or(u64::MAX).max(1)) as f64

@@ -75,7 +75,7 @@ impl<'a> Block<'a> {
 const EVEN: f64 = 0.9;
 
 /// A member: the task that accepts from it, or who holds it, or its inode.
-pub(super) fn label(member: &Listener) -> Cell {
+pub fn label(member: &Listener) -> Cell {
     Cell::text(&format!("  {}", name(member))).or(&format!("  {}", name(member)), "")
 }
 

@@ -6,6 +6,9 @@ use observer::{
     units,
 };
 
+/// Where the live table says that there is more.
+const TOP: &str = "more: observer top";
+
 /// The first line, with less in it where there is less room; `live` says that the window is still open.
 pub(super) fn line(report: &Report, live: bool, width: usize) -> Line {
     let tool = format!("{} {}", report.tool.name, report.tool.version);
@@ -20,7 +23,10 @@ pub(super) fn line(report: &Report, live: bool, width: usize) -> Line {
     let start = format!("from {}", report.window.start);
     let clock = clock(&report.window.start).map(|clock| format!("from {clock}"));
     // A live table is of now.
-    let Some(clock) = clock.filter(|_| !live) else {
+    if live {
+        return now([&tool, &host, &window], &hooks, width);
+    }
+    let Some(clock) = clock else {
         return without_clock(&tool, &host, &window, &hooks, width);
     };
     fitting(
@@ -32,6 +38,26 @@ pub(super) fn line(report: &Report, live: bool, width: usize) -> Line {
             &[&window, &clock, &hooks.1],
             &[&window, &clock],
             &[&window],
+        ],
+        width,
+    )
+}
+
+/// Of a live table, which says where there is more.
+fn now(
+    [tool, host, window]: [&str; 3],
+    (hooks, brief_hooks): &(String, String),
+    width: usize,
+) -> Line {
+    fitting(
+        [
+            &[tool, host, window, hooks, TOP],
+            &[tool, window, hooks, TOP],
+            &[tool, window, brief_hooks, TOP],
+            &[window, brief_hooks, TOP],
+            &[window, TOP],
+            &[window, brief_hooks],
+            &[window],
         ],
         width,
     )

@@ -26,7 +26,7 @@ const COUNTERS: [(&str, &str); 4] = [
 ];
 
 /// All notes on a report, in lines.
-pub(super) fn lines(report: &Report, width: usize) -> Vec<Line> {
+pub fn lines(report: &Report, width: usize) -> Vec<Line> {
     all(report).iter().flat_map(|(note, style)| wrapped(note, *style, width)).collect()
 }
 

@@ -6,7 +6,7 @@ use super::tally::Tally;
 use observer::model::Listener;
 
 /// Whether a listener has nothing to show, and nothing is wrong with it.
-pub(super) fn idle(listener: &Listener) -> bool {
+pub fn idle(listener: &Listener) -> bool {
     listener.findings.is_empty()
         // What is not known may be anything.
         && listener.accepted == Some(0)
@@ -25,7 +25,7 @@ pub(super) fn idle(listener: &Listener) -> bool {
 /// The worst finding first: what loses connections must not be the line that the screen has no room for. Then
 /// the herd that wakes most for nothing; then the busiest; then what still listens; then by port. The rest of
 /// the comparison only keeps listeners in their places from one frame to the next.
-pub(super) fn by_trouble(a: &Listener, b: &Listener) -> Ordering {
+pub fn by_trouble(a: &Listener, b: &Listener) -> Ordering {
     // Below two wakeups for a connection it is no herd, and its rest is not worth a place.
     let wasted = |listener: &Listener| match listener.herd_ratio {
         Some(ratio) if ratio >= 2.0 => Tally::of(listener).map_or(0, |tally| tally.wasted()),

@@ -6,7 +6,7 @@ use observer::model::{Listener, Wakeups, Worker};
 
 /// The counts that listeners and workers share, and that can be summed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Tally {
+pub struct Tally {
     pub(super) accepted: u64,
     pub(super) wakeups: Wakeups,
     errors: BTreeMap<String, u64>,
@@ -14,7 +14,7 @@ pub(super) struct Tally {
 
 impl Tally {
     /// Those of a listener, where they are known.
-    pub(super) fn of(listener: &Listener) -> Option<Self> {
+    pub fn of(listener: &Listener) -> Option<Self> {
         Some(Self {
             accepted: listener.accepted?,
             wakeups: listener.wakeups?,
@@ -57,12 +57,12 @@ impl Tally {
 
     /// Wakeups for each accepted connection.
     #[expect(clippy::cast_precision_loss, reason = "a ratio needs no more than 52 bits of a count")]
-    pub(super) fn herd_ratio(&self) -> Option<f64> {
+    pub fn herd_ratio(&self) -> Option<f64> {
         (self.accepted > 0).then(|| self.wakeups.total as f64 / self.accepted as f64)
     }
 
     /// Wakeups that came to nothing, as far as decided.
-    pub(super) fn wasted(&self) -> u64 {
+    pub fn wasted(&self) -> u64 {
         let Wakeups { lost, silent, failed, .. } = self.wakeups;
         lost.saturating_add(silent).saturating_add(failed)
     }
@@ -88,7 +88,8 @@ impl Tally {
     }
 }
 
-fn added(a: Wakeups, b: Wakeups) -> Wakeups {
+/// Both together.
+pub fn added(a: Wakeups, b: Wakeups) -> Wakeups {
     Wakeups {
         total: a.total.saturating_add(b.total),
         won: a.won.saturating_add(b.won),

@@ -1,0 +1,245 @@
+//! Events of each kind are as many as the report of the same window counts, by every strategy.
+
+use std::{collections::BTreeMap, thread};
+
+use anyhow::{Context as _, ensure};
+use observer::model::{Event, Listener, LostReason, Via, What};
+
+use super::window::{Told, Trace};
+use crate::{
+    Need, Outcome, Test,
+    events::counted,
+    role::{Actor, as_role, connect},
+    schema::parse_event,
+    workload::Workload,
+};
+
+/// The strategies of `observer workload`.
+const STRATEGIES: [&str; 7] =
+    ["epoll", "epoll-exclusive", "epoll-shared", "poll", "blocking", "reuseport", "accept-mutex"];
+
+pub fn tests() -> Vec<Test> {
+    let mut tests: Vec<_> = STRATEGIES
+        .map(|strategy| {
+            let name = format!("trace::equals_the_report::{strategy}");
+            Test::new(name, Need::Kernel, move || by_strategy(strategy))
+        })
+        .into();
+    tests.extend([
+        Test::new("trace::equals_the_report::no_descriptors", Need::Kernel, no_descriptors),
+        Test::new("trace::equals_the_report::drops", Need::Kernel, drops),
+        Test::new("trace::what_came_and_what_was_lost_add_up", Need::Kernel, lost),
+        Test::new("trace::what_a_limit_leaves_out_is_counted", Need::Kernel, left_out),
+        Test::new("trace::kinds_are_chosen", Need::Kernel, kinds_are_chosen),
+    ]);
+    tests
+}
+
+impl Told {
+    /// The events, each as the schema has it.
+    pub fn events(&self) -> anyhow::Result<Vec<Event>> {
+        let event = |line: &str| Ok(serde_json::from_value(parse_event(line)?)?);
+        self.stdout.lines().map(event).collect()
+    }
+
+    /// How many events there are of each kind, by listener.
+    fn kinds(&self) -> anyhow::Result<BTreeMap<u64, BTreeMap<String, u64>>> {
+        let mut all = BTreeMap::<u64, BTreeMap<String, u64>>::new();
+        for event in self.events()? {
+            let inode = event.inode.with_context(|| format!("no listener: {event:?}"))?;
+            *all.entry(inode).or_default().entry(kind(&event)?).or_insert(0) += 1;
+        }
+        Ok(all)
+    }
+
+    /// The only listener.
+    fn listener(&self) -> anyhow::Result<&Listener> {
+        let [one] = self.report.listeners.as_slice() else {
+            anyhow::bail!("not one listener: {}", self.json);
+        };
+        Ok(one)
+    }
+}
+
+fn kind(event: &Event) -> anyhow::Result<String> {
+    let value = serde_json::to_value(event)?;
+    Ok(value["kind"].as_str().context("a kind")?.to_owned())
+}
+
+/// Number of events that lines say are missing, for this reason.
+fn missing(events: &[Event], why: LostReason) -> u64 {
+    let count = |event: &Event| match event.what {
+        What::Lost { count, reason, .. } if reason == why => count,
+        _ => 0,
+    };
+    events.iter().map(count).sum()
+}
+
+/// Number of events that lines tell of one by one.
+fn told(events: &[Event]) -> u64 {
+    events.iter().filter(|event| !matches!(event.what, What::Lost { .. })).count() as u64
+}
+
+fn by_strategy(strategy: &str) -> Outcome {
+    let arguments = ["--strategy", strategy, "--workers", "4", "--connections", "50", "--netns"];
+    let mut workload = Workload::start(&arguments)?;
+    let pid = workload.ready.pid.to_string();
+    // It ends with the processes that it is about.
+    let trace = Trace::start(&["--pid", &pid, "--format", "json"])?;
+    let tally = workload.round()?;
+    let inodes: Vec<_> = workload.ready.listeners.iter().map(|at| at.inode).collect();
+    let told = trace.end()?;
+    workload.quit()?;
+    let kinds = told.kinds()?;
+    ensure!(kinds.keys().all(|inode| inodes.contains(inode)), "{kinds:?}: {inodes:?}");
+    ensure!(told.report.listeners.len() == inodes.len(), "{}", told.json);
+    let mut accepted = 0;
+    for listener in &told.report.listeners {
+        let none = BTreeMap::new();
+        let of_it = kinds.get(&listener.inode).unwrap_or(&none);
+        ensure!(*of_it == counted(listener), "{of_it:?}, and {:?}", counted(listener));
+        accepted += of_it.get("accepted").copied().unwrap_or(0);
+    }
+    let exact = told.report.providers.accepts.exact;
+    ensure!(!exact || accepted == tally.connections, "{accepted} of {}", tally.connections);
+    // What is said of it beside the lines is on standard error.
+    ensure!(told.stderr.contains(&format!("{accepted} accepted")), "{}", told.stderr);
+    Ok(())
+}
+
+fn no_descriptors() -> Outcome {
+    let mut server = Actor::start("no-descriptors")?;
+    let port = server.port()?;
+    let trace = Trace::start(&["--port", &port.to_string(), "--format", "json"])?;
+    let clients: Vec<_> = (0..7).map(|_| thread::spawn(move || connect(port))).collect();
+    server.port()?;
+    let told = trace.end()?;
+    server.kill()?;
+    clients.into_iter().for_each(|client| drop(client.join()));
+    let listener = told.listener()?;
+    let kinds = told.kinds()?;
+    let of_it = kinds.get(&listener.inode).context("no event")?;
+    ensure!(of_it.get("accept_error").is_some_and(|count| *count >= 7), "{of_it:?}");
+    ensure!(*of_it == counted(listener), "{of_it:?}, and {:?}", counted(listener));
+    Ok(())
+}
+
+fn drops() -> Outcome {
+    const REFUSED: u64 = 5;
+    let mut server = Actor::spawn(as_role("overflow-reborn")?)?;
+    let _netns = server.line()?;
+    let port = server.port()?;
+    let trace = Trace::start(&["--port", &port.to_string(), "--format", "json"])?;
+    server.ask(REFUSED)?;
+    ensure!(server.line()?.trim() == REFUSED.to_string(), "it did not refuse");
+    let told = trace.end()?;
+    let events = told.events()?;
+    let dropped =
+        events.iter().filter(|one| matches!(one.what, What::Dropped { .. })).count() as u64;
+    let drops = &told.listener()?.drops;
+    if told.report.providers.drops.via == Via::Tracepoint {
+        // At the SYN no tracepoint tells them one by one: they are counted, and that is said.
+        ensure!(dropped == 0, "{events:?}");
+        ensure!(drops.total == Some(REFUSED), "{drops:?}");
+        ensure!(told.stderr.contains("seen one by one"), "{}", told.stderr);
+        return Ok(());
+    }
+    ensure!(dropped == REFUSED && drops.total == Some(dropped), "{drops:?}: {events:?}");
+    Ok(())
+}
+
+/// What happened of the kinds that [`busy`] asks for.
+fn happened(told: &Told) -> anyhow::Result<u64> {
+    let listener = told.listener()?;
+    let (queued, accepted) = listener.queued.zip(listener.accepted).context("counts")?;
+    Ok(queued + accepted + listener.accept_errors.values().sum::<u64>())
+}
+
+/// Traces a server that is busy, with what else is said. Wakeups are not asked for: what an interrupt woke within a
+/// notification is sent too, and only left out when it is told.
+fn busy(connections: u64, more: &[&str]) -> anyhow::Result<Told> {
+    let count = connections.to_string();
+    let arguments =
+        ["--strategy", "epoll", "--workers", "4", "--connections", &count, "--pace", "burst"];
+    let mut workload = Workload::start(&[arguments.as_slice(), &["--netns"]].concat())?;
+    let port = workload.ready.listeners.first().context("a listener")?.port.to_string();
+    let kinds = ["--kind", "queued", "--kind", "accepted", "--kind", "accept_error"];
+    let trace =
+        Trace::start(&[&["--port", &port, "--format", "json"], kinds.as_slice(), more].concat())?;
+    // Nobody reads what it prints meanwhile: it waits for that once the pipe is full.
+    workload.round()?;
+    let told = trace.end_at_once()?;
+    workload.quit()?;
+    Ok(told)
+}
+
+/// More happens than the pipe and the buffers behind it hold.
+fn lost() -> Outcome {
+    let told = busy(8_000, &[])?;
+    let events = told.events()?;
+    let (came, lost) = (self::told(&events), missing(&events, LostReason::BufferFull));
+    let happened = happened(&told)?;
+    ensure!(lost > 0, "nothing was lost of {happened}");
+    ensure!(lost == told.report.audit.events_lost, "{lost}: {:?}", told.report.audit);
+    ensure!(came + lost == happened, "{came} came and {lost} were lost, of {happened}");
+    ensure!(told.stderr.contains(&format!("{lost} more were lost")), "{}", told.stderr);
+    // They are missing where they are missing, and not at the end.
+    let times: Vec<_> = events.iter().map(|event| event.time.as_str()).collect();
+    ensure!(times.is_sorted(), "not in the order of time");
+    Ok(())
+}
+
+fn left_out() -> Outcome {
+    const MOST: u64 = 50;
+    let told = busy(400, &["--max-events-per-second", &MOST.to_string()])?;
+    let events = told.events()?;
+    let (shown, lost) = (self::told(&events), missing(&events, LostReason::BufferFull));
+    let left_out = missing(&events, LostReason::RateLimit);
+    let happened = happened(&told)?;
+    ensure!(left_out > 0 && shown >= MOST, "{shown} shown and {left_out} left out");
+    ensure!(
+        shown + left_out + lost == happened,
+        "{shown} shown, {left_out} left out and {lost} lost, of {happened}"
+    );
+    let mut of_kinds = BTreeMap::new();
+    for event in &events {
+        match &event.what {
+            What::Lost { count, reason: LostReason::RateLimit, kinds } => {
+                let kinds = kinds.as_ref().context("kinds")?;
+                ensure!(kinds.values().sum::<u64>() == *count, "{event:?}");
+                for (kind, count) in kinds {
+                    *of_kinds.entry(kind.clone()).or_insert(0) += count;
+                }
+            }
+            What::Lost { .. } => {}
+            _ => *of_kinds.entry(kind(event)?).or_insert(0) += 1,
+        }
+    }
+    ensure!(lost > 0 || of_kinds == counted_busy(&told)?, "{of_kinds:?}");
+    ensure!(told.stderr.contains(&format!("{left_out} of them were left out")), "{}", told.stderr);
+    Ok(())
+}
+
+/// What [`busy`] asks for, as it was counted.
+fn counted_busy(told: &Told) -> anyhow::Result<BTreeMap<String, u64>> {
+    let mut counted = counted(told.listener()?);
+    counted.retain(|kind, _| ["queued", "accepted", "accept_error"].contains(&kind.as_str()));
+    Ok(counted)
+}
+
+fn kinds_are_chosen() -> Outcome {
+    let mut server = Actor::start("listen")?;
+    let port = server.port()?;
+    let port_text = port.to_string();
+    let trace = Trace::start(&["--port", &port_text, "--format", "json", "--kind", "accepted"])?;
+    for _ in 0..5 {
+        connect(port)?;
+    }
+    let told = trace.end()?;
+    let kinds = told.kinds()?;
+    let of_it = kinds.values().next().context("no event")?;
+    ensure!(*of_it == BTreeMap::from([("accepted".to_owned(), 5)]), "{of_it:?}");
+    // The others were not sent and then left out.
+    ensure!(told.report.audit.events_sent == Some(5), "{:?}", told.report.audit);
+    Ok(())
+}
