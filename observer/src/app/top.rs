@@ -4,6 +4,7 @@
 mod args;
 mod columns;
 mod drive;
+mod farewell;
 mod fix;
 mod history;
 mod input;

@@ -13,7 +13,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::{
     args::TopArgs,
-    fix,
+    farewell, fix,
     input::Input,
     source::Source,
     state::{Effect, Observed, State},
@@ -22,13 +22,10 @@ use super::{
 };
 use crate::app::{
     args::FilterArgs,
-    render::{labels, table::order, terminal::Screen as Facts, text},
+    render::{labels, terminal::Screen as Facts},
     run::say,
 };
-use observer::{Observer, Update, model::Report, units};
-
-/// Most listeners that are named when it ends.
-const NAMED: usize = 10;
+use observer::{Observer, Update, units};
 
 /// Runs it.
 ///
@@ -295,59 +292,10 @@ async fn last_words(signals: &mut Signals, source: &mut Source, state: &State) -
         }
     };
     let words = match total {
-        Some(total) => words_on(&total),
+        Some(total) => farewell::words(&total),
         None => format!("observer top: {} were shown\n", units::seconds(state.whole)),
     };
     let mut out = io::stdout().lock();
     let _gone = out.write_all(words.as_bytes()).and_then(|()| out.flush());
     Ok(())
-}
-
-/// How long was watched, and the worst finding of each listener that has one.
-fn words_on(total: &Report) -> String {
-    let mut found: Vec<_> = total.listeners.iter().filter(|one| !one.findings.is_empty()).collect();
-    found.sort_by(|a, b| order::by_trouble(a, b));
-    let listeners = total.listeners.len();
-    let mut words = format!(
-        "observer top watched {listeners} listener{} for {}: ",
-        if listeners == 1 { "" } else { "s" },
-        units::seconds(total.window.seconds),
-    );
-    words += &match found.len() {
-        0 => "nothing was wrong over the whole of it\n".to_owned(),
-        1 => "1 with a finding\n".to_owned(),
-        several => format!("{several} with findings\n"),
-    };
-    for one in found.iter().take(NAMED) {
-        if let Some(finding) = one.findings.first() {
-            let address = labels::address(one).whole();
-            words += &text::clean(&format!("  {address}  {}", finding.summary));
-            words.push('\n');
-        }
-    }
-    if let more @ 1.. = found.len().saturating_sub(NAMED) {
-        words += &format!("  … {more} more\n");
-    }
-    words
-}
-
-#[cfg(test)]
-mod tests {
-    use super::words_on;
-    use crate::app::render::table::fixtures::{herd, incident, report};
-
-    #[test]
-    fn the_last_words_say_how_long_and_what() {
-        assert_eq!(
-            words_on(&report(Vec::new())),
-            "observer top watched 0 listeners for 5.0 s: nothing was wrong over the whole of it\n"
-        );
-        let words = words_on(&herd(32));
-        assert!(
-            words.starts_with("observer top watched 1 listener for 5.0 s: 1 with a finding\n"),
-            "{words}"
-        );
-        assert!(words.contains("\n  127.0.0.1:8080  thundering herd: "), "{words}");
-        assert!(words_on(&incident()).lines().count() > 2);
-    }
 }

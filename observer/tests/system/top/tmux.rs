@@ -12,7 +12,7 @@ use anyhow::{Context as _, bail, ensure};
 use crate::{Outcome, Skip, observer::program};
 
 /// Longest that anything may take before the test says that it hangs. No duration is asserted.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// What the shell says when it waits for a command.
 const PROMPT: &str = "ready>";
