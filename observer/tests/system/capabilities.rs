@@ -86,8 +86,8 @@ fn observe() -> Outcome {
         // As a pod that is not in the host's network.
         own_netns()?;
     }
-    // As the unit does, for kernels before 5.11.
-    setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY)?;
+    // As the unit does, for kernels before 5.11. Later ones need none, and root may lack the right to raise it.
+    let _unchanged = setrlimit(Resource::RLIMIT_MEMLOCK, RLIM_INFINITY, RLIM_INFINITY);
     // Before it may not be reached any more.
     let file = File::open(program())?;
     for capability in CapabilitySet::all().difference(kept).iter() {

@@ -165,8 +165,8 @@ impl Scope {
         // listen, once it is known that a beginning is seen.
         let neither = [
             "backlog::",
-            "capabilities::are_the_same",
-            // With tools that no guest has.
+            // With tools that no guest has; and what guests run is no program that a descriptor can be given for.
+            "capabilities::",
             "deploy::",
             "export::",
             "check_command::",
