@@ -154,12 +154,13 @@ fn cycle(root: &Path, package: &Path, newer: &Path) -> Result<Vec<String>> {
     Ok(steps)
 }
 
-/// Runs a command in a root; returns what it said.
+/// Runs a command in a root, with /proc; returns what it said.
 fn within(root: &Path, words: &[&str]) -> Result<String> {
+    /// What is mounted goes with the command.
+    const ENTER: &str = "mount -t proc proc \"$0/proc\" && exec chroot \"$0\" \"$@\"";
     let mut command = Command::new("timeout");
-    command.arg(LIMIT).arg("chroot").arg(root).args(words);
+    command.arg(LIMIT).args(["unshare", "--mount", "sh", "-c", ENTER]).arg(root).args(words);
     command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C");
-    // chroot itself must be found, whatever is on this machine's own PATH.
     let (status, said) = process::capture(command)?;
     if !status.success() {
         bail!("`{}` failed ({status}): {}", words.join(" "), said.trim());
