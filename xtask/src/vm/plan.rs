@@ -185,14 +185,27 @@ impl Scope {
             "nginx::",
             "servers::",
             "output::",
+            // What is written, and a terminal that no guest has.
+            "recording::",
+            "top::",
             "trace::a_viewer",
             "trace::ends",
             "truth::rounds_add_up",
         ];
         // The verifier, the kernel's types, which hooks it gives, and how it numbers tasks.
         let kernel = ["doctor::", "pid_namespace::", "threads::", "verifier::"];
-        let provider =
-            ["socket_kinds::", "lifecycle::", "places::", "truth::passers_by", "truth::two_"];
+        let provider = [
+            "socket_kinds::",
+            "lifecycle::",
+            "places::",
+            "truth::passers_by",
+            "truth::two_",
+            // Which events are sent is decided in one place for all hooks.
+            "trace::a_",
+            "trace::drops_of",
+            "trace::kinds",
+            "trace::what_a_limit",
+        ];
         let mut names = neither.to_vec();
         // CPU time, memory and gaps, of which an emulated machine tells nothing; FUSE and strace, which no guest
         // has. What is left of them is for the variants, which are told so below.

@@ -134,7 +134,9 @@ fn sums() -> Outcome {
             let accepted = accepted.map(|one| one["accepted"].as_u64().unwrap_or(0)).sum::<u64>();
             anyhow::Ok(accepted)
         };
-        let parts = accepted(&["--to", "150ms"])? + accepted(&["--from", "150ms"])?;
+        let seconds = total["window"]["seconds"].as_f64().context("a length")?;
+        let middle = format!("{:.0}ms", seconds * 500.0);
+        let parts = accepted(&["--to", &middle])? + accepted(&["--from", &middle])?;
         ensure!(parts == connections, "{parts} instead of {connections}");
         let first = fs::read(&path)?;
         ensure!(first.starts_with(b"{\"type\":\"recording\"") != name.ends_with(".zst"), "{name}");

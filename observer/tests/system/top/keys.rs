@@ -134,6 +134,6 @@ fn plays() -> Outcome {
         crate::observer::program().display()
     ))?;
     let screen = missing.shows("status 1")?;
-    ensure!(screen.contains("cannot read /no/such/file"), "{screen}");
+    ensure!(screen.contains("there is no file /no/such/file"), "{screen}");
     Ok(())
 }
