@@ -10,8 +10,9 @@ mod syn_requests;
 mod tell;
 pub mod thread;
 mod tracker;
+mod turns;
 
-use std::{cell::RefCell, time::Instant};
+use std::{cell::RefCell, collections::BTreeSet, time::Instant};
 
 use anyhow::Result;
 use observer_common::{config::Control, event::EventKind};
@@ -43,6 +44,7 @@ use self::{
     sample::{Counters, Sample, Span},
     syn_requests::Requests,
     tracker::Tracker,
+    turns::Turns,
 };
 
 /// The first interval; 0 stands for none in the kernel maps.
@@ -76,6 +78,8 @@ pub struct Session {
     places: Places,
     /// Network namespaces that are left alone, as they were when they were last looked at.
     quiet: Namespaces,
+    /// When the others were looked at.
+    turns: Turns,
     searches: Budget,
     requests: Requests,
     last_seen: LastSeen,
@@ -163,7 +167,7 @@ impl Session {
         let before = Counters::read(&self.places, &self.last.namespaces);
         self.control.open = 0;
         self.maps.control(self.control)?;
-        let now = self.read(before)?;
+        let now = self.read(before, true)?;
         if self.kinds.contains(&EventKind::Silent) {
             self.tell_settled(&now);
         }
@@ -192,11 +196,11 @@ impl Session {
     /// after the maps, so that it is known what they were in between.
     fn point(&mut self) -> Result<Sample> {
         self.leave_alone();
-        let point = self.read(Counters::Looked(self.last.namespaces.clone()))?;
+        let point = self.read(Counters::Looked(self.last.namespaces.clone()), false)?;
         if point.agrees_with(&self.last.namespaces) {
             return Ok(point);
         }
-        self.read(Counters::Looked(point.namespaces))
+        self.read(Counters::Looked(point.namespaces), false)
     }
 
     /// Leaves those namespaces alone in which no chosen listener was when they were last looked at.
@@ -241,8 +245,9 @@ impl Session {
 
     /// Reads the maps, and settles what is decided by now. Namespaces that are left alone are only entered if a
     /// kernel program saw a listener of them since: without one, nothing in them matters and no counter of
-    /// listeners changes. `before` has the namespaces' counters.
-    fn read(&mut self, mut before: Counters) -> Result<Sample> {
+    /// listeners changes. Of many others, those are not entered that need no look ([`Turns`]), unless all are to be.
+    /// `before` has the namespaces' counters.
+    fn read(&mut self, mut before: Counters, all: bool) -> Result<Sample> {
         self.let_go_of_ended();
         // How long connections have waited is told of the moment at which they were seen to wait: to
         // look at the namespaces takes a while.
@@ -257,10 +262,20 @@ impl Session {
                 self.last.namespaces.entry(netns).or_insert(quiet);
             }
         }
-        let Self { places, quiet, tracker, .. } = self;
+        let Self { places, quiet, tracker, turns, last, .. } = self;
         quiet.retain(|netns, _| places.contains(*netns));
-        let left_alone = |netns| quiet.contains_key(&netns);
-        let namespaces = netns::look_at_all(places, &mut tracker.processes, left_alone);
+        let began = Instant::now();
+        let mut resting = if all {
+            BTreeSet::new()
+        } else {
+            turns.resting((&last.namespaces, &last.counted), &counted, began)
+        };
+        resting.retain(|netns| places.contains(*netns));
+        let left_alone = |netns| quiet.contains_key(&netns) || resting.contains(&netns);
+        let mut namespaces = netns::look_at_all(places, &mut tracker.processes, left_alone);
+        turns.looked(&namespaces, &resting, began);
+        let as_before = |netns: &u64| Some((*netns, last.namespaces.get(netns)?.clone()));
+        namespaces.extend(resting.iter().filter_map(as_before));
         let point = Sample::new(Snapshot::default(), before, namespaces, missed_runs);
         self.tracker.choose_newborn(&counted);
         counted.misc.events_lost += self.telling.lost;

@@ -2,7 +2,8 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    fs, io,
+    fs::{self, File},
+    io::{self, Read as _},
     os::{fd::AsRawFd as _, unix::net::UnixDatagram},
     sync::Arc,
 };
@@ -13,6 +14,7 @@ use crate::host::{
     processes::Processes,
 };
 use anyhow::Result;
+use rustix::fs::{CWD, Mode, OFlags, openat};
 
 /// The kernel's TcpExt counters that the audit compares with.
 pub const COUNTERS: &[&str] =
@@ -130,11 +132,16 @@ fn look() -> Result<Arc<Namespace>> {
 
 /// The limits of the namespace that this thread is in.
 fn settings() -> Namespace {
-    // /proc/sys/net shows the namespace of whoever opens it, and so does thread-self/net.
+    // /proc/sys/net shows the namespace of whoever opens it, and so does thread-self/net. It is opened once: the kernel
+    // goes through those of all namespaces to find that of this one (`proc_sys_compare`).
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = openat(CWD, "/proc/sys/net", flags, Mode::empty()).ok();
     let setting = |path: &str| {
-        fs::read_to_string(format!("/proc/sys/net/{path}"))
-            .ok()
-            .and_then(|text| text.trim().parse().ok())
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let mut file: File = openat(directory.as_ref()?, path, flags, Mode::empty()).ok()?.into();
+        let mut text = String::new();
+        file.read_to_string(&mut text).ok()?;
+        text.trim().parse().ok()
     };
     Namespace {
         cookie: cookie(),

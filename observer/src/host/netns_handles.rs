@@ -5,7 +5,7 @@ use std::{
     fs::{self, File},
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
-    sync::mpsc::channel,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
     thread,
     time::{Duration, SystemTime},
 };
@@ -189,26 +189,81 @@ fn inside_each<'a, T: Send + 'static>(
     if others.is_empty() {
         return found;
     }
-    let (answer, answers) = channel();
-    let wanted = others.clone();
-    let visit = move || {
-        for (inode, path) in wanted {
-            // Nobody waits any more where it took too long.
-            if answer.send(enter(inode, &path).and_then(|()| look())).is_err() {
-                return;
-            }
-        }
-    };
-    let began = thread::Builder::new().name("netns".into()).spawn(visit);
-    let mut patience = if began.is_ok() { PATIENCE } else { Duration::ZERO };
+    let visit = Arc::new(Visit::default());
+    let (visited, wanted) = (visit.clone(), others.clone());
+    let go = move || visited.go(wanted, look);
+    let began = thread::Builder::new().name("netns".into()).spawn(go);
+    let mut seen = if began.is_ok() { visit.wait() } else { BTreeMap::new() };
     for (inode, _) in others {
-        let one = answers.recv_timeout(patience).unwrap_or_else(|_| {
-            patience = Duration::ZERO;
-            Err(anyhow!("it, or one before it, was not looked at in time"))
-        });
-        found.push((inode, one));
+        let late = || Err(anyhow!("it, or one before it, was not looked at in time"));
+        found.push((inode, seen.remove(&inode).unwrap_or_else(late)));
     }
     found
+}
+
+/// What a thread sees that goes from one namespace to the next. Whoever waits for it is woken once.
+struct Visit<T> {
+    seen: Mutex<Seen<T>>,
+    ended: Condvar,
+}
+
+struct Seen<T> {
+    found: BTreeMap<u64, Result<T>>,
+    has_ended: bool,
+    /// Whether nobody waits any more.
+    given_up: bool,
+}
+
+impl<T> Default for Visit<T> {
+    fn default() -> Self {
+        let seen = Seen { found: BTreeMap::new(), has_ended: false, given_up: false };
+        Self { seen: Mutex::new(seen), ended: Condvar::new() }
+    }
+}
+
+impl<T> Visit<T> {
+    fn seen(&self) -> MutexGuard<'_, Seen<T>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn go(&self, namespaces: Vec<(u64, PathBuf)>, look: fn() -> Result<T>) {
+        // Also where a look ends in a panic.
+        let _end = End(self);
+        for (inode, path) in namespaces {
+            let one = enter(inode, &path).and_then(|()| look());
+            let mut seen = self.seen();
+            if seen.given_up {
+                return;
+            }
+            seen.found.insert(inode, one);
+        }
+    }
+
+    /// Waits for its end, or until nothing more was seen for long.
+    fn wait(&self) -> BTreeMap<u64, Result<T>> {
+        let (mut seen, mut count) = (self.seen(), 0);
+        while !seen.has_ended {
+            let waited = self.ended.wait_timeout(seen, PATIENCE);
+            let timeout;
+            (seen, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            if timeout.timed_out() && seen.found.len() == count {
+                seen.given_up = true;
+                break;
+            }
+            count = seen.found.len();
+        }
+        std::mem::take(&mut seen.found)
+    }
+}
+
+/// Says that a visit ended.
+struct End<'a, T>(&'a Visit<T>);
+
+impl<T> Drop for End<'_, T> {
+    fn drop(&mut self) {
+        self.0.seen().has_ended = true;
+        self.0.ended.notify_all();
+    }
 }
 
 /// Moves this thread to a namespace.

@@ -22,6 +22,7 @@ use super::{
     sample::{Counters, Sample},
     syn_requests::Requests,
     tracker::{self, Tracker},
+    turns::Turns,
 };
 use crate::{
     bpf::{
@@ -144,6 +145,7 @@ impl Session {
             identities: RefCell::new(identities),
             places,
             quiet: Namespaces::new(),
+            turns: Turns::default(),
             searches: Budget::new(),
             requests: Requests::new(),
             last_seen: LastSeen::default(),

@@ -195,7 +195,10 @@ fn scraped() -> Outcome {
     let name = format!("observer_connections_accepted_total{{port=\"{port}\"}}");
     prometheus.until(&format!("sum({name})"), of_reborn)?;
     prometheus.until(&format!("count({name})"), 1.0)?;
-    prometheus.until("sum(resets({__name__=~\"observer_connections_.*_total\"}[10m]))", 0.0)?;
+    for name in ["queued", "accepted", "discarded"] {
+        let name = format!("observer_connections_{name}_total");
+        prometheus.until(&format!("sum(resets({name}[10m]))"), 0.0)?;
+    }
     let herding = format!(
         "max(observer_finding_seconds_total{{netns=\"{}\",finding=\"thundering-herd\"}}) > bool 0",
         herd.ready.netns

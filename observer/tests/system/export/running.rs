@@ -101,6 +101,13 @@ impl Exporter {
         self.end_with().map(|_| ())
     }
 
+    /// Waits for its own end, which must be a success.
+    pub fn ended(self) -> Outcome {
+        let ended = self.observer.wait()?;
+        ensure!(ended.status.success(), "it ended with {}: {}", ended.status, ended.stderr);
+        Ok(())
+    }
+
     /// Ends it, and gives what it left behind.
     pub fn end_with(self) -> anyhow::Result<Ended> {
         self.observer.signal(Signal::SIGTERM)?;

@@ -37,7 +37,12 @@ async fn send(config: Config, time: Duration, sender: &SyncSender<More>) -> Resu
     // To load the kernel programs takes half a second, in which others are served.
     let mut observer = spawn_blocking(move || Observer::open(&config)).await??;
     while let Ok(update) = timeout_at(until, observer.next()).await {
-        let Some(update @ Update::Event(_)) = update? else { continue };
+        let update = match update? {
+            Some(update @ Update::Event(_)) => update,
+            Some(_) => continue,
+            // The processes that were named ended.
+            None => break,
+        };
         if let Err(TrySendError::Disconnected(_)) = sender.try_send(More::Event(update)) {
             break;
         }

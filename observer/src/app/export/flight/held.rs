@@ -93,7 +93,7 @@ fn is_idle(listener: &Listener) -> bool {
         && none(listener.queued)
         && none(listener.accepted)
         && none(listener.accept_queue.now)
-        && !listener.syn_queue.now.is_some_and(|now| now > 0)
+        && listener.syn_queue.now.is_none_or(|now| now == 0)
         && none(listener.drops.total)
         && listener.drops.at_most.is_none_or(|most| most == 0)
         && listener.wakeups.is_some_and(|wakeups| wakeups.total == 0)

@@ -32,7 +32,8 @@ fn a_depth_that_nobody_counts_is_above_all_bounds() {
 fn waits_are_seconds_and_lie_between_their_bounds() {
     let mut histogram = Histogram::default();
     // 1 ms to 1.06 ms, and no bound below that of the first but the one that is told.
-    histogram.add(&buckets(&[(999_999, 0), (1_060_000, 4), (u64::MAX, 1)]), &WAIT);
+    let last = (1 << 46) - 1;
+    histogram.add(&buckets(&[(999_999, 0), (1_060_000, 4), (last, 0), (u64::MAX, 1)]), &WAIT);
     let classic = histogram.classic_buckets(&WAIT);
     let counted: Vec<_> = classic.iter().filter(|(_, count)| *count != 0).collect();
     assert_eq!(counted, [&(0.005, 4), &(f64::INFINITY, 1)]);

@@ -35,8 +35,7 @@ fn listener(port: u16, inode: u64, counted: u64) -> Listener {
     listener.cookie = Some(inode);
     listener.queued = Some(counted);
     listener.accepted = Some(counted);
-    listener.wakeups =
-        Some(Wakeups { total: counted + 1, won: counted, pending: 1, ..Wakeups::default() });
+    listener.wakeups = Some(Wakeups { total: counted, won: counted, ..Wakeups::default() });
     listener.accept_errors.clear();
     if counted > 0 {
         listener.accept_errors.insert("EAGAIN".into(), counted);
