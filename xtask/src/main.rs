@@ -2,12 +2,13 @@
 //! costs.
 //!
 //! The commands are in the files of their names (`setup`, `run`, `check` with `imports`, `test`, `vm`,
-//! `bench`); what several of them need is in the others (`workspace`, `process`, `not_run`, `unfetched`).
+//! `bench`, `fleet`); what several of them need is in the others (`workspace`, `process`, `not_run`, `unfetched`).
 
 #![expect(clippy::print_stdout, reason = "what these commands print is their result")]
 
 mod bench;
 mod check;
+mod fleet;
 mod imports;
 mod not_run;
 mod paths;
@@ -58,6 +59,8 @@ enum Task {
     Vm(vm::VmArgs),
     /// What observing costs, beside nothing, empty programs and other tools
     Bench(bench::BenchArgs),
+    /// What docs/fleet.md and deploy/ are made with: the cost of a node, and a scene for the dashboard
+    Fleet(fleet::FleetArgs),
     /// A process that the bench measures or measures with
     #[command(hide = true)]
     BenchRole(bench::role::RoleArgs),
@@ -107,6 +110,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             vm::vm(&workspace, &args)
         }
         Task::Bench(args) => bench::bench(&workspace, &args),
+        Task::Fleet(args) => fleet::fleet(&workspace, &args),
         Task::BenchRole(args) => bench::role::run(&args),
         Task::Guest => vm::init::run(),
     }
