@@ -17,6 +17,9 @@ const COLOURS: [&str; 7] =
 /// Names of series that a panel has room for.
 const NAMES: usize = 4;
 
+/// Width of the words that say how many more there are.
+const MORE: f64 = 70.0;
+
 /// A series that is drawn.
 struct Line {
     name: String,
@@ -175,7 +178,9 @@ fn names(svg: &mut String, area: Area, lines: &[Line]) {
     let y = area.y + area.height - 10.0;
     for (index, line) in lines.iter().enumerate() {
         let width = 22.0 + 6.2 * line.name.chars().count() as f64;
-        if index == NAMES || x + width > area.x + area.width {
+        let is_last = index + 1 == lines.len();
+        let room = if is_last { 0.0 } else { MORE };
+        if index == NAMES || x + width + room > area.x + area.width {
             text(svg, (x, y), &format!("and {} more", lines.len() - index), "fill=\"#555\"");
             break;
         }
