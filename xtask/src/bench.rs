@@ -20,9 +20,9 @@ mod stats;
 mod store;
 mod summary;
 mod targets;
-mod told;
-mod tool;
-mod userspace;
+pub(crate) mod told;
+pub(crate) mod tool;
+pub(crate) mod userspace;
 
 use std::{fs, path::Path, process::ExitCode};
 

@@ -2,8 +2,8 @@
 //! costs and to make what users are given.
 //!
 //! The commands are in the files of their names (`setup`, `run`, `check` with `imports`, `test`, `vm`,
-//! `bench`, `dist`, `screens`); what several of them need is in the others (`workspace`, `process`, `arch`, `archive`,
-//! `compiler`, `not_run`, `unfetched`).
+//! `bench`, `dist`, `fleet`, `screens`); what several of them need is in the others (`workspace`, `process`, `arch`,
+//! `archive`, `compiler`, `not_run`, `unfetched`).
 
 #![expect(clippy::print_stdout, reason = "what these commands print is their result")]
 
@@ -13,6 +13,7 @@ mod bench;
 mod check;
 mod compiler;
 mod dist;
+mod fleet;
 mod imports;
 mod not_run;
 mod paths;
@@ -68,6 +69,8 @@ enum Task {
     Bench(bench::BenchArgs),
     /// What users are given: static files for two architectures, in tarballs and packages
     Dist(dist::DistArgs),
+    /// What docs/fleet.md and deploy/ are made with: the cost of a node, and a scene for the dashboard
+    Fleet(fleet::FleetArgs),
     /// A process that the bench measures or measures with
     #[command(hide = true)]
     BenchRole(bench::role::RoleArgs),
@@ -122,6 +125,7 @@ fn dispatch(task: Task) -> Result<ExitCode> {
             let ready = setup(&workspace, Goal::Build)?;
             dist::dist(&workspace, &args, &ready)
         }
+        Task::Fleet(args) => fleet::fleet(&workspace, &args),
         Task::BenchRole(args) => bench::role::run(&args),
         Task::Guest => vm::init::run(),
     }

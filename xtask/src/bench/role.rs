@@ -1,7 +1,8 @@
 //! Processes of this very program that the bench measures or measures with, started with `bench-role`:
-//! clients and workers (`children`), and servers that only wait (`idle`).
+//! clients and workers (`children`), servers that only wait (`idle`), and hosts of many (`hosts`).
 
 mod children;
+mod hosts;
 mod idle;
 
 use std::{
@@ -49,6 +50,16 @@ enum Role {
         #[arg(long, default_value_t = 0)]
         rate: u32,
     },
+    /// Listeners of one process, which accepts and closes
+    Serve {
+        #[arg(long)]
+        listeners: usize,
+    },
+    /// Listeners, each in a process and a network namespace of its own
+    Namespaces {
+        #[arg(long)]
+        count: usize,
+    },
     /// Everything that is measured in a virtual machine
     Guest(guest::GuestArgs),
 }
@@ -89,6 +100,8 @@ pub(crate) fn run(args: &RoleArgs) -> Result<ExitCode> {
         Role::Load(args) => load(args)?,
         Role::Ping { rounds } => ping(*rounds)?,
         Role::Idle { listeners, workers, rate } => idle(*listeners, *workers, *rate)?,
+        Role::Serve { listeners } => hosts::serve(*listeners)?,
+        Role::Namespaces { count } => hosts::namespaces(*count)?,
         Role::Guest(args) => return guest::run(args),
     }
     Ok(ExitCode::SUCCESS)

@@ -37,7 +37,7 @@ pub(super) fn say(value: &impl Serialize) -> Result<()> {
 }
 
 /// A process of this program in a role.
-pub(super) fn role<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Command> {
+pub(crate) fn role<S: AsRef<OsStr>>(arguments: &[S]) -> Result<Command> {
     let mut role = Command::new(env::current_exe()?);
     role.arg("bench-role").args(arguments);
     Ok(role)

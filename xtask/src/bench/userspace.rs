@@ -168,7 +168,7 @@ fn existing(observer: &str) -> Result<u64> {
 }
 
 /// Time of the process on a CPU (the first number of `/proc/PID/schedstat`, of every thread).
-fn cpu(pid: Pid) -> Result<Duration> {
+pub(crate) fn cpu(pid: Pid) -> Result<Duration> {
     let mut sum = 0;
     for task in fs::read_dir(format!("/proc/{pid}/task"))? {
         let text = fs::read_to_string(task?.path().join("schedstat"))?;
@@ -179,7 +179,7 @@ fn cpu(pid: Pid) -> Result<Duration> {
 }
 
 /// Amount of memory in the process's status, in bytes.
-fn memory(pid: Pid, name: &str) -> Result<f64> {
+pub(crate) fn memory(pid: Pid, name: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
     let line = status
         .lines()
