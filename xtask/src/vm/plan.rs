@@ -204,7 +204,9 @@ impl Scope {
             "trace::a_",
             "trace::drops_of",
             "trace::kinds",
-            "trace::what_a_limit",
+            "trace::the_story",
+            "trace::what_",
+            "trace::who_",
         ];
         let mut names = neither.to_vec();
         // CPU time, memory and gaps, of which an emulated machine tells nothing; FUSE and strace, which no guest
