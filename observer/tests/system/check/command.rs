@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader},
-    process::{Child, Stdio},
+    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -26,6 +26,11 @@ pub fn tests() -> Vec<Test> {
             Need::Kernel,
             streams,
         ),
+        Test::new(
+            "check_command::its_end_is_seen_where_children_are_ignored",
+            Need::Kernel,
+            ignored,
+        ),
         Test::new("check_command::daemons_are_followed_to_their_end", Need::Kernel, daemon),
         Test::new("check_command::at_the_end_of_time_all_is_ended", Need::Kernel, time_over),
         Test::new("check_command::what_ignores_sigterm_is_killed", Need::Kernel, ignores),
@@ -41,6 +46,17 @@ pub fn tests() -> Vec<Test> {
 
 const PASSES: [&str; 2] = ["--min-accepted", "1"];
 const BREAKS: [&str; 2] = ["--min-accepted", "1000"];
+
+/// As a supervisor starts observer that takes no leave of its children: the signal of their end is ignored.
+fn ignored() -> Outcome {
+    let mut check =
+        Check::new(&[&PASSES[..], &["--duration", "20s"]].concat())?.of(&["sh", "-c", "exit 7"]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "trap '' CHLD; exec \"$@\"", "sh"]);
+    shell.arg(check.command.get_program()).args(check.command.get_args());
+    check.command = shell;
+    check.run()?.is(7, &["exited with status 7"]).map(well)?
+}
 
 fn status() -> Outcome {
     for (role, code, words) in

@@ -1,6 +1,10 @@
 //! Limits: each broken and each held, what is empty, and what only can be estimated.
 
-use std::process::Command;
+use std::{
+    io::{BufRead as _, BufReader},
+    os::fd::AsRawFd as _,
+    process::Command,
+};
 
 use anyhow::{Context, ensure};
 use serde_json::Value;
@@ -159,6 +163,24 @@ fn unread() -> Outcome {
     drop(child.stdout.take());
     let status = child.wait()?;
     ensure!(status.code() == Some(3), "{status}");
+    // A report that nobody takes is none: this is not standard output, which may be left.
+    let limits = ["--port", &port, "--min-accepted", "1", "--duration", "300ms"];
+    let mut check = Check::new(&limits)?;
+    let (reads, pipe) = std::io::pipe()?;
+    check.command.arg("--junit").arg(format!(
+        "/proc/{}/fd/{}",
+        std::process::id(),
+        pipe.as_raw_fd()
+    ));
+    let mut child = check.command.stderr(std::process::Stdio::piped()).spawn()?;
+    let mut said = BufReader::new(child.stderr.take().context("standard error")?);
+    let mut line = String::new();
+    said.read_line(&mut line)?;
+    ensure!(line.starts_with("observing"), "{line}");
+    drop(reads);
+    std::io::copy(&mut said, &mut std::io::sink())?;
+    let status = child.wait()?;
+    ensure!(status.code() == Some(1), "{status}");
     Ok(())
 }
 
