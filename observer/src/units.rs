@@ -1,6 +1,15 @@
 //! Numbers as people read them.
 
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
+
+/// The end of what RFC 3339 can say, in seconds of Unix: the year 10000 begins.
+const YEAR_10000: u64 = 253_402_300_800;
+
+/// RFC 3339 with seconds, UTC; `None` for times that it cannot say, before 1970 and after the year 9999.
+pub fn rfc3339(time: SystemTime) -> Option<String> {
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;
+    (since.as_secs() < YEAR_10000).then(|| humantime::format_rfc3339_seconds(time).to_string())
+}
 
 /// A time in nanoseconds: two digits or three, whatever its size (`11 µs`, `1.2 ms`, `3.4 s`).
 pub fn time(nanoseconds: u64) -> String {
@@ -103,6 +112,16 @@ fn rounded(value: u64, unit: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn times_that_rfc_3339_cannot_say_are_none() {
+        let at = |seconds| rfc3339(SystemTime::UNIX_EPOCH + Duration::from_secs(seconds));
+        assert_eq!(at(0).as_deref(), Some("1970-01-01T00:00:00Z"));
+        assert_eq!(at(YEAR_10000 - 1).as_deref(), Some("9999-12-31T23:59:59Z"));
+        assert_eq!(at(YEAR_10000), None);
+        assert_eq!(at(1_000_000_000_000), None);
+        assert_eq!(rfc3339(SystemTime::UNIX_EPOCH - Duration::from_secs(1)), None);
+    }
 
     #[test]
     fn times() {

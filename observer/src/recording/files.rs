@@ -30,7 +30,7 @@ pub(super) struct Files {
 impl Files {
     pub(super) fn new(path: &Path, options: &Options) -> Result<Self> {
         if options.max_size.is_some() && !options.overwrite {
-            refuse_existing(&part_name(path, 1))?;
+            refuse_parts(path)?;
         }
         Ok(Self {
             path: path.to_owned(),
@@ -122,6 +122,21 @@ pub(super) fn refuse_existing(path: &Path) -> Result<()> {
     }
 }
 
+/// Refuses where a part of an earlier recording of this name is left: its turn to be replaced may come hours later.
+fn refuse_parts(path: &Path) -> Result<()> {
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    // A directory that cannot be read says so when the file is created.
+    let Ok(names) = fs::read_dir(parent.unwrap_or(Path::new("."))) else { return Ok(()) };
+    let is_part = |name: &OsStr| {
+        let digits = name.as_bytes().split(|byte| *byte == b'.').filter_map(|word| {
+            std::str::from_utf8(word).ok().filter(|word| word.len() >= 4)?.parse::<u64>().ok()
+        });
+        digits.into_iter().any(|part| part_name(path, part).file_name() == Some(name))
+    };
+    let left = names.flatten().map(|entry| entry.file_name()).find(|name| is_part(name));
+    left.map_or(Ok(()), |name| refuse_existing(&path.with_file_name(name)))
+}
+
 fn exists(path: &Path) -> anyhow::Error {
     let name = path.display();
     Failure::failed(format!("{name} exists and is kept; choose another name, or --overwrite it"))
@@ -148,6 +163,22 @@ fn part_name(path: &Path, part: u64) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parts_that_are_left_are_not_replaced() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.ndjson");
+        let options = Options { max_size: Some(1), ..Options::default() };
+        let opens = || Files::new(&path, &options).map(drop).map_err(|error| error.to_string());
+        for other in ["a.06.ndjson", "b.0006.ndjson", "a.0006.json", "a.x006.ndjson"] {
+            fs::write(directory.path().join(other), "x").expect("written");
+        }
+        assert_eq!(opens(), Ok(()));
+        fs::write(directory.path().join("a.0006.ndjson"), "x").expect("written");
+        assert!(opens().is_err_and(|error| error.contains("a.0006.ndjson exists and is kept")));
+        let options = Options { overwrite: true, ..options };
+        assert!(Files::new(&path, &options).is_ok());
+    }
 
     #[test]
     fn parts_keep_their_suffixes() {

@@ -13,6 +13,7 @@ use observer::{
     error::Failure,
     model::{Report, Window, WindowKind},
     recording::{Cut, Header, Reader, Side, Sum},
+    units,
 };
 
 /// Part of a recording.
@@ -163,16 +164,16 @@ fn none(
 
 /// RFC 3339, with seconds.
 pub fn clock(time: SystemTime) -> String {
-    humantime::format_rfc3339_seconds(time).to_string()
+    units::rfc3339(time).unwrap_or_default()
 }
 
 /// Beginning and end of a window; `None` where it says no time.
 pub fn span(window: &Window) -> Option<(SystemTime, SystemTime)> {
     let start = humantime::parse_rfc3339(&window.start).ok()?;
     let length = Duration::try_from_secs_f64(window.seconds).ok()?;
-    // A time that cannot be printed is none.
     let end = start.checked_add(length)?;
-    humantime::parse_rfc3339(&humantime::format_rfc3339(start).to_string()).ok()?;
+    // A time that cannot be printed is none.
+    units::rfc3339(start).and(units::rfc3339(end))?;
     (end.duration_since(start).ok()? < Duration::from_secs(100 * 365 * 86_400))
         .then_some((start, end))
 }
@@ -207,9 +208,12 @@ mod tests {
     #[test]
     fn a_window_without_a_sensible_time_has_no_span() {
         assert!(span(&window("2026-01-02T03:04:05.123Z", 1.0)).is_some());
-        for (start, seconds) in
-            [("x", 1.0), ("2026-01-02T03:04:05Z", -1.0), ("2026-01-02T03:04:05Z", 1e300)]
-        {
+        for (start, seconds) in [
+            ("x", 1.0),
+            ("2026-01-02T03:04:05Z", -1.0),
+            ("2026-01-02T03:04:05Z", 1e300),
+            ("9999-12-31T23:59:50Z", 20.0),
+        ] {
             assert_eq!(span(&window(start, seconds)), None);
         }
     }

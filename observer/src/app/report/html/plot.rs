@@ -5,6 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use observer::units;
 use serde::Serialize;
 
 /// Size of a plot, in the units of its drawing.
@@ -262,7 +263,7 @@ impl Span {
                 let x = ROOM[0] + part.clamp(0.0, 1.0) * (WIDTH - ROOM[0] - ROOM[1]);
                 let text = clock(UNIX_EPOCH + time);
                 // Whole minutes need no seconds.
-                let text = if step >= 60 { text[..5].to_owned() } else { text };
+                let text = if step >= 60 { text.chars().take(5).collect() } else { text };
                 Tick { at: number(x), text }
             })
             .collect()
@@ -271,8 +272,7 @@ impl Span {
 
 /// `03:04:05`.
 pub fn clock(time: SystemTime) -> String {
-    let text = humantime::format_rfc3339_seconds(time).to_string();
-    text.get(11..19).unwrap_or_default().to_owned()
+    units::rfc3339(time).and_then(|text| Some(text.get(11..19)?.to_owned())).unwrap_or_default()
 }
 
 /// The least of 1, 2 and 5 times a power of ten that is not below.

@@ -1,6 +1,6 @@
 //! The first line: what is seen, of when, and whether it goes on.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
 use ratatui::text::{Line, Span};
 
@@ -99,8 +99,5 @@ fn mode(state: &State) -> String {
 fn clock(window: &Window) -> Option<String> {
     let start = humantime::parse_rfc3339(&window.start).ok()?;
     let end = start.checked_add(Duration::try_from_secs_f64(window.seconds).ok()?)?;
-    let seconds = end.duration_since(UNIX_EPOCH).ok()?.as_secs();
-    let end: SystemTime = UNIX_EPOCH.checked_add(Duration::from_secs(seconds))?;
-    let text = humantime::format_rfc3339_seconds(end).to_string();
-    Some(format!("{}Z", text.get(11..19)?))
+    Some(format!("{}Z", units::rfc3339(end)?.get(11..19)?))
 }
