@@ -50,6 +50,14 @@ pub(crate) fn mute_stranger(listener: ListenerId) {
     }
 }
 
+/// Forgets a listener that ended: those that come and go between two reports are known here only, and would fill the map.
+#[inline(always)]
+pub(crate) fn forget_muted(listener: ListenerId) {
+    if MUTES.load() != 0 {
+        let _unknown = MUTED.remove(listener);
+    }
+}
+
 /// Whether somebody reads drops of the listener `sock`. They are counted on every port, because what the kernel's
 /// counters tell of a network namespace is about all of its listeners.
 #[inline(always)]

@@ -164,6 +164,13 @@ fn born<C: EbpfContext>(ctx: &C, sock: Address) {
 fn died<C: EbpfContext>(ctx: &C, sock: Address) {
     let Some((listener, _)) = Listener::recognise(sock) else { return };
     listener.forget();
+    note_end(ctx, sock, &listener);
+    // After its last event.
+    events::forget_muted(listener.id);
+}
+
+#[inline(always)]
+fn note_end<C: EbpfContext>(ctx: &C, sock: Address, listener: &Listener) {
     // One that nobody asked for has no rows, unless it dropped somebody.
     let is_counted = LISTENERS.get_ptr(listener.id).is_some();
     let is_wanted = || port_of(sock).is_some_and(wants_port);
@@ -171,9 +178,9 @@ fn died<C: EbpfContext>(ctx: &C, sock: Address) {
         return;
     }
     let waiting = read(listener.sock, &SOCK_BACKLOG).unwrap_or(0);
-    let is_noted = if is_counted || waiting != 0 { ends(&listener, waiting) } else { false };
+    let is_noted = if is_counted || waiting != 0 { ends(listener, waiting) } else { false };
     if is_noted || has_died(sock) != 0 {
-        tell_life(ctx, EventKind::Closed, &listener);
+        tell_life(ctx, EventKind::Closed, listener);
     }
 }
 

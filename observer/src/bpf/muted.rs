@@ -13,6 +13,8 @@ use observer_common::counters::ListenerId;
 pub struct Muted {
     map: BpfHashMap<MapData, ListenerId, u8>,
     ids: HashSet<ListenerId>,
+    /// Whether the programs mute some by themselves, of which `ids` does not know.
+    by_programs: bool,
 }
 
 impl Muted {
@@ -21,9 +23,15 @@ impl Muted {
     /// # Errors
     ///
     /// When the object lacks it: a defect of the build.
-    pub fn take(ebpf: &mut Ebpf) -> Result<Self> {
+    pub fn take(ebpf: &mut Ebpf, by_programs: bool) -> Result<Self> {
         let map = ebpf.take_map("MUTED").context("the object has no map MUTED")?;
-        Ok(Self { map: map.try_into()?, ids: HashSet::new() })
+        Ok(Self { map: map.try_into()?, ids: HashSet::new(), by_programs })
+    }
+
+    /// Whether a listener is muted from here.
+    #[must_use]
+    pub fn contains(&self, id: ListenerId) -> bool {
+        self.ids.contains(&id)
     }
 
     /// Says whether events of a listener are sent from now on.
@@ -33,15 +41,16 @@ impl Muted {
                 self.ids.insert(id);
             }
         } else {
-            self.ids.remove(&id);
-            // The programs may have muted it.
-            let _was_there = self.map.remove(&id);
+            // A system call for each chosen listener of each report would be felt where kprobes count.
+            if self.ids.remove(&id) || self.by_programs {
+                let _was_there = self.map.remove(&id);
+            }
         }
     }
 
     /// Forgets the listeners that are not there any more: their numbers are used again.
     pub fn forget_all_but(&mut self, there: &HashSet<ListenerId>) {
-        let Self { map, ids } = self;
+        let Self { map, ids, .. } = self;
         ids.retain(|id| {
             let is_there = there.contains(id);
             if !is_there {

@@ -138,6 +138,10 @@ impl Session {
             }
             return None;
         }
+        // It was muted before it was known who holds it.
+        if let Some(muted) = self.muted.as_mut().filter(|muted| muted.contains(id)) {
+            muted.set(id, false);
+        }
         let what = match record {
             Record::Task(event, kind) => self.of_task(event, *kind)?,
             Record::Client(event, _) => self.of_client(event),

@@ -18,8 +18,9 @@ pub(super) fn mute_others(muted: &mut Muted, selection: &Selection, looked_at: &
 }
 
 impl Session {
-    /// Mutes the listeners that are not chosen by now, and lets those be heard that are. A listener that begins to
-    /// listen is heard until this or the reader of its first event decides.
+    /// Mutes the listeners that are not chosen by now, and lets those be heard that are. A listener of which no program
+    /// has told yet may have begun while the namespaces were looked at, and is heard: the reader of its first event
+    /// decides.
     pub(super) fn mute_others(&mut self, now: &Sample) {
         let Self { muted: Some(muted), tracker, quiet, .. } = self else { return };
         let sockets = now.namespaces.values().chain(quiet.values()).flat_map(|one| &one.sockets);
@@ -29,8 +30,11 @@ impl Session {
         let counted = counted.map(|(id, info)| (*id, info.port)).filter(|(_, port)| *port != 0);
         let mut there = HashSet::new();
         for (id, port) in sockets.chain(counted) {
-            muted.set(id, !tracker.selection.contains(id, port));
             there.insert(id);
+            let is_chosen = tracker.selection.contains(id, port);
+            if is_chosen || now.counted.listeners.contains_key(&id) {
+                muted.set(id, !is_chosen);
+            }
         }
         muted.forget_all_but(&there);
     }

@@ -92,7 +92,7 @@ impl Session {
         let events =
             if config.events.is_empty() { None } else { Some(Events::open(&mut loaded.ebpf)?) };
         let mut muted = match (&events, config.filters.ask_for_processes()) {
-            (Some(_), true) => Some(Muted::take(&mut loaded.ebpf)?),
+            (Some(_), true) => Some(Muted::take(&mut loaded.ebpf, !pids.is_empty())?),
             _ => None,
         };
         let mut watches = Watches::take(&mut loaded)?;
