@@ -266,16 +266,21 @@ impl Session {
         let Self { places, quiet, tracker, turns, last, .. } = self;
         quiet.retain(|netns, _| places.contains(*netns));
         let began = Instant::now();
+        // A second reading of one report goes on from what the first looked at.
+        let known = match &before {
+            Counters::Looked(looked_at) => looked_at,
+            Counters::Read(_) => &last.namespaces,
+        };
         let mut resting = if all {
             BTreeSet::new()
         } else {
-            turns.resting((&last.namespaces, &last.counted), &counted, began)
+            turns.resting((known, &last.counted), &counted, began)
         };
         resting.retain(|netns| places.contains(*netns));
         let left_alone = |netns| quiet.contains_key(&netns) || resting.contains(&netns);
         let mut namespaces = netns::look_at_all(places, &mut tracker.processes, left_alone);
         turns.looked(&namespaces, &resting, began);
-        let as_before = |netns: &u64| Some((*netns, last.namespaces.get(netns)?.clone()));
+        let as_before = |netns: &u64| Some((*netns, known.get(netns)?.clone()));
         namespaces.extend(resting.iter().filter_map(as_before));
         let point = Sample::new(Snapshot::default(), before, namespaces, missed_runs);
         self.tracker.choose_newborn(&counted);
