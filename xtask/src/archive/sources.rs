@@ -92,7 +92,7 @@ fn kind(suite: &str, codename: &str) -> Option<bool> {
     (base == codename || ALIASES.contains(&base)).then_some(security)
 }
 
-/// The same sources in deb822 format, with another suite and for this architecture; `None` where none of them
+/// Sources in deb822 format with another suite, for this architecture; `None` where none of them
 /// carries it.
 pub(crate) fn for_suite(sources: &[Source], suite: &str, architecture: &str) -> Option<String> {
     let security = suite.ends_with("-security");

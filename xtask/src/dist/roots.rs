@@ -174,7 +174,7 @@ fn files(root: &Path) -> Result<BTreeSet<String>> {
     Ok(below(root)?.into_iter().filter(kept).map(|path| path.display().to_string()).collect())
 }
 
-/// The same package as a version that replaces it.
+/// Package of a version that replaces the one before.
 fn newer(package: &Path, scratch: &Path) -> Result<PathBuf> {
     let root = scratch.join("newer");
     remove(&root)?;
