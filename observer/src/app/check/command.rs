@@ -21,13 +21,13 @@ use std::{
 use anyhow::{Context as _, Result};
 use nix::{
     sys::{
-        signal::{SigSet, SigmaskHow, sigprocmask},
+        signal::{self, SigHandler, SigSet, SigmaskHow, sigprocmask},
         wait::waitpid,
     },
     unistd::{Pid, geteuid},
 };
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal as tokio_signal},
     time::{Instant, sleep, sleep_until},
 };
 
@@ -67,6 +67,10 @@ impl Supervised {
     /// When it is not known whom to run it as, and when there can be no more processes.
     pub fn prepare(words: &[OsString]) -> Result<Self> {
         let user = Invoker::find(geteuid().is_root(), |name| env::var_os(name))?;
+        // Where it is ignored, as whoever started observer may have asked for, the kernel takes leave of children itself
+        // and tells nobody of their end (do_notify_parent): neither here nor in the command's parent.
+        // SAFETY: the default action runs none of our code.
+        unsafe { signal::signal(signal::Signal::SIGCHLD, SigHandler::SigDfl) }?;
         let (ordered, orders) = io::pipe().context("cannot make a pipe")?;
         let (news, told) = io::pipe().context("cannot make a pipe")?;
         // The command's parent holds all signals back from its first moment.
@@ -218,8 +222,9 @@ impl Signals {
     /// From now on they do not end this process any more.
     fn new() -> io::Result<Self> {
         // Those that ask for the end, and those that do not.
-        let of =
-            |kind: SignalKind, ends| Ok::<_, io::Error>((signal(kind)?, kind.as_raw_value(), ends));
+        let of = |kind: SignalKind, ends| {
+            Ok::<_, io::Error>((tokio_signal(kind)?, kind.as_raw_value(), ends))
+        };
         Ok(Self {
             all: [
                 of(SignalKind::interrupt(), true)?,

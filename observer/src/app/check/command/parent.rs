@@ -21,7 +21,7 @@ use nix::{
     poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         prctl,
-        signal::{SigHandler, SigSet, Signal, kill, signal},
+        signal::{SigSet, Signal, kill},
         signalfd::{SfdFlags, SignalFd},
         wait::{WaitPidFlag, WaitStatus, waitpid},
     },
@@ -93,10 +93,6 @@ pub(super) fn serve(
     program: &Program,
 ) -> nix::Result<()> {
     prctl::set_child_subreaper(true)?;
-    // Where it is ignored, as whoever started observer may have asked for, the kernel takes leave of children itself and
-    // tells nobody of their end (do_notify_parent).
-    // SAFETY: the default action runs none of our code.
-    unsafe { signal(Signal::SIGCHLD, SigHandler::SigDfl) }?;
     let signals =
         SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
     if next_order(&mut orders) != Some(GO) {
