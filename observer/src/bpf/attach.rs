@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow};
 use crate::{
     bpf::{
         load::Loaded,
-        program::{Link, attach, reason},
+        program::{Link, attach, reason, unload},
     },
     error::Failure,
     plan::{Candidate, Plan},
@@ -147,6 +147,10 @@ pub fn attach_all(loaded: &mut Loaded, plan: &Plan) -> Result<Attached> {
         if !had {
             return Err(refused(*signal, &attached.trials));
         }
+    }
+    // What was refused is loaded still. A kprobe that does not run would keep the maps from being read in batches.
+    for probe in probes().filter(|probe| !attached.links.contains_key(probe.program)) {
+        let _not_loaded = unload(loaded, probe.program);
     }
     Ok(attached)
 }

@@ -33,6 +33,28 @@ pub struct Event {
     pub what: What,
 }
 
+impl Event {
+    /// Event that is about no listener: so many are missing before `time`.
+    #[must_use]
+    pub fn lost(
+        time: String,
+        count: u64,
+        reason: LostReason,
+        kinds: Option<BTreeMap<String, u64>>,
+    ) -> Self {
+        Self {
+            schema_version: super::SCHEMA_VERSION,
+            line: EventLine::Event,
+            time,
+            netns: None,
+            inode: None,
+            address: None,
+            port: None,
+            what: What::Lost { count, reason, kinds },
+        }
+    }
+}
+
 /// Kind of line that an event is among the lines of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

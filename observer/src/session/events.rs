@@ -111,17 +111,7 @@ impl Session {
         }
         self.lost_told += count;
         let time = rfc3339(time, wall_offset());
-        let what = What::Lost { count, reason: LostReason::BufferFull, kinds: None };
-        Some(Event {
-            schema_version: SCHEMA_VERSION,
-            line: EventLine::Event,
-            time,
-            netns: None,
-            inode: None,
-            address: None,
-            port: None,
-            what,
-        })
+        Some(Event::lost(time, count, LostReason::BufferFull, None))
     }
 
     /// What is told of an event; nothing where its listener is not chosen, or where it is about a task that

@@ -24,7 +24,7 @@ use crate::app::{
 };
 use observer::{
     Because, Ended, Observer, Update,
-    model::{Connection, Event, EventLine, LostReason, SCHEMA_VERSION, WakeupOutcome, What},
+    model::{Connection, Event, LostReason, WakeupOutcome, What},
 };
 
 /// Most events in a second on a terminal, where nobody says otherwise: more than anybody reads.
@@ -297,19 +297,5 @@ fn events_of(story: &Connection) -> Counts {
 
 /// The event that says what was left out on request.
 fn left_out_event(left_out: &Counts, time: String) -> Event {
-    let what = What::Lost {
-        count: left_out.total(),
-        reason: LostReason::RateLimit,
-        kinds: Some(left_out.to_map()),
-    };
-    Event {
-        schema_version: SCHEMA_VERSION,
-        line: EventLine::Event,
-        time,
-        netns: None,
-        inode: None,
-        address: None,
-        port: None,
-        what,
-    }
+    Event::lost(time, left_out.total(), LostReason::RateLimit, Some(left_out.to_map()))
 }
