@@ -240,6 +240,8 @@ pub enum SchemaFormat {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, path::Path};
+
     use super::{LONG_VERSION, parse};
 
     fn refused(word: &str) -> String {
@@ -256,6 +258,45 @@ mod tests {
             assert!(!told.contains("\n\n\n"), "{told}");
         }
         assert!(refused("listner").contains("'listeners'"));
+    }
+
+    /// Command lines of observer in the code blocks of a page.
+    fn examples(page: &str) -> Vec<String> {
+        let mut in_block = false;
+        let mut found = Vec::new();
+        for line in page.lines() {
+            if line.trim_start().starts_with("```") {
+                in_block = !in_block;
+            }
+            let line = line.trim_start().trim_start_matches("$ ");
+            let line = line.strip_prefix("sudo ").unwrap_or(line);
+            if in_block && line.starts_with("observer ") && !line.starts_with("observer 0.") {
+                let end = line.find(['|', '#', '>', ';', '&']).unwrap_or(line.len());
+                found.push(line[..end].trim_end().trim_end_matches('\\').to_owned());
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn examples_of_the_pages_are_commands() {
+        let pages = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+        let docs = fs::read_dir(pages.join("docs")).expect("docs");
+        let docs = docs.map(|entry| entry.expect("a page").path());
+        let mut count = 0;
+        for page in docs.chain([pages.join("README.md")]) {
+            if page.extension().is_none_or(|one| one != "md") {
+                continue;
+            }
+            for example in examples(&fs::read_to_string(&page).expect("a page")) {
+                let words = example.split_whitespace().map(Into::into);
+                if let Err(error) = parse(words) {
+                    panic!("{}: {example}: {error}", page.display());
+                }
+                count += 1;
+            }
+        }
+        assert!(count > 40, "{count} examples");
     }
 
     #[test]

@@ -184,6 +184,11 @@ fn no_finding(which: &FailOn, listener: &Listener, subject: Subject) -> Row {
     };
     // The worst comes first.
     let found: Vec<&Finding> = listener.findings.iter().filter(is_meant).collect();
+    let asks_for_clamp = matches!(which, FailOn::Finding(one) if one == id::BACKLOG_CLAMPED);
+    if found.is_empty() && asks_for_clamp && listener.backlog.clamped.is_none() {
+        let shown = "not known: its listen() was before the window".to_owned();
+        return Row { subject, shown, state: State::NotJudged, weight: f64::NEG_INFINITY };
+    }
     let Some(first) = found.first() else {
         return Row { subject, shown: "none".to_owned(), state: State::Held, weight: 0.0 };
     };
