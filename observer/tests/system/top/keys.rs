@@ -66,7 +66,7 @@ fn time() -> Outcome {
     let recording = recorded::real()?;
     let terminal = Terminal::top((80, 24), &[], &recording.at_its_end())?;
     terminal.press("Left", "PAUSED, 1 s ago")?;
-    terminal.press("h", "PAUSED, 1 s ago")?;
+    terminal.press("h", "PAUSED, 2 s ago")?;
     // So far back that the overflow had not begun: the herd is the worst.
     for _ in 0..12 {
         terminal.keys(&["Left"])?;
