@@ -36,7 +36,8 @@ use crate::{
 };
 
 /// `sys_exit(regs, ret)`: fires for every system call while observer runs, so that nothing is done
-/// before the number is compared. The registers at the exit still hold the call's arguments.
+/// before the number is compared. The registers at the exit still hold the call's arguments. A number of a
+/// 32-bit program is that of another call: 43 is times() there.
 ///
 /// The BTF tracepoint and not the two of accept and accept4, because a perf tracepoint skips its
 /// programs while any bpf() call on that CPU has been preempted within a map operation
@@ -61,7 +62,7 @@ fn syscall_exit(ctx: BtfTracePointContext) -> i32 {
 #[inline(never)]
 fn accept_returned(ctx: *mut c_void) -> i32 {
     let ctx = BtfTracePointContext::new(ctx);
-    if window_open() {
+    if window_open() && !task::calls_are_compat() {
         // SAFETY: the first argument is the registers.
         let descriptor = unsafe { field::<u64>(ctx.arg(0), &REGS_ARGUMENT) };
         let _counted = returned(&ctx, descriptor, ctx.arg::<i64>(1));
@@ -72,6 +73,9 @@ fn accept_returned(ctx: *mut c_void) -> i32 {
 /// The end of a listen call.
 #[inline(never)]
 fn listen_returned(ctx: *mut c_void) -> i32 {
+    if task::calls_are_compat() {
+        return 0;
+    }
     let ctx = BtfTracePointContext::new(ctx);
     let registers: Address = ctx.arg(0);
     // SAFETY: `registers` is the program's argument.

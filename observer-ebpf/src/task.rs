@@ -118,6 +118,14 @@ pub(crate) unsafe fn waits(task: Address) -> Waits {
     }
 }
 
+/// Whether the current task's system call is numbered as those of 32-bit programs, where the kernel tells.
+#[inline(always)]
+pub(crate) fn calls_are_compat() -> bool {
+    TASK_COMPAT.load() != u32::MAX
+        && read::<u32>(current(), &TASK_COMPAT)
+            .is_some_and(|flags| flags & TASK_COMPAT_MASK.load() != 0)
+}
+
 /// Whether a task that ends does so by a call of its own, and not by a signal. Kernels that do not tell say
 /// no.
 ///

@@ -53,6 +53,8 @@ pub fn play(role: &str) -> Outcome {
         "kinds-epoll-emfile" => errors::epoll(),
         "kinds-ring-emfile" => errors::ring(),
         "kinds-unknown-flags" => errors::without_known_flags(),
+        #[cfg(target_arch = "x86_64")]
+        "kinds-32-bit-numbers" => errors::by_other_numbers(),
         "kinds-enfile" => file_table::serve(),
         "kinds-fast-open" => fast_open::serve_and_connect(),
         "kinds-exec" => fd_passing::before_exec(),

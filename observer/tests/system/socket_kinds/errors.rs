@@ -46,6 +46,12 @@ pub fn tests() -> Vec<Test> {
             Need::Kernel,
             unknown_flags,
         ),
+        #[cfg(target_arch = "x86_64")]
+        Test::together(
+            "socket_kinds::calls_with_the_numbers_of_32_bits",
+            Need::Also(super::i386::not_possible),
+            numbers_of_32_bits,
+        ),
         Test::new(
             "socket_kinds::a_dead_task_s_accept_is_not_waited_for",
             Need::Also(not_by_fentry),
@@ -142,6 +148,52 @@ fn unknown_flags() -> anyhow::Result<Play> {
             Ok(())
         })
     })
+}
+
+/// 43 and 288 are times() and keyctl() there, and accept() and accept4() of 64-bit programs.
+#[cfg(target_arch = "x86_64")]
+fn numbers_of_32_bits() -> anyhow::Result<Play> {
+    let mut actor = Actor::start("kinds-32-bit-numbers")?;
+    let port = actor.port()?;
+    in_the_window(move || {
+        actor.next()?;
+        ensure!(actor.line()?.trim() == "done", "the calls did not return as they should");
+        in_the_report(move |report| {
+            let one = report.only_on_port(port)?;
+            ensure!(one["accepted"] == 0, "{one}");
+            ensure!(one["accept_errors"] == json!({}), "{}", one["accept_errors"]);
+            drop(actor);
+            Ok(())
+        })
+    })
+}
+
+/// The role: calls by the numbers of 32-bit programs, with a listener where those of 64 bits have their first
+/// argument.
+#[cfg(target_arch = "x86_64")]
+pub fn by_other_numbers() -> Outcome {
+    let (socket, address) = listen((Ipv4Addr::LOCALHOST, 0).into(), None, |_| Ok(()))?;
+    say(address.port())?;
+    wait_for_line()?;
+    for number in [43_i64, 288] {
+        // SAFETY: neither call is given memory: times(NULL) writes nothing, and keyctl(0, 0) looks for a key of
+        // the number 0. The kernel does not keep the upper registers.
+        unsafe {
+            std::arch::asm!(
+                "xchg {nothing}, rbx",
+                "int 0x80",
+                "xchg {nothing}, rbx",
+                nothing = inout(reg) 0_i64 => _,
+                inout("rdi") i64::from(socket.as_raw_fd()) => _,
+                inout("rax") number => _,
+                inout("rcx") 0_i64 => _,
+                inout("rdx") 0_i64 => _,
+                out("r8") _, out("r9") _, out("r10") _, out("r11") _,
+            );
+        }
+    }
+    say("done")?;
+    wait_for_line()
 }
 
 /// The role: an accept call with a flag that there is not, and then a file that there is not.
