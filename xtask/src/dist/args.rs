@@ -16,7 +16,11 @@ pub(crate) struct DistArgs {
     /// Build once more, in another directory, and compare
     #[arg(long)]
     pub(super) twice: bool,
-    /// Install, upgrade and purge the packages in minimal roots of Debian 11, 12 and 13 (as root, some minutes)
+    /// Try it all: packages in minimal roots of Debian 11, 12 and 13, the image's root, and the program on kernels
+    /// with nothing else (as root, some minutes)
     #[arg(long, conflicts_with = "no_packages")]
     pub(super) test: bool,
+    /// Refuse what is no release of this tag, and write the release's text to target/dist/release.md
+    #[arg(long, value_name = "TAG")]
+    pub(super) release: Option<String>,
 }
