@@ -33,8 +33,13 @@ pub fn of(root: &Path) -> (String, Vec<PathBuf>) {
     match head(root) {
         Some((head, differs)) => {
             let mut watched = moves(root);
+            if differs {
+                // Only another commit changes it, or who undoes all by hand. Each further change would build the
+                // library anew where only a face was changed.
+                return (head + DIRTY, watched);
+            }
             watched.extend(MADE_OF.iter().map(|path| root.join(path)).filter(|path| path.exists()));
-            (if differs { head + DIRTY } else { head }, watched)
+            (head, watched)
         }
         None => (archived(root), Vec::new()),
     }

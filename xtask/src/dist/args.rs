@@ -24,3 +24,34 @@ pub(crate) struct DistArgs {
     #[arg(long, value_name = "TAG")]
     pub(super) release: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+
+    #[derive(clap::Parser)]
+    struct Command {
+        #[command(flatten)]
+        args: DistArgs,
+    }
+
+    #[test]
+    fn the_workflow_and_the_page_call_it_as_it_is() {
+        let workflow = include_str!("../../../.github/workflows/release.yml");
+        let page = include_str!("../../../docs/dist.md");
+        let calls = workflow.lines().chain(page.lines()).filter_map(|line| {
+            let words = line.trim().strip_prefix("cargo xtask ")?.strip_prefix("dist")?;
+            Some(words.split(" #").next().unwrap_or_default())
+        });
+        let mut releases = 0;
+        for call in calls {
+            let words = std::iter::once("dist").chain(call.split_whitespace());
+            let parsed = Command::try_parse_from(words);
+            let args = parsed.unwrap_or_else(|error| panic!("{call}: {error}")).args;
+            releases += u32::from(args.release.is_some());
+        }
+        assert_eq!(releases, 2);
+    }
+}

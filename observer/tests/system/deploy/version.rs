@@ -102,9 +102,12 @@ fn dirty() -> Outcome {
     fs::write(repository.path("README.md"), "2")?;
     fs::write(repository.path("observer/other"), "not made of it")?;
     is(&head, "a document differs")?;
+    let watches = || commit::of(repository.root()).1.contains(&repository.path("observer/src"));
+    ensure!(watches(), "a first change is not seen");
     for file in ["Cargo.lock", "observer/src/x.rs", "observer-ebpf/x.rs", "observer/src/new.rs"] {
         fs::write(repository.path(file), "2")?;
         is(&format!("{head}-dirty"), file)?;
+        ensure!(!watches(), "each further change builds all anew");
         repository.git(&["add", "--all"])?;
         is(&format!("{head}-dirty"), "added and not committed")?;
         repository.git(&["reset", "--quiet", "--hard"])?;
