@@ -1,5 +1,8 @@
 //! Compiles the kernel programs into OUT_DIR, through aya-build, and says what the command is made from.
 
+#[path = "build/commit.rs"]
+mod commit;
+
 use std::{
     env, fs,
     path::{Path, PathBuf},
@@ -17,8 +20,7 @@ use sha2::{Digest as _, Sha256};
 /// Names a toolchain to use instead of any that would be found.
 const CHOICE: &str = "OBSERVER_BPF_TOOLCHAIN";
 
-/// Names the commit that is built. `cargo xtask dist` gives it, of a clean tree: nothing runs this script again
-/// when a file changes or a commit is made, so that what it found out by itself could be an old truth.
+/// Names the commit that is built, where git is not to be asked: `cargo xtask dist` gives it, which builds copies too.
 const COMMIT: &str = "OBSERVER_COMMIT";
 
 /// Under this name `cargo xtask setup` makes Debian's compiler known to rustup.
@@ -41,14 +43,20 @@ fn main() {
 
 fn build() -> Result<()> {
     // aya-build watches the kernel programs' own directory.
-    for watched in ["build.rs", "../observer-common", "../Cargo.toml"] {
+    for watched in ["build.rs", "build", "../observer-common", "../Cargo.toml"] {
         println!("cargo::rerun-if-changed={watched}");
     }
     // Not PATH: it differs between an editor and a shell, and each would build anew by turns. What
     // is not found fails, and Cargo runs what failed again.
     println!("cargo::rerun-if-env-changed={CHOICE}");
     println!("cargo::rerun-if-env-changed={COMMIT}");
-    let commit = env::var(COMMIT).unwrap_or_else(|_| "unknown (no release)".to_owned());
+    let (commit, watched) = match env::var(COMMIT) {
+        Ok(given) => (given, Vec::new()),
+        Err(_) => commit::of("..".as_ref()),
+    };
+    for watched in watched {
+        println!("cargo::rerun-if-changed={}", watched.display());
+    }
     println!("cargo::rustc-env={COMMIT}={commit}");
     let Some(found) = find()? else {
         bail!("the toolchain for the kernel programs is not here: run `cargo xtask setup`");

@@ -13,7 +13,7 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
 
 use self::cross::Cross;
 use crate::{arch::Arch, process, workspace::Workspace};
@@ -97,6 +97,25 @@ impl Compiler {
         let commit = verbose.lines().find_map(|line| line.strip_prefix("commit-hash: "))?;
         let source = Path::new(&sysroot).join("lib/rustlib/src/rust");
         Some((source, format!("/rustc/{commit}").into()))
+    }
+
+    /// The file in which its standard library names whose work it is, with the texts of their licences: a page of
+    /// rustup's compilers, a text in Debian's package.
+    pub(crate) fn library_notices(&self, workspace: &Workspace) -> Result<PathBuf> {
+        let root = match &self.cross {
+            Some(cross) => cross.sysroot(),
+            None => process::ask(rustc(workspace).args(["--print", "sysroot"]))
+                .context("rustc does not tell where it is")?
+                .into(),
+        };
+        let names = ["rust/COPYRIGHT-library.html", "libstd-rust-web-dev/copyright"];
+        let files = names.map(|name| root.join("share/doc").join(name));
+        files.iter().find(|file| file.is_file()).cloned().with_context(|| {
+            format!(
+                "rustc's library comes without its licences: there is no {}",
+                files[0].display()
+            )
+        })
     }
 }
 

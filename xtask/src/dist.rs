@@ -1,25 +1,27 @@
 //! What users are given: one static file for each architecture, in a tarball with its manual pages, completions,
-//! licences and list of parts, as a Debian package and as an RPM.
+//! licences and list of parts, as a Debian package, as an RPM and as a container image.
 //!
 //! Two builds of one commit give the same bytes, wherever the checkout is: what is built from is in `source`, paths
 //! and times are taken out in `program`, whose promises `judge` holds it to, and `twice` proves it. `make` does all of
 //! it: what is made of the program is in `stage` (the files beside it), `contents` with `sbom` and `licences` (what it
-//! is made of), `tarball`, `deb` and `rpm`; `roots` installs the packages in minimal roots of Debian.
+//! is made of), `tarball`, `deb`, `rpm` and `image`; `trial` tries all of them. `release` has the text of a release.
 
 mod args;
 mod contents;
 mod deb;
 mod files;
+mod image;
 mod judge;
 mod licences;
 mod make;
 mod program;
-mod roots;
+mod release;
 mod rpm;
 mod sbom;
 mod source;
 mod stage;
 mod tarball;
+mod trial;
 mod twice;
 
 use std::process::ExitCode;
@@ -36,8 +38,14 @@ pub(crate) fn dist(workspace: &Workspace, args: &DistArgs, ready: &Ready) -> Res
     if let Some(complaint) = source.complaint() {
         eprintln!("dist: {complaint}");
     }
-    let out = workspace.target().join("dist/out");
-    make(workspace, args, &source, &out)?;
+    let dist = workspace.target().join("dist");
+    if let Some(tag) = &args.release {
+        let changelog = String::from_utf8(files::read(&workspace.root().join("CHANGELOG.md"))?)?;
+        let text = release::text(tag, &source, &changelog)?;
+        files::write(&dist.join("release.md"), text.as_bytes())?;
+    }
+    let out = dist.join("out");
+    let arches = make(workspace, args, &source, &out)?;
     let mut good = true;
     for (name, size) in listed(&out)? {
         println!("dist: {name}: {}", mebibytes(size));
@@ -47,7 +55,7 @@ pub(crate) fn dist(workspace: &Workspace, args: &DistArgs, ready: &Ready) -> Res
         good &= twice::compare(workspace, args, &source, &out)?;
     }
     if args.test {
-        good &= roots::test(workspace, &out)?;
+        good &= trial::test(workspace, &source, &arches, &out)?;
     }
     Ok(if good { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

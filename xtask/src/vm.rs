@@ -3,8 +3,10 @@
 //! The way: which machines (`plan`), QEMU and the kernels from Debian's archive (`emulator`,
 //! `kernel`), the guest's programs and root (`initramfs`, `cpio`, `job`), running them (`machine`,
 //! `qemu`; `init` is what runs inside), what their consoles tell (`protocol`, `console`), and what is made
-//! of it (`results`, `report`, `docs`). `icount` runs a program where the clock counts instructions.
+//! of it (`results`, `report`, `docs`). `icount` runs a program where the clock counts instructions, `alone` where
+//! nothing else of a system is.
 
+pub(crate) mod alone;
 mod args;
 mod console;
 mod cpio;

@@ -8,9 +8,11 @@ mod image;
 mod kubernetes;
 mod prometheus;
 mod recorded;
+mod release;
 mod rules;
 mod scene;
 mod units;
+mod version;
 
 use std::{
     path::PathBuf,
@@ -24,10 +26,18 @@ use anyhow::{Context as _, ensure};
 use crate::{Outcome, Skip, Test, servers::program::Program};
 
 pub fn tests() -> Vec<Test> {
-    [units::tests(), kubernetes::tests(), rules::tests(), image::tests(), dashboard::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        units::tests(),
+        kubernetes::tests(),
+        rules::tests(),
+        image::tests(),
+        dashboard::tests(),
+        release::tests(),
+        version::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A file or directory of the repository, such as `deploy/systemd`.

@@ -24,6 +24,9 @@ const REVISION: u32 = 1;
 /// Where zsh finds completions in Debian, which is not where it finds them elsewhere.
 const ZSH: (&str, &str) = ("usr/share/zsh/site-functions", "usr/share/zsh/vendor-completions");
 
+/// Who maintains the package, as the licence names them. They have no address.
+const MAINTAINER: &str = "The observer contributors";
+
 /// Scripts that dpkg calls.
 const SCRIPTS: [&str; 3] = ["postinst", "prerm", "postrm"];
 
@@ -55,7 +58,8 @@ pub(super) fn write(
     let copyright = copyright(&stage.files)?;
     put("usr/share/doc/observer/copyright", copyright.as_bytes(), false)?;
     let version = format!("{}-{REVISION}", stage.version);
-    let control = control(&version, stage.arch.debian(), size.div_ceil(1024));
+    let control =
+        control(&version, stage.arch.debian(), size.div_ceil(1024), source.homepage.as_deref());
     file(&root.join("DEBIAN/control"), control.as_bytes(), false)?;
     for script in SCRIPTS {
         let bytes = files::read(&workspace.root().join("deploy/package/deb").join(script))?;
@@ -93,15 +97,17 @@ fn copyright(files: &[stage::File]) -> Result<String> {
     ))
 }
 
-fn control(version: &str, architecture: &str, kibibytes: usize) -> String {
+fn control(version: &str, architecture: &str, kibibytes: usize, homepage: Option<&str>) -> String {
+    let homepage = homepage.map_or_else(String::new, |page| format!("Homepage: {page}\n"));
     format!(
         "Package: observer\n\
          Version: {version}\n\
          Architecture: {architecture}\n\
-         Maintainer: observer maintainers <observer@localhost>\n\
+         Maintainer: {MAINTAINER}\n\
          Installed-Size: {kibibytes}\n\
          Section: net\n\
          Priority: optional\n\
+         {homepage}\
          Description: observes the TCP accept path in the kernel\n \
          For each listener: how many tasks the kernel wakes for a connection (the\n \
          thundering herd), who accepts and who wakes for nothing, how full the accept\n \
@@ -151,7 +157,7 @@ mod tests {
 
     #[test]
     fn a_description_goes_on_in_lines_that_begin_with_a_space() {
-        let control = control("1.0.0-1", "arm64", 7);
+        let control = control("1.0.0-1", "arm64", 7, Some("https://forge.example/observer"));
         let (fields, rest) = control.split_once("\nDescription: ").expect("a description");
         assert!(fields.lines().all(|line| line.contains(": ")));
         assert!(rest.lines().skip(1).all(|line| line.starts_with(' ')), "{rest}");

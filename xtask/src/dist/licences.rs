@@ -1,10 +1,18 @@
 //! The licences of what is in the program, with their texts, for people.
+//!
+//! Crates bring theirs. Those of the C library and of the compiler's are in `deploy/licences`, so that what is given
+//! away does not depend on what a machine has of them; that of Rust's own library comes with its compiler.
 
-use std::{collections::BTreeMap, fmt::Write as _, fs};
+mod library;
+mod texts;
+
+use std::fmt::Write as _;
 
 use anyhow::{Context as _, Result, bail};
 
+use self::texts::Texts;
 use super::{contents::Crate, files, sbom::Part};
+use crate::{compiler::Compiler, workspace::Workspace};
 
 /// The licences that may be among what is given away, each compatible with observer's own.
 const ALLOWED: [&str; 13] = [
@@ -23,15 +31,25 @@ const ALLOWED: [&str; 13] = [
     "Zlib",
 ];
 
-/// Beginnings of the names of files with licences and notices, in capitals.
-const NAMES: [&str; 5] = ["LICENSE", "LICENCE", "COPYING", "NOTICE", "UNLICENSE"];
+/// Texts in `deploy/licences`, and whose they are.
+const OF_PARTS: [(&str, &str); 4] = [
+    ("LGPL-2.1.txt", "glibc: GNU Lesser General Public License 2.1"),
+    ("glibc-notices.txt", "glibc: notices of its parts"),
+    ("GPL-3.0.txt", "libgcc: GNU General Public License 3"),
+    ("GCC-exception-3.1.txt", "libgcc: exception to the GNU General Public License"),
+];
 
 /// The page.
 ///
 /// # Errors
 ///
-/// Names a crate whose licence nobody has looked at.
-pub(super) fn text(crates: &[Crate], parts: &[Part]) -> Result<String> {
+/// Names a crate whose licence nobody has looked at, and a text that is not there.
+pub(super) fn text(
+    workspace: &Workspace,
+    compiler: &Compiler,
+    crates: &[Crate],
+    parts: &[Part],
+) -> Result<String> {
     let mut page = "observer is one file that other people's work is linked into. This names it, and has the texts of \
                     its licences.\n\n"
         .to_owned();
@@ -40,32 +58,53 @@ pub(super) fn text(crates: &[Crate], parts: &[Part]) -> Result<String> {
     }
     page.push_str(
         "\nglibc is linked statically. Its licence lets you put another version of it in: `cargo xtask dist` builds \
-         observer from its source, which is published with each release, with the C library of your machine.\n\n",
+         observer from its source, of the commit that BUILDINFO and `observer --version` name, with the C library of \
+         your machine. libgcc's exception lets what GCC makes be given away under any licence.\n\n",
     );
-    let theirs = || crates.iter().filter(|one| !one.is_ours());
-    for one in theirs() {
-        let licence = one.licence.as_deref();
-        let licence = licence.with_context(|| format!("{} names no licence", one.reference()))?;
-        if !is_allowed(licence) {
-            bail!("{} has the licence {licence}: look at it, and at ALLOWED", one.reference());
+    let theirs: Vec<_> = crates.iter().filter(|one| !one.is_ours()).collect();
+    for one in &theirs {
+        writeln!(page, "{} {}: {}", one.name, one.version, allowed(one)?)?;
+    }
+    let mut texts = Texts::default();
+    let mut without = Vec::new();
+    for one in &theirs {
+        let found = texts::of(&one.directory)?;
+        if found.is_empty() {
+            without.push(one.name.clone());
+            if !allowed(one)?.contains("Apache-2.0") {
+                bail!("{} comes without the text of its licence: look at it", one.reference());
+            }
         }
-        writeln!(page, "{} {}: {licence}", one.name, one.version)?;
+        found.into_iter().for_each(|text| texts.add(&one.name, text));
     }
-    // One text stands for all crates that have it.
-    let mut texts: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for one in theirs() {
-        for text in texts_of(one)? {
-            texts.entry(text).or_default().push(one.name.clone());
-        }
+    let own = |name: &str| -> Result<String> {
+        let bytes = files::read(&workspace.root().join(name))?;
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
+    };
+    for name in without {
+        texts.add(
+            &format!("{name} (it comes without one; taken under Apache-2.0)"),
+            own("LICENSE-APACHE")?,
+        );
     }
-    let mut texts: Vec<_> = texts.into_iter().map(|(text, names)| (names, text)).collect();
-    texts.sort();
-    for (mut names, text) in texts {
-        names.dedup();
-        let line = "-".repeat(80);
-        write!(page, "\n{line}\n{}\n{line}\n\n{text}", names.join(", "))?;
+    for (name, text) in library::notices(&compiler.library_notices(workspace)?)? {
+        texts.add(&name, text);
     }
+    for (file, whose) in OF_PARTS {
+        texts.add(whose, own(&format!("deploy/licences/{file}"))?);
+    }
+    texts.write(&mut page)?;
     Ok(page)
+}
+
+/// A crate's licence, where it may be given away.
+fn allowed(one: &Crate) -> Result<&str> {
+    let licence = one.licence.as_deref();
+    let licence = licence.with_context(|| format!("{} names no licence", one.reference()))?;
+    if !is_allowed(licence) {
+        bail!("{} has the licence {licence}: look at it, and at ALLOWED", one.reference());
+    }
+    Ok(licence)
 }
 
 /// Whether every choice of an SPDX expression may be given away: stricter than needed, as one of those that OR joins
@@ -77,23 +116,6 @@ fn is_allowed(expression: &str) -> bool {
         ALLOWED.contains(&licence) || licence == "LGPL-2.1-or-later" && apart.contains("MIT")
     };
     apart.split(" OR ").all(choice)
-}
-
-/// The texts of licences and notices in a crate's source.
-fn texts_of(one: &Crate) -> Result<Vec<String>> {
-    let mut texts = Vec::new();
-    let shown = one.directory.display();
-    let entries = fs::read_dir(&one.directory).with_context(|| format!("cannot read {shown}"))?;
-    for entry in entries {
-        let entry = entry?;
-        let name = entry.file_name().to_string_lossy().to_uppercase();
-        if entry.file_type()?.is_file() && NAMES.iter().any(|beginning| name.starts_with(beginning))
-        {
-            let text = String::from_utf8_lossy(&files::read(&entry.path())?).replace('\r', "");
-            texts.push(text.trim_end().to_owned() + "\n");
-        }
-    }
-    Ok(texts)
 }
 
 #[cfg(test)]
@@ -108,6 +130,17 @@ mod tests {
         assert!(is_allowed("MIT OR Apache-2.0 OR LGPL-2.1-or-later"));
         for not in ["GPL-3.0", "MIT AND GPL-2.0-only", "LGPL-2.1-or-later", ""] {
             assert!(!is_allowed(not), "{not}");
+        }
+    }
+
+    #[test]
+    fn texts_of_what_is_no_crate_are_whole() {
+        let place = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/licences");
+        let ends = ["That's all there is to it!", "<http", "why-not-lgpl.html", "license of GCC."];
+        for ((file, _), end) in OF_PARTS.iter().zip(ends) {
+            let text = std::fs::read_to_string(place.join(file)).expect(file);
+            let last = text.lines().rev().take(3).collect::<String>();
+            assert!(last.contains(end), "{file} ends with {last}");
         }
     }
 }

@@ -9,7 +9,7 @@ use super::{
     args::DistArgs,
     contents, deb,
     files::{listed, read, write},
-    program, rpm,
+    image, program, rpm, sbom,
     source::Source,
     stage::{self, Stage},
     tarball,
@@ -23,13 +23,13 @@ use crate::{
 /// The file that lists the others with their SHA-256.
 const CHECKSUMS: &str = "SHA256SUMS";
 
-/// Makes everything from one source into `out`, which has nothing else then.
+/// Makes everything from one source into `out`, which has nothing else then; returns for which architectures.
 pub(super) fn make(
     workspace: &Workspace,
     args: &DistArgs,
     source: &Source,
     out: &Path,
-) -> Result<()> {
+) -> Result<Vec<Arch>> {
     // What runs here writes the pages of all.
     let here = Arch::here().context("observer is built on x86_64 and on aarch64")?;
     let wanted = match (&*args.arch, here) {
@@ -62,9 +62,12 @@ pub(super) fn make(
         if !args.no_packages {
             deb::write(workspace, &stage, source, out)?;
             rpm::write(workspace, &stage, source, out)?;
+            image::write(workspace, &stage, source, out)?;
+            sbom::write(&stage, out)?;
         }
     }
-    checksums(out)
+    checksums(out)?;
+    Ok(wanted)
 }
 
 /// Writes the list of what is in `out`, as `sha256sum --check` reads it.

@@ -29,9 +29,7 @@ pub(super) fn build(
     arch: Arch,
     source: &source::Source,
 ) -> Result<PathBuf> {
-    let dist = workspace.target().join("dist");
-    // Of its own for each: their compilers differ, and a script that runs here would be built by turns.
-    let target = dist.join(format!("build-{arch}"));
+    let target = target(workspace, arch);
     fs::create_dir_all(&target).with_context(|| format!("no directory {}", target.display()))?;
     let renamed = renamed(workspace, compiler);
     let wrapper = target.join("rustc-wrapper");
@@ -47,7 +45,7 @@ pub(super) fn build(
     if !status.success() {
         bail!("observer was not built for {arch}: Cargo's messages above say why");
     }
-    let program = target.join(arch.target()).join(PROFILE).join("observer");
+    let program = place(workspace, arch);
     let bytes = files::read(&program)?;
     let local: Vec<_> = renamed.iter().map(|(path, _)| path.display().to_string()).collect();
     let complaints = judge::complaints(&bytes, &local)?;
@@ -55,6 +53,17 @@ pub(super) fn build(
         bail!("{}: {}", program.display(), complaints.join("; "));
     }
     Ok(program)
+}
+
+/// Where Cargo builds: a directory of its own for each, as their compilers differ, and a script that runs here would be
+/// built by turns.
+fn target(workspace: &Workspace, arch: Arch) -> PathBuf {
+    workspace.target().join(format!("dist/build-{arch}"))
+}
+
+/// Where a program is that was built.
+pub(super) fn place(workspace: &Workspace, arch: Arch) -> PathBuf {
+    target(workspace, arch).join(arch.target()).join(PROFILE).join("observer")
 }
 
 /// The paths that a build would leave in the program, the more general first: the last one that fits counts.

@@ -31,7 +31,7 @@ const SCRIPTS: [(&str, &str); 3] = [
 ];
 
 /// The package's file name.
-fn name(version: &str, arch: Arch) -> String {
+pub(super) fn name(version: &str, arch: Arch) -> String {
     format!("observer-{version}-{RELEASE}.{arch}.rpm")
 }
 
@@ -42,8 +42,7 @@ pub(super) fn write(
     source: &Source,
     out: &Path,
 ) -> Result<()> {
-    let tool = tool(workspace)?;
-    let root = workspace.target().join(format!("dist/rpm-{}", stage.arch));
+    let root = staged(workspace, stage.arch);
     if root.exists() {
         fs::remove_dir_all(&root).with_context(|| format!("{} is in the way", root.display()))?;
     }
@@ -56,13 +55,50 @@ pub(super) fn write(
         scripts.push((kind, String::from_utf8(bytes).context("a script is no text")?));
     }
     let settings = root.with_extension("toml");
-    files::write(&settings, metadata(stage, &root, &scripts)?.as_bytes())?;
+    let text = metadata(stage, source, &root, &scripts)?;
+    files::write(&settings, text.as_bytes())?;
+    package(workspace, source, stage.arch, &settings, &out.join(name(&stage.version, stage.arch)))
+}
+
+/// Makes a package of the same files under another version, and returns its path.
+pub(super) fn again(
+    workspace: &Workspace,
+    arch: Arch,
+    source: &Source,
+    version: &str,
+    out: &Path,
+) -> Result<PathBuf> {
+    let root = staged(workspace, arch);
+    let text = String::from_utf8(files::read(&root.with_extension("toml"))?)?;
+    let own = format!("version = {}\n", quoted(&source.version));
+    let settings = out.join("observer-rpm.toml");
+    let other = text.replacen(&own, &format!("version = {}\n", quoted(version)), 1);
+    files::write(&settings, other.as_bytes())?;
+    let path = out.join(name(version, arch));
+    package(workspace, source, arch, &settings, &path)?;
+    Ok(path)
+}
+
+/// Where a package's files are put together.
+fn staged(workspace: &Workspace, arch: Arch) -> PathBuf {
+    workspace.target().join(format!("dist/rpm-{arch}"))
+}
+
+/// Has the tool make a package.
+fn package(
+    workspace: &Workspace,
+    source: &Source,
+    arch: Arch,
+    settings: &Path,
+    path: &Path,
+) -> Result<()> {
+    let tool = tool(workspace)?;
     let mut command = workspace.command(tool);
-    command.args(["generate-rpm", "--package", "observer", "--arch", &stage.arch.to_string()]);
-    command.args(["--target", stage.arch.target(), "--payload-compress", "gzip"]);
+    command.args(["generate-rpm", "--package", "observer", "--arch", &arch.to_string()]);
+    command.args(["--target", arch.target(), "--payload-compress", "gzip"]);
     command.arg("--source-date").arg(source.time.to_string());
-    command.arg("--metadata-overwrite").arg(&settings);
-    command.arg("--output").arg(out.join(name(&stage.version, stage.arch)));
+    command.arg("--metadata-overwrite").arg(settings);
+    command.arg("--output").arg(path);
     command.env(EPOCH, source.time.to_string());
     process::quietly(command).context("the RPM was not made")
 }
@@ -87,13 +123,21 @@ fn tool(workspace: &Workspace) -> Result<PathBuf> {
 }
 
 /// What the tool otherwise reads in a package's Cargo.toml.
-fn metadata(stage: &Stage, root: &Path, scripts: &[(&str, String)]) -> Result<String> {
+fn metadata(
+    stage: &Stage,
+    source: &Source,
+    root: &Path,
+    scripts: &[(&str, String)],
+) -> Result<String> {
     let mut text = String::new();
     writeln!(text, "name = \"observer\"")?;
     writeln!(text, "version = {}", quoted(&stage.version))?;
     writeln!(text, "release = \"{RELEASE}\"")?;
     writeln!(text, "summary = \"Observes the TCP accept path in the kernel\"")?;
     writeln!(text, "license = \"MIT OR Apache-2.0\"")?;
+    if let Some(homepage) = &source.homepage {
+        writeln!(text, "url = {}", quoted(homepage))?;
+    }
     // A static program asks for nothing, and nothing is to be looked for in it.
     writeln!(text, "auto-req = \"no\"")?;
     for (kind, script) in scripts {
@@ -154,7 +198,14 @@ mod tests {
             vec![file("usr/bin/observer", true), file("usr/share/doc/observer/BUILDINFO", false)];
         let stage = Stage { arch: Arch::Aarch64, version: "1.2.3".to_owned(), files };
         let scripts = [("post_install_script", "exit 0\n".to_owned())];
-        let text = metadata(&stage, Path::new("/stage"), &scripts).expect("room");
+        let source = Source {
+            version: "1.2.3".into(),
+            commit: "abc".into(),
+            time: 1,
+            kernel_side: String::new(),
+            homepage: None,
+        };
+        let text = metadata(&stage, &source, Path::new("/stage"), &scripts).expect("room");
         assert!(text.contains(
             "{ source = \"/stage/usr/bin/observer\", dest = \"/usr/bin/observer\", mode = \"755\", doc = false }"
         ));

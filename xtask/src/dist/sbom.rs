@@ -3,11 +3,22 @@
 //! It is made here because the tools that make one of a Cargo package do not see what a build script compiles, which
 //! is where the kernel programs are from, nor what comes with the compiler.
 
-use anyhow::Result;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
 use serde_json::{Value, json};
 
-use super::{contents::Crate, source::Source};
+use super::{contents::Crate, files, source::Source, stage::Stage};
 use crate::arch::Arch;
+
+/// The list's name beside the program.
+pub(super) const NAME: &str = "sbom.cdx.json";
+
+/// Writes it into `out` once more, for those who look for it there.
+pub(super) fn write(stage: &Stage, out: &Path) -> Result<()> {
+    let list = stage.files.iter().find(|file| file.given == NAME).context("there is no list")?;
+    files::write(&out.join(format!("{}.{NAME}", stage.name())), &list.bytes)
+}
 
 /// What is linked in and is no crate: name, version, licence.
 pub(super) type Part = (&'static str, String, &'static str);
@@ -43,7 +54,7 @@ pub(super) fn text(
         })
         .collect();
     dependencies.extend(parts.iter().map(|(name, ..)| json!({"ref": name, "dependsOn": []})));
-    let list = json!({
+    let mut list = json!({
         "bomFormat": "CycloneDX",
         "specVersion": "1.5",
         "version": 1,
@@ -61,6 +72,10 @@ pub(super) fn text(
         "components": components,
         "dependencies": dependencies,
     });
+    if let Some(homepage) = &source.homepage {
+        let link = json!([{"type": "vcs", "url": homepage}]);
+        list["metadata"]["component"]["externalReferences"] = link;
+    }
     Ok(serde_json::to_string_pretty(&list)? + "\n")
 }
 
@@ -89,11 +104,14 @@ mod tests {
             commit: "abc".into(),
             time: 1_767_323_045,
             kernel_side: String::new(),
+            homepage: Some("https://forge.example/observer".into()),
         };
         let parts = [("glibc", "2.36".to_owned(), "LGPL-2.1-or-later")];
         let text = text(&source, Arch::Aarch64, &example(), &parts).expect("JSON");
         let list: Value = serde_json::from_str(&text).expect("JSON");
         assert_eq!(list["metadata"]["timestamp"], "2026-01-02T03:04:05Z");
+        let links = &list["metadata"]["component"]["externalReferences"];
+        assert_eq!(links[0]["url"], "https://forge.example/observer");
         let components = list["components"].as_array().expect("a list");
         let mut known: Vec<_> = components.iter().map(|one| one["bom-ref"].clone()).collect();
         known.push(list["metadata"]["component"]["bom-ref"].clone());

@@ -79,10 +79,10 @@ impl Stage {
         for name in ["CHANGELOG.md", "LICENSE-APACHE", "LICENSE-MIT", "README.md"] {
             files.push(File::document(name, files::read(&workspace.root().join(name))?));
         }
-        let licences = licences::text(crates, &parts)?;
+        let licences = licences::text(workspace, compiler, crates, &parts)?;
         files.push(File::document("THIRD-PARTY-LICENSES.txt", licences.into_bytes()));
         let list = sbom::text(source, arch, crates, &parts)?;
-        files.push(File::document("sbom.cdx.json", list.into_bytes()));
+        files.push(File::document(sbom::NAME, list.into_bytes()));
         let built = build_information(workspace, source, arch, &tools)?;
         files.push(File::document("BUILDINFO", built.into_bytes()));
         files.extend(units(workspace)?);
@@ -133,6 +133,7 @@ fn build_information(
         format!("SOURCE_DATE_EPOCH: {}", source.time),
         format!("architecture: {arch}"),
     ];
+    lines.extend(source.homepage.iter().map(|page| format!("OBSERVER_HOMEPAGE: {page}")));
     lines.extend(tools.iter().map(|(name, said)| format!("{name}: {said}")));
     lines.push(format!("kernel programs: {}, {linker}", source.kernel_side));
     Ok(lines.join("\n") + "\n")

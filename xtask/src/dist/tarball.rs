@@ -21,7 +21,7 @@ pub(super) fn write(stage: &Stage, source: &Source, out: &Path) -> Result<()> {
 
 /// An archive of files, each with its path and whether it can be run, in this order. Directories are not in it: what
 /// unpacks it makes them.
-fn archive<'a>(
+pub(super) fn archive<'a>(
     files: impl Iterator<Item = (String, bool, &'a [u8])>,
     time: u64,
 ) -> Result<Vec<u8>> {

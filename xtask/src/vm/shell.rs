@@ -54,7 +54,7 @@ pub(crate) fn shell(
 }
 
 /// busybox, kept from an earlier time or fetched.
-fn obtain(vm: &Path, arch: Arch) -> Result<PathBuf> {
+pub(super) fn obtain(vm: &Path, arch: Arch) -> Result<PathBuf> {
     let kept = vm.join(format!("busybox-{arch}"));
     if kept.is_file() {
         return Ok(kept);

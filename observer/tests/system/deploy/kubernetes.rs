@@ -42,7 +42,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 /// A program of the environment for Python.
-fn python(name: &str) -> anyhow::Result<PathBuf> {
+pub(super) fn python(name: &str) -> anyhow::Result<PathBuf> {
     let found = tools("python").map(|tools| tools.join("python/bin").join(name));
     let found = found.filter(|path| path.is_file());
     let lacks = || Skip(format!("no Python packages here: target/tools/python has no {name}"));

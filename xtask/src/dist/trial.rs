@@ -1,0 +1,73 @@
+//! What was made, tried: packages in minimal roots of Debian, the image's root with nothing else, and the program in
+//! machines that have a kernel and nothing else.
+//!
+//! A root has no systemd: in its place a script keeps what the packages ask of it.
+
+mod deb;
+mod demo;
+mod guest;
+mod image;
+mod root;
+mod rpm;
+
+use std::{fs, path::Path};
+
+use anyhow::{Context as _, Result, bail};
+use nix::unistd::geteuid;
+
+use super::source::Source;
+use crate::{arch::Arch, workspace::Workspace};
+
+/// A version that is newer than any.
+const NEWER: &str = "999";
+
+/// Tries what is in `out` for these architectures; `false` where something is not as it should be.
+pub(super) fn test(
+    workspace: &Workspace,
+    source: &Source,
+    arches: &[Arch],
+    out: &Path,
+) -> Result<bool> {
+    if !geteuid().is_root() {
+        bail!("roots of Debian are made and entered by root: run this command as root");
+    }
+    let here = Arch::here().context("observer is built on x86_64 and on aarch64")?;
+    let given = Given { workspace, source, arches, here, out };
+    let scratch = workspace.target().join("dist/roots");
+    root::remove(&scratch)?;
+    fs::create_dir_all(&scratch).with_context(|| format!("no {}", scratch.display()))?;
+    let mut good = true;
+    let mut tell = |name: &str, said: Result<Vec<String>>| match said {
+        Ok(steps) => println!("dist: {name}: {}", steps.join(", ")),
+        Err(error) => {
+            println!("dist: {name}: FAILED: {error:#}");
+            good = false;
+        }
+    };
+    for suite in deb::SUITES {
+        tell(suite, deb::cycle(&given, suite, &scratch));
+    }
+    tell("rpm", rpm::cycle(&given, &scratch));
+    if arches.contains(&here) {
+        tell("image", image::alone(&given, &scratch));
+    }
+    for arch in arches {
+        for (series, provider) in guest::machines(*arch) {
+            let said = guest::alone(&given, *arch, series, provider);
+            tell(&format!("Linux {series} and nothing else"), said);
+        }
+    }
+    root::remove(&scratch)?;
+    Ok(good)
+}
+
+/// What was made, and of what.
+#[derive(Clone, Copy, Debug)]
+struct Given<'a> {
+    workspace: &'a Workspace,
+    source: &'a Source,
+    arches: &'a [Arch],
+    /// This machine's architecture: programs of others are installed and not run.
+    here: Arch,
+    out: &'a Path,
+}

@@ -1,0 +1,42 @@
+//! The program on a host that has a kernel and nothing else, the oldest that it promises to work on among them.
+
+use anyhow::{Context as _, Result, ensure};
+
+use super::{Given, demo};
+use crate::{
+    arch::Arch,
+    dist::program,
+    vm::alone::{self, Said},
+};
+
+/// The machines, each with the hooks that must work there.
+pub(super) fn machines(arch: Arch) -> &'static [(&'static str, &'static str)] {
+    match arch {
+        Arch::X86_64 => &[("5.10", "fentry"), ("6.12", "fentry")],
+        Arch::Aarch64 => &[("6.12-arm64", "fentry")],
+    }
+}
+
+/// Runs the program that was packed, in a machine of its own.
+pub(super) fn alone(
+    given: &Given<'_>,
+    arch: Arch,
+    series: &str,
+    provider: &str,
+) -> Result<Vec<String>> {
+    let program = program::place(given.workspace, arch);
+    let arguments = ["--version".to_owned(), "doctor".to_owned(), demo::arguments(provider)];
+    let said = alone::run(given.workspace, series, &program, &arguments)?;
+    for (words, Said { status, lines }) in arguments.iter().zip(&said) {
+        let last = lines.last().map_or("nothing", String::as_str);
+        ensure!(*status == 0, "`observer {words}` ended with {status} and said {last}");
+    }
+    let [version, _, counted] = &said[..] else { return Err(anyhow::anyhow!("a command is lost")) };
+    ensure!(
+        version.lines.iter().any(|line| line.contains(&given.source.commit)),
+        "`observer --version` says {:?}",
+        version.lines
+    );
+    demo::judge(counted.lines.iter().map(String::as_str), true).context("the demo")?;
+    Ok(vec![format!("doctor is content, and demo counts exactly by {provider}")])
+}
