@@ -1,9 +1,10 @@
 //! `cargo xtask`: one command each to set up, build, run, check and test observer, to measure what it
 //! costs and to make what users are given.
 //!
+//! `first` is another program, which is what Cargo starts: it compiles fast, and compiles this one when it has to.
 //! The commands are in the files of their names (`setup`, `run`, `check` with `imports`, `test`, `vm`,
 //! `bench`, `dist`, `fleet`, `screens`); what several of them need is in the others (`workspace`, `process`, `arch`,
-//! `archive`, `compiler`, `not_run`, `unfetched`).
+//! `archive`, `compiler`, `not_run`, `ownership`, `start`, `unfetched`).
 
 #![expect(clippy::print_stdout, reason = "what these commands print is their result")]
 
@@ -16,11 +17,13 @@ mod dist;
 mod fleet;
 mod imports;
 mod not_run;
+mod ownership;
 mod paths;
 mod process;
 mod run;
 mod screens;
 mod setup;
+mod start;
 mod test;
 mod unfetched;
 mod vm;
@@ -33,6 +36,7 @@ use clap::Parser;
 
 use crate::{
     setup::{Goal, setup},
+    start::Start,
     workspace::Workspace,
 };
 
@@ -80,52 +84,43 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    match dispatch(Task::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let task = Task::parse();
+    let done = Workspace::find().and_then(|workspace| {
+        let done = dispatch(&workspace, task);
+        ownership::give_back(&workspace);
+        done
+    });
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
-fn dispatch(task: Task) -> Result<ExitCode> {
-    let workspace = Workspace::find()?;
+fn dispatch(workspace: &Workspace, task: Task) -> Result<ExitCode> {
     match task {
-        Task::Setup => {
-            let ready = setup(&workspace, Goal::Build)?;
-            ready.lines().iter().for_each(|line| println!("setup: {line}"));
-            Ok(ExitCode::SUCCESS)
-        }
-        Task::Build => {
-            setup(&workspace, Goal::Build)?;
-            let binary = run::build(&workspace)?;
-            println!("build: {}", binary.display());
-            Ok(ExitCode::SUCCESS)
-        }
-        Task::Run { args } => {
-            setup(&workspace, Goal::Build)?;
-            run::run(&workspace, args)
-        }
+        // `first.rs` does these itself where nothing is misspelt.
+        Task::Setup => Start::Setup.perform(workspace),
+        Task::Build => Start::Build.perform(workspace),
+        Task::Run { args } => Start::Run(args).perform(workspace),
         Task::Check => {
-            let ready = setup(&workspace, Goal::Check)?;
-            check::check(&workspace, &ready)
+            let ready = setup(workspace, Goal::Check)?;
+            check::check(workspace, &ready)
         }
         Task::Test { no_vm, filter } => {
-            let ready = setup(&workspace, Goal::Test)?;
-            test::test(&workspace, &filter, no_vm, ready.missing())
+            let ready = setup(workspace, Goal::Test)?;
+            test::test(workspace, &filter, no_vm, ready.missing())
         }
         Task::Vm(args) => {
-            setup(&workspace, Goal::Build)?;
-            vm::vm(&workspace, &args)
+            setup(workspace, Goal::Build)?;
+            vm::vm(workspace, &args)
         }
-        Task::Screens(args) => screens::screens(&workspace, &args),
-        Task::Bench(args) => bench::bench(&workspace, &args),
+        Task::Screens(args) => screens::screens(workspace, &args),
+        Task::Bench(args) => bench::bench(workspace, &args),
         Task::Dist(args) => {
-            let ready = setup(&workspace, Goal::Build)?;
-            dist::dist(&workspace, &args, &ready)
+            let ready = setup(workspace, Goal::Build)?;
+            dist::dist(workspace, &args, &ready)
         }
-        Task::Fleet(args) => fleet::fleet(&workspace, &args),
+        Task::Fleet(args) => fleet::fleet(workspace, &args),
         Task::BenchRole(args) => bench::role::run(&args),
         Task::Guest => vm::init::run(),
     }
