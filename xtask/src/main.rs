@@ -2,17 +2,19 @@
 //! costs and to make what users are given.
 //!
 //! `first` is another program, which is what Cargo starts: it compiles fast, and compiles this one when it has to.
-//! The commands are in the files of their names (`setup`, `run`, `check` with `imports`, `test`, `vm`,
+//! The commands are in the files of their names (`setup`, `run`, `check` with `imports`, `test` with `bare`, `vm`,
 //! `bench`, `dist`, `fleet`, `screens`); what several of them need is in the others (`workspace`, `process`, `arch`,
-//! `archive`, `compiler`, `not_run`, `ownership`, `start`, `unfetched`).
+//! `archive`, `compiler`, `debian_root`, `not_run`, `ownership`, `start`, `unfetched`).
 
 #![expect(clippy::print_stdout, reason = "what these commands print is their result")]
 
 mod arch;
 mod archive;
+mod bare;
 mod bench;
 mod check;
 mod compiler;
+mod debian_root;
 mod dist;
 mod fleet;
 mod imports;
@@ -61,6 +63,10 @@ enum Task {
         /// Leave out the virtual machines (as a filter does)
         #[arg(long)]
         no_vm: bool,
+        /// Instead of them, README's two commands in minimal roots of Debian 12 and 13, by root and by a user without
+        /// sudo; the filter `none` leaves out the second (an hour and more for each of four)
+        #[arg(long)]
+        bare: bool,
         /// Arguments of the test harnesses, such as a part of a test's name
         #[arg(last = true, value_name = "FILTER")]
         filter: Vec<String>,
@@ -106,7 +112,10 @@ fn dispatch(workspace: &Workspace, task: Task) -> Result<ExitCode> {
             let ready = setup(workspace, Goal::Check)?;
             check::check(workspace, &ready)
         }
-        Task::Test { no_vm, filter } => {
+        Task::Test { no_vm, bare: true, filter } => {
+            bare::bare(workspace, &bare::Part { no_vm, filter: &filter })
+        }
+        Task::Test { no_vm, bare: false, filter } => {
             let ready = setup(workspace, Goal::Test)?;
             test::test(workspace, &filter, no_vm, ready.missing())
         }

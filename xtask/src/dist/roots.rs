@@ -1,14 +1,12 @@
 //! The packages in minimal roots of Debian: install, upgrade, purge, and what is left then.
 //!
-//! The roots are made by mmdebstrap, from the archive that this machine's apt knows. A root has no systemd: what the
-//! scripts do with one that runs is not tried here.
+//! A root has no systemd: what the scripts do with one that runs is not tried here.
 
 use std::{
     collections::BTreeSet,
     fs,
-    io::Write as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -20,16 +18,14 @@ use super::{
 };
 use crate::{
     arch::Arch,
-    archive::{Suite, sources_of},
+    archive::sources_of,
+    debian_root::{self, Recipe},
     process,
     workspace::Workspace,
 };
 
 /// The releases, oldest first: Debian 11, 12 and 13.
 const SUITES: [&str; 3] = ["bullseye", "bookworm", "trixie"];
-
-/// What makes a root, and the suite that it is taken from.
-const MAKER: (&str, &str) = ("mmdebstrap", "bookworm");
 
 /// Seconds that one step may take.
 const LIMIT: &str = "900";
@@ -77,30 +73,10 @@ pub(super) fn test(workspace: &Workspace, out: &Path) -> Result<bool> {
 
 /// Makes a root of a suite: what every Debian system has, and nothing else.
 fn make(workspace: &Workspace, suite: &str, arch: Arch, root: &Path) -> Result<()> {
-    let maker = workspace.tools().join(MAKER.0);
-    let program = maker.join("usr/bin").join(MAKER.0);
-    if !program.is_file() {
-        fs::create_dir_all(&maker).with_context(|| format!("no {}", maker.display()))?;
-        Suite::open(&workspace.target().join("vm/apt"), MAKER.1, arch)?
-            .unpack(&[MAKER.0.to_owned()], &maker)?;
-    }
-    let sources = sources_of(suite, arch)?;
     eprintln!("dist: making a root of {suite}");
-    let mut command = Command::new("timeout");
-    // What it mounts goes with it, whatever ends it: a root is removed with all that is in it.
-    command.arg(LIMIT).args(["unshare", "--mount", "perl"]).arg(&program);
-    command.args(["--quiet", "--variant=essential"]);
-    command.arg(format!("--architectures={}", arch.debian())).arg(suite).arg(root).arg("-");
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().context("mmdebstrap did not start")?;
-    let mut stdin = child.stdin.take().context("no standard input")?;
-    stdin.write_all(sources.as_bytes()).context("mmdebstrap takes no sources")?;
-    drop(stdin);
-    let output = child.wait_with_output().context("mmdebstrap was lost")?;
-    if !output.status.success() {
-        bail!("mmdebstrap failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
+    let sources = sources_of(suite, arch)?;
+    let recipe = Recipe { suite, variant: "essential", packages: &[], sources: &sources };
+    debian_root::make(workspace, &recipe, root)
 }
 
 /// What the package does in a root, step by step.
