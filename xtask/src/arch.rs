@@ -2,14 +2,12 @@
 
 use std::fmt;
 
-use clap::ValueEnum;
-
 /// An architecture.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum)]
-#[value(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[cfg_attr(feature = "all", derive(clap::ValueEnum), value(rename_all = "snake_case"))]
 pub(crate) enum Arch {
     /// 64-bit x86
-    #[value(name = "x86_64")]
+    #[cfg_attr(feature = "all", value(name = "x86_64"))]
     X86_64,
     /// 64-bit ARM
     Aarch64,
@@ -59,6 +57,8 @@ impl fmt::Display for Arch {
 
 #[cfg(test)]
 mod tests {
+    use clap::ValueEnum as _;
+
     use super::*;
 
     #[test]

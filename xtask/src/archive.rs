@@ -43,55 +43,56 @@ pub(crate) struct Suite {
 impl Suite {
     /// Makes a private root under `base` and fetches the suite's package list for an architecture.
     pub(crate) fn open(base: &Path, name: &str, arch: Arch) -> Result<Self> {
-        let missing = ["apt-get", "dpkg-deb"].iter().find(|one| which::which(one).is_err());
-        if let Some(program) = missing {
-            bail!("it comes from Debian's archive, and there is no {program} here");
-        }
+        must_have_apt()?;
         let sources = sources_of(name, arch)?;
         let root = match arch {
             Arch::X86_64 => base.join(name),
             Arch::Aarch64 => base.join(format!("{name}-{}", arch.debian())),
         };
-        for dir in ["parts", "sources", "state/lists/partial", "cache/archives/partial"] {
-            fs::create_dir_all(root.join(dir))
-                .with_context(|| format!("{} cannot be made", root.join(dir).display()))?;
-        }
-        copy_config(&root)?;
-        let write = |file: &str, text: &str| {
-            fs::write(root.join(file), text)
-                .with_context(|| format!("{} cannot be written", root.join(file).display()))
-        };
-        write("parts/zz-observer", CONFIG)?;
-        write("sources/observer.sources", &sources)?;
-        write("state/status", "")?;
-        let quoted = |dir: &str| format!("\"{}\"", root.join(dir).display());
-        write(
-            "apt.conf",
-            &format!(
-                "Dir::Etc::parts {};\nDir::Etc::sourcelist \"/dev/null\";\n\
-                 Dir::Etc::sourceparts {};\nDir::State {};\nDir::State::status {};\n\
-                 Dir::Cache {};\nAPT::Architecture \"{arch}\";\n\
-                 APT::Architectures {{ \"{arch}\"; }};\n",
-                quoted("parts"),
-                quoted("sources"),
-                quoted("state"),
-                quoted("state/status"),
-                quoted("cache"),
-                arch = arch.debian(),
-            ),
-        )?;
+        make_root(&root, arch)?;
+        write(&root, "sources/observer.sources", &sources)?;
+        write(&root, "state/status", "")?;
         let suite = Self { root, name: name.to_owned() };
-        let (status, output) = process::capture({
-            let mut update = suite.apt("apt-get");
-            // Without it, a list that cannot be fetched is a warning, and the suite looks empty.
-            update.args(["--quiet", "--option", "APT::Update::Error-Mode=any", "update"]);
-            update
-        })?;
-        if !status.success() {
-            let said = output.lines().find(|line| line.starts_with("E:")).unwrap_or("no reason");
-            bail!("apt-get cannot fetch the package list of {name}: {said}");
-        }
+        // Else a list that cannot be fetched is a warning, and the suite looks empty.
+        suite.update(true)?;
         Ok(suite)
+    }
+
+    /// Makes a private root under `base` for this machine's own release: with all of its sources, and with the list of
+    /// what is installed here, so that only what is missing here is fetched.
+    pub(crate) fn of_this_machine(base: &Path) -> Result<Self> {
+        must_have_apt()?;
+        let arch = Arch::here().context("its packages are for x86_64 and for aarch64")?;
+        let root = base.join("this-machine");
+        make_root(&root, arch)?;
+        for path in source_files() {
+            // What we may not read, apt may not either.
+            if let (Some(name), Ok(text)) = (path.file_name(), fs::read_to_string(&path)) {
+                fs::write(root.join("sources").join(name), text)
+                    .context("apt's sources cannot be copied")?;
+            }
+        }
+        let status = fs::read_to_string("/var/lib/dpkg/status")
+            .context("dpkg's list of what is installed cannot be read")?;
+        write(&root, "state/status", &status)?;
+        let suite = Self { root, name: "this machine's sources".to_owned() };
+        // A source of somebody else's may fail; whether it matters shows in the download.
+        suite.update(false)?;
+        Ok(suite)
+    }
+
+    fn update(&self, strict: bool) -> Result<()> {
+        let mut update = self.apt("apt-get");
+        update.arg("--quiet");
+        if strict {
+            update.args(["--option", "APT::Update::Error-Mode=any"]);
+        }
+        update.arg("update");
+        let (status, output) = process::capture(update)?;
+        if !status.success() {
+            bail!("apt-get cannot fetch the package list of {}: {}", self.name, said(&output));
+        }
+        Ok(())
     }
 
     /// The names of its packages that begin with `prefix`.
@@ -127,24 +128,32 @@ impl Suite {
         download.args(["--quiet", "download"]).args(packages).current_dir(&debs);
         let (status, output) = process::capture(download)?;
         if !status.success() {
-            let said = output.lines().find(|line| line.starts_with("E:")).unwrap_or("no reason");
-            bail!("apt-get cannot fetch {} from {}: {said}", packages.join(" "), self.name);
+            bail!(
+                "apt-get cannot fetch {} from {}: {}",
+                packages.join(" "),
+                self.name,
+                said(&output)
+            );
         }
         extract(&debs, into)?;
         fs::remove_dir_all(&debs).context("the downloads cannot be removed")
     }
 
-    /// Fetches a package with all that it depends on, and unpacks them into `into`.
+    /// Fetches packages with all that they depend on, and unpacks them into `into`.
     ///
-    /// The private root's list of installed packages is empty, so that the C library is among them.
-    pub(crate) fn unpack_with_dependencies(&self, package: &str, into: &Path) -> Result<()> {
+    /// A suite's list of installed packages is empty, so that the C library is among them; this machine's is not.
+    pub(crate) fn unpack_with_dependencies(&self, packages: &[&str], into: &Path) -> Result<()> {
         let mut install = self.apt("apt-get");
         install.args(["--quiet", "--yes", "--download-only", "--no-install-recommends", "install"]);
-        install.arg(package);
+        install.args(packages);
         let (status, output) = process::capture(install)?;
         if !status.success() {
-            let said = output.lines().find(|line| line.starts_with("E:")).unwrap_or("no reason");
-            bail!("apt-get cannot fetch {package} from {}: {said}", self.name);
+            bail!(
+                "apt-get cannot fetch {} from {}: {}",
+                packages.join(" "),
+                self.name,
+                said(&output)
+            );
         }
         let debs = self.root.join("cache/archives");
         extract(&debs, into)?;
@@ -156,6 +165,47 @@ impl Suite {
         command.env("APT_CONFIG", self.root.join("apt.conf")).env("LC_ALL", "C");
         command
     }
+}
+
+fn must_have_apt() -> Result<()> {
+    match ["apt-get", "dpkg-deb"].iter().find(|one| process::which(one).is_none()) {
+        None => Ok(()),
+        Some(program) => bail!("it comes from Debian's archive, and there is no {program} here"),
+    }
+}
+
+/// Directories and settings of a private root, without its sources and its list of installed packages.
+fn make_root(root: &Path, arch: Arch) -> Result<()> {
+    for dir in ["parts", "sources", "state/lists/partial", "cache/archives/partial"] {
+        fs::create_dir_all(root.join(dir))
+            .with_context(|| format!("{} cannot be made", root.join(dir).display()))?;
+    }
+    copy_config(root)?;
+    write(root, "parts/zz-observer", CONFIG)?;
+    let quoted = |dir: &str| format!("\"{}\"", root.join(dir).display());
+    let settings = format!(
+        "Dir::Etc::parts {};\nDir::Etc::sourcelist \"/dev/null\";\n\
+         Dir::Etc::sourceparts {};\nDir::State {};\nDir::State::status {};\n\
+         Dir::Cache {};\nAPT::Architecture \"{arch}\";\n\
+         APT::Architectures {{ \"{arch}\"; }};\n",
+        quoted("parts"),
+        quoted("sources"),
+        quoted("state"),
+        quoted("state/status"),
+        quoted("cache"),
+        arch = arch.debian(),
+    );
+    write(root, "apt.conf", &settings)
+}
+
+fn write(root: &Path, file: &str, text: &str) -> Result<()> {
+    fs::write(root.join(file), text)
+        .with_context(|| format!("{} cannot be written", root.join(file).display()))
+}
+
+/// apt's own reason.
+fn said(output: &str) -> &str {
+    output.lines().find(|line| line.starts_with("E:")).unwrap_or("it says no reason")
 }
 
 /// Sources of one suite for an architecture, in the deb822 format.
@@ -197,11 +247,8 @@ fn machine_sources() -> Vec<Source> {
         .lines()
         .find_map(|line| line.strip_prefix("VERSION_CODENAME="))
         .map_or("", |name| name.trim_matches('"'));
-    let mut sources = from_lines(&read("/etc/apt/sources.list".as_ref()), codename);
-    let parts = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
-    let mut parts: Vec<_> = parts.map(|entry| entry.path()).collect();
-    parts.sort();
-    for path in parts {
+    let mut sources = Vec::new();
+    for path in source_files() {
         match path.extension().and_then(|extension| extension.to_str()) {
             Some("list") => sources.extend(from_lines(&read(&path), codename)),
             Some("sources") => sources.extend(from_deb822(&read(&path), codename)),
@@ -209,6 +256,15 @@ fn machine_sources() -> Vec<Source> {
         }
     }
     sources
+}
+
+/// The files that say where the machine's packages come from, in apt's order.
+fn source_files() -> Vec<PathBuf> {
+    let parts = fs::read_dir("/etc/apt/sources.list.d").into_iter().flatten().flatten();
+    let mut files: Vec<_> = parts.map(|entry| entry.path()).collect();
+    files.sort();
+    files.insert(0, "/etc/apt/sources.list".into());
+    files
 }
 
 fn read(path: &Path) -> String {

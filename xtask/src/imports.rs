@@ -26,6 +26,7 @@ const CRATES: &[(&str, &[&[&str]])] = &[
     ("observer-ebpf/src/main.rs", &[]),
     ("observer/src/lib.rs", LIBRARY),
     ("observer/src/main.rs", &[]),
+    ("xtask/src/first.rs", &[]),
     ("xtask/src/main.rs", &[]),
 ];
 

@@ -1,26 +1,31 @@
 //! `cargo xtask`: one command each to set up, build, run, check and test observer, to measure what it
 //! costs and to make what users are given.
 //!
-//! The commands are in the files of their names (`setup`, `run`, `check` with `imports`, `test`, `vm`,
+//! `first` is another program, which is what Cargo starts: it compiles fast, and compiles this one when it has to.
+//! The commands are in the files of their names (`setup`, `run`, `check` with `imports`, `test` with `bare`, `vm`,
 //! `bench`, `dist`, `fleet`, `screens`); what several of them need is in the others (`workspace`, `process`, `arch`,
-//! `archive`, `compiler`, `not_run`, `unfetched`).
+//! `archive`, `compiler`, `debian_root`, `not_run`, `ownership`, `start`, `unfetched`).
 
 #![expect(clippy::print_stdout, reason = "what these commands print is their result")]
 
 mod arch;
 mod archive;
+mod bare;
 mod bench;
 mod check;
 mod compiler;
+mod debian_root;
 mod dist;
 mod fleet;
 mod imports;
 mod not_run;
+mod ownership;
 mod paths;
 mod process;
 mod run;
 mod screens;
 mod setup;
+mod start;
 mod test;
 mod unfetched;
 mod vm;
@@ -33,6 +38,7 @@ use clap::Parser;
 
 use crate::{
     setup::{Goal, setup},
+    start::Start,
     workspace::Workspace,
 };
 
@@ -57,6 +63,10 @@ enum Task {
         /// Leave out the virtual machines (as a filter does)
         #[arg(long)]
         no_vm: bool,
+        /// Instead of them, README's two commands in minimal roots of Debian 12 and 13, by root and by a user without
+        /// sudo; the filter `none` leaves out the second (an hour and more for each of four)
+        #[arg(long)]
+        bare: bool,
         /// Arguments of the test harnesses, such as a part of a test's name
         #[arg(last = true, value_name = "FILTER")]
         filter: Vec<String>,
@@ -80,52 +90,46 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    match dispatch(Task::parse()) {
-        Ok(code) => code,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let task = Task::parse();
+    let done = Workspace::find().and_then(|workspace| {
+        let done = dispatch(&workspace, task);
+        ownership::give_back(&workspace);
+        done
+    });
+    done.unwrap_or_else(|error| {
+        eprintln!("error: {error:#}");
+        ExitCode::FAILURE
+    })
 }
 
-fn dispatch(task: Task) -> Result<ExitCode> {
-    let workspace = Workspace::find()?;
+fn dispatch(workspace: &Workspace, task: Task) -> Result<ExitCode> {
     match task {
-        Task::Setup => {
-            let ready = setup(&workspace, Goal::Build)?;
-            ready.lines().iter().for_each(|line| println!("setup: {line}"));
-            Ok(ExitCode::SUCCESS)
-        }
-        Task::Build => {
-            setup(&workspace, Goal::Build)?;
-            let binary = run::build(&workspace)?;
-            println!("build: {}", binary.display());
-            Ok(ExitCode::SUCCESS)
-        }
-        Task::Run { args } => {
-            setup(&workspace, Goal::Build)?;
-            run::run(&workspace, args)
-        }
+        // `first.rs` does these itself where nothing is misspelt.
+        Task::Setup => Start::Setup.perform(workspace),
+        Task::Build => Start::Build.perform(workspace),
+        Task::Run { args } => Start::Run(args).perform(workspace),
         Task::Check => {
-            let ready = setup(&workspace, Goal::Check)?;
-            check::check(&workspace, &ready)
+            let ready = setup(workspace, Goal::Check)?;
+            check::check(workspace, &ready)
         }
-        Task::Test { no_vm, filter } => {
-            let ready = setup(&workspace, Goal::Test)?;
-            test::test(&workspace, &filter, no_vm, ready.missing())
+        Task::Test { no_vm, bare: true, filter } => {
+            bare::bare(workspace, &bare::Part { no_vm, filter: &filter })
+        }
+        Task::Test { no_vm, bare: false, filter } => {
+            let ready = setup(workspace, Goal::Test)?;
+            test::test(workspace, &filter, no_vm, ready.missing())
         }
         Task::Vm(args) => {
-            setup(&workspace, Goal::Build)?;
-            vm::vm(&workspace, &args)
+            setup(workspace, Goal::Build)?;
+            vm::vm(workspace, &args)
         }
-        Task::Screens(args) => screens::screens(&workspace, &args),
-        Task::Bench(args) => bench::bench(&workspace, &args),
+        Task::Screens(args) => screens::screens(workspace, &args),
+        Task::Bench(args) => bench::bench(workspace, &args),
         Task::Dist(args) => {
-            let ready = setup(&workspace, Goal::Build)?;
-            dist::dist(&workspace, &args, &ready)
+            let ready = setup(workspace, Goal::Build)?;
+            dist::dist(workspace, &args, &ready)
         }
-        Task::Fleet(args) => fleet::fleet(&workspace, &args),
+        Task::Fleet(args) => fleet::fleet(workspace, &args),
         Task::BenchRole(args) => bench::role::run(&args),
         Task::Guest => vm::init::run(),
     }

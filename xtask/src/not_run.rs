@@ -55,7 +55,7 @@ const NEEDS: [Need; 9] = [
     Need {
         reason: "needs root",
         what: "all tests that need root",
-        cure: "run them as root",
+        cure: "as root, where Cargo is not: sudo env \"HOME=$HOME\" \"PATH=$PATH\" cargo xtask test",
         package: None,
     },
     Need {

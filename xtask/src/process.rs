@@ -1,7 +1,10 @@
 //! Running other programs: quietly, as a question, or with their output kept for a failure.
 
 use std::{
+    env, fs,
     io::{self, Read as _},
+    os::unix::fs::{MetadataExt as _, PermissionsExt as _},
+    path::PathBuf,
     process::{Command, ExitStatus, Stdio},
 };
 
@@ -45,4 +48,50 @@ pub(crate) fn line(command: &Command) -> String {
         .map(|word| word.to_string_lossy())
         .collect::<Vec<_>>()
         .join(" ")
+}
+
+/// A word as a shell is given it.
+pub(crate) fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_=/.,:+@%".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// A program by its name on PATH.
+pub(crate) fn which(program: &str) -> Option<PathBuf> {
+    let is_program = |path: &PathBuf| {
+        fs::metadata(path)
+            .is_ok_and(|file| file.is_file() && file.permissions().mode() & 0o111 != 0)
+    };
+    env::split_paths(&env::var_os("PATH")?).map(|dir| dir.join(program)).find(is_program)
+}
+
+/// Whether we are root. The kernel gives this directory to the user whose rights we have.
+pub(crate) fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|directory| directory.uid() == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_can_be_run_is_a_program() {
+        assert!(which("sh").is_some_and(|path| path.is_absolute()));
+        assert_eq!(which("etc"), None);
+        assert_eq!(which("../etc/passwd"), None, "no program");
+        assert_eq!(is_root(), ask(Command::new("id").arg("-u")).as_deref() == Some("0"));
+    }
+
+    #[test]
+    fn a_shell_reads_what_was_quoted() {
+        for word in ["plain", "", "two words", "it's", "$HOME", "a;b", "--port=80", "*", "é"] {
+            let mut sh = Command::new("sh");
+            let said = sh.args(["-c", &format!("printf %s {}", quoted(word))]).output();
+            assert_eq!(said.expect("sh runs").stdout, word.as_bytes(), "{word}");
+        }
+        assert_eq!(quoted("--port=80"), "--port=80");
+    }
 }

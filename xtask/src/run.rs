@@ -2,14 +2,16 @@
 
 use std::{
     os::unix::process::CommandExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, ExitCode},
 };
 
+use crate::{
+    ownership,
+    process::{self, is_root, quoted},
+    workspace::Workspace,
+};
 use anyhow::{Context as _, Result, bail};
-use nix::unistd::geteuid;
-
-use crate::{process, workspace::Workspace};
 
 /// What works without loading kernel programs.
 const UNPRIVILEGED: [&str; 6] = ["completions", "doctor", "help", "listeners", "man", "report"];
@@ -36,22 +38,31 @@ pub(crate) fn run(workspace: &Workspace, mut args: Vec<String>) -> Result<ExitCo
     if args.is_empty() {
         args.push("demo".to_owned());
     }
-    let mut command = if geteuid().is_root() || !needs_root(&args) {
+    let mut command = if is_root() || !needs_root(&args) {
         Command::new(&binary)
     } else {
-        let sudo = which::which("sudo").ok().context(
-            "observer loads kernel programs and needs root, and sudo is not here: \
-             run this command as root",
-        )?;
+        let Some(sudo) = process::which("sudo") else {
+            bail!(
+                "observer is built, needs root because it loads kernel programs, and sudo is not here; as root, type\n    {}",
+                as_typed(&binary, &args)
+            );
+        };
         eprintln!("run: through sudo, because observer loads kernel programs");
         let mut command = Command::new(sudo);
         command.arg("--").arg(&binary);
         command
     };
+    // We do not come back.
+    ownership::give_back(workspace);
     // In the caller's directory and with its signals: paths in ARGS and the exit code are then
     // what they would be without us.
     let error = command.args(args).exec();
     Err(error).with_context(|| format!("{} did not start", process::line(&command)))
+}
+
+fn as_typed(binary: &Path, args: &[String]) -> String {
+    let words = std::iter::once(binary.to_string_lossy().into_owned()).chain(args.iter().cloned());
+    words.map(|word| quoted(&word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Whether observer will load kernel programs with these arguments.
@@ -62,7 +73,7 @@ fn needs_root(args: &[String]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::needs_root;
+    use super::*;
 
     fn words(line: &str) -> Vec<String> {
         line.split_whitespace().map(str::to_owned).collect()
@@ -73,6 +84,13 @@ mod tests {
         for line in ["", "demo", "--duration 8s", "demo --strategy exclusive", "--comm man"] {
             assert!(needs_root(&words(line)), "{line}");
         }
+    }
+
+    #[test]
+    fn what_is_to_be_typed_is_what_was_meant() {
+        let args = ["demo", "--comm", "my server"].map(str::to_owned);
+        let typed = as_typed("/a/target/release/observer".as_ref(), &args);
+        assert_eq!(typed, "/a/target/release/observer demo --comm 'my server'");
     }
 
     #[test]

@@ -4,20 +4,24 @@ mod act;
 mod apt_sources;
 mod facts;
 mod goal;
+mod llvm;
 mod nginx;
 mod plan;
 mod python;
 mod servers;
 mod services;
+mod toolchain;
 mod trace_engine;
 
 use std::process::Command;
 
 use anyhow::{Result, bail};
 
+#[cfg(feature = "all")]
+pub(crate) use self::facts::bpf_target;
 pub(crate) use self::{
     act::Missing,
-    facts::{Core, LINKED, bpf_target, rustup_run},
+    facts::{Core, LINKED, rustup_run},
     goal::Goal,
     nginx::NAME as POLLING_NGINX,
     python::NAME as PYTHON_PACKAGES,
@@ -92,7 +96,7 @@ pub(crate) fn setup(workspace: &Workspace, goal: Goal) -> Result<Ready> {
         Plan::Tell(reason, commands) => bail!("{}", advice(&reason, &commands)),
         Plan::Do(steps) => bail!(
             "set-up took its steps, and this is still to do: {steps:?}; the other way is\n{}",
-            indented(&plan::nightly_commands(&facts))
+            indented(&plan::by_hand(&facts))
         ),
     };
     let Extras { install, nginx, python, servers, trace_engine, without } =

@@ -1,6 +1,6 @@
 //! Every test that this machine can run, in bounded time, with a total that can be trusted.
 
-mod child;
+pub(crate) mod child;
 mod tally;
 
 use std::{process::ExitCode, sync::mpsc, thread, time::Duration};

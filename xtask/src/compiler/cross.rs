@@ -137,7 +137,7 @@ fn fetch(apt: &Path, root: &Path, version: &str) -> Result<String> {
     for dir in [&gcc, &arm64] {
         fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     }
-    Suite::open(apt, GCC_SUITE, Arch::X86_64)?.unpack_with_dependencies(GCC, &gcc)?;
+    Suite::open(apt, GCC_SUITE, Arch::X86_64)?.unpack_with_dependencies(&[GCC], &gcc)?;
     let base = Suite::open(apt, GCC_SUITE, Arch::Aarch64)?;
     base.unpack(&C_LIBRARY.map(str::to_owned), &arm64)?;
     let library = base.version(C_LIBRARY[0])?;

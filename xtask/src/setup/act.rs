@@ -7,15 +7,15 @@ use anyhow::{Context as _, Result, bail};
 use super::{
     facts::{Facts, LINKED},
     nginx::reason,
-    plan::{Step, indented, nightly_commands},
+    plan::{Step, by_hand, indented},
     services::Services,
+    toolchain::{self, Place},
 };
 use crate::{process, unfetched::is_unfetched, workspace::Workspace};
 
 /// bpf-linker's version, and the LLVM that it shares with Debian's rustc.
 const LINKER_VERSION: &str = "0.13.0";
 const LLVM_FEATURE: &str = "llvm-22";
-const LLVM_PREFIX: &str = "/usr/lib/llvm-22";
 
 /// Does one step.
 pub(crate) fn perform(
@@ -25,34 +25,40 @@ pub(crate) fn perform(
     apt: &mut Apt,
 ) -> Result<()> {
     match step {
-        Step::Packages(packages) => apt.install(packages).with_context(|| {
-            format!(
-                "Debian's BPF toolchain could not be installed; the other way is\n{}\nfor",
-                indented(&nightly_commands(facts))
-            )
-        }),
-        Step::Linker => build_linker(workspace),
-        Step::Link => link(),
+        Step::Packages(packages) => apt.install(packages).with_context(|| otherwise(facts)),
+        Step::Unpack => toolchain::unpack(workspace).with_context(|| otherwise(facts)),
+        Step::Linker(place) => build_linker(workspace, *place),
+        Step::Link(place) => link(workspace, *place),
     }
 }
 
-fn build_linker(workspace: &Workspace) -> Result<()> {
-    let root = workspace.tools();
+/// What is said before the reason why Debian's packages could not be had.
+fn otherwise(facts: &Facts) -> String {
+    format!(
+        "Debian's BPF toolchain could not be had; otherwise, type\n{}\nThe reason",
+        indented(&by_hand(facts))
+    )
+}
+
+fn build_linker(workspace: &Workspace, place: Place) -> Result<()> {
+    let root = place.linker_root(workspace);
     eprintln!("setup: building bpf-linker {LINKER_VERSION} into {} (a minute)", root.display());
     let mut cargo = workspace.cargo();
     cargo.args(["install", "bpf-linker", "--version", LINKER_VERSION, "--locked", "--force"]);
     cargo.args(["--no-default-features", "--features", LLVM_FEATURE, "--root"]).arg(&root);
     // Its own target directory is a temporary one: nobody builds it twice.
-    cargo.env("LLVM_PREFIX", LLVM_PREFIX).env_remove("CARGO_TARGET_DIR");
-    process::quietly(cargo)
+    cargo.env_remove("CARGO_TARGET_DIR");
+    place.build_against(workspace, &mut cargo);
+    process::quietly(cargo)?;
+    place.keep_linker(workspace)
 }
 
-/// Makes Debian's compiler known to rustup, which is how aya-build calls compilers. The link is
-/// to /usr and thus outlives `cargo clean`; `rustup toolchain uninstall` takes only it away.
-fn link() -> Result<()> {
+/// Makes Debian's compiler known to rustup, which is how aya-build calls compilers. A link to /usr outlives
+/// `cargo clean`; `rustup toolchain uninstall` takes only the link away.
+fn link(workspace: &Workspace, place: Place) -> Result<()> {
     eprintln!("setup: linking Debian's rustc as rustup's toolchain {LINKED}");
     let mut rustup = Command::new("rustup");
-    rustup.args(["toolchain", "link", LINKED, "/usr"]);
+    rustup.args(["toolchain", "link", LINKED]).arg(place.toolchain(workspace));
     process::quietly(rustup)
 }
 

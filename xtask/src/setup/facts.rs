@@ -2,15 +2,18 @@
 
 use std::{
     collections::HashSet,
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use nix::unistd::geteuid;
-
-use super::{nginx, python, servers, trace_engine};
-use crate::{process, workspace::Workspace};
+use super::{llvm, nginx, python, servers, toolchain, trace_engine};
+use crate::{
+    process::{self, quoted},
+    workspace::Workspace,
+};
 
 /// The name under which rustup knows Debian's compiler.
 pub(crate) const LINKED: &str = "observer-bpf";
@@ -22,6 +25,9 @@ pub(crate) const CHOICE: &str = "OBSERVER_BPF_TOOLCHAIN";
 /// A C compiler to link with comes with them.
 pub(crate) const TOOLCHAIN_PACKAGES: [&str; 5] =
     ["cargo-web", "libpolly-22-dev", "libstd-rust-web-dev-bpf", "llvm-22-dev", "rustc-web"];
+
+/// Debian's packages beside which those cannot be installed: its older compilers, and its rustup.
+pub(crate) const IN_THE_WAY: [&str; 3] = ["cargo", "rustc", "rustup"];
 
 /// Debian's package of the lints for the same compiler.
 pub(crate) const LINT_PACKAGE: &str = "rust-web-clippy";
@@ -65,6 +71,8 @@ pub(crate) enum Core {
 /// The facts that the plan is made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
+    /// What the user typed, to be typed again.
+    pub(crate) typed: String,
     /// Debian itself: its derivatives do not carry these packages.
     pub(crate) debian: bool,
     /// Whether we may install packages.
@@ -83,8 +91,14 @@ pub(crate) struct Facts {
     pub(crate) own_linker: bool,
     /// The bpf-linker on PATH.
     pub(crate) path_linker: Option<PathBuf>,
+    /// What that one says against reading what `nightly` compiles, where both are here.
+    pub(crate) mismatch: Option<String>,
     /// Those of [`TOOLCHAIN_PACKAGES`] that are not installed.
     pub(crate) missing_packages: Vec<&'static str>,
+    /// Those of [`IN_THE_WAY`] that are installed.
+    pub(crate) in_the_way: Vec<&'static str>,
+    /// Whether [`TOOLCHAIN_PACKAGES`] are unpacked under target/tools.
+    pub(crate) unpacked: bool,
     /// Whether [`LINT_PACKAGE`] is installed.
     pub(crate) lints: bool,
     /// Those of [`TEST_COMMANDS`] that are not here.
@@ -108,28 +122,37 @@ impl Facts {
     pub(crate) fn gather(workspace: &Workspace) -> Self {
         let debian = fs::read_to_string("/etc/os-release")
             .is_ok_and(|text| text.lines().any(|line| line == "ID=debian"))
-            && which::which("apt-get").is_ok();
-        let rustup = which::which("rustup").is_ok();
+            && process::which("apt-get").is_some();
+        let rustup = process::which("rustup").is_some();
         let of_rustup =
             |name: &str| if rustup { core_of(rustup_run(name, "rustc")) } else { Core::Missing };
         let installed = if debian { installed_packages() } else { HashSet::new() };
+        let nightly = of_rustup("nightly");
+        let path_linker = process::which("bpf-linker");
         Self {
+            typed: typed(env::args_os()),
             debian,
-            root: geteuid().is_root(),
+            root: process::is_root(),
             rustup,
             chosen: env::var(CHOICE).ok().map(|name| {
                 let core = of_rustup(&name);
                 (name, core)
             }),
             linked: of_rustup(LINKED),
-            nightly: of_rustup("nightly"),
+            nightly,
             current: if rustup { Core::Missing } else { core_of(Command::new("rustc")) },
             own_linker: process::ask(Command::new(workspace.linker()).arg("--version")).is_some(),
-            path_linker: which::which("bpf-linker").ok(),
+            mismatch: path_linker
+                .as_ref()
+                .filter(|_| nightly == Core::Source)
+                .and_then(|linker| llvm::mismatch(rustup_run("nightly", "rustc"), linker)),
+            path_linker,
             missing_packages: TOOLCHAIN_PACKAGES
                 .into_iter()
                 .filter(|package| !installed.contains(*package))
                 .collect(),
+            in_the_way: IN_THE_WAY.into_iter().filter(|one| installed.contains(*one)).collect(),
+            unpacked: toolchain::is_unpacked(workspace),
             lints: installed.contains(LINT_PACKAGE),
             missing_commands: missing(&TEST_COMMANDS),
             polling_nginx: env::var_os(nginx::CHOICE).is_some() || nginx::is_built(workspace),
@@ -147,6 +170,12 @@ impl Facts {
             missing_nginx_commands: missing(&NGINX_COMMANDS),
         }
     }
+}
+
+/// The command line as it was typed.
+fn typed(arguments: impl Iterator<Item = OsString>) -> String {
+    let words = arguments.skip(1).map(|word| quoted(&word.to_string_lossy()));
+    ["cargo", "xtask"].map(str::to_owned).into_iter().chain(words).collect::<Vec<_>>().join(" ")
 }
 
 /// A program of one of rustup's toolchains, which is never downloaded for that.
@@ -178,7 +207,7 @@ pub(crate) fn bpf_target() -> &'static str {
 fn installed_packages() -> HashSet<String> {
     let mut query = Command::new("dpkg-query");
     query.args(["--show", "--showformat", "${db:Status-Status} ${Package}\n"]);
-    query.args(TOOLCHAIN_PACKAGES).arg(LINT_PACKAGE);
+    query.args(TOOLCHAIN_PACKAGES).args(IN_THE_WAY).arg(LINT_PACKAGE);
     // It fails as soon as one package is unknown, and tells of the others all the same.
     let Ok(output) = query.output() else { return HashSet::new() };
     String::from_utf8_lossy(&output.stdout)
@@ -194,6 +223,6 @@ fn missing(commands: &[(&'static str, &'static str)]) -> Vec<(&'static str, &'st
 
 fn command_exists(command: &str) -> bool {
     // Daemons are not on every user's PATH.
-    which::which(command).is_ok()
+    process::which(command).is_some()
         || ["/usr/sbin", "/sbin"].iter().any(|dir| Path::new(dir).join(command).is_file())
 }

@@ -4,6 +4,7 @@ use super::{
     facts::{CHOICE, Core, ENVIRONMENTS_PACKAGE, Facts, LINKED, LINT_PACKAGE},
     goal::Goal,
     nginx,
+    toolchain::Place,
 };
 
 /// Which toolchain compiles the kernel programs. observer's build script follows the same order.
@@ -24,10 +25,12 @@ pub(crate) enum Way {
 pub(crate) enum Step {
     /// Install Debian packages.
     Packages(Vec<&'static str>),
-    /// Build bpf-linker into the target directory.
-    Linker,
-    /// Make Debian's compiler known to rustup.
-    Link,
+    /// Unpack those packages under the target directory.
+    Unpack,
+    /// Build bpf-linker into the target directory, against the LLVM that is there.
+    Linker(Place),
+    /// Make Debian's compiler, which is there, known to rustup.
+    Link(Place),
 }
 
 /// The decision.
@@ -48,11 +51,11 @@ pub(crate) fn plan(facts: &Facts) -> Plan {
         return match (core, any_linker) {
             (Core::Missing, _) => Plan::Tell(
                 format!("{CHOICE} names the toolchain {name}, which has no `core` for BPF"),
-                vec![format!("unset {CHOICE}"), "cargo xtask setup".to_owned()],
+                vec![format!("unset {CHOICE}"), facts.typed.clone()],
             ),
             (_, false) => Plan::Tell(
                 format!("{CHOICE} names the toolchain {name}, but there is no bpf-linker"),
-                vec![install_linker()],
+                vec![install_linker(), facts.typed.clone()],
             ),
             (_, true) => Plan::Ready(Way::Chosen(name.clone())),
         };
@@ -62,7 +65,7 @@ pub(crate) fn plan(facts: &Facts) -> Plan {
     if facts.linked == Core::Compiled && facts.own_linker {
         return Plan::Ready(Way::Linked);
     }
-    if facts.nightly == Core::Source && facts.path_linker.is_some() {
+    if facts.nightly == Core::Source && facts.path_linker.is_some() && facts.mismatch.is_none() {
         return Plan::Ready(Way::Nightly);
     }
     if !facts.rustup && facts.current == Core::Compiled && any_linker {
@@ -73,53 +76,106 @@ pub(crate) fn plan(facts: &Facts) -> Plan {
 
 fn debian(facts: &Facts) -> Plan {
     let mut steps = Vec::new();
+    let mut place = Place::System;
     if !facts.missing_packages.is_empty() {
-        if !facts.root {
-            return Plan::Tell(
-                "compiling the kernel programs needs Debian packages, and only root installs them"
-                    .to_owned(),
-                vec![sudo_install(&facts.missing_packages), "cargo xtask setup".to_owned()],
-            );
+        if facts.root && facts.in_the_way.is_empty() {
+            steps.push(Step::Packages(facts.missing_packages.clone()));
+        } else if facts.rustup {
+            place = Place::Tools;
+            if !facts.unpacked {
+                steps.push(Step::Unpack);
+            }
+        } else {
+            return without_rustup(facts);
         }
-        steps.push(Step::Packages(facts.missing_packages.clone()));
     }
     if !facts.own_linker {
-        steps.push(Step::Linker);
+        steps.push(Step::Linker(place));
     }
     if facts.rustup && facts.linked != Core::Compiled {
-        steps.push(Step::Link);
+        steps.push(Step::Link(place));
     }
     if steps.is_empty() {
         // Without rustup, and with another compiler before Debian's.
         return Plan::Tell(
             "the rustc on PATH has no `core` for BPF, though Debian's is installed".to_owned(),
-            vec!["PATH=/usr/bin:$PATH cargo xtask setup".to_owned()],
+            vec![format!("PATH=/usr/bin:$PATH {}", facts.typed)],
         );
     }
     Plan::Do(steps)
 }
 
+/// Where Debian's packages cannot be installed by us, and nothing could call what is unpacked.
+fn without_rustup(facts: &Facts) -> Plan {
+    let reason = if facts.root {
+        format!(
+            "the kernel programs are compiled by Debian's rustc-web, which cannot be installed beside {}; with rustup \
+             it need not be",
+            facts.in_the_way.join(" and ")
+        )
+    } else {
+        "the kernel programs are compiled by Debian's packages, which only root installs; with rustup they need not \
+         be installed"
+            .to_owned()
+    };
+    let mut commands = install_rustup();
+    commands.push(facts.typed.clone());
+    if !facts.root && facts.in_the_way.is_empty() {
+        commands.push("# or, with root's rights instead of rustup".to_owned());
+        commands.push(sudo_install(&facts.missing_packages));
+        commands.push(facts.typed.clone());
+    }
+    Plan::Tell(reason, commands)
+}
+
 fn elsewhere(facts: &Facts) -> Plan {
-    Plan::Tell(
-        "compiling the kernel programs needs Rust's nightly with its sources, and bpf-linker"
-            .to_owned(),
-        nightly_commands(facts),
-    )
+    let reason = match &facts.mismatch {
+        None => {
+            "compiling the kernel programs needs Rust's nightly with its sources, and bpf-linker"
+                .to_owned()
+        }
+        Some(said) => format!(
+            "the bpf-linker on PATH cannot read what rustup's nightly compiles, whose LLVM is newer ({said})"
+        ),
+    };
+    let mut commands = nightly_commands(facts);
+    commands.push(facts.typed.clone());
+    Plan::Tell(reason, commands)
+}
+
+/// What to type where Debian's packages could not be had although they should: by root, and the way without them.
+pub(crate) fn by_hand(facts: &Facts) -> Vec<String> {
+    let mut commands = Vec::new();
+    if !facts.root && facts.in_the_way.is_empty() {
+        commands.push(sudo_install(&facts.missing_packages));
+        commands.push(facts.typed.clone());
+        commands.push("# or, without Debian's packages".to_owned());
+    }
+    commands.extend(nightly_commands(facts));
+    commands.push(facts.typed.clone());
+    commands
 }
 
 /// What to type for the way that works on any distribution.
-pub(crate) fn nightly_commands(facts: &Facts) -> Vec<String> {
+fn nightly_commands(facts: &Facts) -> Vec<String> {
     let mut commands = Vec::new();
     if !facts.rustup {
-        commands.push("curl --proto '=https' -sSf https://sh.rustup.rs | sh".to_owned());
+        commands.extend(install_rustup());
     }
     if facts.nightly != Core::Source {
         commands.push("rustup toolchain install nightly --component rust-src".to_owned());
     }
     if facts.path_linker.is_none() {
         commands.push(install_linker());
+    } else if facts.mismatch.is_some() {
+        commands.push(format!("{} --force", install_linker()));
     }
     commands
+}
+
+fn install_rustup() -> Vec<String> {
+    let commands = ["curl --proto '=https' -sSf https://sh.rustup.rs | sh", ". ~/.cargo/env"];
+    commands.map(str::to_owned).to_vec()
 }
 
 fn install_linker() -> String {

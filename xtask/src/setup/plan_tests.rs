@@ -4,6 +4,7 @@ use crate::setup::facts::{NGINX_COMMANDS, TEST_COMMANDS, TOOLCHAIN_PACKAGES};
 /// Debian, as root, with rustup and everything that set-up makes.
 fn complete() -> Facts {
     Facts {
+        typed: "cargo xtask run".to_owned(),
         debian: true,
         root: true,
         rustup: true,
@@ -13,7 +14,10 @@ fn complete() -> Facts {
         current: Core::Missing,
         own_linker: true,
         path_linker: None,
+        mismatch: None,
         missing_packages: Vec::new(),
+        in_the_way: Vec::new(),
+        unpacked: false,
         lints: true,
         missing_commands: Vec::new(),
         polling_nginx: true,
@@ -43,12 +47,22 @@ fn bare() -> Facts {
     }
 }
 
-fn commands(plan: Plan) -> Vec<String> {
+/// A reason and the commands that are told.
+fn told(plan: Plan) -> (String, Vec<String>) {
     match plan {
-        Plan::Tell(_, commands) => commands,
+        Plan::Tell(reason, commands) => (reason, commands),
         other => panic!("{other:?} tells nothing"),
     }
 }
+
+fn commands(plan: Plan) -> Vec<String> {
+    told(plan).1
+}
+
+const AGAIN: &str = "cargo xtask run";
+const NIGHTLY: &str = "rustup toolchain install nightly --component rust-src";
+const RUSTUP: [&str; 2] =
+    ["curl --proto '=https' -sSf https://sh.rustup.rs | sh", ". ~/.cargo/env"];
 
 #[test]
 fn complete_is_ready() {
@@ -57,20 +71,22 @@ fn complete_is_ready() {
 
 #[test]
 fn bare_debian_takes_every_step() {
-    let steps = vec![Step::Packages(TOOLCHAIN_PACKAGES.to_vec()), Step::Linker, Step::Link];
+    let system = Place::System;
+    let packages = Step::Packages(TOOLCHAIN_PACKAGES.to_vec());
+    let steps = vec![packages, Step::Linker(system), Step::Link(system)];
     assert_eq!(plan(&bare()), Plan::Do(steps));
 }
 
 #[test]
 fn without_the_linker_only_it_is_built() {
     let facts = Facts { own_linker: false, ..complete() };
-    assert_eq!(plan(&facts), Plan::Do(vec![Step::Linker]));
+    assert_eq!(plan(&facts), Plan::Do(vec![Step::Linker(Place::System)]));
 }
 
 #[test]
 fn without_the_link_only_it_is_made() {
     let facts = Facts { linked: Core::Missing, ..complete() };
-    assert_eq!(plan(&facts), Plan::Do(vec![Step::Link]));
+    assert_eq!(plan(&facts), Plan::Do(vec![Step::Link(Place::System)]));
 }
 
 #[test]
@@ -79,27 +95,80 @@ fn a_package_that_is_not_used_any_more_does_not_matter() {
     assert_eq!(plan(&facts), Plan::Ready(Way::Linked));
 }
 
+/// The steps that need neither root nor installed packages.
+fn unpacking() -> Plan {
+    let tools = Place::Tools;
+    Plan::Do(vec![Step::Unpack, Step::Linker(tools), Step::Link(tools)])
+}
+
 #[test]
-fn without_root_the_command_is_shown() {
-    let facts = Facts { root: false, missing_packages: vec!["cargo-web", "rustc-web"], ..bare() };
+fn without_root_the_packages_are_unpacked() {
+    let facts = Facts { root: false, ..bare() };
+    assert_eq!(plan(&facts), unpacking());
+    // A part of them is not enough.
+    let part = Facts { missing_packages: vec!["cargo-web"], ..facts.clone() };
+    assert_eq!(plan(&part), unpacking());
+    let tools = Place::Tools;
+    let rest = Plan::Do(vec![Step::Linker(tools), Step::Link(tools)]);
+    assert_eq!(plan(&Facts { unpacked: true, ..facts }), rest, "nothing is fetched twice");
+}
+
+#[test]
+fn packages_in_the_way_are_left_in_peace() {
+    for package in ["cargo", "rustc", "rustup"] {
+        let facts = Facts { in_the_way: vec![package], ..bare() };
+        assert_eq!(plan(&facts), unpacking(), "{package}");
+        assert_eq!(plan(&Facts { root: false, ..facts }), unpacking(), "{package}");
+    }
+}
+
+#[test]
+fn packages_in_the_way_and_no_rustup_are_told_in_one_sentence() {
+    for root in [true, false] {
+        let facts = Facts { rustup: false, root, in_the_way: vec!["cargo", "rustc"], ..bare() };
+        let (reason, commands) = told(plan(&facts));
+        assert_eq!(commands, [RUSTUP[0], RUSTUP[1], AGAIN], "apt would refuse");
+        assert!(!root || reason.contains("beside cargo and rustc"), "{reason}");
+    }
+}
+
+#[test]
+fn without_root_and_rustup_both_ways_are_told() {
+    let missing_packages = vec!["cargo-web", "rustc-web"];
+    let facts = Facts { root: false, rustup: false, missing_packages, ..bare() };
     let commands = commands(plan(&facts));
-    assert!(commands[0].starts_with("sudo apt-get"), "{commands:?}");
-    assert!(commands[0].ends_with(" cargo-web rustc-web"), "{commands:?}");
+    assert_eq!(commands[..3], [RUSTUP[0], RUSTUP[1], AGAIN]);
+    assert!(commands[4].starts_with("sudo apt-get"), "{commands:?}");
+    assert!(commands[4].ends_with(" cargo-web rustc-web"), "{commands:?}");
+    assert_eq!(commands[5..], [AGAIN]);
 }
 
 #[test]
 fn without_root_the_rest_is_still_done() {
     let facts = Facts { root: false, missing_packages: Vec::new(), ..bare() };
-    assert_eq!(plan(&facts), Plan::Do(vec![Step::Linker, Step::Link]));
+    let system = Place::System;
+    assert_eq!(plan(&facts), Plan::Do(vec![Step::Linker(system), Step::Link(system)]));
+}
+
+#[test]
+fn what_fails_can_be_done_by_hand() {
+    let facts = Facts { root: false, ..bare() };
+    let commands = by_hand(&facts);
+    assert!(commands[0].starts_with("sudo apt-get"), "{commands:?}");
+    assert_eq!(commands[1], AGAIN);
+    assert_eq!(commands[3..], [NIGHTLY.to_owned(), install_linker(), AGAIN.to_owned()]);
+    for facts in [Facts { in_the_way: vec!["cargo"], ..facts }, bare()] {
+        assert_eq!(by_hand(&facts)[0], NIGHTLY, "apt refuses, or has refused");
+    }
 }
 
 #[test]
 fn without_rustup_nothing_is_linked() {
     let facts = Facts { rustup: false, ..bare() };
-    let steps = vec![Step::Packages(TOOLCHAIN_PACKAGES.to_vec()), Step::Linker];
-    assert_eq!(plan(&facts), Plan::Do(steps));
+    let packages = Step::Packages(TOOLCHAIN_PACKAGES.to_vec());
+    assert_eq!(plan(&facts), Plan::Do(vec![packages, Step::Linker(Place::System)]));
     let facts = Facts { rustup: false, linked: Core::Missing, ..complete() };
-    assert!(matches!(plan(&facts), Plan::Tell(..)));
+    assert_eq!(commands(plan(&facts)), [format!("PATH=/usr/bin:$PATH {AGAIN}")]);
     let facts = Facts { current: Core::Compiled, ..facts };
     assert_eq!(plan(&facts), Plan::Ready(Way::Current));
 }
@@ -116,10 +185,32 @@ fn a_complete_nightly_is_preferred_to_installing() {
 #[test]
 fn elsewhere_only_what_is_missing_is_told() {
     let facts = Facts { debian: false, ..bare() };
-    assert_eq!(commands(plan(&facts)).len(), 2);
-    assert_eq!(commands(plan(&Facts { rustup: false, ..facts.clone() })).len(), 3);
+    let linker = install_linker();
+    assert_eq!(commands(plan(&facts)), [NIGHTLY, &linker, AGAIN]);
+    let all = [RUSTUP[0], RUSTUP[1], NIGHTLY, &linker, AGAIN];
+    assert_eq!(commands(plan(&Facts { rustup: false, ..facts.clone() })), all);
     let facts = Facts { nightly: Core::Source, ..facts };
-    assert_eq!(commands(plan(&facts)), [install_linker()]);
+    assert_eq!(commands(plan(&facts)), [linker.as_str(), AGAIN]);
+    let facts =
+        Facts { nightly: Core::Missing, path_linker: Some("/bin/bpf-linker".into()), ..facts };
+    assert_eq!(commands(plan(&facts)), [NIGHTLY, AGAIN]);
+}
+
+#[test]
+fn a_linker_of_an_older_llvm_than_nightlys_is_told() {
+    let facts = Facts {
+        debian: false,
+        nightly: Core::Source,
+        path_linker: Some("/bin/bpf-linker".into()),
+        mismatch: Some("Producer: 'LLVM23' Reader: 'LLVM 22'".to_owned()),
+        ..bare()
+    };
+    let (reason, commands) = told(plan(&facts));
+    assert!(reason.contains("Producer: 'LLVM23' Reader: 'LLVM 22'"), "{reason}");
+    assert_eq!(commands, [format!("{} --force", install_linker()), AGAIN.to_owned()]);
+    assert_eq!(plan(&Facts { mismatch: None, ..facts.clone() }), Plan::Ready(Way::Nightly));
+    // Debian has another way.
+    assert!(matches!(plan(&Facts { debian: true, ..facts }), Plan::Do(_)));
 }
 
 #[test]

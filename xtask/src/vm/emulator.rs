@@ -87,7 +87,7 @@ impl Emulator {
 
     /// QEMU where nothing has to be fetched for it.
     pub(crate) fn here(workspace: &Workspace, arch: Arch) -> Option<Self> {
-        let machine = which::which(names(arch).0).ok().and_then(|program| {
+        let machine = process::which(names(arch).0).and_then(|program| {
             Self { program, arguments: Vec::new(), modules: None, version: String::new() }.asked()
         });
         let tools = workspace.tools();
@@ -158,7 +158,7 @@ fn fetch_from(suite: &str, apt: &Path, tools: &Path, arch: Arch) -> Result<Emula
     // It appears under its name when it is whole and runs.
     let partial = tools.join(format!(".partial-qemu-{suite}"));
     remove(&partial)?;
-    archive.unpack_with_dependencies(names(arch).1, &partial)?;
+    archive.unpack_with_dependencies(&[names(arch).1], &partial)?;
     if Emulator::unpacked(&partial, arch).is_none() {
         remove(&partial)?;
         bail!("{suite}'s QEMU does not run on this machine");

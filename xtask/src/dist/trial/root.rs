@@ -1,26 +1,23 @@
-//! A root of Debian, made by mmdebstrap from the archive that this machine's apt knows, and commands within a root.
+//! A root of Debian and commands within it.
 
 use std::{
     collections::BTreeSet,
     fs,
-    io::Write as _,
     os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
-    process::{Command, Stdio},
+    process::Command,
 };
 
 use anyhow::{Context as _, Result, bail};
 
 use crate::{
     arch::Arch,
-    archive::{Suite, sources_of},
+    archive::sources_of,
+    debian_root::{self, Recipe},
     dist::files::below,
     process,
     workspace::Workspace,
 };
-
-/// What makes a root, and the suite that it is taken from.
-const MAKER: (&str, &str) = ("mmdebstrap", "bookworm");
 
 /// Seconds that one step may take.
 const LIMIT: &str = "900";
@@ -141,31 +138,8 @@ fn bootstrap(
     packages: &[&str],
     path: &Path,
 ) -> Result<()> {
-    let maker = workspace.tools().join(MAKER.0);
-    let program = maker.join("usr/bin").join(MAKER.0);
-    if !program.is_file() {
-        fs::create_dir_all(&maker).with_context(|| format!("no {}", maker.display()))?;
-        Suite::open(&workspace.target().join("vm/apt"), MAKER.1, arch)?
-            .unpack(&[MAKER.0.to_owned()], &maker)?;
-    }
-    let sources = sources_of(suite, arch)?;
     eprintln!("dist: making a root of {suite}");
-    let mut command = Command::new("timeout");
-    // What it mounts goes with it, whatever ends it: a root is removed with all that is in it.
-    command.arg(LIMIT).args(["unshare", "--mount", "perl"]).arg(&program);
-    command.args(["--quiet", "--variant=essential"]);
-    if !packages.is_empty() {
-        command.arg(format!("--include={}", packages.join(",")));
-    }
-    command.arg(format!("--architectures={}", arch.debian())).arg(suite).arg(path).arg("-");
-    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped());
-    let mut child = command.spawn().context("mmdebstrap did not start")?;
-    let mut stdin = child.stdin.take().context("no standard input")?;
-    stdin.write_all(sources.as_bytes()).context("mmdebstrap takes no sources")?;
-    drop(stdin);
-    let output = child.wait_with_output().context("mmdebstrap was lost")?;
-    if !output.status.success() {
-        bail!("mmdebstrap failed: {}", String::from_utf8_lossy(&output.stderr).trim());
-    }
-    Ok(())
+    let sources = sources_of(suite, arch)?;
+    let recipe = Recipe { suite, variant: "essential", packages, sources: &sources };
+    debian_root::make(workspace, &recipe, path)
 }
