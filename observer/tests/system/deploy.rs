@@ -10,6 +10,7 @@ mod prometheus;
 mod recorded;
 mod rules;
 mod scene;
+mod soak;
 mod units;
 
 use std::{
@@ -24,10 +25,15 @@ use anyhow::{Context as _, ensure};
 use crate::{Outcome, Skip, Test, servers::program::Program};
 
 pub fn tests() -> Vec<Test> {
-    [units::tests(), kubernetes::tests(), rules::tests(), image::tests(), dashboard::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let all = [
+        units::tests(),
+        kubernetes::tests(),
+        rules::tests(),
+        image::tests(),
+        dashboard::tests(),
+        soak::tests(),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// A file or directory of the repository, such as `deploy/systemd`.
