@@ -50,6 +50,9 @@ pub struct Config {
     pub least_maps: bool,
     /// Whether reports repeat idle listeners instead of counting them. The total at the end always has all.
     pub idle: bool,
+    /// Whether closed listeners are forgotten once the report of an interval has told of them, so that a window can be open
+    /// for ever: the total at the end lacks them. Otherwise thousands of them are kept, and read for each report.
+    pub forget_closed: bool,
     /// Whether the kernel programs are loaded with their debug lines.
     pub debug_lines: bool,
 }

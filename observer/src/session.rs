@@ -87,6 +87,8 @@ pub struct Session {
     last_seen: LastSeen,
     /// Whether intervals show idle listeners too.
     shows_idle: bool,
+    /// Whether closed listeners are forgotten once they were reported.
+    forgets_closed: bool,
     start: Sample,
     last: Sample,
     missed_before: u64,
@@ -141,6 +143,9 @@ impl Session {
         let report = self.report(span, &requests, &mut last_seen);
         self.last_seen = last_seen;
         self.last = now;
+        if self.forgets_closed {
+            self.maps.forget_closed(&mut self.last.counted);
+        }
         self.control.interval += 1;
         self.maps.control(self.control)?;
         Ok(report)
@@ -279,7 +284,7 @@ impl Session {
         resting.retain(|netns| places.contains(*netns));
         let left_alone = |netns| quiet.contains_key(&netns) || resting.contains(&netns);
         let mut namespaces = netns::look_at_all(places, &mut tracker.processes, left_alone);
-        turns.looked(&namespaces, &resting, began);
+        turns.looked(&namespaces, &resting, (began, began.elapsed()));
         let as_before = |netns: &u64| Some((*netns, known.get(netns)?.clone()));
         namespaces.extend(resting.iter().filter_map(as_before));
         let point = Sample::new(Snapshot::default(), before, namespaces, missed_runs);

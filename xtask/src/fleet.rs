@@ -18,7 +18,7 @@ use crate::{
 /// The command's arguments.
 #[derive(Debug, Args)]
 pub(crate) struct FleetArgs {
-    /// Measure what a node costs, and print the tables of docs/fleet.md (ten minutes, as root)
+    /// Measure what a node costs, and print the tables of docs/fleet.md (a quarter of an hour, as root)
     #[arg(long, required_unless_present_any = ["scene", "draw"])]
     cost: bool,
     /// Scrape servers in trouble for so many seconds, and renew the series in deploy/prometheus/tests and the picture of

@@ -65,8 +65,13 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     // All of it is listed each time, so that what is not there is known to be gone.
-    let config =
-        Config { reports: Reports::Intervals(args.interval), idle: true, ..args.observe.config() };
+    let config = Config {
+        reports: Reports::Intervals(args.interval),
+        idle: true,
+        // Nobody sees a total, and the window is open for months.
+        forget_closed: true,
+        ..args.observe.config()
+    };
     let mut face = Exporter::new(args, &config)?;
     run::run(&config, None, &mut face)?;
     Ok(ExitCode::SUCCESS)

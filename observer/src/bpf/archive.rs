@@ -216,6 +216,31 @@ impl Archive {
         }
     }
 
+    /// Forgets the closed listeners that `reported` has as such, and takes them out of that, but for those that are in the
+    /// kernel maps again. They are not counted as forgotten: nothing of them is left to be told.
+    pub(super) fn forget_closed(
+        &mut self,
+        reported: &mut Snapshot,
+        is_there: impl Fn(ListenerId) -> bool,
+    ) {
+        let was_told = |id: ListenerId, info: &ListenerInfo| {
+            let told = reported.listeners.get(&id);
+            told.is_some_and(|told| told.closed == info.closed) && !is_there(id)
+        };
+        let closed = self.listeners.iter().filter_map(|(id, kept)| Some((*id, kept.closed?.0)));
+        let gone: Vec<_> = closed.filter(|(id, info)| was_told(*id, info)).collect();
+        let (quiet, rest) =
+            self.quiet.drain(..).partition::<Vec<_>, _>(|(id, info)| was_told(*id, info));
+        self.quiet = rest.into();
+        for (id, _) in gone.iter().chain(&quiet) {
+            reported.forget(*id);
+        }
+        for (id, _) in gone {
+            self.change(id, |kept| *kept = Kept::default());
+            self.listeners.remove(&id);
+        }
+    }
+
     /// Adds all to what the kernel has. A socket that listens again has rows there too, and the two
     /// are one listener: what it is now is what the kernel says.
     pub(super) fn add_to(&self, snapshot: &mut Snapshot) {

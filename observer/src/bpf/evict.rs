@@ -13,6 +13,7 @@ use super::{
     maps::Maps,
     merge::merge_queue,
     reader::{ROW_BY_ROW, present},
+    snapshot::Snapshot,
 };
 
 /// A listener that closed so long ago, in nanoseconds, has nothing more to come but from tasks that were
@@ -45,6 +46,14 @@ impl Maps {
         self.gauges.quiet.has_left(quiet, misc.quiet);
         self.gauges.looked(misc, now);
         self.tell_of_room();
+    }
+
+    /// Forgets the listeners that had closed and were taken out of the kernel maps when `reported` was read, which goes
+    /// on without them: a report has told of all of it. One that listens again has rows in the kernel, and stays.
+    pub fn forget_closed(&mut self, reported: &mut Snapshot) {
+        let Self { listeners, quiet, archive, .. } = self;
+        let is_there = |id| listeners.get(&id, 0).is_ok() || quiet.get(&id, 0).is_ok();
+        archive.forget_closed(reported, is_there);
     }
 
     /// Takes one listener; `false` where it listens again.

@@ -19,14 +19,19 @@ pub(super) struct Gauges {
     last: (u64, u64),
 }
 
+/// Room that is used of each map at most by rows that could go, where these are not kept: every reading goes through them.
+const LITTLE: u32 = 2048;
+
 impl Gauges {
-    pub(super) fn new(sizes: &Sizes) -> Self {
+    /// Of maps of these sizes. Where closed listeners are `forgotten`, they do not wait until a map is half full.
+    pub(super) fn new(sizes: &Sizes, forgotten: bool) -> Self {
+        let of = |room: u32| Gauge::new(if forgotten { room.min(LITTLE) } else { room });
         Self {
-            listeners: Gauge::new(sizes.listeners),
-            workers: Gauge::new(sizes.workers),
-            waits: Gauge::new(sizes.waits),
-            errors: Gauge::new(sizes.errors),
-            quiet: Gauge::new(sizes.quiet),
+            listeners: of(sizes.listeners),
+            workers: of(sizes.workers),
+            waits: of(sizes.waits),
+            errors: of(sizes.errors),
+            quiet: of(sizes.quiet),
             strangers: HashSet::new(),
             last: (0, 0),
         }
@@ -125,7 +130,7 @@ mod tests {
 
     #[test]
     fn full_maps_are_looked_through_now_and_then_while_something_finds_no_room() {
-        let mut gauges = Gauges::new(&Sizes::LEAST);
+        let mut gauges = Gauges::new(&Sizes::LEAST, false);
         let misc = |tasks| {
             let no_room = NoRoom { tasks, ..NoRoom::default() };
             Misc { no_room, ..Misc::default() }

@@ -76,12 +76,13 @@ pub struct Maps {
 }
 
 impl Maps {
-    /// Takes the maps out of an object that was loaded with these sizes.
+    /// Takes the maps out of an object that was loaded with these sizes, and whether closed listeners are forgotten
+    /// ([`Self::forget_closed`]).
     ///
     /// # Errors
     ///
     /// When the object lacks one, or it is of another type: a defect of the build.
-    pub fn take(ebpf: &mut Ebpf, sizes: &Sizes) -> Result<Self> {
+    pub fn take(ebpf: &mut Ebpf, sizes: &Sizes, forgets_closed: bool) -> Result<Self> {
         let mut take = |name: &'static str| {
             ebpf.take_map(name).with_context(|| format!("the object has no map {name}"))
         };
@@ -113,7 +114,7 @@ impl Maps {
                 anyhow::Error::new(error).context(format!("cannot read {path}"))
             })?,
             archive: Archive::default(),
-            gauges: Gauges::new(sizes),
+            gauges: Gauges::new(sizes, forgets_closed),
             at_start: AtStart::default(),
         })
     }

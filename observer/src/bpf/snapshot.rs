@@ -53,6 +53,18 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// Takes out all that is known of a listener.
+    pub(super) fn forget(&mut self, id: ListenerId) {
+        self.listeners.remove(&id);
+        self.queues.remove(&id);
+        take_out(&mut self.workers, WorkerKey { listener: id, pid: 0, tid: 0 }, |key| key.listener);
+        let worker = WorkerKey { listener: id, pid: 0, tid: 0 };
+        take_out(&mut self.errors, ErrorKey { worker, errno: 0, zero: 0 }, |key| {
+            key.worker.listener
+        });
+        take_out(&mut self.waits, WaitKey { listener: id, bucket: 0, zero: 0 }, |key| key.listener);
+    }
+
     /// Counts the accept calls that gave EINTR to tasks that are still there: they have gone on, and were not
     /// seen to yet. `interrupted` are the listeners of such calls, by task.
     pub(super) fn count_interrupted(&mut self, interrupted: &[(u32, ListenerId)]) {
@@ -64,6 +76,19 @@ impl Snapshot {
                 *self.errors.entry(key).or_insert(0) += 1;
             }
         }
+    }
+}
+
+/// Takes the rows of a listener out of rows that are ordered by listener: `first` is before all of them.
+fn take_out<K: Ord + Copy, V>(
+    rows: &mut BTreeMap<K, V>,
+    first: K,
+    listener: impl Fn(&K) -> ListenerId,
+) {
+    let id = listener(&first);
+    let of_it = rows.range(first..).map(|(key, _)| *key);
+    for key in of_it.take_while(|key| listener(key) == id).collect::<Vec<_>>() {
+        rows.remove(&key);
     }
 }
 

@@ -3,13 +3,10 @@
 use std::net::IpAddr;
 
 use anyhow::{Context as _, Result, bail};
-use netlink_packet_core::{
-    NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload,
-};
+use netlink_packet_core::{NetlinkMessage, NetlinkPayload};
 use netlink_packet_sock_diag::{
-    SockDiagMessage,
-    constants::{AF_INET, AF_INET6, IPPROTO_TCP, TCP_LISTEN},
-    inet::{ExtensionFlags, InetRequest, SocketId, StateFlags},
+    constants::{AF_INET6, TCP_LISTEN},
+    inet::StateFlags,
 };
 use netlink_sys::{Socket as NetlinkSocket, SocketAddr, protocols::NETLINK_SOCK_DIAG};
 use nix::unistd::gettid;
@@ -19,7 +16,7 @@ use procfs::{
     process::Process,
 };
 
-use crate::host::inet_diag_message::Answer;
+use crate::host::inet_diag_message::{Answer, question};
 
 /// One socket in LISTEN.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -147,35 +144,18 @@ fn by_proc() -> Result<Vec<Socket>> {
 
 fn by_diag(states: &StateFlags) -> Result<Listening> {
     let mut found = Listening { sockets: Vec::new(), requests: Some(Vec::new()) };
-    dump(AF_INET, SocketId::new_v4(), states, &mut found)?;
-    // A kernel without IPv6 answers an IPv6 dump with ENOENT: there are none, then.
-    if let Err(error) = dump(AF_INET6, SocketId::new_v6(), states, &mut found) {
-        log::debug!("no IPv6 listeners: {error:#}");
-    }
+    dump(states, &mut found)?;
     // They are kept until the next look, and there may be thousands.
     found.sockets.shrink_to_fit();
     Ok(found)
 }
 
-fn dump(family: u8, socket_id: SocketId, states: &StateFlags, found: &mut Listening) -> Result<()> {
-    let mut netlink = NetlinkSocket::new(NETLINK_SOCK_DIAG).context("cannot open inet_diag")?;
-    netlink.bind_auto().context("cannot bind inet_diag")?;
-    netlink.connect(&SocketAddr::new(0, 0)).context("cannot reach inet_diag")?;
-    let mut header = NetlinkHeader::default();
-    header.flags = NLM_F_REQUEST | NLM_F_DUMP;
-    let request = InetRequest {
-        family,
-        protocol: IPPROTO_TCP,
-        extensions: ExtensionFlags::SKMEMINFO,
-        states: states.clone(),
-        socket_id,
-    };
-    let mut message =
-        NetlinkMessage::new(header, NetlinkPayload::from(SockDiagMessage::InetRequest(request)));
-    message.finalize();
-    let mut bytes = vec![0; message.buffer_len()];
-    message.serialize(&mut bytes);
-    netlink.send(&bytes, 0).context("cannot ask inet_diag")?;
+fn dump(states: &StateFlags, found: &mut Listening) -> Result<()> {
+    let netlink = NetlinkSocket::new(NETLINK_SOCK_DIAG).context("cannot open inet_diag")?;
+    // It needs no address: what is sent to none is for the kernel, which answers whoever asked.
+    netlink
+        .send_to(&question(states), &SocketAddr::new(0, 0), 0)
+        .context("cannot ask inet_diag")?;
 
     let mut buffer = vec![0; RECEIVE_BUFFER];
     loop {

@@ -1,19 +1,48 @@
-//! One socket as inet_diag tells it: the header, and of its attributes the two that matter here.
+//! What inet_diag is asked, and one socket as it tells it: the header, and of its attributes the two that matter here.
 //!
 //! `InetResponse` makes a value of every attribute and keeps them all, which for ten thousand listeners
 //! each second takes longer than the kernel takes to tell them.
 
 use netlink_packet_core::{
-    DecodeError, NetlinkDeserializable, NetlinkHeader, NlasIterator, Parseable as _,
+    DecodeError, NLM_F_DUMP, NLM_F_REQUEST, NetlinkDeserializable, NetlinkHeader, NlasIterator,
+    Parseable as _,
 };
 use netlink_packet_sock_diag::{
-    SOCK_DIAG_BY_FAMILY,
     constants::{INET_DIAG_SKMEMINFO, INET_DIAG_SKV6ONLY},
-    inet::{InetResponseHeader, nlas::MemInfo},
+    inet::{ExtensionFlags, InetResponseHeader, StateFlags, nlas::MemInfo},
 };
 
 /// Size of `struct inet_diag_msg`, after which the attributes begin.
 const HEADER: usize = 72;
+
+/// The request of the first inet_diag (`TCPDIAG_GETSOCK`), which every later one takes too. It is for sockets of both
+/// families in one walk of the kernel's tables (`inet_diag_dump_compat`), where `SOCK_DIAG_BY_FAMILY` takes one for each.
+const TCPDIAG_GETSOCK: u16 = 18;
+
+/// Size of `struct nlmsghdr`.
+const NETLINK_HEADER: usize = 16;
+
+/// Size of `struct inet_diag_req`, and where in it the states are.
+const REQUEST: usize = 60;
+const STATES: usize = 52;
+
+/// The message that asks for TCP sockets in these states, of both families.
+pub(super) fn question(states: &StateFlags) -> Vec<u8> {
+    let mut bytes = vec![0; NETLINK_HEADER + REQUEST];
+    let mut put = |at: usize, value: &[u8]| {
+        if let Some(place) = bytes.get_mut(at..at + value.len()) {
+            place.copy_from_slice(value);
+        }
+    };
+    let length = (NETLINK_HEADER + REQUEST) as u32;
+    put(0, &length.to_ne_bytes());
+    put(4, &TCPDIAG_GETSOCK.to_ne_bytes());
+    put(6, &(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
+    // Family, two lengths of prefixes, extensions.
+    put(NETLINK_HEADER, &[0, 0, 0, ExtensionFlags::SKMEMINFO.bits()]);
+    put(NETLINK_HEADER + STATES, &states.bits().to_ne_bytes());
+    bytes
+}
 
 /// What a dump says of one socket.
 pub(super) struct Answer {
@@ -28,7 +57,7 @@ impl NetlinkDeserializable for Answer {
     type Error = DecodeError;
 
     fn deserialize(header: &NetlinkHeader, payload: &[u8]) -> Result<Self, DecodeError> {
-        if header.message_type != SOCK_DIAG_BY_FAMILY {
+        if header.message_type != TCPDIAG_GETSOCK {
             return Err(format!("unknown message type {}", header.message_type).into());
         }
         let mut answer =
@@ -55,7 +84,6 @@ mod tests {
 
     use netlink_packet_core::{Emitable as _, NetlinkHeader};
     use netlink_packet_sock_diag::{
-        SOCK_DIAG_BY_FAMILY,
         constants::{AF_INET6, TCP_LISTEN},
         inet::{
             InetResponse, InetResponseHeader, SocketId,
@@ -63,7 +91,7 @@ mod tests {
         },
     };
 
-    use super::{Answer, HEADER, NetlinkDeserializable as _};
+    use super::{Answer, HEADER, NetlinkDeserializable as _, TCPDIAG_GETSOCK};
 
     fn header() -> InetResponseHeader {
         InetResponseHeader {
@@ -106,19 +134,19 @@ mod tests {
             drops: 9,
         };
         let all = [Nla::Shutdown(1), Nla::SkV6Only(true), Nla::MemInfo(memory), Nla::Tos(2)];
-        let answer = read(&all, SOCK_DIAG_BY_FAMILY).expect("an answer");
+        let answer = read(&all, TCPDIAG_GETSOCK).expect("an answer");
         assert_eq!(answer.header, header());
         assert_eq!((answer.drops, answer.v6only), (Some(9), Some(true)));
-        let bare = read(&[], SOCK_DIAG_BY_FAMILY).expect("an answer");
+        let bare = read(&[], TCPDIAG_GETSOCK).expect("an answer");
         assert_eq!((bare.drops, bare.v6only), (None, None));
-        assert!(read(&[], SOCK_DIAG_BY_FAMILY + 1).is_none());
+        assert!(read(&[], TCPDIAG_GETSOCK + 1).is_none());
         assert_eq!(header().buffer_len(), HEADER);
     }
 
     #[test]
     fn what_is_cut_off_is_an_error() {
         let mut of = NetlinkHeader::default();
-        of.message_type = SOCK_DIAG_BY_FAMILY;
+        of.message_type = TCPDIAG_GETSOCK;
         assert!(Answer::deserialize(&of, &[AF_INET6; HEADER - 1]).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Which listener a connection request belongs to.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::{BTreeMap, HashMap},
     net::{IpAddr, Ipv4Addr},
 };
 
@@ -9,32 +9,38 @@ use crate::host::inet_diag::{Request, Socket};
 
 const EVERY_IPV4: IpAddr = IpAddr::V4(Ipv4Addr::UNSPECIFIED);
 
-/// The requests that wait at each listener.
+/// The requests that wait at each listener, as far as somebody looked.
 #[derive(Clone, Debug, Default)]
 pub struct Waiting {
-    /// The network namespaces in which somebody looked.
-    seen: BTreeSet<u64>,
-    /// Listeners by inode number: how many, where that is not 0, and `None` where it cannot be told.
-    counts: HashMap<u64, Option<u64>>,
+    /// Of each network namespace that was looked at: its listeners by inode number, each with how many wait there where
+    /// that is not 0, and `None` where it cannot be told.
+    seen: BTreeMap<u64, HashMap<u64, Option<u64>>>,
 }
 
 impl Waiting {
-    /// Adds what was seen in a network namespace.
+    /// Puts what was seen in a network namespace in place of what was known of it.
     pub fn add(&mut self, netns: u64, sockets: &[Socket], requests: &[Request]) {
-        self.seen.insert(netns);
-        if requests.is_empty() {
-            return;
-        }
         let counts = sockets.iter().zip(count(sockets, requests));
         let some = counts.filter(|(_, count)| *count != Some(0));
-        self.counts.extend(some.map(|(socket, count)| (socket.inode, count)));
+        let some = some.map(|(socket, count)| (socket.inode, count)).collect();
+        self.seen.insert(netns, some);
+    }
+
+    /// Forgets what was seen in the network namespaces that are not to be kept.
+    pub fn keep(&mut self, is_kept: impl Fn(u64) -> bool) {
+        self.seen.retain(|netns, _| is_kept(*netns));
+    }
+
+    /// Whether no request waited in a network namespace; `None` where nobody looked.
+    #[must_use]
+    pub fn is_idle(&self, netns: u64) -> Option<bool> {
+        self.seen.get(&netns).map(HashMap::is_empty)
     }
 
     /// The requests that wait at a listener; `None` where that is not known.
     #[must_use]
     pub fn at(&self, netns: u64, inode: u64) -> Option<u64> {
-        let count = || self.counts.get(&inode).copied().unwrap_or(Some(0));
-        self.seen.contains(&netns).then(count).flatten()
+        self.seen.get(&netns)?.get(&inode).copied().unwrap_or(Some(0))
     }
 }
 

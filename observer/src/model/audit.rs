@@ -37,6 +37,15 @@ pub struct Audit {
     /// until they do: a file system that does not answer keeps them in a system call.
     #[serde(default)]
     pub unanswered: u64,
+    /// Age of the oldest look at a network namespace that has shown listeners, in nanoseconds. Of more than 32 namespaces,
+    /// those in which no hook saw anything of a listener are looked at each five seconds to a minute, by how long that
+    /// takes: their counters and limits are as of then. `null` where this was not noted.
+    #[serde(default)]
+    pub oldest_look: Option<u64>,
+    /// Age of the oldest count of requests in SYN queues, in nanoseconds: `syn_queue.now` of listeners on which no hook saw
+    /// anything may be as of then. `null` where they were not counted.
+    #[serde(default)]
+    pub oldest_syn_look: Option<u64>,
     /// Runs of observer's programs that the kernel skipped, because one was already running on that CPU
     /// or, for kprobes, a map operation was under way there. Where it is not 0, no number is called exact.
     pub missed_runs: u64,

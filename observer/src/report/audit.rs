@@ -169,6 +169,8 @@ pub fn audit(input: &Input<'_>) -> Audit {
         incomplete: input.incomplete,
         unsettled: input.unsettled,
         unanswered: input.unanswered,
+        oldest_look: None,
+        oldest_syn_look: None,
         missed_runs: input.missed_runs,
         netns,
     }

@@ -96,7 +96,7 @@ impl Session {
             _ => None,
         };
         let mut watches = Watches::take(&mut loaded)?;
-        let mut maps = Maps::take(&mut loaded.ebpf, &plan.sizes)?;
+        let mut maps = Maps::take(&mut loaded.ebpf, &plan.sizes, config.forget_closed)?;
         // Forks are followed from here on, so that no child slips through between the two.
         if !pids.is_empty() {
             // Those that were named come first: where there is no room for all, what they hold is chosen.
@@ -160,6 +160,7 @@ impl Session {
             requests: Requests::new(),
             last_seen: LastSeen::default(),
             shows_idle: config.idle,
+            forgets_closed: config.forget_closed,
             missed_before: 0,
             kprobes_tell: false,
             kinds: config.events.clone(),

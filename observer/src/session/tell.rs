@@ -1,8 +1,12 @@
 //! Making a report of what is known.
 
+use std::time::Duration;
+
 use super::{
     Session,
     sample::{Sample, Span},
+    syn_requests::Wanted,
+    turns,
 };
 use crate::{
     findings,
@@ -48,9 +52,17 @@ impl Session {
 
     /// The requests in SYN queues where chosen listeners are.
     pub(super) fn requests(&mut self, now: &Sample, must: bool) -> Waiting {
+        let sees_syns = self.providers().drops.via.sees_functions();
         let selection = &self.tracker.selection;
-        let chosen = |socket: &Socket| selection.contains(socket.inode, socket.port);
-        self.requests.of(&self.places, &now.namespaces, chosen, must)
+        let active = turns::active(&self.last.counted, &now.counted);
+        // Where no hook sees SYNs, nothing may happen for long in a queue that fills up.
+        let are_all_busy = !sees_syns && now.namespaces.len() <= turns::FEW;
+        let wanted = Wanted {
+            chosen: &|socket: &Socket| selection.contains(socket.inode, socket.port),
+            is_busy: &|netns| are_all_busy || active.contains(&netns),
+            must,
+        };
+        self.requests.of(&self.places, &now.namespaces, &wanted).clone()
     }
 
     pub(super) fn report(
@@ -94,6 +106,10 @@ impl Session {
                 findings::judge_with(report, |listener| identities.server(listener));
             },
         };
-        build::build(input, last_seen)
+        let mut report = build::build(input, last_seen);
+        let nanoseconds = |age: Duration| u64::try_from(age.as_nanos()).unwrap_or(u64::MAX);
+        report.audit.oldest_look = self.turns.oldest(to.clock).map(nanoseconds);
+        report.audit.oldest_syn_look = self.requests.oldest(to.clock).map(nanoseconds);
+        report
     }
 }

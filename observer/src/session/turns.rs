@@ -1,8 +1,9 @@
 //! Which network namespaces are looked at for a report, where listeners are in many. Pure.
 //!
-//! To enter one and to read it takes some 0.2 ms. One in which no kernel program saw anything of a listener since the last
-//! look, and in which no connection waits, is as it was then: but for what only its counters tell (a SYN queue that
-//! overflows where no hook sees SYNs) and for its sysctls. These may be told so much later.
+//! To enter one and to read it takes 0.1 ms or more. One in which no kernel program saw anything of a listener since the
+//! last look, and in which no connection waits, is as it was then: but for what only its counters tell (a SYN queue that
+//! overflows where no hook sees SYNs) and for its sysctls. These may be told so much later, and how much a report says
+//! (`audit.oldest_look`). The more namespaces there are and the longer a look takes, the longer they rest.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -15,14 +16,28 @@ use crate::{
 };
 
 /// So many namespaces are all looked at for each report.
-const FEW: usize = 32;
+pub(super) const FEW: usize = 32;
 
-/// How long one in which nothing happened is left as it was.
-const REST: Duration = Duration::from_secs(5);
+/// How long one in which nothing happened is left as it was, at least and at most.
+const LEAST_REST: Duration = Duration::from_secs(5);
+const MOST_REST: Duration = Duration::from_secs(60);
+
+/// Part of the time that looks at those may take in which nothing happened: one in this many, where that is not more
+/// often than [`LEAST_REST`] and not less often than [`MOST_REST`].
+const SHARE: u32 = 1000;
 
 /// When each namespace was looked at.
-#[derive(Debug, Default)]
-pub(super) struct Turns(BTreeMap<u64, Instant>);
+#[derive(Debug)]
+pub(super) struct Turns {
+    looked: BTreeMap<u64, Instant>,
+    rest: Duration,
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { looked: BTreeMap::new(), rest: LEAST_REST }
+    }
+}
 
 impl Turns {
     /// Namespaces that need no look: they are as they were when the last one was taken.
@@ -38,7 +53,7 @@ impl Turns {
         }
         let active = active(before, counted);
         let is_fresh = |netns: &u64| {
-            self.0.get(netns).is_some_and(|at| now.saturating_duration_since(*at) < REST)
+            self.looked.get(netns).is_some_and(|at| now.saturating_duration_since(*at) < self.rest)
         };
         let rests = |(netns, one): &(&u64, &std::sync::Arc<Namespace>)| {
             let is_still = |inode| counted.asked.get(&inode) == before.asked.get(&inode);
@@ -49,15 +64,32 @@ impl Turns {
         namespaces.iter().filter(rests).map(|(netns, _)| *netns).collect()
     }
 
-    /// Notes which were looked at; the others that were are forgotten, but for those that rest.
-    pub(super) fn looked(&mut self, looked: &Namespaces, resting: &BTreeSet<u64>, now: Instant) {
-        self.0.retain(|netns, _| resting.contains(netns));
-        self.0.extend(looked.keys().map(|netns| (*netns, now)));
+    /// Notes which were looked at, from then on and for so long; the others that were are forgotten, but for those that
+    /// rest.
+    pub(super) fn looked(
+        &mut self,
+        looked: &Namespaces,
+        resting: &BTreeSet<u64>,
+        (began, took): (Instant, Duration),
+    ) {
+        self.looked.retain(|netns, _| resting.contains(netns));
+        self.looked.extend(looked.keys().map(|netns| (*netns, began)));
+        // Of few it says little how long they took.
+        if let Some(each) = u32::try_from(looked.len()).ok().filter(|count| *count > FEW as u32) {
+            let all = u32::try_from(self.looked.len()).unwrap_or(u32::MAX);
+            let round = (took / each).saturating_mul(all);
+            self.rest = round.saturating_mul(SHARE).clamp(LEAST_REST, MOST_REST);
+        }
+    }
+
+    /// How long ago the one was looked at that was not for the longest.
+    pub(super) fn oldest(&self, now: Instant) -> Option<Duration> {
+        self.looked.values().min().map(|at| now.saturating_duration_since(*at))
     }
 }
 
 /// Namespaces in which a kernel program saw anything of a listener.
-fn active(before: &Snapshot, counted: &Snapshot) -> BTreeSet<u64> {
+pub(super) fn active(before: &Snapshot, counted: &Snapshot) -> BTreeSet<u64> {
     let changed = counted.listeners.iter().filter(|(id, info)| {
         before.listeners.get(*id) != Some(*info)
             || before.queues.get(*id) != counted.queues.get(*id)
@@ -67,11 +99,11 @@ fn active(before: &Snapshot, counted: &Snapshot) -> BTreeSet<u64> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use observer_common::counters::{ListenerInfo, QueueStats};
 
-    use super::{FEW, REST, Turns};
+    use super::{FEW, LEAST_REST, MOST_REST, SHARE, Turns};
     use crate::{
         bpf::snapshot::Snapshot,
         host::{
@@ -124,7 +156,7 @@ mod tests {
     fn looked_at(count: usize) -> Told {
         let (last, now) = (namespaces(count), Instant::now());
         let mut turns = Turns::default();
-        turns.looked(&last, &[].into(), now);
+        turns.looked(&last, &[].into(), (now, Duration::ZERO));
         Told { turns, last, now }
     }
 
@@ -167,12 +199,40 @@ mod tests {
     fn each_is_looked_at_after_its_rest() {
         let Told { mut turns, last, now } = looked_at(100);
         let of = |turns: &Turns, at| turns.resting((&last, &snapshot(1)), &snapshot(1), at);
-        let resting = of(&turns, now + REST / 2);
+        let resting = of(&turns, now + LEAST_REST / 2);
         assert_eq!(resting.len(), 100);
         // They rest, and were not looked at again.
-        turns.looked(&Namespaces::new(), &resting, now + REST / 2);
-        assert!(of(&turns, now + REST).is_empty());
-        turns.looked(&last, &[].into(), now + REST);
-        assert_eq!(of(&turns, now + REST).len(), 100);
+        let later = now + LEAST_REST / 2;
+        turns.looked(&Namespaces::new(), &resting, (later, Duration::ZERO));
+        assert_eq!(turns.oldest(later), Some(LEAST_REST / 2));
+        assert!(of(&turns, now + LEAST_REST).is_empty());
+        turns.looked(&last, &[].into(), (now + LEAST_REST, Duration::ZERO));
+        assert_eq!(of(&turns, now + LEAST_REST).len(), 100);
+        assert_eq!(turns.oldest(now + LEAST_REST), Some(Duration::ZERO));
+    }
+
+    /// What looks at idle namespaces take is bounded, until they are too old.
+    #[test]
+    fn they_rest_the_longer_the_longer_looks_take() {
+        let rest = |took: Duration| {
+            let Told { mut turns, last, now } = looked_at(100);
+            turns.looked(&last, &[].into(), (now, took));
+            turns.rest
+        };
+        let millisecond = Duration::from_millis(1);
+        assert_eq!(rest(millisecond), LEAST_REST);
+        assert_eq!(rest(20 * millisecond), 20 * millisecond * SHARE);
+        assert_eq!(rest(1000 * millisecond), MOST_REST);
+        // Of those that rest, each would take as long.
+        let Told { mut turns, last, now } = looked_at(100);
+        let some: Namespaces = last.iter().take(50).map(|(id, one)| (*id, one.clone())).collect();
+        let others = last.keys().skip(50).copied().collect();
+        turns.looked(&some, &others, (now, 10 * millisecond));
+        assert_eq!(turns.rest, 20 * millisecond * SHARE);
+        // One that was busy and slow says nothing of the others.
+        let one: Namespaces = last.iter().take(1).map(|(id, one)| (*id, one.clone())).collect();
+        let others = last.keys().skip(1).copied().collect();
+        turns.looked(&one, &others, (now, 1000 * millisecond));
+        assert_eq!(turns.rest, 20 * millisecond * SHARE);
     }
 }

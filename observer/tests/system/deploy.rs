@@ -11,6 +11,7 @@ mod recorded;
 mod release;
 mod rules;
 mod scene;
+mod soak;
 mod units;
 mod version;
 
@@ -26,7 +27,7 @@ use anyhow::{Context as _, ensure};
 use crate::{Outcome, Skip, Test, servers::program::Program};
 
 pub fn tests() -> Vec<Test> {
-    [
+    let all = [
         units::tests(),
         kubernetes::tests(),
         rules::tests(),
@@ -34,10 +35,9 @@ pub fn tests() -> Vec<Test> {
         dashboard::tests(),
         release::tests(),
         version::tests(),
-    ]
-    .into_iter()
-    .flatten()
-    .collect()
+        soak::tests(),
+    ];
+    all.into_iter().flatten().collect()
 }
 
 /// A file or directory of the repository, such as `deploy/systemd`.

@@ -6,6 +6,7 @@ mod page;
 mod prometheus;
 mod running;
 mod secure;
+mod syscalls;
 
 use std::{collections::BTreeMap, os::unix::process::CommandExt as _, process::Command};
 
@@ -35,6 +36,7 @@ pub fn tests() -> Vec<Test> {
         .chain(secure::tests())
         .chain(flight::tests())
         .chain(prometheus::tests())
+        .chain(syscalls::tests())
         .collect()
 }
 

@@ -1,5 +1,7 @@
 //! What a node costs that is scraped: CPU and memory of observer's process, series and bytes of a scrape.
 
+mod beside;
+
 use std::{
     fmt::Write as _,
     io::{Read as _, Write as _},
@@ -37,7 +39,7 @@ const HOSTS: [Host; 4] = [
 ];
 
 /// How it is scraped: time between reports, between scrapes, and for which it is looked at.
-const PACES: [(&str, u64, u64); 2] = [("5s", 15, 60), ("1s", 1, 20)];
+const PACES: [(&str, u64, u64); 2] = [("5s", 15, 120), ("1s", 1, 60)];
 
 /// Time for what comes with the start.
 const SETTLE: Duration = Duration::from_secs(12);
@@ -47,6 +49,7 @@ const MIB: f64 = 1024.0 * 1024.0;
 /// The tables.
 pub(super) fn measure(workspace: &Workspace) -> Result<String> {
     let observer = run::build(workspace)?;
+    beside::refuse_others(&observer)?;
     let mut page = "\
 | host | CPU, a scrape in 15 s | CPU, reports and scrapes each second | resident | series | bytes of a scrape | \
 time of a scrape |
@@ -61,9 +64,20 @@ time of a scrape |
         let mut last = None;
         for (interval, every, window) in PACES {
             let seen = watch(&observer, &ports, interval, every, window)?;
-            eprintln!("fleet: {interval}: {:.2} % of a core", seen.busy);
+            eprintln!(
+                "fleet: {interval}: {:.2} % of a core, of it {:.2} in the kernel; a report takes {:.2} of the reference's \
+                 {:.0} ms",
+                seen.busy,
+                seen.in_kernel,
+                seen.of_reference,
+                seen.reference.as_secs_f64() * 1000.0,
+            );
             busy.push(seen.busy);
             last.get_or_insert(seen);
+        }
+        if host.namespaces > 0 {
+            let took = beside::ss(holder.pid())?.as_secs_f64() * 1000.0;
+            eprintln!("fleet: ss in each of the namespaces takes {took:.0} ms of CPU");
         }
         holder.end()?;
         let seen = last.context("nothing was seen")?;
@@ -105,6 +119,12 @@ fn ports(said: &str) -> Result<Vec<u16>> {
 struct Seen {
     /// Percents of one core.
     busy: f64,
+    /// Of these, what was spent in the kernel.
+    in_kernel: f64,
+    /// CPU time of a loop that is always the same, in the same minutes: the longer, the busier is this machine.
+    reference: Duration,
+    /// CPU time of a report, with its part of the scrapes, as a part of that.
+    of_reference: f64,
     resident: f64,
     series: usize,
     bytes: usize,
@@ -129,7 +149,9 @@ fn watch(
         let _closed = client.read(&mut [0])?;
     }
     sleep(SETTLE);
+    let reference = beside::reference()?;
     let (began, before) = (Instant::now(), cpu(tool.pid())?);
+    let ticks_before = beside::ticks(tool.pid())?;
     let mut page = String::new();
     let mut took = Duration::MAX;
     for scrape in 1..=window / every {
@@ -140,11 +162,25 @@ fn watch(
         took = took.min(asked.elapsed());
     }
     let used = cpu(tool.pid())?.saturating_sub(before);
-    let busy = 100.0 * used.as_secs_f64() / began.elapsed().as_secs_f64();
+    let elapsed = began.elapsed();
+    let ticks = beside::ticks(tool.pid())?;
+    let (user, system) = (ticks.0 - ticks_before.0, ticks.1 - ticks_before.1);
+    let reference = (reference + beside::reference()?) / 2;
+    let busy = 100.0 * used.as_secs_f64() / elapsed.as_secs_f64();
+    let in_kernel = busy * system / (user + system).max(1.0);
+    let period = period(interval)?;
+    let of_reference = used.div_duration_f64(reference) * period.div_duration_f64(elapsed);
     let resident = memory(tool.pid(), "VmRSS:")?;
     tool.end()?;
     let series = page.lines().filter(|line| !line.starts_with('#') && !line.is_empty()).count();
-    Ok(Seen { busy, resident, series, bytes: page.len(), took })
+    let bytes = page.len();
+    Ok(Seen { busy, in_kernel, reference, of_reference, resident, series, bytes, took })
+}
+
+/// The time between two reports.
+fn period(interval: &str) -> Result<Duration> {
+    let seconds = interval.strip_suffix('s').context("seconds")?;
+    Ok(Duration::from_secs(seconds.parse()?))
 }
 
 /// One scrape, in text.

@@ -21,6 +21,8 @@ pub struct Own {
     pub missed_runs: u64,
     /// Processes that did not answer, in the last report.
     pub unanswered: u64,
+    /// Ages of the oldest looks that the last report is made of, seconds, by what was looked at.
+    pub looks: BTreeMap<&'static str, f64>,
     /// Growth of the kernel's counters, as the kernel and as observer counted it, where both did.
     pub audit: BTreeMap<String, (u64, u64)>,
     /// What each signal comes from.
@@ -50,6 +52,8 @@ impl Own {
         self.events_lost = self.events_lost.saturating_add(audit.events_lost);
         self.missed_runs = self.missed_runs.saturating_add(audit.missed_runs);
         self.unanswered = audit.unanswered;
+        let looks = [("namespace", audit.oldest_look), ("syn_queue", audit.oldest_syn_look)];
+        self.looks = looks.into_iter().filter_map(|(of, age)| Some((of, seconds(age?)))).collect();
         for (what, count) in no_room(&audit.no_room) {
             let sum = self.map_full.entry(what).or_default();
             *sum = sum.saturating_add(count);
@@ -73,6 +77,14 @@ impl Own {
             signal.uncounted = signal.uncounted.saturating_add(provider.uncounted.unwrap_or(0));
         }
     }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "2^52 ns are 52 days, and a microsecond matters to nobody"
+)]
+fn seconds(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e9
 }
 
 fn via(via: Via) -> &'static str {

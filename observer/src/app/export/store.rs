@@ -2,7 +2,7 @@
 //! another is born where it was. Pure, but for what [`Origins`] looks up.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -25,6 +25,8 @@ const KEPT: Duration = Duration::from_secs(3600);
 pub struct Store {
     /// By place, with when the last listener there was gone.
     places: BTreeMap<Arc<Place>, Kept>,
+    /// Those at which nobody listens any more, by when that began.
+    gone: BTreeSet<(Instant, Arc<Place>)>,
     /// Where each listener is that was in the last report.
     listeners: HashMap<Identity, Known>,
     room: Room,
@@ -35,6 +37,19 @@ pub struct Store {
 struct Kept {
     tally: Tally,
     gone_since: Option<Instant>,
+}
+
+impl Kept {
+    /// Somebody listens there, again or still. Since when nobody did, where that was so.
+    fn is_back(
+        &mut self,
+        place: &Arc<Place>,
+        gone: &mut BTreeSet<(Instant, Arc<Place>)>,
+    ) -> Option<Instant> {
+        let since = self.gone_since.take()?;
+        gone.remove(&(since, place.clone()));
+        Some(since)
+    }
 }
 
 struct Known {
@@ -51,6 +66,7 @@ impl Store {
     pub fn new(most: usize, per_worker: bool) -> Self {
         Self {
             places: BTreeMap::new(),
+            gone: BTreeSet::new(),
             listeners: HashMap::new(),
             room: Room::new(most),
             per_worker,
@@ -71,22 +87,24 @@ impl Store {
         for listener in &report.listeners {
             let place = self.place(listener, origins);
             self.make_room(&place, listener);
-            let Self { places, room, per_worker, .. } = self;
+            let Self { places, gone, room, per_worker, .. } = self;
             let Some(kept) = places.get_mut(&place) else { continue };
             kept.tally.add(listener, report.window.seconds, observed, *per_worker, room);
             if !listener.closed {
-                kept.gone_since = None;
+                kept.is_back(&place, gone);
                 for (open, limit) in origins.descriptors(listener, now) {
                     kept.tally.gauges.note_descriptors(open, limit);
                 }
             }
         }
         self.listeners.retain(|_, known| known.is_there);
-        for kept in self.places.values_mut() {
+        for (place, kept) in &mut self.places {
             kept.tally.end_report(&mut self.room);
-            match kept.tally.gauges.listeners {
-                0 => _ = kept.gone_since.get_or_insert(now),
-                _ => kept.gone_since = None,
+            if kept.tally.gauges.listeners > 0 {
+                kept.is_back(place, &mut self.gone);
+            } else if kept.gone_since.is_none() {
+                kept.gone_since = Some(now);
+                self.gone.insert((now, place.clone()));
             }
         }
         self.forget(now);
@@ -124,10 +142,11 @@ impl Store {
         if let Some(kept) = self.places.get_mut(place) {
             let needed = kept.tally.needs(listener);
             // It must not be forgotten now.
-            let gone_since = kept.gone_since.take();
+            let gone_since = kept.is_back(place, &mut self.gone);
             while !self.room.has(needed) && self.forget_longest_gone() {}
-            if let Some(kept) = self.places.get_mut(place) {
-                kept.gone_since = gone_since;
+            if let (Some(since), Some(kept)) = (gone_since, self.places.get_mut(place)) {
+                kept.gone_since = Some(since);
+                self.gone.insert((since, place.clone()));
             }
             return;
         }
@@ -141,22 +160,16 @@ impl Store {
 
     /// Forgets places at which nobody has listened for long.
     fn forget(&mut self, now: Instant) {
-        let Self { places, room, .. } = self;
-        places.retain(|_, kept| {
-            let stays =
-                kept.gone_since.is_none_or(|since| now.saturating_duration_since(since) < KEPT);
-            if !stays {
-                let mut reserved = kept.tally.reserved;
-                room.give_back(reserved, &mut reserved);
-            }
-            stays
-        });
+        while let Some((since, _)) = self.gone.first()
+            && now.saturating_duration_since(*since) >= KEPT
+        {
+            self.forget_longest_gone();
+        }
     }
 
-    /// Makes room: forgets the place at which nobody has listened for the longest; whether there was one.
+    /// Forgets the place at which nobody has listened for the longest; whether there was one.
     fn forget_longest_gone(&mut self) -> bool {
-        let gone = self.places.iter().filter_map(|(place, kept)| Some((kept.gone_since?, place)));
-        let Some(place) = gone.min().map(|(_, place)| place.clone()) else { return false };
+        let Some((_, place)) = self.gone.pop_first() else { return false };
         if let Some(kept) = self.places.remove(&place) {
             let mut reserved = kept.tally.reserved;
             self.room.give_back(reserved, &mut reserved);

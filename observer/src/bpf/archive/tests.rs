@@ -235,3 +235,51 @@ fn tasks_of_a_listener_that_opened_again_are_bounded_too() {
     assert!(rows(&read(&archive)).is_empty());
     assert_eq!((archive.tasks, archive.by_tasks.len()), (0, 0));
 }
+
+/// Generation after generation is born, counts, closes, and is told of: what is kept, and read for each report, does not
+/// grow with them, and nothing is called missing.
+#[test]
+fn what_was_told_of_is_forgotten_where_nobody_wants_a_total() {
+    let mut archive = Archive::default();
+    let mut most = 0;
+    for generation in 0..1_000_u64 {
+        let id = 100 + generation;
+        archive.close(id, closed(generation + 1), &queue(3, 2, 4));
+        let worker = WorkerKey { listener: id, ..WORKER };
+        archive.add_worker(worker, &accepted(3));
+        archive.add_errors(ErrorKey { worker, ..ERROR }, 2);
+        archive.add_waits(WaitKey { listener: id, ..WAIT }, 3);
+        archive.close_quiet(10_000 + generation, closed(generation + 1));
+        archive.trim();
+        let mut reported = read(&archive);
+        most = most.max(reported.workers.len() + reported.listeners.len());
+        assert_eq!(rows(&reported), [(worker, 3)]);
+        archive.forget_closed(&mut reported, |_| false);
+        assert!(reported.listeners.is_empty() && reported.queues.is_empty());
+        assert!(reported.workers.is_empty() && reported.errors.is_empty());
+        assert!(reported.waits.is_empty());
+    }
+    assert_eq!(most, 3, "a listener, one on which nothing was counted, and a worker");
+    assert_eq!((archive.rows, archive.forgotten(), archive.by_age.len()), (0, 0, 0));
+    assert!(archive.listeners.is_empty() && archive.quiet.is_empty());
+}
+
+#[test]
+fn what_was_not_told_of_or_lives_again_is_kept() {
+    let mut archive = one();
+    // Read before it closed.
+    let mut reported = Snapshot::default();
+    reported.listeners.insert(7, closed(0));
+    archive.forget_closed(&mut reported, |_| false);
+    assert_eq!(rows(&read(&archive)), [(WORKER, 3)]);
+    assert!(reported.listeners.contains_key(&7));
+    // It listens again: what it counts is added to this.
+    let mut reported = read(&archive);
+    archive.forget_closed(&mut reported, |id| id == 7);
+    assert_eq!(rows(&read(&archive)), [(WORKER, 3)]);
+    assert_eq!(rows(&reported), [(WORKER, 3)]);
+    // What tasks did that ended, with a listener that is open, is told again and again.
+    archive.add_ended(WorkerKey { listener: 8, ..WORKER }, &accepted(1));
+    archive.forget_closed(&mut reported, |_| false);
+    assert_eq!(rows(&read(&archive)), [(WorkerKey { listener: 8, ..WORKER }, 1)]);
+}

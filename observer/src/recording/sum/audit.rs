@@ -20,6 +20,8 @@ impl AuditSum {
         sum.no_room = no_room(&sum.no_room, &audit.no_room);
         sum.unsettled = sum.unsettled.saturating_add(audit.unsettled);
         sum.unanswered = sum.unanswered.max(audit.unanswered);
+        sum.oldest_look = sum.oldest_look.max(audit.oldest_look);
+        sum.oldest_syn_look = sum.oldest_syn_look.max(audit.oldest_syn_look);
         sum.missed_runs = sum.missed_runs.saturating_add(audit.missed_runs);
         for one in &audit.netns {
             match self.netns.get_mut(&one.netns) {

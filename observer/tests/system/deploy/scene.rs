@@ -194,6 +194,7 @@ pub fn play(role: &str) -> Outcome {
     match role {
         "deploy-overflow" => overflow(),
         "deploy-starved" => starved(),
+        "deploy-reborn" => super::soak::reborn(),
         other => bail!("no role {other}"),
     }
 }

@@ -18,7 +18,7 @@ fn lacks() -> Option<String> {
     Some(format!("{missing} is not installed"))
 }
 
-fn certificate(directory: &Path) -> Outcome {
+pub(super) fn certificate(directory: &Path) -> Outcome {
     let mut openssl = Command::new("openssl");
     openssl.current_dir(directory).args(["req", "-x509", "-newkey", "ec", "-pkeyopt"]);
     openssl.args(["ec_paramgen_curve:P-256", "-nodes", "-days", "2", "-subj", "/CN=localhost"]);
@@ -36,7 +36,7 @@ fn certificate(directory: &Path) -> Outcome {
 }
 
 /// Status of what curl got; `None` where it got no answer.
-fn curl(
+pub(super) fn curl(
     exporter: &Exporter,
     directory: &Path,
     path: &str,

@@ -98,6 +98,21 @@ pub const FAMILIES: &[Family] = &[
         samples: |state, out| out.push(Sample::host(Value::Count(state.own.unanswered))),
     },
     Family {
+        name: "observer_oldest_look",
+        unit: Some(Unit::Seconds),
+        kind: MetricType::Gauge,
+        help: "Age of the oldest look that gauges of the last report come from: at a network namespace, where limits and the \
+               kernel's counters are of, and at SYN queues. Where something happens it is looked at for each report.",
+        of: Of::Host,
+        labels: &["of"],
+        from: "`audit.oldest_look`, `audit.oldest_syn_look`",
+        samples: |state, out| {
+            for (of, age) in &state.own.looks {
+                out.push(Sample::host(Value::Number(*age)).with("of", *of));
+            }
+        },
+    },
+    Family {
         name: "observer_audit_kernel",
         unit: None,
         kind: MetricType::Counter,

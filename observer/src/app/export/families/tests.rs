@@ -43,6 +43,7 @@ const NAMES: &[&str] = &[
     "observer_map_full_total",
     "observer_memory_resident_bytes",
     "observer_missed_runs_total",
+    "observer_oldest_look_seconds",
     "observer_report_timestamp_seconds",
     "observer_report_window_seconds",
     "observer_reports_total",

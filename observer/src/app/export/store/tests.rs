@@ -302,3 +302,26 @@ fn the_descriptors_of_who_has_least_left_are_told() {
     stored.add(vec![one]);
     assert_eq!(stored.at(80).expect("it is there").gauges.descriptors, Some((90, Some(100))));
 }
+
+/// Listeners of which each has a port of its own, born and dead within a report: what is kept, walked through and served
+/// has its bound, whichever generation it is.
+#[test]
+fn generations_do_not_add_up() {
+    let mut stored = Stored::new(1000);
+    let mut most = (0, 0, 0);
+    for generation in 0..600_u16 {
+        let alive = listener(80, 1, 1);
+        let ports = (0..5).map(|one| 1000 + generation * 5 + one);
+        let dead = ports.map(|port| closed(listener(port, u64::from(port), 1)));
+        stored.add(dead.chain([alive]).collect());
+        let Store { places, gone, listeners, room, .. } = &stored.store;
+        most = (most.0.max(places.len()), most.1.max(listeners.len()), most.2.max(room.taken()));
+        assert_eq!(gone.len() + 1, places.len(), "all but one are gone");
+        let reserved: usize = places.values().map(|kept| kept.tally.reserved).sum();
+        assert_eq!(reserved, room.taken());
+    }
+    let each = BASE_SERIES + DETAIL_SERIES;
+    assert!(most.0 <= 1000 / each && most.1 == 6 && most.2 <= 1000, "{most:?}");
+    // The one that was there all along lost nothing.
+    assert_eq!(stored.at(80).and_then(|tally| tally.accepted), Some(600));
+}
