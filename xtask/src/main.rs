@@ -3,7 +3,7 @@
 //!
 //! The commands are in the files of their names (`setup`, `run`, `check` with `imports`, `test`, `vm`,
 //! `bench`, `dist`, `fleet`, `screens`); what several of them need is in the others (`workspace`, `process`, `arch`,
-//! `archive`, `compiler`, `not_run`, `unfetched`).
+//! `archive`, `compiler`, `not_run`, `skipped`, `unfetched`).
 
 #![expect(clippy::print_stdout, reason = "what these commands print is their result")]
 
@@ -21,6 +21,7 @@ mod process;
 mod run;
 mod screens;
 mod setup;
+mod skipped;
 mod test;
 mod unfetched;
 mod vm;
