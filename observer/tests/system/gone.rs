@@ -32,16 +32,7 @@ pub fn is_gone(pid: i32, programs: &BTreeSet<u64>) -> Outcome {
     let end = Instant::now() + PATIENCE;
     loop {
         let there = Path::new(&format!("/proc/{pid}")).exists();
-        let output = run(&["inventory"])?;
-        let text = String::from_utf8(output.stdout)?;
-        let items =
-            text.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
-        let left: Vec<u64> = items
-            .iter()
-            .filter(|item| item["what"] == "program")
-            .filter_map(|item| item["id"].as_u64())
-            .filter(|id| programs.contains(id))
-            .collect();
+        let left = loaded(programs)?;
         if !there && left.is_empty() {
             return Ok(());
         }
@@ -50,4 +41,16 @@ pub fn is_gone(pid: i32, programs: &BTreeSet<u64>) -> Outcome {
         }
         thread::sleep(Duration::from_millis(50));
     }
+}
+
+/// Those of the programs that are loaded.
+fn loaded(programs: &BTreeSet<u64>) -> anyhow::Result<Vec<u64>> {
+    if programs.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = String::from_utf8(run(&["inventory"])?.stdout)?;
+    let items = text.lines().map(serde_json::from_str::<Value>).collect::<Result<Vec<_>, _>>()?;
+    let loaded = items.iter().filter(|item| item["what"] == "program");
+    let ids = loaded.filter_map(|item| item["id"].as_u64());
+    Ok(ids.filter(|id| programs.contains(id)).collect())
 }

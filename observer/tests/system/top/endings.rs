@@ -1,8 +1,13 @@
 //! However it ends, the terminal is whole and nothing is left in the kernel.
 
 use std::{
-    fs::OpenOptions, io::Write as _, os::unix::fs::OpenOptionsExt as _, process::Command, thread,
-    time::Duration,
+    collections::BTreeSet,
+    fs::OpenOptions,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
+    process::Command,
+    thread,
+    time::{Duration, Instant},
 };
 
 use anyhow::ensure;
@@ -17,6 +22,9 @@ use crate::{
     gone::{is_gone, programs},
     observer::{program, provider},
 };
+
+/// Longest that something may take before the test says that it hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub fn tests() -> Vec<Test> {
     let mut tests = vec![
@@ -33,11 +41,11 @@ pub fn tests() -> Vec<Test> {
         tests.push(Test::new(name, Need::Kernel, move || ends(Some(signal))));
     }
     #[cfg(debug_assertions)]
-    for (name, place, other) in [
-        ("top::a_panic_leaves_the_terminal_whole", "main", "main"),
-        ("top::a_panic_of_a_thread_leaves_the_terminal_whole", "keys", "keys"),
+    for (name, thread) in [
+        ("top::a_panic_leaves_the_terminal_whole", "main"),
+        ("top::a_panic_of_a_thread_leaves_the_terminal_whole", "keys"),
     ] {
-        tests.push(Test::new(name, Need::Kernel, move || panics(place, other)));
+        tests.push(Test::new(name, Need::Kernel, move || panics(thread)));
     }
     tests.push(Test::new("top::taking_half_of_the_terminal_gives_it_back", Need::Nothing, half));
     tests.push(Test::new("top::ends_while_the_terminal_takes_nothing", Need::Kernel, stands_still));
@@ -73,8 +81,9 @@ fn ends(signal: Option<Signal>) -> Outcome {
 
 /// A panic that a test may ask for where observer is built with debug assertions, as these tests are then.
 #[cfg(debug_assertions)]
-fn panics(place: &str, thread: &str) -> Outcome {
-    let terminal = Terminal::open((80, 24), &[("OBSERVER_TEST_PANIC", place)])?;
+fn panics(thread: &str) -> Outcome {
+    let terminal =
+        Terminal::open((80, 24), &[("OBSERVER_TEST_PANIC", thread), ("RUST_BACKTRACE", "0")])?;
     terminal.start_top(&live())?;
     terminal.shows("LIVE")?;
     let pid = terminal.program()?;
@@ -86,21 +95,9 @@ fn panics(place: &str, thread: &str) -> Outcome {
     let told = format!("thread '{thread}'");
     let is_told = |line: &str| line.starts_with(&told) && line.contains("panicked at");
     ensure!(screen.lines().any(is_told), "{screen}");
-    ensure!(screen.contains(&format!("a test wanted a panic in {place}")), "{screen}");
+    ensure!(screen.contains(&format!("a test wanted a panic in {thread}")), "{screen}");
     terminal.line("echo status $?")?;
     terminal.shows("status 101")?;
-    terminal.is_whole()
-}
-
-/// Standard output is the terminal, but cannot be written to: raw mode was taken when that shows.
-fn half() -> Outcome {
-    let recording = recorded::real()?;
-    let terminal = Terminal::open((80, 24), &[])?;
-    let arguments = recording.at_its_end();
-    terminal
-        .line(&format!("{} top {arguments} 1</dev/tty; echo status $?", program().display()))?;
-    let screen = terminal.shows("status 1")?;
-    ensure!(screen.contains("cannot take the terminal"), "{screen}");
     terminal.is_whole()
 }
 
@@ -143,7 +140,24 @@ impl Drop for Stopped {
     }
 }
 
-/// The terminal's program hangs, as one does behind a network that is gone: nothing that is written is taken.
+/// Stops the terminal's program, as it hangs behind a network that is gone, and fills what is on its way to it: nothing
+/// that is written is taken any more.
+fn hung(terminal: &Terminal, tty: &str) -> anyhow::Result<Stopped> {
+    let stopped = Stopped::new(terminal.server()?)?;
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    let mut full = OpenOptions::new().write(true).custom_flags(flags).open(tty)?;
+    while full.write(&[b' '; 512]).is_ok() {}
+    Ok(stopped)
+}
+
+/// Whether a terminal gives a shell its lines, and not each key.
+fn is_cooked(tty: &str) -> anyhow::Result<bool> {
+    let mode = Command::new("stty").args(["-a", "-F", tty]).output()?;
+    ensure!(mode.status.success(), "{}", String::from_utf8_lossy(&mode.stderr));
+    let mode = String::from_utf8(mode.stdout)?;
+    Ok(mode.split_whitespace().any(|word| word == "icanon"))
+}
+
 fn stands_still() -> Outcome {
     let terminal = Terminal::open((80, 24), &[])?;
     terminal.start_top(&live())?;
@@ -151,18 +165,44 @@ fn stands_still() -> Outcome {
     let pid = terminal.program()?;
     let programs = programs(pid)?;
     let tty = terminal.tty()?;
-    let stopped = Stopped::new(terminal.server()?)?;
-    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
-    let mut full = OpenOptions::new().write(true).custom_flags(flags).open(&tty)?;
-    while full.write(&[b' '; 512]).is_ok() {}
+    let _stopped = hung(&terminal, &tty)?;
     // A frame is due each second.
     thread::sleep(Duration::from_millis(1_500));
     kill(Pid::from_raw(pid), Signal::SIGTERM)?;
     is_gone(pid, &programs)?;
-    let mode = Command::new("stty").args(["-a", "-F", &tty]).output()?;
-    let mode = String::from_utf8(mode.stdout)?;
-    ensure!(mode.split_whitespace().any(|word| word == "icanon"), "{mode}");
+    ensure!(is_cooked(&tty)?, "the terminal is still raw");
+    Ok(())
+}
+
+/// The terminal hangs while it is taken: what was taken, which is its mode, is given back.
+fn half() -> Outcome {
+    let recording = recorded::real()?;
+    let terminal = Terminal::open((80, 24), &[])?;
+    let (tty, shell) = (terminal.tty()?, terminal.shell()?);
+    let top = format!("{} top {}", program().display(), recording.at_its_end());
+    terminal.line(&format!(
+        "while [ ! -e {0}.go ]; do sleep 0.1; done; {top}; echo status $?",
+        recording.path().display()
+    ))?;
+    let end = Instant::now() + PATIENCE;
+    // At its prompt the shell takes each key, too.
+    while !is_cooked(&tty)? {
+        ensure!(Instant::now() < end, "the shell does not begin");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let stopped = hung(&terminal, &tty)?;
+    std::fs::write(format!("{}.go", recording.path().display()), "")?;
+    while is_cooked(&tty)? {
+        ensure!(Instant::now() < end, "it never takes the terminal");
+        thread::sleep(Duration::from_millis(20));
+    }
+    let children = std::fs::read_to_string(format!("/proc/{shell}/task/{shell}/children"))?;
+    let pid: i32 = children.trim().parse()?;
+    kill(Pid::from_raw(pid), Signal::SIGTERM)?;
+    is_gone(pid, &BTreeSet::new())?;
+    ensure!(is_cooked(&tty)?, "the terminal is still raw");
     drop(stopped);
+    terminal.shows("status 1")?;
     Ok(())
 }
 
