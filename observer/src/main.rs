@@ -2,11 +2,7 @@
 
 mod app;
 
-use std::{
-    env,
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::{env, process::ExitCode};
 
 use anyhow::{Context as _, Result};
 use clap::CommandFactory as _;
@@ -42,7 +38,7 @@ fn main() -> ExitCode {
         if output::is_closed_pipe(&error) {
             return ExitCode::SUCCESS;
         }
-        let _closed = writeln!(io::stderr().lock(), "{}", error::describe(&error, verbose));
+        output::say(&error::describe(&error, verbose));
         error::exit_code(&error)
     })
 }

@@ -1,7 +1,7 @@
 //! What observing costs: beside nothing, beside programs that do nothing on the same hooks, and beside
 //! what people would use instead.
 //!
-//! The way: each part (`instructions` in virtual machines, `native`, `userspace` and `load` here) makes
+//! The way: each part (`instructions` in virtual machines, `native`, `userspace`, `screen` and `load` here) makes
 //! figures (`figure`), which are kept as JSON in `target/bench` (`store`). `summary` makes rows of them,
 //! with their `targets` and their `growth`, and `page` puts the rows into the template `cost.md.jinja`.
 //! What runs while something is measured is a process of this program (`role`, `guest`), or a `tool`.
@@ -16,6 +16,7 @@ mod native;
 mod page;
 mod peers;
 pub(crate) mod role;
+mod screen;
 mod stats;
 mod store;
 mod summary;
@@ -137,7 +138,7 @@ fn measure(
             keep(Part::Icount, guest.series, Some(guest.release), guest.figures)
         })?;
     }
-    let here = [Part::Native, Part::Userspace, Part::Load];
+    let here = [Part::Native, Part::Userspace, Part::Screen, Part::Load];
     let here: Vec<_> = here.into_iter().filter(|part| wants(*part)).collect();
     if here.is_empty() {
         return Ok(good);
@@ -147,6 +148,7 @@ fn measure(
         let figures = match part {
             Part::Native => native::measure(&observer, args.rounds),
             Part::Userspace => userspace::measure(workspace, &observer),
+            Part::Screen => screen::measure(&observer),
             Part::Load => load::measure(workspace, &observer),
             Part::Icount => continue,
         };
@@ -176,6 +178,7 @@ mod tests {
         );
         runs.retain(|run| run.place != "here");
         let all = lacking(&runs).expect("kernels");
-        assert_eq!(all[kernels.len()..], ["--only native", "--only userspace", "--only load"]);
+        let here = ["--only native", "--only userspace", "--only screen", "--only load"];
+        assert_eq!(all[kernels.len()..], here);
     }
 }

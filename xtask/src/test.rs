@@ -5,7 +5,7 @@ mod tally;
 
 use std::{process::ExitCode, sync::mpsc, thread, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 
 use self::{
     child::{End, Limit, stream},
@@ -34,6 +34,11 @@ pub(crate) fn test(
 ) -> Result<ExitCode> {
     let mut cargo = workspace.cargo();
     cargo.args(["test", "--no-fail-fast", "--"]).args(filter).envs(PICTURES);
+    if filter.iter().any(|word| word == "--list") {
+        // Nothing runs, and nothing is to be counted.
+        let listed = cargo.status().context("cargo does not start")?.success();
+        return Ok(if listed { ExitCode::SUCCESS } else { ExitCode::FAILURE });
+    }
     let mut tally = Tally::default();
     let with_machines = filter.is_empty() && !no_vm;
     let (end, machines) = thread::scope(|scope| {
@@ -70,7 +75,7 @@ pub(crate) fn test(
     complaints.extend(not_run::complaint(&lacks, not_run::in_ci()));
     lacks.iter().for_each(|lack| println!("{lack}"));
     flaky.iter().for_each(|test| println!("flaky: {test}: failed, and passed alone"));
-    skips.iter().for_each(|skip| println!("skipped: {skip}"));
+    skips.lines().iter().for_each(|skip| println!("skipped: {skip}"));
     complaints.iter().for_each(|complaint| println!("error: {complaint}"));
     println!("{tally}");
     Ok(if complaints.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

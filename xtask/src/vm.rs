@@ -65,7 +65,7 @@ pub(crate) fn vm(workspace: &Workspace, args: &VmArgs) -> Result<ExitCode> {
     let Totals { passed, failed, skipped } = totals;
     lacks.iter().for_each(|lack| println!("{lack}"));
     flaky.iter().for_each(|test| println!("flaky: {test}: failed, and passed alone"));
-    skips.iter().for_each(|skip| println!("skipped: {skip}"));
+    skips.lines().iter().for_each(|skip| println!("skipped: {skip}"));
     let mut complaints: Vec<_> = not_run::complaint(&lacks, not_run::in_ci()).into_iter().collect();
     if passed + failed == 0 {
         complaints.push("no test ran".to_owned());

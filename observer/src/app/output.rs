@@ -1,15 +1,18 @@
-//! Standard output: the one place that writes to it.
+//! Standard output and standard error: the one place that writes to them, but for the screen of `top`.
+
+mod patient;
 
 use std::{
     fmt,
-    fs::File,
     io::{self, Write},
-    os::fd::AsFd as _,
+    os::fd::AsFd,
+    sync::OnceLock,
 };
 
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+pub use self::patient::{Patient, heed};
 use crate::app::render::json;
 
 /// Writes bytes.
@@ -18,8 +21,7 @@ use crate::app::render::json;
 ///
 /// When they cannot be written; [`is_closed_pipe`] tells whether that is because nobody reads any more.
 pub fn write(bytes: &[u8]) -> Result<()> {
-    let mut stdout = io::stdout().lock();
-    written(stdout.write_all(bytes).and_then(|()| stdout.flush()))
+    written(stdout().and_then(|mut stdout| stdout.write_all(bytes)))
 }
 
 /// Writes one line of JSON.
@@ -28,11 +30,7 @@ pub fn write(bytes: &[u8]) -> Result<()> {
 ///
 /// See [`write`].
 pub fn line(value: &impl Serialize) -> Result<()> {
-    let stdout = io::stdout().lock();
-    // Past the buffer of lines, which would look for their ends in megabytes. There is nothing in it:
-    // whoever writes lines of JSON writes nothing else.
-    let mut file = File::from(stdout.as_fd().try_clone_to_owned()?);
-    written(json::write(&mut file, value))
+    written(stdout().and_then(|mut stdout| json::write(&mut stdout, value)))
 }
 
 /// Standard output, for whoever writes much to it.
@@ -41,13 +39,11 @@ pub fn line(value: &impl Serialize) -> Result<()> {
 ///
 /// When there is none.
 pub fn stream() -> Result<Stream> {
-    let owned = io::stdout().as_fd().try_clone_to_owned();
-    let file = owned.map(File::from).context("cannot write to standard output: it is closed")?;
-    Ok(Stream(file))
+    stdout().map(Stream).context("cannot write to standard output: it is closed")
 }
 
 /// Standard output past its buffer of lines.
-pub struct Stream(File);
+pub struct Stream(&'static Patient);
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
@@ -55,7 +51,26 @@ impl Write for Stream {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.0.flush().map_err(marked)
+        Ok(())
+    }
+}
+
+/// Says something to whoever reads standard error. Nobody listening there is no reason to stop.
+pub fn say(text: &str) {
+    static STDERR: OnceLock<Patient> = OnceLock::new();
+    let stderr = of(&STDERR, io::stderr());
+    let _closed = stderr.and_then(|mut stderr| stderr.write_all(format!("{text}\n").as_bytes()));
+}
+
+fn stdout() -> io::Result<&'static Patient> {
+    static STDOUT: OnceLock<Patient> = OnceLock::new();
+    of(&STDOUT, io::stdout())
+}
+
+fn of(known: &'static OnceLock<Patient>, stream: impl AsFd) -> io::Result<&'static Patient> {
+    match known.get() {
+        Some(stream) => Ok(stream),
+        None => Patient::new(stream).map(|stream| known.get_or_init(|| stream)),
     }
 }
 

@@ -1,10 +1,6 @@
 //! Driving a face: opening the window, saying so, and ending it at a signal or when its time is over.
 
-use std::{
-    io::{self, Write as _},
-    thread,
-    time::Duration,
-};
+use std::{thread, time::Duration};
 
 use anyhow::{Context as _, Result};
 use nix::sys::signal::{SigHandler, Signal, signal};
@@ -13,6 +9,8 @@ use tokio::{
     time::sleep,
 };
 
+use crate::app::output;
+pub use crate::app::output::say;
 use observer::{Config, Observer, Update};
 
 /// Signals within this time of the first are the same wish: `timeout` sends two, one to the process
@@ -54,6 +52,8 @@ pub fn run(config: &Config, duration: Option<Duration>, face: &mut dyn Face) -> 
     run_until(config, face, || {
         let mut interrupt = tokio_signal(SignalKind::interrupt())?;
         let mut terminate = tokio_signal(SignalKind::terminate())?;
+        // While nobody reads what is written, nothing waits for the two above.
+        output::heed(&[libc::SIGINT, libc::SIGTERM])?;
         Ok(async move {
             tokio::select! {
                 _ = interrupt.recv() => {}
@@ -122,9 +122,4 @@ fn end_at_once_on_the_next_signal() {
         // SAFETY: the default action runs none of our code.
         let _unchanged = unsafe { signal(number, SigHandler::SigDfl) };
     }
-}
-
-/// Says something to whoever reads standard error. Nobody listening there is no reason to stop.
-pub fn say(text: &str) {
-    let _closed = writeln!(io::stderr().lock(), "{text}");
 }

@@ -11,6 +11,7 @@ mod input;
 mod keys;
 mod known;
 mod moment;
+mod panics;
 mod replay;
 mod row;
 mod sixteen;

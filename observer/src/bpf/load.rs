@@ -110,3 +110,6 @@ pub fn load_noop() -> Result<Loaded> {
     let ebpf = loader.load(NOOP).context("the kernel refused the empty programs")?;
     Ok(Loaded { ebpf, btf })
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,6 +8,7 @@
     reason = "the harness says on standard output what it skips and what goes wrong last"
 )]
 
+mod arguments;
 mod backlog;
 mod bounds;
 mod capabilities;
@@ -22,6 +23,7 @@ mod fairness;
 mod faults;
 mod filters;
 mod findings;
+mod gone;
 mod harmless;
 mod host;
 mod lifecycle;
@@ -52,9 +54,10 @@ mod workload;
 
 use std::{error::Error, fmt, process::ExitCode, sync::Arc};
 
-use libtest_mimic::{Arguments, Completion, Failed, Trial};
+use libtest_mimic::{Completion, Failed, Trial};
 
 use crate::{
+    arguments::Chosen,
     observer::provider,
     shared_run::{Begin, SharedRun},
 };
@@ -145,8 +148,7 @@ impl Test {
     }
 }
 
-/// Beginnings of the names of the only tests that there are here, separated by spaces: the harness's own
-/// filter is one. Unset, there are all.
+/// Beginnings of the names of the only tests that there are here, separated by spaces. Unset, there are all.
 const ONLY: &str = "OBSERVER_TEST_ONLY";
 
 fn is_here(name: &str) -> bool {
@@ -154,20 +156,15 @@ fn is_here(name: &str) -> bool {
         .map_or(true, |only| only.split_whitespace().any(|part| name.starts_with(part)))
 }
 
-/// Whether the harness will run a test of this name.
-fn is_chosen(arguments: &Arguments, name: &str) -> bool {
-    !arguments.is_filtered_out(&Trial::test(name, || Ok(())))
-}
-
 fn main() -> ExitCode {
     // Some tests need a process that misbehaves in a certain way: this program is that process.
     if let Some(code) = role::play() {
         return code;
     }
-    let mut arguments = Arguments::from_args();
+    let mut chosen = Chosen::of(std::env::args());
     // Each test loads the machine; two at once would only make both slower and their failures
     // harder to read.
-    arguments.test_threads = Some(1);
+    chosen.harness.test_threads = Some(1);
     let host = host::look();
     let tests = [
         host::tests(),
@@ -205,30 +202,34 @@ fn main() -> ExitCode {
         harmless::tests(),
         socket_kinds::last_tests(),
     ];
+    let is_wanted =
+        |test: &Test| is_here(&test.name) && (!chosen.has_several() || chosen.is(&test.name));
     let lacking = |test: Test| {
-        let lacking = host.lacks(test.need);
+        // Finding that out for what does not run would take time for nothing.
+        let lacking = chosen.is(&test.name).then(|| host.lacks(test.need)).flatten();
         (test, lacking)
     };
-    let tests: Vec<_> =
-        tests.into_iter().flatten().filter(|test| is_here(&test.name)).map(lacking).collect();
+    let tests: Vec<_> = tests.into_iter().flatten().filter(is_wanted).map(lacking).collect();
     let sharing = tests.iter().filter_map(|(test, lacking)| match test.run {
-        Run::Together(begin) if lacking.is_none() && is_chosen(&arguments, &test.name) => {
+        Run::Together(begin) if lacking.is_none() && chosen.is(&test.name) => {
             Some((test.name.clone(), begin))
         }
         _ => None,
     });
     let together = Arc::new(SharedRun::new(sharing.collect()));
     let trials = tests.into_iter().map(|(test, lacking)| {
+        let is_lacking = lacking.is_some();
         if let Some(reason) = &lacking
-            && !arguments.list
-            && is_chosen(&arguments, &test.name)
+            && !chosen.harness.list
         {
             println!("skip: {}: {reason}", test.name);
         }
         let name = test.name.clone();
-        let run: Box<dyn Fn() -> Outcome + Send> = match test.run {
-            Run::Alone(run) => run,
-            Run::Together(begin) => {
+        let run: Box<dyn Fn() -> Outcome + Send> = match (lacking, test.run) {
+            // Also where somebody wants to run what is ignored.
+            (Some(reason), _) => Box::new(move || Err(Skip(reason.clone()).into())),
+            (None, Run::Alone(run)) => run,
+            (None, Run::Together(begin)) => {
                 let (together, name) = (together.clone(), name.clone());
                 Box::new(move || together.outcome(&name, begin))
             }
@@ -246,10 +247,10 @@ fn main() -> ExitCode {
                 Err(Failed::from(format!("{error:?}")))
             }
         };
-        Trial::ignorable_test(test.name, run).with_ignored_flag(lacking.is_some())
+        Trial::ignorable_test(test.name, run).with_ignored_flag(is_lacking)
     });
     let trials = trials.collect();
-    let code = libtest_mimic::run(&arguments, trials).exit_code();
+    let code = libtest_mimic::run(&chosen.harness, trials).exit_code();
     let mut failures = shutdown::failures();
     // The test of it may have been filtered out, and the others were skipped.
     failures.extend(host::provider_lacks());

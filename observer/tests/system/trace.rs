@@ -3,6 +3,7 @@
 mod counts;
 mod ends;
 mod filter;
+mod full_pipe;
 mod late;
 mod story;
 mod viewer;
@@ -17,6 +18,7 @@ pub fn tests() -> Vec<Test> {
         filter::tests(),
         late::tests(),
         ends::tests(),
+        full_pipe::tests(),
         viewer::tests(),
     ]
     .into_iter()

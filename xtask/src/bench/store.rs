@@ -23,6 +23,8 @@ pub(crate) enum Part {
     Native,
     /// What observer's own process needs
     Userspace,
+    /// What the whole screen costs beside the live table
+    Screen,
     /// A million connections and other great loads, against the workload's own count
     Load,
 }
@@ -39,6 +41,7 @@ impl Part {
             Self::Icount => "instructions in virtual machines",
             Self::Native => "the loop's speed on this machine",
             Self::Userspace => "what the process needs",
+            Self::Screen => "the whole screen",
             Self::Load => "load without loss",
         }
     }

@@ -2,7 +2,10 @@
 
 use std::{collections::BTreeMap, fmt};
 
-use crate::vm::Totals;
+use crate::{
+    skipped::{HERE, Skipped},
+    vm::Totals,
+};
 
 /// What the lines told so far.
 #[derive(Debug, Default)]
@@ -93,14 +96,12 @@ impl Tally {
     }
 
     /// Each skipped test, with its reason where one was given.
-    pub(crate) fn skips(&self) -> Vec<String> {
-        self.skips
-            .iter()
-            .map(|(name, reason)| match reason {
-                Some(reason) => format!("{name}: {reason}"),
-                None => format!("{name}: no reason given"),
-            })
-            .collect()
+    pub(crate) fn skips(&self) -> Skipped {
+        let mut skips = Skipped::default();
+        for (name, reason) in &self.skips {
+            skips.take(HERE, name, reason.as_deref());
+        }
+        skips
     }
 }
 
@@ -183,7 +184,7 @@ mod tests {
     fn other_lines_count_for_nothing() {
         let tally = tally(&["running tests of the day", "passed; 3 failed;", "test a ... ok", ""]);
         assert_eq!(tally.to_string(), "0 passed, 0 failed, 0 skipped");
-        assert_eq!((tally.unfinished(), tally.skips()), (0, Vec::new()));
+        assert_eq!((tally.unfinished(), tally.skips().lines()), (0, Vec::new()));
     }
 
     #[test]
@@ -227,6 +228,6 @@ mod tests {
             "nginx: no nginx (package nginx)",
             "plain: no reason given",
         ];
-        assert_eq!(tally.skips(), expected);
+        assert_eq!(tally.skips().lines(), expected);
     }
 }

@@ -1,7 +1,6 @@
 //! One line per test, kernel and provider, and the total.
 
 use std::{
-    collections::BTreeMap,
     io::{self, Write},
     time::Duration,
 };
@@ -11,7 +10,7 @@ use super::{
     plan::{Machine, SERIES},
     results::{Told, Verified, beside},
 };
-use crate::{not_run::Lack, unfetched::is_unfetched};
+use crate::{not_run::Lack, skipped::Skipped, unfetched::is_unfetched};
 
 /// What all machines came to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -27,8 +26,8 @@ pub(crate) struct Ended {
     pub(crate) totals: Totals,
     /// Tests that failed, and passed when they were run once more, each with its machine.
     pub(crate) flaky: Vec<String>,
-    /// Tests that were skipped, each once with its reason and its machines.
-    pub(crate) skips: Vec<String>,
+    /// Tests that were skipped, with their reasons and machines.
+    pub(crate) skips: Skipped,
     /// Machines that could not be had.
     pub(crate) lacks: Vec<Lack>,
 }
@@ -42,8 +41,7 @@ pub(crate) struct Report<W> {
     machines: usize,
     problems: Vec<String>,
     flaky: Vec<String>,
-    /// Machines by the test that was skipped on them and the reason.
-    skips: BTreeMap<String, Vec<String>>,
+    skips: Skipped,
     /// Machines that could not be had, with the reason.
     lacking: Vec<(Machine, String)>,
     told: Vec<Told>,
@@ -58,7 +56,7 @@ impl<W: Write> Report<W> {
             machines,
             problems: Vec::new(),
             flaky: Vec::new(),
-            skips: BTreeMap::new(),
+            skips: Skipped::default(),
             lacking: Vec::new(),
             told: Vec::new(),
         }
@@ -83,7 +81,7 @@ impl<W: Write> Report<W> {
             Outcome::Skipped(reason) => {
                 self.totals.skipped += 1;
                 let reason = if reason.is_empty() { "no reason given" } else { reason };
-                self.skips.entry(format!("{name}: {reason}")).or_default().push(short(machine));
+                self.skips.take(&short(machine), name, Some(reason));
                 format!("skipped: {reason}")
             }
         };
@@ -183,9 +181,8 @@ impl<W: Write> Report<W> {
             self.write(&format!("error: {problem}"));
         }
         let lacks = self.lacks();
-        let skips = self.skips.iter();
-        let skips = skips.map(|(test, on)| format!("{test} ({})", on.join(", "))).collect();
-        (Ended { totals: self.totals, flaky: self.flaky, skips, lacks }, told)
+        let Self { totals, flaky, skips, .. } = self;
+        (Ended { totals, flaky, skips, lacks }, told)
     }
 
     /// The machines that could not be had, as one class.

@@ -106,7 +106,7 @@ fn a_skip_is_listed_once_with_its_machines() {
         let other = Machine { provider: Provider::Kprobe, ..machine };
         report.test(other, "a", &skipped, Duration::ZERO);
     });
-    assert_eq!(ended.skips, ["a: no group (6.12 tracepoint, 6.12 kprobe)"]);
+    assert_eq!(ended.skips.lines(), ["a: no group (6.12 tracepoint, 6.12 kprobe)"]);
     assert_eq!(ended.totals.skipped, 2);
     assert!(ended.lacks.is_empty());
 }

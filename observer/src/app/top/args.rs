@@ -18,6 +18,9 @@ pub struct TopArgs {
     /// Times the pace of the recording; 0 reads it to its end and stands there
     #[arg(long, value_name = "TIMES", requires = "replay", default_value_t = 1.0, value_parser = pace)]
     pub speed: f64,
+    /// Measure the CPU time of wakeups in vain too, by a program at every switch between tasks
+    #[arg(long, conflicts_with = "replay")]
+    pub cost: bool,
     /// Leave the mouse to the terminal, which then selects text as it always does (m changes it)
     #[arg(long)]
     pub no_mouse: bool,

@@ -1,11 +1,6 @@
 //! Running it: updates, keys and signals go into the state, and a frame comes out of each change.
 
-use std::{
-    env,
-    io::{self, Write as _},
-    process::ExitCode,
-    time::Duration,
-};
+use std::{env, io, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result};
 use crossterm::event::Event;
@@ -15,6 +10,7 @@ use super::{
     args::TopArgs,
     farewell, fix,
     input::Input,
+    panics,
     source::Source,
     state::{Effect, Observed, State},
     terminal::{self, Screen},
@@ -22,6 +18,7 @@ use super::{
 };
 use crate::app::{
     args::FilterArgs,
+    output,
     render::{labels, terminal::Screen as Facts},
     run::say,
 };
@@ -44,7 +41,8 @@ pub fn run(args: &TopArgs) -> Result<ExitCode> {
     let result = runtime.block_on(drive(args));
     // The thread that reads keys never ends by itself.
     runtime.shutdown_background();
-    result.map(|()| ExitCode::SUCCESS)
+    result?;
+    Ok(if panics::any() { ExitCode::from(panics::STATUS) } else { ExitCode::SUCCESS })
 }
 
 /// Why the screen ends.
@@ -74,6 +72,8 @@ struct Signals {
 
 impl Signals {
     fn take() -> io::Result<Self> {
+        // While the terminal takes nothing, nothing waits for those below.
+        output::heed(&[libc::SIGINT, libc::SIGTERM, libc::SIGQUIT, libc::SIGHUP])?;
         let tstp = SignalKind::from_raw(nix::sys::signal::Signal::SIGTSTP as i32);
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -174,7 +174,10 @@ async fn screen_of(
             Happened::End(end) => return Ok(end),
             Happened::Suspend => Some(Effect::Suspend),
             Happened::Terminal(None) => return Ok(End::Gone),
-            Happened::Terminal(Some(Event::Key(key))) => state.key(key),
+            Happened::Terminal(Some(Event::Key(key))) => {
+                panics::provoke("main");
+                state.key(key)
+            }
             Happened::Terminal(Some(Event::Mouse(mouse))) => {
                 changed = state.mouse(mouse);
                 None
@@ -261,10 +264,12 @@ fn apply(
     Ok(())
 }
 
-/// Whether the terminal is gone, which is no failure.
+/// Whether the terminal is gone, which is no failure; or takes nothing any more, now that the end is asked for.
 fn is_gone<T>(result: &io::Result<T>) -> bool {
-    let code = result.as_ref().err().and_then(io::Error::raw_os_error);
-    [libc::EIO, libc::EPIPE, libc::ENXIO, libc::EBADF].iter().any(|gone| code == Some(*gone))
+    let Err(error) = result else { return false };
+    let code = error.raw_os_error();
+    error.kind() == io::ErrorKind::TimedOut
+        || [libc::EIO, libc::EPIPE, libc::ENXIO, libc::EBADF].iter().any(|gone| code == Some(*gone))
 }
 
 /// How long the last report may take before whoever quit is left alone.
@@ -295,7 +300,6 @@ async fn last_words(signals: &mut Signals, source: &mut Source, state: &State) -
         Some(total) => farewell::words(&total),
         None => format!("observer top: {} were shown\n", units::seconds(state.whole)),
     };
-    let mut out = io::stdout().lock();
-    let _gone = out.write_all(words.as_bytes()).and_then(|()| out.flush());
+    let _gone = output::write(words.as_bytes());
     Ok(())
 }

@@ -13,6 +13,7 @@ use tokio::{
     sync::mpsc::{UnboundedReceiver, unbounded_channel},
 };
 
+use super::panics;
 use observer::async_fd::hung_up;
 
 /// Keys and the like, as a thread of its own reads them.
@@ -35,6 +36,7 @@ impl Input {
             .spawn(move || {
                 loop {
                     let event = event::read();
+                    panics::provoke("keys");
                     let ended = event.is_err();
                     if sender.send(event).is_err() || ended {
                         return;

@@ -23,6 +23,12 @@ pub const CLOSED_STAYS: u64 = 60_000;
 /// Most closed listeners that stay.
 const CLOSED: usize = 1_000;
 
+/// Most listeners that are known: more than one host has, but a recording may have another each second.
+const MOST: usize = 32_768;
+
+/// Most findings of a listener that stay.
+const FINDINGS: usize = 32;
+
 /// A listener that was seen.
 #[derive(Clone, Debug)]
 pub struct Known {
@@ -34,6 +40,8 @@ pub struct Known {
     pub samples: Samples,
     /// First interval that had it.
     pub born: u32,
+    /// Number of the last interval that had it.
+    latest: u32,
     /// Time of the last interval that had each of its findings.
     seen: BTreeMap<String, u64>,
     /// Time at which it was first seen closed.
@@ -66,6 +74,7 @@ impl KnownListeners {
             }
             let known = self.0.entry(id(one)).or_insert_with(|| Known::new(one, tick));
             known.take(one, time);
+            known.latest = tick;
             known.samples.take(one, tick, seconds);
         }
         for (id, known) in &mut self.0 {
@@ -85,6 +94,15 @@ impl KnownListeners {
         if closed.len() > CLOSED {
             closed.sort_unstable();
             for (_, id) in &closed[..closed.len() - CLOSED] {
+                self.0.remove(id);
+            }
+        }
+        if let more @ 1.. = self.0.len().saturating_sub(MOST) {
+            // Those first on which nothing happened for the longest time.
+            let mut all: Vec<(u32, Id)> =
+                self.0.iter().map(|(id, known)| (known.latest, *id)).collect();
+            all.sort_unstable();
+            for (_, id) in &all[..more] {
                 self.0.remove(id);
             }
         }
@@ -115,6 +133,7 @@ impl Known {
             total: Arc::new(total),
             samples: Samples::default(),
             born: tick,
+            latest: tick,
             seen: BTreeMap::new(),
             closed: None,
             quiet: false,
@@ -127,6 +146,8 @@ impl Known {
         let mut now = listener.clone();
         now.findings.extend(self.stay(&listener.findings, time));
         now.findings.sort_by_key(|one| std::cmp::Reverse(one.severity));
+        now.findings.truncate(FINDINGS);
+        self.seen.retain(|id, _| now.findings.iter().any(|one| one.id == *id));
         if now.server.is_none() {
             now.server.clone_from(&self.now.server);
         }
@@ -191,7 +212,7 @@ pub fn silent(listener: &Listener) -> Listener {
         discarded: zero(listener.discarded),
         wakeups: listener.wakeups.map(|_| Wakeups::default()),
         herd_ratio: None,
-        wasted_cpu: None,
+        wasted_cpu: zero(listener.wasted_cpu),
         accept_errors: BTreeMap::new(),
         accept_queue: AcceptQueue {
             now: zero(queue.now),
@@ -263,6 +284,48 @@ mod tests {
         assert!(one.now.closed && one.now.holders.as_ref().is_some_and(|all| all.len() == 8));
         known.take(&report(Vec::new()), 2, 2_000 + CLOSED_STAYS);
         assert_eq!(known.iter().count(), 0);
+    }
+
+    #[test]
+    fn those_that_are_quiet_for_the_longest_go_where_there_are_too_many() {
+        let mut known = KnownListeners::default();
+        let mut busy = herd(1);
+        let mut one = busy.listeners.remove(0);
+        let each = MOST as u64 / 2 + 1;
+        for tick in 0..3 {
+            let of = (0..each).map(|number| {
+                one.inode = u64::from(tick) * each + number + 1;
+                one.clone()
+            });
+            busy.listeners = of.collect();
+            known.take(&busy, tick, u64::from(tick));
+        }
+        assert_eq!(known.iter().count(), MOST);
+        assert!(known.get((one.netns, one.inode)).is_some() && known.get((one.netns, 1)).is_none());
+    }
+
+    #[test]
+    fn findings_have_a_bound() {
+        let mut known = KnownListeners::default();
+        let mut busy = herd(32);
+        for number in 0..100 {
+            busy.listeners[0].findings[0].id = format!("finding-{number}");
+            known.take(&busy, 0, 0);
+        }
+        let one = known.0.values().next().expect("one");
+        assert_eq!((one.now.findings.len(), one.seen.len()), (FINDINGS, FINDINGS));
+    }
+
+    #[test]
+    fn what_vain_wakeups_cost_adds_up() {
+        let mut known = KnownListeners::default();
+        let mut busy = herd(8);
+        busy.listeners[0].wasted_cpu = Some(5);
+        known.take(&busy, 0, 0);
+        known.take(&report(Vec::new()), 1, 1);
+        known.take(&busy, 2, 2);
+        let one = known.0.values().next().expect("one");
+        assert_eq!((one.now.wasted_cpu, one.total.wasted_cpu), (Some(5), Some(10)));
     }
 
     #[test]

@@ -38,7 +38,8 @@ impl Source {
             let recorded = Recorded { replay, speed: args.speed, next: None };
             return Ok(Self::Replay(Box::new(recorded)));
         }
-        let config = Config { reports: Reports::Intervals(args.interval), ..args.observe.config() };
+        let reports = Reports::Intervals(args.interval);
+        let config = Config { reports, cost: args.cost, ..args.observe.config() };
         Ok(Self::Live(Box::new(Observer::open(&config)?)))
     }
 

@@ -2,14 +2,8 @@
 
 use std::{
     env,
-    fs::File,
-    io::{self, IsTerminal as _, Write as _},
-    os::fd::AsFd as _,
-    panic,
-    sync::{
-        Once,
-        atomic::{AtomicBool, Ordering},
-    },
+    io::{self, IsTerminal as _},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use anyhow::{Context as _, Result};
@@ -23,14 +17,15 @@ use crossterm::{
 use nix::sys::signal::{Signal, raise};
 use ratatui::{Frame, backend::CrosstermBackend};
 
-use super::sixteen::Sixteen;
+use super::{panics, sixteen::Sixteen};
+use crate::app::output::{self, Stream};
 
 /// Whether the terminal is taken.
 static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// A terminal that is taken; it is given back when this is dropped, and when the program panics.
 pub struct Screen {
-    terminal: ratatui::Terminal<CrosstermBackend<Sixteen<File>>>,
+    terminal: ratatui::Terminal<CrosstermBackend<Sixteen<Stream>>>,
     mouse: bool,
 }
 
@@ -54,10 +49,10 @@ impl Screen {
     ///
     /// When it is none.
     pub fn take(mouse: bool) -> Result<Self> {
-        give_back_on_panic();
-        let stdout = File::from(io::stdout().as_fd().try_clone_to_owned()?);
-        let backend = CrosstermBackend::new(Sixteen::new(stdout));
-        enter(mouse).context("cannot take the terminal")?;
+        panics::give_back_first(leave);
+        let backend = CrosstermBackend::new(Sixteen::new(output::stream()?));
+        // What was taken of it before something failed is given back.
+        enter(mouse).inspect_err(|_| leave()).context("cannot take the terminal")?;
         let terminal = ratatui::Terminal::new(backend).inspect_err(|_| leave())?;
         Ok(Self { terminal, mouse })
     }
@@ -95,8 +90,8 @@ impl Screen {
     pub fn mouse(&mut self, mouse: bool) -> io::Result<()> {
         self.mouse = mouse;
         match mouse {
-            true => execute!(io::stdout(), EnableMouseCapture),
-            false => execute!(io::stdout(), DisableMouseCapture),
+            true => execute!(out()?, EnableMouseCapture),
+            false => execute!(out()?, DisableMouseCapture),
         }
     }
 
@@ -106,7 +101,7 @@ impl Screen {
     ///
     /// When the terminal is gone.
     pub fn copy(&mut self, text: &str) -> io::Result<()> {
-        execute!(io::stdout(), CopyToClipboard::to_clipboard_from(text))
+        execute!(out()?, CopyToClipboard::to_clipboard_from(text))
     }
 
     /// Gives the terminal to the shell, stops, and takes it again when the shell lets this go on.
@@ -129,13 +124,17 @@ impl Drop for Screen {
     }
 }
 
+/// Where the terminal's own commands go.
+fn out() -> io::Result<Stream> {
+    output::stream().map_err(io::Error::other)
+}
+
 fn enter(mouse: bool) -> io::Result<()> {
     enable_raw_mode()?;
     TAKEN.store(true, Ordering::SeqCst);
-    let mut out = io::stdout();
-    execute!(out, EnterAlternateScreen)?;
+    execute!(out()?, EnterAlternateScreen)?;
     if mouse {
-        execute!(out, EnableMouseCapture)?;
+        execute!(out()?, EnableMouseCapture)?;
     }
     Ok(())
 }
@@ -143,21 +142,9 @@ fn enter(mouse: bool) -> io::Result<()> {
 /// Gives it back, once. What cannot be written any more is a terminal that is gone.
 fn leave() {
     if TAKEN.swap(false, Ordering::SeqCst) {
-        let mut out = io::stdout();
-        let _gone = execute!(out, DisableMouseCapture, LeaveAlternateScreen, Show);
-        let _gone = out.flush();
+        if let Ok(mut out) = out() {
+            let _gone = execute!(out, DisableMouseCapture, LeaveAlternateScreen, Show);
+        }
         let _gone = disable_raw_mode();
     }
-}
-
-/// A panic tells on a terminal that can be read, whichever thread it is in.
-fn give_back_on_panic() {
-    static ONCE: Once = Once::new();
-    ONCE.call_once(|| {
-        let before = panic::take_hook();
-        panic::set_hook(Box::new(move |panic| {
-            leave();
-            before(panic);
-        }));
-    });
 }

@@ -14,6 +14,10 @@ use observer::{
 /// Most workers that are told apart; what the others did is in one row.
 const WORKERS: usize = 256;
 
+/// Most names of errors and reasons, and most buckets of waits: more than there are.
+const NAMES: usize = 256;
+const BUCKETS: usize = 4_096;
+
 /// Name of that row, which the reports have too.
 const OTHERS: &str = "(others)";
 
@@ -64,11 +68,23 @@ fn both<T>(a: Option<T>, b: Option<T>, add: impl Fn(T, T) -> T) -> Option<T> {
 
 fn errors(a: &BTreeMap<String, u64>, b: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     let mut sum = a.clone();
-    for (name, count) in b {
-        let all = sum.entry(name.clone()).or_default();
-        *all = all.saturating_add(*count);
-    }
+    add_each(&mut sum, b.iter().map(|(name, count)| (name.clone(), *count)), NAMES);
     sum
+}
+
+/// Adds each count to that of its name, as far as there is room for another name: recordings may have any.
+fn add_each<K: Ord>(
+    sum: &mut BTreeMap<K, u64>,
+    counts: impl Iterator<Item = (K, u64)>,
+    most: usize,
+) {
+    for (name, count) in counts {
+        if let Some(all) = sum.get_mut(&name) {
+            *all = all.saturating_add(count);
+        } else if sum.len() < most {
+            sum.insert(name, count);
+        }
+    }
 }
 
 fn add_workers(total: &mut Vec<Worker>, now: &[Worker]) {
@@ -103,10 +119,7 @@ fn fairness(workers: &[Worker]) -> Option<f64> {
 fn drops(a: &Drops, b: &Drops) -> Drops {
     let by_reason = both(a.by_reason.clone(), b.by_reason.clone(), |a, b| {
         let mut sum = (*a).clone();
-        for (reason, count) in b.iter() {
-            let all = sum.entry(reason.clone()).or_default();
-            *all = all.saturating_add(*count);
-        }
+        add_each(&mut sum, b.iter().map(|(reason, count)| (reason.clone(), *count)), NAMES);
         sum.into()
     });
     let most = |one: &Drops| one.at_most.or(one.total);
@@ -140,11 +153,8 @@ fn waits(a: &AcceptWait, b: &AcceptWait) -> AcceptWait {
 
 /// Buckets of both, those that bound another from below included.
 fn buckets(a: &[Bucket], b: &[Bucket]) -> Vec<Bucket> {
-    let mut sum: BTreeMap<u64, u64> = BTreeMap::new();
-    for Bucket { le, count } in a.iter().chain(b) {
-        let all = sum.entry(*le).or_default();
-        *all = all.saturating_add(*count);
-    }
+    let mut sum = BTreeMap::new();
+    add_each(&mut sum, a.iter().chain(b).map(|one| (one.le, one.count)), BUCKETS);
     sum.into_iter().map(|(le, count)| Bucket { le, count }).collect()
 }
 
@@ -216,6 +226,19 @@ mod tests {
         total.wakeups.get_or_insert_default().pending = 3;
         add(&mut total, &busy(10));
         assert_eq!(total.wakeups.map(|all| all.pending), Some(0));
+    }
+
+    #[test]
+    fn names_and_buckets_have_a_bound() {
+        let mut total = listener("0.0.0.0", 80);
+        for number in 0..10_000 {
+            let mut now = listener("0.0.0.0", 80);
+            now.accept_errors = BTreeMap::from([(format!("E{number}"), 1), ("EAGAIN".into(), 1)]);
+            now.accept_wait.histogram = vec![Bucket { le: number, count: 1 }];
+            add(&mut total, &now);
+        }
+        assert_eq!((total.accept_errors.len(), total.accept_errors["EAGAIN"]), (NAMES, 10_000));
+        assert_eq!(total.accept_wait.histogram.len(), BUCKETS);
     }
 
     #[test]

@@ -34,16 +34,24 @@ enum Key {
 #[derive(Debug)]
 struct Open {
     story: Connection,
-    /// When it began, when each task was woken, and when something was told of it last.
+    /// When it began, and when something was told of it last.
     began: u64,
-    woken_at: Vec<u64>,
     latest: u64,
+    /// Wakeup of each woken task.
+    wakeups: Vec<Wakeup>,
     /// Woken tasks that did nothing yet.
     undecided: usize,
     /// The listener closed with the connection in its queue.
     closed: bool,
     /// Events were lost since it began.
     lost: bool,
+}
+
+/// When a task was woken, and the inode number of the listener that woke it: a connection may move to another.
+#[derive(Clone, Copy, Debug)]
+struct Wakeup {
+    at: u64,
+    listener: Option<u64>,
 }
 
 /// Which wakeup a task's next deed is the outcome of.
@@ -143,9 +151,8 @@ impl Blocks {
     }
 
     fn begin(&mut self, key: Key, story: Connection, at: u64) {
-        let (began, latest, woken_at) = (at, at, Vec::new());
-        let open =
-            Open { story, began, latest, woken_at, undecided: 0, closed: false, lost: false };
+        let (began, latest, wakeups) = (at, at, Vec::new());
+        let open = Open { story, began, latest, wakeups, undecided: 0, closed: false, lost: false };
         self.open.insert(key, open);
         while self.open.len() > OPEN || self.woken > WOKEN {
             let Some(oldest) = self.open.keys().next().copied() else { return };
@@ -178,7 +185,7 @@ impl Blocks {
             return;
         }
         let after = connection.map(|_| at.saturating_sub(open.began));
-        open.woken_at.push(at);
+        open.wakeups.push(Wakeup { at, listener: event.inode });
         open.undecided += 1;
         open.story.woken.push(WokenTask {
             task: task.clone(),
@@ -205,8 +212,8 @@ impl Blocks {
         let Some(tid) = task.tid else { return };
         let Some(tie) = self.ties.remove(&(tid, listener)) else { return };
         let Some(open) = self.open.get_mut(&tie.key) else { return };
-        let (Some(woken), Some(woken_at)) =
-            (open.story.woken.get_mut(tie.at), open.woken_at.get(tie.at))
+        let (Some(woken), Some(wakeup)) =
+            (open.story.woken.get_mut(tie.at), open.wakeups.get(tie.at))
         else {
             return;
         };
@@ -214,17 +221,17 @@ impl Blocks {
         woken.accepted = accepted;
         woken.errno = errno.cloned();
         let is_told = outcome != WakeupOutcome::Silent;
-        woken.outcome_after = is_told.then(|| since_wakeup.unwrap_or(at.saturating_sub(*woken_at)));
+        woken.outcome_after = is_told.then(|| since_wakeup.unwrap_or(at.saturating_sub(wakeup.at)));
         open.undecided -= 1;
         open.latest = at;
     }
 
     fn close(&mut self, key: Key, why: Option<Unfinished>) -> Option<Connection> {
-        let Open { mut story, .. } = self.open.remove(&key)?;
+        let Open { mut story, wakeups, .. } = self.open.remove(&key)?;
         self.woken -= story.woken.len();
-        for (at, woken) in story.woken.iter().enumerate() {
+        for (at, (woken, wakeup)) in story.woken.iter().zip(&wakeups).enumerate() {
             let Some(tid) = woken.task.tid.filter(|_| woken.outcome.is_none()) else { continue };
-            let of_task = (tid, story.inode);
+            let of_task = (tid, wakeup.listener);
             if self.ties.get(&of_task).is_some_and(|tie| tie.key == key && tie.at == at) {
                 self.ties.remove(&of_task);
             }

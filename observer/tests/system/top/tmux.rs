@@ -161,6 +161,11 @@ impl Terminal {
         Ok(self.tmux(&["display-message", "-p", "#{pid}"])?.trim().parse()?)
     }
 
+    /// Path of its device.
+    pub fn tty(&self) -> anyhow::Result<String> {
+        Ok(self.tmux(&["display-message", "-p", "#{pane_tty}"])?.trim().to_owned())
+    }
+
     /// Process id of the program that the shell runs.
     pub fn program(&self) -> anyhow::Result<i32> {
         let shell = self.shell()?;

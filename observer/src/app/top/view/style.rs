@@ -1,5 +1,6 @@
-//! Colours and lines: those of the tables, as the screen has them. Only the sixteen colours that the terminal's owner
-//! chose are used, and no background, so that a light one does as well as a dark one; nothing is told by colour alone.
+//! Colours and lines: those of the tables, as the screen has them. Of the sixteen colours that the terminal's owner chose
+//! only those two are used that can be read on light and on dark ones; no background is set, and nothing is told by colour
+//! alone.
 
 use anstyle::{AnsiColor, Color as TableColor, Effects};
 use ratatui::{
@@ -28,15 +29,15 @@ pub fn of_table(style: anstyle::Style, colour: bool) -> Style {
     own
 }
 
+/// Red and magenta are dark enough for a white ground and light enough for a black one, whoever made the terminal.
+/// Yellow, green and cyan letters cannot be read on white, blue ones not on black.
 fn of_ansi(colour: AnsiColor) -> Color {
     match colour {
         AnsiColor::Red | AnsiColor::BrightRed => Color::Red,
-        AnsiColor::Green | AnsiColor::BrightGreen => Color::Green,
-        // Yellow letters on white cannot be read; magenta ones can on both.
-        AnsiColor::Yellow | AnsiColor::BrightYellow => Color::Magenta,
-        AnsiColor::Blue | AnsiColor::BrightBlue => Color::Blue,
-        AnsiColor::Magenta | AnsiColor::BrightMagenta => Color::Magenta,
-        AnsiColor::Cyan | AnsiColor::BrightCyan => Color::Cyan,
+        AnsiColor::Yellow
+        | AnsiColor::BrightYellow
+        | AnsiColor::Magenta
+        | AnsiColor::BrightMagenta => Color::Magenta,
         _ => Color::Reset,
     }
 }
@@ -121,6 +122,96 @@ mod tests {
         assert_eq!(of_table(cell::BAD, false), Style::new());
         // Dim letters cannot be read on every screen.
         assert_eq!(of_table(cell::DIM, true), Style::new());
+    }
+
+    /// Red, green, yellow, blue, magenta and cyan as terminals have them where nobody chose others, with their light and
+    /// their dark ground.
+    const PALETTES: [(&str, [u32; 6], [u32; 2]); 7] = [
+        (
+            "Linux console",
+            [0xaa_0000, 0x00_aa00, 0xaa_5500, 0x00_00aa, 0xaa_00aa, 0x00_aaaa],
+            [0xff_ffff, 0],
+        ),
+        (
+            "xterm",
+            [0xcd_0000, 0x00_cd00, 0xcd_cd00, 0x00_00ee, 0xcd_00cd, 0x00_cdcd],
+            [0xff_ffff, 0],
+        ),
+        (
+            "PuTTY",
+            [0xbb_0000, 0x00_bb00, 0xbb_bb00, 0x00_00bb, 0xbb_00bb, 0x00_bbbb],
+            [0xff_ffff, 0],
+        ),
+        (
+            "Tango",
+            [0xcc_0000, 0x4e_9a06, 0xc4_a000, 0x34_65a4, 0x75_507b, 0x06_989a],
+            [0xff_ffff, 0],
+        ),
+        (
+            "Campbell",
+            [0xc5_0f1f, 0x13_a10e, 0xc1_9c00, 0x00_37da, 0x88_1798, 0x3a_96dd],
+            [0xff_ffff, 0x0c_0c0c],
+        ),
+        (
+            "Solarized",
+            [0xdc_322f, 0x85_9900, 0xb5_8900, 0x26_8bd2, 0xd3_3682, 0x2a_a198],
+            [0xfd_f6e3, 0x00_2b36],
+        ),
+        (
+            "Visual Studio Code",
+            [0xcd_3131, 0x0d_bc79, 0xe5_e510, 0x24_72c8, 0xbc_3fbc, 0x11_a8cd],
+            [0xff_ffff, 0x1e_1e1e],
+        ),
+    ];
+
+    /// Least contrast, as WCAG has it. That asks for 3 of what is as large as a bold letter. The darkest magenta on black
+    /// has 2.4 (Campbell), where bold letters are brighter.
+    const READABLE: f64 = 2.4;
+
+    fn luminance(colour: u32) -> f64 {
+        let part = |shift: u32| {
+            let part = f64::from(colour >> shift & 0xff) / 255.0;
+            if part <= 0.040_45 { part / 12.92 } else { ((part + 0.055) / 1.055).powf(2.4) }
+        };
+        0.2126 * part(16) + 0.7152 * part(8) + 0.0722 * part(0)
+    }
+
+    fn contrast(a: u32, b: u32) -> f64 {
+        let (a, b) = (luminance(a) + 0.05, luminance(b) + 0.05);
+        a.max(b) / a.min(b)
+    }
+
+    /// Palettes and grounds on which a colour cannot be read.
+    fn unreadable(colour: Color) -> Vec<(&'static str, u32)> {
+        let all =
+            [Color::Red, Color::Green, Color::Yellow, Color::Blue, Color::Magenta, Color::Cyan];
+        let at = all.iter().position(|one| *one == colour).expect("one of six");
+        let each = PALETTES.iter().flat_map(|(name, colours, grounds)| {
+            grounds.iter().map(move |ground| (*name, colours[at], *ground))
+        });
+        let bad = each.filter(|(_, colour, ground)| contrast(*colour, *ground) < READABLE);
+        bad.map(|(name, _, ground)| (name, ground)).collect()
+    }
+
+    #[test]
+    fn all_that_is_coloured_can_be_read_on_light_and_on_dark() {
+        let tables = (0..16_u8).map(|code| {
+            let named = anstyle::Ansi256Color(code).into_ansi().expect("one of sixteen");
+            of_table(named.on_default(), true)
+        });
+        let findings =
+            [Severity::Critical, Severity::Warning, Severity::Info].map(|one| severity(one, true));
+        for style in tables.chain(findings) {
+            assert_eq!(style.bg, None);
+            match style.fg {
+                None | Some(Color::Reset) => {}
+                Some(colour) => assert_eq!(unreadable(colour), [], "{colour}"),
+            }
+        }
+        for colour in [Color::Green, Color::Yellow, Color::Blue, Color::Cyan] {
+            assert_ne!(unreadable(colour), [], "{colour} could be used too");
+        }
+        assert!((contrast(0, 0xff_ffff) - 21.0).abs() < 0.01);
     }
 
     #[test]

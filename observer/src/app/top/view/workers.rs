@@ -75,7 +75,25 @@ pub fn part(about: &About<'_>) -> Option<Part> {
         None => String::new(),
     };
     let unit = if per.is_some() { "per second" } else { "since the start" };
-    Some(Part { name: "WORKERS", beside: format!("{}, {unit}{fairness}", workers.len()), lines })
+    let vain = vain(about.row.listener.wasted_cpu, per);
+    let beside = format!("{}, {unit}{fairness}{vain}", workers.len());
+    Some(Part { name: "WORKERS", beside, lines })
+}
+
+/// What wakeups in vain cost, in words; nothing where it was not measured.
+fn vain(cost: Option<u64>, per: Option<f64>) -> String {
+    let Some(cost) = cost else { return String::new() };
+    #[expect(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "a time for people"
+    )]
+    let cost = match per {
+        Some(seconds) if seconds > 0.0 => (cost as f64 / seconds) as u64,
+        _ => cost,
+    };
+    format!("; {} of CPU for wakeups in vain", units::time(cost))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "the length of a bar")]

@@ -110,6 +110,28 @@ fn what_was_lost_may_be_missing() {
     assert_eq!(stories[0].unfinished, Some(Unfinished::EventsLost));
 }
 
+/// A connection moves with its listener's end (`net.ipv4.tcp_migrate_req`), and its story ends before one of those did
+/// anything whom the first listener had woken. A wakeup that comes late begins another story of that connection.
+#[test]
+fn a_connection_that_moved_leaves_no_ties_behind() {
+    let mut blocks = Blocks::default();
+    let of = |inode, at, what| observer::model::Event { inode: Some(inode), ..event(at, what) };
+    let mut take = |inode, at, what| blocks.take(&of(inode, at, what), at);
+    take(1, 0, queued(1, 1));
+    take(1, 1, woken(1, 7));
+    take(2, 2, queued(1, 1));
+    take(2, 3, accepted(1, 9, 3, None));
+    let [story] = <[Connection; 1]>::try_from(blocks.over(3 + PATIENCE)).expect("one");
+    assert_eq!((story.inode, story.woken.len()), (Some(2), 1));
+    assert!(blocks.ties.is_empty());
+    let late = 4 + PATIENCE;
+    blocks.take(&of(2, late, woken(1, 8)), late);
+    blocks.take(&of(1, late + 1, silent(7)), late + 1);
+    blocks.take(&of(2, late + 2, silent(8)), late + 2);
+    let stories = blocks.rest(late + 3);
+    assert_eq!(outcomes(&stories[0]), [Some(Silent)]);
+}
+
 #[test]
 fn stories_do_not_pile_up() {
     let mut blocks = Blocks::default();
