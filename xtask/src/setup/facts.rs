@@ -27,7 +27,7 @@ pub(crate) const TOOLCHAIN_PACKAGES: [&str; 5] =
 pub(crate) const LINT_PACKAGE: &str = "rust-web-clippy";
 
 /// Commands that tests call, and the Debian packages that bring them.
-pub(crate) const TEST_COMMANDS: [(&str, &str); 14] = [
+pub(crate) const TEST_COMMANDS: [(&str, &str); 15] = [
     ("chromium", "chromium"),
     ("curl", "curl"),
     ("ip", "iproute2"),
@@ -41,6 +41,7 @@ pub(crate) const TEST_COMMANDS: [(&str, &str); 14] = [
     ("python3", "python3"),
     ("ss", "iproute2"),
     ("strace", "strace"),
+    ("sudo", "sudo"),
     ("tmux", "tmux"),
     ("unshare", "util-linux"),
 ];

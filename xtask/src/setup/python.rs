@@ -1,5 +1,5 @@
 //! Python packages for the tests, in an environment of their own under the target directory: what knows the schemas of
-//! Kubernetes and of the Prometheus Operator.
+//! Kubernetes, of the Prometheus Operator, and of workflows.
 
 use std::{fs, process::Command};
 
@@ -11,8 +11,11 @@ use crate::{process, workspace::Workspace};
 pub(crate) const NAME: &str = "Python packages for tests";
 
 /// The packages, each in the version that the tests were written for.
-const PACKAGES: [&str; 2] =
-    ["kubernetes-validate==1.37.0", "cloudcoil-models-prometheus-operator==0.80.1.0"];
+const PACKAGES: [&str; 3] = [
+    "check-jsonschema==0.39.0",
+    "kubernetes-validate==1.37.0",
+    "cloudcoil-models-prometheus-operator==0.80.1.0",
+];
 
 /// Whether the environment was made, with these packages.
 pub(crate) fn is_made(workspace: &Workspace) -> bool {
