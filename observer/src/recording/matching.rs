@@ -139,7 +139,7 @@ pub fn program<'a>(listeners: &[&'a Listener]) -> Option<&'a str> {
 mod tests {
     use super::*;
 
-    fn sought(netns: u64, address: &str, port: u16, program: &'static str) -> Sought<'_> {
+    fn sought<'a>(netns: u64, address: &'a str, port: u16, program: &'a str) -> Sought<'a> {
         Sought {
             netns: Some(netns),
             address: Some((Family::Ipv4, address)),

@@ -253,7 +253,7 @@ fn a_missing_one_is_told_where_it_had_done_anything() {
     let mut before = report(80, "a");
     before.listeners.push(report(81, "b").listeners.remove(0));
     before.listeners.push(fixtures::listener("127.0.0.1", 82));
-    let comparison = compare(&baseline(&before), &report(80, "a"), 10.0, true);
+    let comparison = compare(&baseline(&before), &report(80, "a"), terms(10.0));
     let expected = "127.0.0.1:81 (b ×2) of the baseline is not here, and was not compared";
     assert_eq!(comparison.notes, [expected]);
 }
