@@ -266,7 +266,7 @@ mod tests {
     fn those_that_nobody_accepted_have_waited_too() {
         let window = fixtures::herd(1).window;
         let mut one = with(|one| (one.queued, one.accept_queue.now) = (Some(2), Some(2)));
-        one.accept_wait.oldest = Some(7);
+        (one.accept_wait.count, one.accept_wait.oldest) = (Some(0), Some(7));
         let told = Value::Of(7.0, "2 connections still wait".to_owned());
         assert_eq!(accept_wait(&one, &window), told);
         (one.accept_queue.now, one.discarded) = (None, Some(1));

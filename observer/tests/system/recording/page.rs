@@ -85,7 +85,8 @@ fn of_standard_input() -> Outcome {
     made(directory.path())?;
     let recording = directory.path().join("after.ndjson");
     let of_file = run(&["report", text(&recording)?, "--format", "html"])?;
-    let of_file = String::from_utf8(of_file.stdout)?.replace(text(&recording)?, "standard input");
+    let name = text(&recording)?.replace('/', "&#x2f;");
+    let of_file = String::from_utf8(of_file.stdout)?.replace(&name, "standard input");
     let of_file = of_file.replace("observer: after.ndjson", "observer: standard input");
     let mut command = Command::new("sh");
     // A pipe, which cannot be read again.

@@ -143,7 +143,7 @@ fn what_is_not_known_breaks_a_limit_and_what_is_not_there_is_not_judged() {
     assert_eq!(state(&report, |args| args.max_drops = Some(u64::MAX)).0, State::Broken);
     assert_eq!(state(&report, |args| args.max_accept_errors = Some(u64::MAX)).0, State::Broken);
     assert_eq!(state(&report, |args| args.min_accepted = Some(1)).0, State::Broken);
-    report.listeners[0].accepted = Some(0);
+    (report.listeners[0].accepted, report.listeners[0].wakeups) = (Some(0), None);
     let (state_of, shown) = state(&report, |args| args.max_herd_ratio = Some(0.0));
     assert_eq!((state_of, shown.as_str()), (State::NotJudged, "nothing was accepted"));
 }
