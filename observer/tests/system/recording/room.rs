@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{Context, ensure};
+use anyhow::ensure;
 use nix::sys::signal::Signal;
 use observer::{Update, recording::Reader};
 
