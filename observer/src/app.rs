@@ -16,6 +16,7 @@ pub mod render;
 pub mod replay;
 pub mod report;
 pub mod run;
+pub mod same_file;
 pub mod schema;
 pub mod top;
 pub mod trace;

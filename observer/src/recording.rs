@@ -32,6 +32,7 @@ mod compare;
 mod files;
 mod input;
 mod line;
+pub mod matching;
 mod options;
 mod output;
 mod reader;

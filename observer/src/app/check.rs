@@ -12,19 +12,22 @@ mod output;
 mod subject;
 mod text;
 mod verdict;
+mod waits;
 
 use std::{
+    env,
     io::{self, Write as _},
     process::ExitCode,
 };
 
 use anyhow::{Context as _, Result};
+use nix::unistd::geteuid;
 use observer::{Because, Config, Ended, Observer, Update, model::Report};
 
 pub use self::args::CheckArgs;
 use self::{
-    baseline::Baseline,
-    command::Supervised,
+    baseline::{Baseline, Terms},
+    command::{Supervised, user::Invoker},
     doubt::refusal,
     limits::limits,
     output::Outputs,
@@ -37,7 +40,7 @@ use crate::app::{
     run::{self, Face, say},
 };
 
-/// Runs it. The exit status is that of the command where it failed, else 3 where a limit is broken, else 4 where
+/// Runs it. The exit status is that of the command where it failed, else 3 where a limit is broken, else 1 where
 /// numbers of the window decide nothing.
 ///
 /// # Errors
@@ -46,26 +49,15 @@ use crate::app::{
 /// read, the command not be prepared, or a file not be written.
 pub fn run(args: &CheckArgs) -> Result<ExitCode> {
     args::require_one(&args.limits).unwrap_or_else(|error| error.exit());
-    let limits = limits(&args.limits);
-    let baseline = args.limits.baseline.as_deref().map(Baseline::read).transpose()?;
-    let outputs = Outputs::open(args)?;
-    let mut config = args.observe.config();
-    // Before there is a second thread.
-    let command = match args.command.as_slice() {
-        [] => None,
-        words => Some(Supervised::prepare(words)?),
+    let user = Invoker::find(geteuid().is_root(), |name| env::var_os(name))?;
+    let outputs = Outputs::open(args, user.as_ref())?;
+    let verdict = match judge(args, user) {
+        Ok(verdict) => verdict,
+        Err(error) => {
+            outputs.fail(&format!("observer: {error:#}"));
+            return Err(error);
+        }
     };
-    if let Some(command) = &command {
-        config.filters.pid = vec![command.pid()];
-    }
-    let against = Against {
-        limits: &limits,
-        baseline: baseline.as_ref().map(|baseline| (baseline, args.tolerance)),
-        allow_estimates: args.allow_estimates,
-    };
-    let (report, command) = observe(args, &config, command, &against)?;
-    let outcome = command.map(Supervised::finish).transpose()?;
-    let verdict = Verdict::new(report, outcome, &against);
     tell(&verdict);
     output::add_summary(&verdict);
     if let Err(error) = outputs.write(&verdict) {
@@ -75,6 +67,34 @@ pub fn run(args: &CheckArgs) -> Result<ExitCode> {
         say(&format!("observer: {error:#}"));
     }
     Ok(ExitCode::from(verdict.status()))
+}
+
+/// Observes, and holds what was seen against all limits.
+fn judge(args: &CheckArgs, user: Option<Invoker>) -> Result<Verdict> {
+    let limits = limits(&args.limits);
+    let baseline = args.limits.baseline.as_deref().map(Baseline::read).transpose()?;
+    let mut config = args.observe.config();
+    // Before there is a second thread.
+    let command = match args.command.as_slice() {
+        [] => None,
+        words => Some(Supervised::prepare(words, user)?),
+    };
+    if let Some(command) = &command {
+        config.filters.pid = vec![command.pid()];
+    }
+    let terms = Terms {
+        tolerance: args.tolerance,
+        allow_estimates: args.allow_estimates,
+        fewer: args.limits.min_accepted.is_some(),
+    };
+    let against = Against {
+        limits: &limits,
+        baseline: baseline.as_ref().map(|baseline| (baseline, terms)),
+        allow_estimates: args.allow_estimates,
+    };
+    let (report, command) = observe(args, &config, command, &against)?;
+    let outcome = command.map(Supervised::finish).transpose()?;
+    Ok(Verdict::new(report, outcome, &against))
 }
 
 /// Opens the window, lets the command run in it, and gives the report of all of it.
@@ -125,10 +145,10 @@ impl Face for Gate<'_> {
     fn opened(&mut self, observer: &Observer) -> Result<()> {
         let Against { limits, baseline, allow_estimates } = *self.against;
         let own = limits.iter().map(|limit| (limit.typed(), limit.needs()));
-        let compared = baseline.iter().flat_map(|(_, tolerance)| Baseline::needs(*tolerance));
+        let compared = baseline.iter().flat_map(|(_, terms)| Baseline::needs(terms.tolerance));
         let refusals = [
             refusal(own.chain(compared), observer.providers(), allow_estimates),
-            baseline.and_then(|(baseline, tolerance)| baseline.refusal(tolerance, allow_estimates)),
+            baseline.and_then(|(baseline, terms)| baseline.refusal(terms)),
         ];
         if let Some(failure) = refusals.into_iter().flatten().next() {
             return Err(failure.into());
@@ -139,6 +159,7 @@ impl Face for Gate<'_> {
         };
         let hooks = heading::hooks(observer.providers()).0;
         say(&format!("observing {}: {hooks}", command.words()));
+        opened::say_pid_namespace(observer);
         command.go()
     }
 

@@ -16,13 +16,7 @@ pub fn say_opened(observer: &Observer, filters: &FilterArgs, tells_drops: bool) 
     };
     let hooks = heading::hooks(observer.providers()).0;
     say(&format!("observing {listeners}: {hooks}"));
-    if let Some(inode) = observer.pid_namespace() {
-        say(&format!(
-            "observer: this is PID namespace {inode} and not the host's: tasks outside of it are \
-             counted without process ids, and who holds a listener there is not known; run it in the \
-             host's (--pid=host, or hostPID: true in Kubernetes)"
-        ));
-    }
+    say_pid_namespace(observer);
     if tells_drops && observer.providers().drops.via == Via::Tracepoint {
         say(
             "observer: by tracepoint, only drops at the final ACK are seen one by one, since Linux 6.18; the \
@@ -37,6 +31,17 @@ pub fn say_opened(observer: &Observer, filters: &FilterArgs, tells_drops: bool) 
         if let Some(waits) = labels::waiting(filters) {
             say(&format!("observer: {waits}"));
         }
+    }
+}
+
+/// Says where processes outside of a PID namespace are not known.
+pub fn say_pid_namespace(observer: &Observer) {
+    if let Some(inode) = observer.pid_namespace() {
+        say(&format!(
+            "observer: this is PID namespace {inode} and not the host's: tasks outside of it are \
+             counted without process ids, and who holds a listener there is not known; run it in the \
+             host's (--pid=host, or hostPID: true in Kubernetes)"
+        ));
     }
 }
 

@@ -5,6 +5,7 @@ mod html;
 mod load;
 mod moment;
 mod notes;
+mod source;
 
 use std::{
     io::IsTerminal as _,
@@ -18,6 +19,7 @@ use clap::{Args, ValueEnum};
 use self::{
     load::{Part, Recording, load},
     moment::Moment,
+    source::{Source, refuse_own_input},
 };
 use crate::app::{
     output,
@@ -80,13 +82,20 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode> {
         let sentence = "a page is not for a terminal; give it a file: -o page.html";
         return Err(Failure::failed(sentence).into());
     }
-    if args.format == ReportFormat::Html && args.file == Path::new("-") {
-        let sentence =
-            "a page takes two readings of the recording; give it as a file, not on standard input";
-        return Err(Failure::failed(sentence).into());
+    if [Some(&args.file), args.against.as_ref()].iter().all(|file| *file == Some(&"-".into())) {
+        let sentence = "standard input holds one recording; give the other as a file";
+        return Err(Failure::usage(sentence).into());
+    }
+    if let Some(output) = &args.output {
+        let inputs = [Some(&args.file), args.against.as_ref()];
+        refuse_own_input(output, inputs.into_iter().flatten().map(PathBuf::as_path))?;
     }
     let part = Part { from: args.from, to: args.to };
-    let recording = load(&args.file, part)?;
+    let source = match args.format {
+        ReportFormat::Html => Source::repeatable(&args.file)?,
+        ReportFormat::Table | ReportFormat::Json => Source::new(&args.file),
+    };
+    let recording = load(&source, part)?;
     tell(&recording, part);
     let screen = Screen::of_stdout();
     let comparison =
@@ -109,7 +118,7 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode> {
         }
         ReportFormat::Json => write(args, &json(&recording.report)?)?,
         ReportFormat::Html => {
-            write(args, page(args, part, &recording, comparison.as_ref())?.as_bytes())?
+            write(args, page(&source, part, &recording, comparison.as_ref())?.as_bytes())?
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -117,13 +126,13 @@ pub fn run(args: &ReportArgs) -> Result<ExitCode> {
 
 /// The page. What happened over time takes another reading of the file.
 fn page(
-    args: &ReportArgs,
+    source: &Source,
     part: Part,
     recording: &Recording,
     comparison: Option<&Comparison>,
 ) -> Result<String> {
     let plotted = html::plotted(recording);
-    let series = html::series::series(&args.file, part, recording, &plotted)?;
+    let series = html::series::series(source, part, recording, &plotted)?;
     let said = notes::of(recording, part);
     html::render(recording, &said, series.as_ref(), comparison)
 }
@@ -134,7 +143,7 @@ fn done(result: Result<()>) -> Result<ExitCode> {
 
 /// Sets another recording beside one: the earlier is the one before.
 fn against(recording: &Recording, other: &Path, part: Part) -> Result<Comparison> {
-    let other = load(other, part)?;
+    let other = load(&Source::new(other), part)?;
     tell(&other, part);
     let side = Recording::side;
     Ok(if other.start <= recording.start {

@@ -2,14 +2,14 @@
 //!
 //! It says what moved and in which direction. What is wrong is said by the findings of each.
 
-mod matching;
 mod numbers;
 mod place;
 mod settings;
 
 use std::cmp::Reverse;
 
-use self::{matching::matched, place::Place};
+use self::place::Place;
+use super::matching::{OF_RECORDINGS, Sought, matched};
 use crate::model::{
     ComparedListener, ComparedRecording, Comparison, ComparisonLine, Course, Finding, Providers,
     Report, SCHEMA_VERSION, Tool,
@@ -28,10 +28,14 @@ pub struct Side<'a> {
 #[must_use]
 pub fn compare(before: Side<'_>, after: Side<'_>) -> Comparison {
     let (places_before, places_after) = (Place::of_all(before.report), Place::of_all(after.report));
-    let pairs = matched(&places_before, &places_after);
+    let [sought_before, sought_after] = [&places_before, &places_after]
+        .map(|all| all.iter().map(Place::sought).collect::<Vec<_>>());
+    let pairs = matched(&sought_before, &sought_after, &OF_RECORDINGS);
     let estimates = [before, after].map(|side| side.report.providers.clone());
     let (mut idle, mut listeners) = (0, Vec::new());
     for (before, after) in pairs {
+        let before = before.map(|index| &places_before[index]);
+        let after = after.map(|index| &places_after[index]);
         if [before, after].into_iter().flatten().all(Place::is_idle) {
             idle += 1;
         } else {

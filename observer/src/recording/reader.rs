@@ -24,6 +24,8 @@ pub struct Reader {
     input: Input,
     buffer: Vec<u8>,
     header: Option<Header>,
+    /// Number of the part that is read.
+    part: u64,
     /// What was read ahead to find the header.
     ahead: Option<Update>,
     cut: Option<Cut>,
@@ -92,6 +94,7 @@ impl Reader {
             input: Input::new(raw).with_context(cannot)?,
             buffer: Vec::new(),
             header: None,
+            part: 0,
             ahead: None,
             cut: None,
             ended: false,
@@ -219,7 +222,8 @@ impl Reader {
 
     fn take(&mut self, line: Line) -> Result<Option<Update>> {
         match line {
-            Line::Header(_) if self.ended => {
+            // The total ends a recording: what follows is about other counts.
+            Line::Header(_) | Line::Update(_) if self.ended => {
                 let place = self.place();
                 Err(self.fail(format!(
                     "another recording begins at {place} of {}, after the total of the first; give one at a time",
@@ -230,11 +234,7 @@ impl Reader {
                 self.ended = matches!(update, Update::Ended(_));
                 Ok(Some(update))
             }
-            // The parts of one recording can be read one after the other.
-            Line::Header(header) => {
-                self.header.get_or_insert(header);
-                Ok(None)
-            }
+            Line::Header(header) => self.take_header(header).map(|()| None),
             Line::Unknown if self.header.is_none() => {
                 Err(self.damaged(&Damage::Foreign("its type is not known".into())))
             }
@@ -243,6 +243,29 @@ impl Reader {
                 Ok(None)
             }
         }
+    }
+
+    /// The parts of one recording can be read one after the other.
+    fn take_header(&mut self, header: Header) -> Result<()> {
+        let part = std::mem::replace(&mut self.part, header.part);
+        let Some(first) = &self.header else {
+            self.header = Some(header);
+            return Ok(());
+        };
+        let of =
+            |header: &Header| (header.start.clone(), header.host.clone(), header.arguments.clone());
+        let (place, name) = (self.place(), &self.name);
+        let sentence = if of(first) != of(&header) {
+            format!("another recording begins at {place} of {name}; give one at a time")
+        } else if header.part != part + 1 {
+            format!(
+                "part {} of the recording follows part {part} at {place} of {name}; give all parts, the oldest first",
+                header.part
+            )
+        } else {
+            return Ok(());
+        };
+        Err(self.fail(sentence))
     }
 
     /// Whether what a file ends with is the beginning of a line. What follows a whole line is taken for one unless

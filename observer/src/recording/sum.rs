@@ -11,6 +11,7 @@ mod audit;
 mod fairness;
 mod listener;
 mod number;
+mod size;
 mod workers;
 
 use std::collections::HashMap;
@@ -24,7 +25,9 @@ use crate::{
 /// Closed listeners that are kept. What is beyond them is counted in `audit.no_room.closed`.
 const CLOSED_MAX: usize = 20_000;
 
-/// Reports that are added up, in the memory that one of them takes.
+/// Reports that are added up, in the memory that one of them takes: what `observer record` writes has each listener
+/// until it closes. A file that something else wrote may have any number of them, so that whoever reads one keeps an eye
+/// on [`bytes`](Sum::bytes).
 #[derive(Default)]
 pub struct Sum {
     /// First report, without its listeners.
@@ -35,6 +38,8 @@ pub struct Sum {
     /// Listeners by network namespace and inode number. Several share a number one after the other.
     listeners: HashMap<(u64, u64), Vec<ListenerSum>>,
     closed: usize,
+    /// Memory that the listeners take, about.
+    bytes: usize,
     forgotten: u64,
     /// Number of listeners that the last report is about.
     present: u64,
@@ -71,13 +76,17 @@ impl Sum {
         let one = match all.last_mut() {
             Some(last) if last.is(listener) => last,
             _ => {
-                all.push(ListenerSum::new(listener, self.reports));
+                let one = ListenerSum::new(listener, self.reports);
+                self.bytes += one.bytes();
+                all.push(one);
                 self.closed += usize::from(listener.closed);
                 return;
             }
         };
         self.closed += usize::from(listener.closed && !one.is_closed());
+        let before = one.bytes();
         one.add(listener, self.reports);
+        self.bytes = (self.bytes + one.bytes()).saturating_sub(before);
     }
 
     /// Forgets closed listeners, those that closed first.
@@ -90,6 +99,7 @@ impl Sum {
             all.retain(|one| !one.is_closed() || one.last_seen() > middle);
         }
         self.listeners.retain(|_, all| !all.is_empty());
+        self.bytes = self.listeners.values().flatten().map(ListenerSum::bytes).sum();
         let left = self.listeners.values().flatten().filter(|one| one.is_closed()).count();
         self.forgotten = self.forgotten.saturating_add(number::of(self.closed - left));
         self.closed = left;
@@ -99,6 +109,12 @@ impl Sum {
     #[must_use]
     pub fn reports(&self) -> u64 {
         self.reports
+    }
+
+    /// Memory that the sum takes, in bytes, about.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes.saturating_add(self.audit.bytes())
     }
 
     /// The sum as a report of this kind; `None` where nothing was added.

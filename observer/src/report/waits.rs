@@ -45,6 +45,12 @@ impl Histogram {
         self.0.is_empty()
     }
 
+    /// Number of buckets that hold something.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.len()
+    }
+
     /// How many waits there are.
     #[must_use]
     pub fn count(&self) -> u64 {

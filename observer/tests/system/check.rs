@@ -1,14 +1,18 @@
 //! `observer check`: what passes, what fails, and what becomes of the command.
 
+mod action;
 mod command;
 mod files;
 mod gate;
+mod hangs;
+mod readers;
 mod roles;
+mod sudo;
 mod terminal;
 
 use std::{
     io::Write as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Command, Output, Stdio},
 };
 
@@ -25,10 +29,19 @@ use crate::{
 pub use roles::play;
 
 pub fn tests() -> Vec<Test> {
-    [gate::tests(), command::tests(), files::tests(), terminal::tests()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        gate::tests(),
+        hangs::tests(),
+        command::tests(),
+        sudo::tests(),
+        files::tests(),
+        readers::tests(),
+        action::tests(),
+        terminal::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A check that is to be run.
@@ -154,6 +167,12 @@ impl Done {
         let port = listeners[0]["port"].as_u64().context("port")?;
         Ok(u16::try_from(port)?)
     }
+}
+
+/// A file of the project; `None` where only the test program is here.
+fn project(file: &str) -> Option<PathBuf> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(file);
+    path.exists().then_some(path)
 }
 
 fn one_line(text: &str) -> String {

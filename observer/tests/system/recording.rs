@@ -1,10 +1,13 @@
 //! Recordings: written by a live observer, cut off, damaged, huge, and shown.
 
 mod broken;
+mod elsewhere;
 mod large;
 mod live;
 mod made;
 mod page;
+mod recorder;
+mod room;
 
 use std::path::Path;
 
@@ -13,7 +16,17 @@ use anyhow::{Context, ensure};
 use crate::{Test, observer::run};
 
 pub fn tests() -> Vec<Test> {
-    [live::tests(), broken::tests(), large::tests(), page::tests()].into_iter().flatten().collect()
+    [
+        live::tests(),
+        room::tests(),
+        broken::tests(),
+        elsewhere::tests(),
+        large::tests(),
+        page::tests(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 /// A path as an argument.

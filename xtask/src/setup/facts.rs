@@ -33,7 +33,7 @@ pub(crate) const IN_THE_WAY: [&str; 3] = ["cargo", "rustc", "rustup"];
 pub(crate) const LINT_PACKAGE: &str = "rust-web-clippy";
 
 /// Commands that tests call, and the Debian packages that bring them.
-pub(crate) const TEST_COMMANDS: [(&str, &str); 14] = [
+pub(crate) const TEST_COMMANDS: [(&str, &str); 15] = [
     ("chromium", "chromium"),
     ("curl", "curl"),
     ("ip", "iproute2"),
@@ -47,6 +47,7 @@ pub(crate) const TEST_COMMANDS: [(&str, &str); 14] = [
     ("python3", "python3"),
     ("ss", "iproute2"),
     ("strace", "strace"),
+    ("sudo", "sudo"),
     ("tmux", "tmux"),
     ("unshare", "util-linux"),
 ];

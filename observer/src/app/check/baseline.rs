@@ -12,10 +12,24 @@ use super::doubt::{Needs, refusal};
 use crate::app::render::text;
 
 pub use self::compare::Comparison;
-use self::{compare::COMPARED, group::Before};
+use self::{
+    compare::{COMPARED, accepted},
+    group::Before,
+};
 
 /// What a recording of before says, as far as it is compared.
 pub struct Baseline(Before);
+
+/// How numbers are held against a baseline.
+#[derive(Clone, Copy, Debug)]
+pub struct Terms {
+    /// Percent by which a number may be worse.
+    pub tolerance: f64,
+    /// Whether estimates decide too.
+    pub allow_estimates: bool,
+    /// Whether it was said how many connections are enough, so that there may be far fewer than before.
+    pub fewer: bool,
+}
 
 impl Baseline {
     /// Reads the report of a whole window: the last line of a recording, or what `--report` wrote.
@@ -44,18 +58,19 @@ impl Baseline {
 
     /// What is compared, as it is told, and what it needs of the hooks.
     pub fn needs(tolerance: f64) -> impl Iterator<Item = (String, Needs)> {
-        COMPARED.iter().map(move |one| (one.typed(tolerance), one.needs))
+        let all = COMPARED.iter().map(move |one| (one.typed(tolerance), one.needs));
+        all.chain([(accepted::TYPED.to_owned(), accepted::NEEDS)])
     }
 
     /// The failure where its own numbers decide nothing.
-    pub fn refusal(&self, tolerance: f64, allow_estimates: bool) -> Option<Failure> {
-        let needs = Self::needs(tolerance)
+    pub fn refusal(&self, terms: Terms) -> Option<Failure> {
+        let needs = Self::needs(terms.tolerance)
             .map(|(typed, needs)| (format!("in {}, {typed}", self.0.file), needs));
-        refusal(needs, &self.0.providers, allow_estimates)
+        refusal(needs, &self.0.providers, terms.allow_estimates)
     }
 
     /// Compares a report with it.
-    pub fn compare(&self, report: &Report, tolerance: f64, allow_estimates: bool) -> Comparison {
-        compare::compare(&self.0, report, tolerance, allow_estimates)
+    pub fn compare(&self, report: &Report, terms: Terms) -> Comparison {
+        compare::compare(&self.0, report, terms)
     }
 }

@@ -5,11 +5,10 @@ pub mod outcome;
 mod parent;
 mod start;
 mod tree;
-mod user;
+pub mod user;
 
 use std::{
     cell::Cell,
-    env,
     ffi::OsString,
     future::poll_fn,
     io::{self, PipeReader, PipeWriter, Write as _},
@@ -24,7 +23,7 @@ use nix::{
         signal::{self, SigHandler, SigSet, SigmaskHow, sigprocmask},
         wait::waitpid,
     },
-    unistd::{Pid, geteuid},
+    unistd::Pid,
 };
 use tokio::{
     signal::unix::{Signal, SignalKind, signal as tokio_signal},
@@ -60,13 +59,12 @@ pub struct Supervised {
 }
 
 impl Supervised {
-    /// Prepares a command, as who called sudo where somebody did. There must be no second thread yet.
+    /// Prepares a command, as this user where there is one. There must be no second thread yet.
     ///
     /// # Errors
     ///
-    /// When it is not known whom to run it as, and when there can be no more processes.
-    pub fn prepare(words: &[OsString]) -> Result<Self> {
-        let user = Invoker::find(geteuid().is_root(), |name| env::var_os(name))?;
+    /// When there can be no more processes.
+    pub fn prepare(words: &[OsString], user: Option<Invoker>) -> Result<Self> {
         // Where it is ignored, as whoever started observer may have asked for, the kernel takes leave of children itself
         // and tells nobody of their end (do_notify_parent): neither here nor in the command's parent.
         // SAFETY: the default action runs none of our code.

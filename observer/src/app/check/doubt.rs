@@ -3,8 +3,10 @@
 
 use observer::{
     error::Failure,
-    model::{Audit, Providers, Via, Worth},
+    model::{Audit, NetnsAudit, Providers, Report, Via, Worth},
 };
+
+use super::measure::counted;
 
 /// What a limit needs of the hooks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +72,68 @@ pub fn doubt(
     })
 }
 
+/// Why a limit cannot be decided by the numbers of a window, in one sentence; `None` where it can.
+pub fn doubt_of(needs: Needs, report: &Report, allow_estimates: bool) -> Option<String> {
+    let Report { providers, audit, .. } = report;
+    doubt(needs, providers, Some(audit), allow_estimates)
+        .or_else(|| missing(needs, audit))
+        .or_else(|| if allow_estimates { None } else { disagreement(needs, audit) })
+}
+
+/// Listeners that were not judged, because nothing is known of them. The fewest that must be accepted were all the same
+/// where that many are known.
+fn missing(needs: Needs, audit: &Audit) -> Option<String> {
+    if !needs.exact {
+        return None;
+    }
+    let told = |count: u64, one: &str, several: &str| {
+        (count > 0).then(|| format!("{}; see --map-memory", counted(count, one, several)))
+    };
+    let room = &audit.no_room;
+    told(
+        room.processes,
+        "process that was started had no room in the kernel maps, so that its listeners are missing",
+        "processes that were started had no room in the kernel maps, so that their listeners are missing",
+    )
+    .or_else(|| {
+        told(
+            room.closed,
+            "listener that closed had no room, so that it is missing",
+            "listeners that closed had no room, so that they are missing",
+        )
+    })
+    .or_else(|| {
+        // Where a shown one is among them, its numbers are no exact ones.
+        told(
+            if audit.incomplete == 0 { room.listeners } else { 0 },
+            "event was of a listener that had no room in the kernel maps",
+            "events were of listeners that had no room in the kernel maps",
+        )
+    })
+}
+
+/// Counters of the kernel that tell of drops.
+const OF_DROPS: [&str; 3] = ["ListenDrops", "ListenOverflows", "TCPReqQFullDrop"];
+
+/// Where the kernel counted other drops than observer saw, in one sentence.
+fn disagreement(needs: Needs, audit: &Audit) -> Option<String> {
+    if !needs.signals.contains(&"drops") {
+        return None;
+    }
+    let differs = |one: &NetnsAudit| {
+        OF_DROPS.iter().find_map(|name| {
+            let (kernel, observed) = one.counters.get(*name).and_then(|it| it.kernel.zip(it.observed))?;
+            (kernel != observed).then(|| {
+                format!(
+                    "the kernel counted {kernel} {name} in network namespace {}, and observer {observed}",
+                    one.netns
+                )
+            })
+        })
+    };
+    audit.netns.iter().find_map(differs)
+}
+
 /// Whether numbers that must be exact are estimates.
 pub fn is_estimate(needs: Needs, providers: &Providers) -> bool {
     let signals = providers.signals().into_iter().filter(|(name, ..)| needs.signals.contains(name));
@@ -87,11 +151,7 @@ pub fn refusal(
         let doubt = doubt(needs, providers, None, allow_estimates)?;
         Some(format!("{typed} cannot be decided: {doubt}"))
     });
-    refuse(doubts.collect(), allow_estimates)
-}
-
-/// The failure that these doubts make.
-pub fn refuse(doubts: Vec<String>, allow_estimates: bool) -> Option<Failure> {
+    let doubts: Vec<String> = doubts.collect();
     if doubts.is_empty() {
         return None;
     }
@@ -105,9 +165,10 @@ pub fn refuse(doubts: Vec<String>, allow_estimates: bool) -> Option<Failure> {
 
 #[cfg(test)]
 mod tests {
-    use observer::model::{Audit, Provider, Providers, Via};
+    use observer::model::{Audit, AuditCounter, NetnsAudit, Provider, Providers, Via};
 
-    use super::{Needs, doubt, refusal};
+    use super::{Needs, disagreement, doubt, doubt_of, missing, refusal};
+    use crate::app::render::table::fixtures;
 
     fn providers(via: Via, exact: bool) -> Providers {
         let one = Provider { via, exact, inferred: None, uncounted: None };
@@ -179,6 +240,59 @@ mod tests {
         inferred.wakeups.inferred = Some(12);
         let told = doubt(HERD, &inferred, Some(&Audit::default()), false).expect("doubt");
         assert!(told.contains("for 12 of them"), "{told}");
+    }
+
+    #[test]
+    fn what_is_missing_decides_nothing_whatever_is_allowed() {
+        let mut audit = Audit::default();
+        assert_eq!(missing(HERD, &audit), None);
+        audit.no_room.processes = 2;
+        let told = missing(HERD, &audit).expect("doubt");
+        assert!(told.starts_with("2 processes that were started had no room"), "{told}");
+        assert_eq!(missing(ACCEPTED, &audit), None);
+        (audit.no_room.processes, audit.no_room.closed) = (0, 1);
+        let told = missing(NOTHING, &audit).expect("doubt");
+        assert!(told.starts_with("1 listener that closed had no room"), "{told}");
+        (audit.no_room.closed, audit.no_room.listeners) = (0, 7);
+        assert!(missing(HERD, &audit).is_some());
+        // That one is shown, and its numbers say so.
+        audit.incomplete = 1;
+        assert_eq!(missing(HERD, &audit), None);
+        let mut report = fixtures::herd(8);
+        report.providers = providers(Via::Fentry, true);
+        report.audit.no_room.closed = 3;
+        assert!(doubt_of(HERD, &report, true).is_some());
+    }
+
+    #[test]
+    fn drops_that_the_kernel_counted_and_observer_did_not_are_doubts() {
+        let counter = |kernel, observed| AuditCounter { kernel, observed };
+        let audit = |name: &str, one| Audit {
+            netns: vec![NetnsAudit {
+                netns: 7,
+                counters: [(name.to_owned(), one)].into(),
+                unattributed: None,
+            }],
+            ..Audit::default()
+        };
+        let differ = audit("ListenDrops", counter(Some(500), Some(0)));
+        assert_eq!(
+            disagreement(DROPS, &differ).expect("doubt"),
+            "the kernel counted 500 ListenDrops in network namespace 7, and observer 0"
+        );
+        assert_eq!(disagreement(HERD, &differ), None);
+        let agree = [
+            audit("ListenDrops", counter(Some(5), Some(5))),
+            audit("ListenDrops", counter(Some(5), None)),
+            audit("TCPReqQFullDoCookies", counter(Some(5), Some(0))),
+        ];
+        for one in agree {
+            assert_eq!(disagreement(DROPS, &one), None);
+        }
+        let mut report = fixtures::herd(8);
+        (report.providers, report.audit) = (providers(Via::Fentry, true), differ);
+        assert!(doubt_of(DROPS, &report, false).is_some());
+        assert_eq!(doubt_of(DROPS, &report, true), None);
     }
 
     #[test]

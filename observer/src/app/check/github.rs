@@ -35,7 +35,7 @@ pub fn summary(verdict: &Verdict) -> String {
             page += &table_row(["", &judged.limit, "", &format!("{more} more listeners")]);
         }
         if rows.is_empty() {
-            page += &table_row(["ok", &judged.limit, "", "no listener was there"]);
+            page += &table_row(["not judged", &judged.limit, "", "no listener was there"]);
         }
     }
     page.push('\n');

@@ -53,6 +53,20 @@ pub fn document(verdict: &Verdict) -> Result<String> {
     report.to_string().context("the verdict cannot be written as XML; please report this")
 }
 
+/// The document of a check that came to no verdict, for this reason: one test case, which is an error.
+///
+/// # Errors
+///
+/// When it cannot be written as XML.
+pub fn failure(sentence: &str) -> Result<String> {
+    let mut suite = TestSuite::new(NAME);
+    let status = non_success(NonSuccessKind::Error, "check", sentence);
+    suite.add_test_case(TestCase::new("check", status));
+    let mut report = Report::new(NAME);
+    report.add_test_suite(suite);
+    report.to_string().context("the failure cannot be written as XML; please report this")
+}
+
 fn of_row(judged: &Judged, row: &Row) -> TestCase {
     let (limit, shown) = (&judged.limit, judged.shown(row));
     let status = match (&judged.doubt, row.state) {

@@ -2,12 +2,12 @@
 
 use observer::{
     findings::id,
-    model::{Finding, Listener, Report, Severity},
+    model::{Finding, Listener, Report, Severity, Window},
 };
 
 use super::{
     args::{FailOn, LimitArgs},
-    doubt::{Needs, doubt, is_estimate},
+    doubt::{Needs, doubt_of, is_estimate},
     measure::{
         ACCEPT_ERRORS, ACCEPT_WAIT, DROPS, HERD_RATIO, Measure, QUEUE_USED, Value, float, percent,
         typed,
@@ -134,30 +134,47 @@ impl Limit {
         let (explained_by, rows) = match self {
             Self::Most(measure, limit, _) => (
                 measure.explained_by,
-                each(&|listener, subject| most(measure, *limit, listener, subject)),
+                each(&|listener, subject| {
+                    most(measure, *limit, (listener, &report.window), subject)
+                }),
             ),
             Self::MinAccepted(least) => ("", vec![min_accepted(*least, report)]),
             Self::NoFinding(which) => {
                 ("", each(&|listener, subject| no_finding(which, listener, subject)))
             }
         };
-        let doubt = doubt(self.needs(), &report.providers, Some(&report.audit), allow_estimates);
+        let doubt = doubt_of(self.needs(), report, allow_estimates);
         let estimate = is_estimate(self.needs(), &report.providers);
         Judged { limit: self.typed(), explained_by, rows, doubt, estimate }
     }
 }
 
-fn most(measure: &Measure, limit: f64, listener: &Listener, subject: Subject) -> Row {
+fn most(
+    measure: &Measure,
+    limit: f64,
+    (listener, window): (&Listener, &Window),
+    subject: Subject,
+) -> Row {
     let show = |value: f64| {
         let (text, of_limit) = ((measure.show)(value), (measure.show)(limit));
         // A value that is above its limit must not look like it.
         if value > limit && text == of_limit { (measure.show_precisely)(value) } else { text }
     };
     let judged = |value: f64| if value > limit { State::Broken } else { State::Held };
-    let (shown, state, weight) = match (measure.value)(listener) {
+    let (shown, state, weight) = match (measure.value)(listener, window) {
         Value::Is(value) => (show(value), judged(value), value),
+        Value::Of(value, what) => (format!("{} ({what})", show(value)), judged(value), value),
+        Value::Endless(words) => (words, State::Broken, f64::INFINITY),
         Value::AtLeast(least, most) => {
-            (format!("{} to {}", show(least), (measure.show)(most)), judged(least), least)
+            let shown = format!("{} to {}", show(least), (measure.show)(most));
+            match (judged(least), judged(most)) {
+                // Nobody can say that it holds.
+                (State::Held, State::Broken) => {
+                    let limit = (measure.show)(limit);
+                    (format!("{shown}, not known whether above {limit}"), State::Broken, most)
+                }
+                (_, state) => (shown, state, most),
+            }
         }
         Value::None(why) => (why.to_owned(), State::NotJudged, f64::NEG_INFINITY),
         Value::Unknown(why) => (format!("not known: {why}"), State::Broken, f64::INFINITY),
@@ -223,6 +240,11 @@ impl Judged {
     /// Whether it is broken, by numbers that decide.
     pub fn is_broken(&self) -> bool {
         self.doubt.is_none() && self.has_broken()
+    }
+
+    /// Whether there was nothing that it could have been held against.
+    pub fn is_empty(&self) -> bool {
+        self.rows.iter().all(|row| row.state == State::NotJudged)
     }
 
     /// Whether a row is broken, whatever its number is worth.

@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use observer::{findings::id, model::Listener, units};
+use observer::{
+    findings::id,
+    model::{Listener, Window},
+    units,
+};
+
+use super::waits::{Slowest, slowest};
 
 /// A number of a listener that must not be above a limit.
 pub struct Measure {
@@ -10,8 +16,8 @@ pub struct Measure {
     pub flag: &'static str,
     /// Signals that the number comes from.
     pub signals: &'static [&'static str],
-    /// The number itself.
-    pub value: fn(&Listener) -> Value,
+    /// The number itself, in this window.
+    pub value: fn(&Listener, &Window) -> Value,
     /// How people read it.
     pub show: fn(f64) -> String,
     /// How it is told where [`Self::show`] makes it the same as its limit.
@@ -25,6 +31,10 @@ pub struct Measure {
 pub enum Value {
     /// The number.
     Is(f64),
+    /// The number, and what it is of.
+    Of(f64, String),
+    /// Greater than any limit, in these words.
+    Endless(String),
     /// The least that it can be, with what it can be at most.
     AtLeast(f64, f64),
     /// There is none, for this reason: nothing happened that it would be about.
@@ -41,7 +51,7 @@ const NOTHING_ACCEPTED: &str = "nothing was accepted";
 pub const HERD_RATIO: Measure = Measure {
     flag: "--max-herd-ratio",
     signals: &["wakeups", "accepts"],
-    value: herd_ratio,
+    value: |listener, _| herd_ratio(listener),
     show: |ratio| units::ratio(Some(ratio)),
     show_precisely: |ratio| format!("{ratio:.6}"),
     explained_by: id::THUNDERING_HERD,
@@ -51,7 +61,7 @@ pub const HERD_RATIO: Measure = Measure {
 pub const DROPS: Measure = Measure {
     flag: "--max-drops",
     signals: &["drops"],
-    value: drops,
+    value: |listener, _| drops(listener),
     show: whole,
     show_precisely: whole,
     explained_by: id::ACCEPT_QUEUE_OVERFLOW,
@@ -71,7 +81,7 @@ pub const ACCEPT_WAIT: Measure = Measure {
 pub const QUEUE_USED: Measure = Measure {
     flag: "--max-queue-used",
     signals: &["handshakes"],
-    value: queue_used,
+    value: |listener, _| queue_used(listener),
     show: percent,
     show_precisely: percent,
     explained_by: id::ACCEPT_QUEUE_NEAR_LIMIT,
@@ -81,7 +91,7 @@ pub const QUEUE_USED: Measure = Measure {
 pub const ACCEPT_ERRORS: Measure = Measure {
     flag: "--max-accept-errors",
     signals: &["accepts"],
-    value: accept_errors,
+    value: |listener, _| accept_errors(listener),
     show: whole,
     show_precisely: whole,
     explained_by: id::FD_EXHAUSTED,
@@ -90,30 +100,63 @@ pub const ACCEPT_ERRORS: Measure = Measure {
 fn herd_ratio(listener: &Listener) -> Value {
     match (listener.accepted, listener.herd_ratio) {
         (_, Some(ratio)) => Value::Is(ratio),
-        (Some(0), None) => Value::None(NOTHING_ACCEPTED),
+        (Some(0), None) => nothing_accepted(listener),
         (_, None) => Value::Unknown(NO_ROOM),
     }
+}
+
+/// The herd ratio where nothing was accepted: greater than any, where tasks were woken all the same. One task for each
+/// connection that has just come is about to accept it.
+fn nothing_accepted(listener: &Listener) -> Value {
+    let Some(wakeups) = listener.wakeups.filter(|wakeups| wakeups.total > 0) else {
+        return Value::None(NOTHING_ACCEPTED);
+    };
+    if wakeups.pending == wakeups.total && wakeups.total <= listener.queued.unwrap_or(0) {
+        return Value::None(NOTHING_ACCEPTED);
+    }
+    let woken = counted(wakeups.total, "wakeup", "wakeups");
+    Value::Endless(format!("{woken}, and {NOTHING_ACCEPTED}"))
 }
 
 fn drops(listener: &Listener) -> Value {
     let drops = &listener.drops;
     match (drops.total, drops.at_most) {
-        (Some(total), Some(most)) if most > total => Value::AtLeast(float(total), float(most)),
+        (total, Some(most)) if most > total.unwrap_or(0) => {
+            Value::AtLeast(float(total.unwrap_or(0)), float(most))
+        }
         (Some(total), _) => Value::Is(float(total)),
-        (None, _) => Value::Unknown("nothing tells how many there were"),
+        (None, Some(_)) => Value::Is(0.0),
+        (None, None) => Value::Unknown("nothing tells how many there were"),
     }
 }
 
-/// The percentile of those that were accepted; of a server that accepts nothing the time that the oldest connection has
-/// waited so far, which is the least that any percentile of its waits will be.
-fn accept_wait(listener: &Listener) -> Value {
-    let wait = &listener.accept_wait;
-    match (wait.p99, wait.count, wait.oldest) {
-        (Some(p99), ..) => Value::Is(float(p99)),
-        (None, Some(0), Some(oldest)) => Value::Is(float(oldest)),
-        (None, Some(0), None) => Value::None(NOTHING_ACCEPTED),
-        (None, ..) => Value::Unknown(NO_ROOM),
+/// The percentile of those that were accepted, and of those that nobody has accepted.
+fn accept_wait(listener: &Listener, window: &Window) -> Value {
+    match slowest(listener, length(window)) {
+        Slowest::Accepted(wait) => Value::Is(float(wait)),
+        Slowest::Waiting { connections, nanoseconds } => {
+            let wait = if connections == 1 { "still waits" } else { "still wait" };
+            let told = format!("{} {wait}", counted(connections, "connection", "connections"));
+            Value::Of(float(nanoseconds), told)
+        }
+        Slowest::Never(connections) => Value::Endless(format!(
+            "{} never accepted",
+            counted(connections, "connection was", "connections were")
+        )),
+        Slowest::Nothing => Value::None(NOTHING_ACCEPTED),
+        Slowest::Unknown => Value::Unknown(NO_ROOM),
     }
+}
+
+/// Length of a window, in nanoseconds.
+pub fn length(window: &Window) -> u64 {
+    let length = Duration::try_from_secs_f64(window.seconds).unwrap_or_default();
+    u64::try_from(length.as_nanos()).unwrap_or(u64::MAX)
+}
+
+/// A count with its noun.
+pub fn counted(count: u64, one: &str, several: &str) -> String {
+    if count == 1 { format!("1 {one}") } else { format!("{count} {several}") }
 }
 
 fn queue_used(listener: &Listener) -> Value {
@@ -172,6 +215,8 @@ pub fn typed(time: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use observer::model::Wakeups;
+
     use super::*;
     use crate::app::render::table::fixtures;
 
@@ -189,26 +234,55 @@ mod tests {
         assert_eq!(herd_ratio(&with(|one| one.herd_ratio = Some(1.5))), Value::Is(1.5));
         assert_eq!(accept_errors(&with(|one| one.accepted = None)), Value::Unknown(NO_ROOM));
         assert!(matches!(drops(&with(|one| one.drops.total = None)), Value::Unknown(_)));
-        let waited = |count, p99, oldest| {
-            accept_wait(&with(|one| {
-                (one.accept_wait.count, one.accept_wait.p99) = (count, p99);
-                one.accept_wait.oldest = oldest;
+        let waited = |count, p99| {
+            let one = with(|one| (one.accept_wait.count, one.accept_wait.p99) = (count, p99));
+            accept_wait(&one, &fixtures::herd(1).window)
+        };
+        assert_eq!(waited(Some(0), None), Value::None(NOTHING_ACCEPTED));
+        assert_eq!(waited(None, None), Value::Unknown(NO_ROOM));
+        assert_eq!(waited(Some(3), None), Value::Unknown(NO_ROOM));
+        assert_eq!(waited(Some(3), Some(9)), Value::Is(9.0));
+    }
+
+    #[test]
+    fn wakeups_for_nothing_are_more_than_any_ratio() {
+        let woken = |total, pending, queued| {
+            herd_ratio(&with(|one| {
+                let silent = total - pending;
+                one.wakeups = Some(Wakeups { total, pending, silent, ..Wakeups::default() });
+                one.queued = Some(queued);
             }))
         };
-        assert_eq!(waited(Some(0), None, None), Value::None(NOTHING_ACCEPTED));
-        assert_eq!(waited(Some(0), None, Some(7)), Value::Is(7.0));
-        assert_eq!(waited(None, None, None), Value::Unknown(NO_ROOM));
-        assert_eq!(waited(Some(3), Some(9), Some(7)), Value::Is(9.0));
+        let endless = |words: &str| Value::Endless(words.to_owned());
+        assert_eq!(woken(8, 0, 1), endless("8 wakeups, and nothing was accepted"));
+        assert_eq!(woken(1, 0, 1), endless("1 wakeup, and nothing was accepted"));
+        // A herd that has not come to accept yet is one.
+        assert_eq!(woken(8, 8, 1), endless("8 wakeups, and nothing was accepted"));
+        assert_eq!(woken(2, 2, 2), Value::None(NOTHING_ACCEPTED));
+        assert_eq!(woken(0, 0, 2), Value::None(NOTHING_ACCEPTED));
+    }
+
+    #[test]
+    fn those_that_nobody_accepted_have_waited_too() {
+        let window = fixtures::herd(1).window;
+        let mut one = with(|one| (one.queued, one.accept_queue.now) = (Some(2), Some(2)));
+        (one.accept_wait.count, one.accept_wait.oldest) = (Some(0), Some(7));
+        let told = Value::Of(7.0, "2 connections still wait".to_owned());
+        assert_eq!(accept_wait(&one, &window), told);
+        (one.accept_queue.now, one.discarded) = (None, Some(1));
+        let told = Value::Endless("1 connection was never accepted".to_owned());
+        assert_eq!(accept_wait(&one, &window), told);
     }
 
     #[test]
     fn a_choice_between_listeners_is_kept() {
-        let of = |total, most| {
-            drops(&with(|one| (one.drops.total, one.drops.at_most) = (Some(total), most)))
-        };
-        assert_eq!(of(3, None), Value::Is(3.0));
-        assert_eq!(of(3, Some(3)), Value::Is(3.0));
-        assert_eq!(of(0, Some(5)), Value::AtLeast(0.0, 5.0));
+        let of =
+            |total, most| drops(&with(|one| (one.drops.total, one.drops.at_most) = (total, most)));
+        assert_eq!(of(Some(3), None), Value::Is(3.0));
+        assert_eq!(of(Some(3), Some(3)), Value::Is(3.0));
+        assert_eq!(of(Some(0), Some(5)), Value::AtLeast(0.0, 5.0));
+        assert_eq!(of(None, Some(5)), Value::AtLeast(0.0, 5.0));
+        assert_eq!(of(None, Some(0)), Value::Is(0.0));
     }
 
     #[test]

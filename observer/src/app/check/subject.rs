@@ -1,8 +1,9 @@
 //! What a limit is held against: a listener, or all of them together. Pure.
 
-use std::collections::BTreeMap;
-
-use observer::model::{Listener, Report};
+use observer::{
+    model::{Listener, Report},
+    recording::matching::program,
+};
 
 use crate::app::render::{labels, text};
 
@@ -47,25 +48,8 @@ impl Subject {
 fn who(listener: &Listener) -> String {
     match listener.holders.as_deref() {
         Some([_, ..]) => labels::held_by(listener).whole(),
-        _ => text::clean(process_name(listener).unwrap_or_default()),
+        _ => text::clean(program(&[listener]).unwrap_or_default()),
     }
-}
-
-/// Name of the program that a listener belongs to: of most of its holders, or of the workers that accepted most where
-/// no holder is known, as where all have ended. `None` where neither tells.
-pub fn process_name(listener: &Listener) -> Option<&str> {
-    let mut weights = BTreeMap::<&str, u64>::new();
-    for holder in listener.holders.iter().flatten() {
-        *weights.entry(&holder.comm).or_default() += 1;
-    }
-    if weights.is_empty() {
-        for worker in listener.workers.iter().filter(|worker| worker.pid.is_some()) {
-            let weight = weights.entry(&worker.comm).or_default();
-            *weight = weight.saturating_add(worker.accepted);
-        }
-    }
-    // Of several equals always the same one.
-    weights.into_iter().max_by_key(|(_, weight)| *weight).map(|(name, _)| name)
 }
 
 #[cfg(test)]
@@ -92,17 +76,5 @@ mod tests {
             let words = subject.words();
             assert!(!words.chars().any(char::is_control), "{words:?}");
         }
-    }
-
-    #[test]
-    fn the_name_is_that_of_most() {
-        let mut report = fixtures::herd(3);
-        let one = &mut report.listeners[0];
-        one.holders.as_mut().expect("holders")[0].comm = "a-master".into();
-        assert_eq!(process_name(one), Some("nginx"));
-        one.holders = None;
-        one.workers[1].comm = "busy".into();
-        one.workers[1].accepted = 1_000_000;
-        assert_eq!(process_name(one), Some("busy"));
     }
 }

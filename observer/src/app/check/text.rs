@@ -43,6 +43,10 @@ pub fn text(verdict: &Verdict, width: usize, colour: bool) -> String {
     for note in &verdict.notes {
         lines.extend(item("note", note, CAUTION, width));
     }
+    if verdict.judged.iter().any(|judged| judged.doubt.is_some()) {
+        let sentence = "What is in doubt is so in this window: run the check again. --allow-estimates takes numbers that are only estimates.";
+        lines.extend(indented(sentence, "  ", DIM, width));
+    }
     lines.extend(explanations(verdict, width));
     painted(&lines, width, colour)
 }

@@ -1,14 +1,14 @@
 //! What came of a check: every limit, the command, and the exit status. Pure.
 
-use observer::{error::Failure, model::Report, units};
+use observer::{error::Status, model::Report, units};
 
 use super::{
-    baseline::Baseline,
+    baseline::{Baseline, Terms},
     command::outcome::{End, Outcome},
-    doubt::refuse,
     limits::{Judged, Limit, State},
     subject::Subject,
 };
+use crate::app::render::table::notes;
 
 /// Exit status where a limit is broken.
 pub const BROKEN: u8 = 3;
@@ -23,15 +23,14 @@ pub struct Verdict {
     pub notes: Vec<String>,
     /// What became of the command; `None` where there was none.
     pub command: Option<Outcome>,
-    allow_estimates: bool,
 }
 
 /// What a report is held against.
 pub struct Against<'a> {
     /// Limits.
     pub limits: &'a [Limit],
-    /// Report of before, with the percent by which a number may be worse.
-    pub baseline: Option<(&'a Baseline, f64)>,
+    /// Report of before, and how numbers are held against it.
+    pub baseline: Option<(&'a Baseline, Terms)>,
     /// Whether estimates decide too.
     pub allow_estimates: bool,
 }
@@ -43,13 +42,13 @@ impl Verdict {
         let subjects = Subject::each(&report);
         let mut judged: Vec<Judged> =
             limits.iter().map(|limit| limit.judge(&report, &subjects, allow_estimates)).collect();
-        let mut notes = Vec::new();
-        if let Some((baseline, tolerance)) = baseline {
-            let comparison = baseline.compare(&report, tolerance, allow_estimates);
+        let mut notes = notes::of_audit(&report);
+        if let Some((baseline, terms)) = baseline {
+            let comparison = baseline.compare(&report, terms);
             judged.extend(comparison.judged);
-            notes = comparison.notes;
+            notes.extend(comparison.notes);
         }
-        Self { report, judged, notes, command, allow_estimates }
+        Self { report, judged, notes, command }
     }
 
     /// Limits that are broken.
@@ -67,15 +66,10 @@ impl Verdict {
         self.command.as_ref().filter(|command| matches!(command.end, Some(End::NotStarted(_))))
     }
 
-    /// The failure where numbers of this window decide nothing, and nothing else was wrong.
-    pub fn refusal(&self) -> Option<Failure> {
-        if self.command_failure().is_some() || self.broken().next().is_some() {
-            return None;
-        }
-        let doubts = self.judged.iter().filter_map(|judged| {
-            Some(format!("{} cannot be decided: {}", judged.limit, judged.doubt.as_ref()?))
-        });
-        refuse(doubts.collect(), self.allow_estimates)
+    /// Whether a limit is in doubt: what happened in this window makes its numbers worth too little. What can be known
+    /// before is refused before the command starts.
+    fn is_in_doubt(&self) -> bool {
+        self.judged.iter().any(|judged| judged.doubt.is_some())
     }
 
     /// Exit status: the command's where it failed, else whether a limit is broken, else whether one is in doubt.
@@ -83,10 +77,11 @@ impl Verdict {
         if let Some(status) = self.command_failure() {
             return status;
         }
-        match (self.broken().next(), self.refusal()) {
-            (Some(_), _) => BROKEN,
-            (None, Some(failure)) => failure.status as u8,
-            (None, None) => 0,
+        match self.broken().next() {
+            Some(_) => BROKEN,
+            // Not that of a kernel on which nothing can be observed: with that, jobs are let through.
+            None if self.is_in_doubt() => Status::Failed as u8,
+            None => 0,
         }
     }
 
@@ -102,7 +97,11 @@ impl Verdict {
             parts.push(format!("the command failed (exit status {status})"));
         }
         let all = self.judged.len();
+        let empty = self.judged.iter().filter(|judged| judged.is_empty()).count();
         parts.push(match (broken, doubtful) {
+            (0, 0) if empty > 0 => {
+                format!("no limit is broken, and {empty} of {all} had nothing to judge")
+            }
             (0, 0) if all == 1 => "the limit holds".to_owned(),
             (1, _) if all == 1 => "the limit is broken".to_owned(),
             (0, 0) => format!("all {all} limits hold"),

@@ -1,20 +1,21 @@
 //! Reading a recording, and the report on the chosen part of it.
 
-use std::{
-    path::Path,
-    time::{Duration, SystemTime},
-};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Result;
 
-use super::moment::Moment;
+use super::{moment::Moment, source::Source};
 use observer::{
     Update,
     error::Failure,
-    model::{Report, Window, WindowKind},
+    model::{Host, Report, Window, WindowKind},
     recording::{Cut, Header, Reader, Side, Sum},
     units,
 };
+
+/// Most memory that reports which are added up may take, in bytes. That of a host with a hundred thousand listeners is a
+/// third of it; a file that no observer wrote may ask for any.
+const SUM_MAX: usize = 1 << 30;
 
 /// Part of a recording.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -78,11 +79,17 @@ impl Recording {
 /// # Errors
 ///
 /// See [`Reader`]; and where it has no report of this part of its time.
-pub fn load(path: &Path, part: Part) -> Result<Recording> {
-    let mut reader = Reader::open(path)?;
+pub fn load(source: &Source, part: Part) -> Result<Recording> {
+    load_within(source, part, SUM_MAX)
+}
+
+/// Reads a recording whose reports take so many bytes at most when they are added up.
+fn load_within(source: &Source, part: Part, most: usize) -> Result<Recording> {
+    let mut reader = source.open()?;
+    let name = source.name();
     let mut sum = Sum::default();
     let (mut total, mut start, mut end, mut covered) = (None, None, None, None);
-    let (mut intervals, mut events) = (0, 0);
+    let (mut intervals, mut events, mut host) = (0, 0, None);
     while let Some(update) = reader.next()? {
         match update {
             Update::Event(_) => events += 1,
@@ -92,7 +99,16 @@ pub fn load(path: &Path, part: Part) -> Result<Recording> {
                 start = start.or(from);
                 end = to.or(end);
                 if start.is_none_or(|start| part.has(&report.window, start)) {
+                    refuse_another_host(
+                        host.get_or_insert_with(|| report.host.clone()),
+                        &report,
+                        &reader,
+                        &name,
+                    )?;
                     sum.add(&report);
+                    if sum.bytes() > most {
+                        return Err(too_much(&name, &reader, most).into());
+                    }
                     if let Some((from, to)) = from.zip(to) {
                         let (first, last) = covered.unwrap_or((from, to));
                         covered = Some((first.min(from), last.max(to)));
@@ -107,7 +123,6 @@ pub fn load(path: &Path, part: Part) -> Result<Recording> {
             }
         }
     }
-    let name = path.display().to_string();
     let has_total = total.is_some();
     let chosen = sum.reports();
     let is_first = reader.header().is_none_or(|header| header.part == 1);
@@ -132,6 +147,30 @@ pub fn load(path: &Path, part: Part) -> Result<Recording> {
         has_total,
         skipped: reader.skipped(),
     })
+}
+
+/// Two outputs in one file are not added up as if they were one. The number of CPUs may change.
+fn refuse_another_host(host: &Host, report: &Report, reader: &Reader, name: &str) -> Result<()> {
+    if (&host.kernel, &host.arch) == (&report.host.kernel, &report.host.arch) {
+        return Ok(());
+    }
+    let sentence = format!(
+        "line {} (byte {}) of {name} is of another host or kernel than the lines before; give one recording at a time",
+        reader.line(),
+        reader.offset()
+    );
+    Err(Failure::failed(sentence).into())
+}
+
+/// Its reports cannot be added up.
+fn too_much(name: &str, reader: &Reader, most: usize) -> Failure {
+    Failure::failed(format!(
+        "the reports of {name} have more listeners and workers up to line {} (byte {}) than can be added up in {} MiB; \
+         choose a shorter time with --from and --to",
+        reader.line(),
+        reader.offset(),
+        most >> 20
+    ))
 }
 
 /// Why there is nothing to show.
@@ -181,6 +220,7 @@ pub fn span(window: &Window) -> Option<(SystemTime, SystemTime)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::app::render::table::fixtures;
 
     fn window(start: &str, seconds: f64) -> Window {
         Window { start: start.into(), seconds, kind: WindowKind::Interval }
@@ -203,6 +243,29 @@ mod tests {
         }
         assert!(part(None, None).has(&window("nonsense", 1.0), start));
         assert!(!part(Some("1s"), None).has(&window("nonsense", 1.0), start));
+    }
+
+    #[test]
+    fn what_cannot_be_added_up_is_an_error() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("a.ndjson");
+        let write = |inodes: &mut dyn Iterator<Item = u64>| {
+            let lines = inodes.map(|inode| {
+                let mut report = fixtures::herd(2);
+                report.window.kind = WindowKind::Interval;
+                report.listeners[0].inode = inode;
+                report.listeners[0].cookie = Some(inode);
+                serde_json::to_string(&report).expect("JSON") + "\n"
+            });
+            std::fs::write(&path, lines.collect::<String>()).expect("written");
+            load_within(&Source::new(&path), Part::default(), 1 << 20)
+        };
+        // Each is another listener, and none of them ever closes.
+        let error = write(&mut (0..2_000)).expect_err("too much").to_string();
+        assert!(error.contains("than can be added up in 1 MiB"), "{error}");
+        assert!(error.contains(" up to line "), "{error}");
+        let one = write(&mut (0..2_000).map(|_| 7)).expect("a recording");
+        assert_eq!((one.report.listeners.len(), one.intervals), (1, 2_000));
     }
 
     #[test]

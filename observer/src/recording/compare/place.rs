@@ -1,8 +1,11 @@
 //! Listeners at one address and port, taken together.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
-use crate::model::{Family, Finding, Listener, Report, Wakeups, Worker};
+use crate::{
+    model::{Family, Finding, Listener, Report, Wakeups, Worker},
+    recording::matching::{Sought, program},
+};
 
 /// Listeners at one address and port of one network namespace: those of a reuseport group, and those that followed
 /// each other when the server was restarted.
@@ -11,7 +14,7 @@ pub(super) struct Place<'a> {
     pub(super) family: Family,
     pub(super) address: &'a str,
     pub(super) port: u16,
-    /// Name that most holders have, or else the busiest worker.
+    /// Name of the program ([`program`]).
     pub(super) comm: Option<String>,
     pub(super) listeners: Vec<&'a Listener>,
     /// Length of the window, in seconds.
@@ -31,11 +34,21 @@ impl<'a> Place<'a> {
             family,
             address,
             port,
-            comm: comm(&listeners),
+            comm: program(&listeners).map(str::to_owned),
             listeners,
             seconds: report.window.seconds,
         };
         places.into_iter().map(place).collect()
+    }
+
+    /// What it is found by in the other recording.
+    pub(super) fn sought(&self) -> Sought<'_> {
+        Sought {
+            netns: Some(self.netns),
+            address: Some((self.family, self.address)),
+            port: self.port,
+            program: self.comm.as_deref(),
+        }
     }
 
     /// Those that listen, or all of them where none does any more.
@@ -91,18 +104,4 @@ impl<'a> Place<'a> {
                 && one.drops.at_most.is_none()
         })
     }
-}
-
-fn comm(listeners: &[&Listener]) -> Option<String> {
-    let mut pids = BTreeMap::<&str, BTreeSet<u32>>::new();
-    for holder in listeners.iter().filter_map(|one| one.holders.as_ref()).flatten() {
-        pids.entry(&holder.comm).or_default().insert(holder.pid);
-    }
-    // Of equals the first by name.
-    let most = pids.into_iter().rev().max_by_key(|(_, pids)| pids.len());
-    let busiest = || {
-        let workers = listeners.iter().flat_map(|one| &one.workers);
-        workers.max_by_key(|one| one.accepted).map(|one| one.comm.clone())
-    };
-    most.map(|(comm, _)| comm.to_owned()).or_else(busiest)
 }

@@ -143,3 +143,28 @@ fn what_nothing_observes_is_no_number() {
     let herd = number(&all.listeners[0], "herd_ratio");
     assert_eq!((herd.before, herd.after, herd.course), (None, Some(1.0), Course::Unknown));
 }
+
+#[test]
+fn the_program_is_that_of_most_holders_or_of_who_accepted_most() {
+    use crate::recording::matching::program;
+
+    let mut one = listener(1, 80, "nginx", &[1, 2], 9, 9);
+    one.holders.as_mut().expect("holders").push(crate::model::Holder {
+        pid: 3,
+        comm: "a-master".into(),
+        fd: 3,
+        wait: None,
+    });
+    assert_eq!(program(&[&one]), Some("nginx"));
+    one.holders = None;
+    let mut worker = one.workers[0].clone();
+    (worker.comm, worker.accepted) = ("busy".into(), 1_000_000);
+    one.workers.push(worker.clone());
+    assert_eq!(program(&[&one]), Some("busy"));
+    // The others of a long row are nobody's name.
+    (worker.comm, worker.accepted, worker.pid) = ("(others)".into(), u64::MAX, None);
+    one.workers.push(worker);
+    assert_eq!(program(&[&one]), Some("busy"));
+    one.workers.clear();
+    assert_eq!(program(&[&one]), None);
+}

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::number;
+use super::{number, size};
 use crate::model::{Audit, AuditCounter, NetnsAudit, NoRoom};
 
 #[derive(Default)]
@@ -10,6 +10,8 @@ pub(super) struct AuditSum {
     sum: Audit,
     /// Counters of each namespace.
     netns: BTreeMap<u64, NetnsAudit>,
+    /// Memory that they take, about.
+    bytes: usize,
 }
 
 impl AuditSum {
@@ -23,17 +25,29 @@ impl AuditSum {
         sum.oldest_look = sum.oldest_look.max(audit.oldest_look);
         sum.oldest_syn_look = sum.oldest_syn_look.max(audit.oldest_syn_look);
         sum.missed_runs = sum.missed_runs.saturating_add(audit.missed_runs);
+        let mut is_new = false;
         for one in &audit.netns {
             match self.netns.get_mut(&one.netns) {
-                None => drop(self.netns.insert(one.netns, one.clone())),
-                Some(sum) => add(sum, one),
+                None => {
+                    is_new = true;
+                    drop(self.netns.insert(one.netns, one.clone()));
+                }
+                Some(sum) => is_new |= add(sum, one),
             }
         }
+        if is_new {
+            self.bytes = self.bytes.saturating_add(size::of_audit(audit));
+        }
+    }
+
+    /// Memory that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The whole, with so many incomplete listeners, and so many that closed and were forgotten.
     pub(super) fn audit(self, incomplete: u64, forgotten: u64) -> Audit {
-        let Self { mut sum, netns } = self;
+        let Self { mut sum, netns, .. } = self;
         sum.incomplete = incomplete;
         sum.map_full = sum.map_full.saturating_add(forgotten);
         sum.no_room.closed = sum.no_room.closed.saturating_add(forgotten);
@@ -49,7 +63,9 @@ impl AuditSum {
     }
 }
 
-fn add(sum: &mut NetnsAudit, next: &NetnsAudit) {
+/// Adds what a namespace counted. Whether a counter is new is returned.
+fn add(sum: &mut NetnsAudit, next: &NetnsAudit) -> bool {
+    let before = sum.counters.len();
     for (name, counter) in &next.counters {
         match sum.counters.get_mut(name) {
             None => drop(sum.counters.insert(name.clone(), *counter)),
@@ -60,6 +76,7 @@ fn add(sum: &mut NetnsAudit, next: &NetnsAudit) {
         }
     }
     sum.unattributed = number::any(sum.unattributed, next.unattributed);
+    sum.counters.len() > before
 }
 
 fn no_room(before: &NoRoom, next: &NoRoom) -> NoRoom {

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use super::{fairness::FairnessSum, number, workers::WorkersSum};
+use super::{fairness::FairnessSum, number, size, workers::WorkersSum};
 use crate::{
     model::{AcceptQueue, AcceptWait, Backlog, Bucket, ByReason, Drops, Listener, SynQueue},
     report::{
@@ -21,6 +21,8 @@ pub(super) struct ListenerSum {
     waits: Histogram,
     workers: WorkersSum,
     fairness: FairnessSum,
+    /// Memory that it takes, about, without its workers and histograms.
+    bytes: usize,
 }
 
 impl ListenerSum {
@@ -33,9 +35,16 @@ impl ListenerSum {
             waits: Histogram::default(),
             workers: WorkersSum::default(),
             fairness: FairnessSum::default(),
+            bytes: size::of_listener(listener),
         };
         one.add_histograms(listener, report);
         one
+    }
+
+    /// Memory that it takes, about.
+    pub(super) fn bytes(&self) -> usize {
+        let rows = self.depths.len() + self.waits.len();
+        self.bytes + rows * size::ROW + self.workers.bytes()
     }
 
     /// Whether a listener of a later report is this one, not another that has its number now.
@@ -59,7 +68,7 @@ impl ListenerSum {
     pub(super) fn add(&mut self, next: &Listener, report: u64) {
         let before = &mut self.sum;
         let mut errors = std::mem::take(&mut before.accept_errors);
-        number::by_name(&mut errors, &next.accept_errors);
+        let _names = number::by_name(&mut errors, &next.accept_errors);
         *before = Listener {
             cookie: next.cookie.or(before.cookie),
             reuseport: next.reuseport.or(before.reuseport),
@@ -86,6 +95,7 @@ impl ListenerSum {
             findings: Vec::new(),
             ..next.clone()
         };
+        self.bytes = size::of_listener(&self.sum);
         self.last_seen = report;
         self.add_histograms(next, report);
     }
@@ -102,7 +112,7 @@ impl ListenerSum {
 
     /// All of it.
     pub(super) fn listener(self) -> Listener {
-        let Self { mut sum, last_seen, depths, waits, workers, fairness } = self;
+        let Self { mut sum, last_seen, depths, waits, workers, fairness, .. } = self;
         sum.workers = workers.workers(last_seen);
         if sum.wakeups.is_some() {
             let all = sum.workers.iter().map(|worker| worker.wakeups);
@@ -153,7 +163,7 @@ fn drops(before: &Drops, next: &Drops) -> Drops {
         }
         (Some(before), Some(next)) => {
             let mut sum: ByReason = (**before).clone();
-            number::by_name(&mut sum, next);
+            let _names = number::by_name(&mut sum, next);
             Some(Arc::new(sum))
         }
         _ => None,

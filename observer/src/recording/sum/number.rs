@@ -23,14 +23,19 @@ pub(super) fn greater(a: Option<f64>, b: Option<f64>) -> Option<f64> {
     }
 }
 
-/// Adds counts by name.
-pub(super) fn by_name<K: Ord + Clone>(sum: &mut BTreeMap<K, u64>, more: &BTreeMap<K, u64>) {
+/// Adds counts by name. The number of names that are new is returned.
+pub(super) fn by_name<K: Ord + Clone>(
+    sum: &mut BTreeMap<K, u64>,
+    more: &BTreeMap<K, u64>,
+) -> usize {
+    let before = sum.len();
     for (name, count) in more {
         match sum.get_mut(name) {
             Some(sum) => *sum = sum.saturating_add(*count),
             None => drop(sum.insert(name.clone(), *count)),
         }
     }
+    sum.len() - before
 }
 
 /// Count of things in memory.

@@ -193,3 +193,29 @@ proptest! {
         prop_assert_eq!(Some(of_workers), one.accepted);
     }
 }
+
+#[test]
+fn memory_is_that_of_different_listeners_and_workers() {
+    let bytes = |reports: &mut dyn Iterator<Item = Report>| {
+        let mut sum = Sum::default();
+        reports.for_each(|report| sum.add(&report));
+        sum.bytes()
+    };
+    let of = |inode: u64, tid: u32| {
+        report(1, vec![listener(inode, json!([worker(tid, 4, [4, 2, 6, 0])]))], 4)
+    };
+    let one = bytes(&mut [of(7, 1)].into_iter());
+    assert_eq!(bytes(&mut (0..100).map(|_| of(7, 1))), one, "the same takes no more");
+    assert!(bytes(&mut (0..100).map(|inode| of(inode, 1))) > 90 * one);
+    let workers = bytes(&mut (0..100).map(|tid| of(7, tid)));
+    assert!(workers > one + 99 * size_of::<crate::model::Worker>(), "{workers}");
+    // Those that came and went are told together.
+    assert!(bytes(&mut (0..30_000).map(|tid| of(7, tid))) < 150 * workers);
+    let mut long = of(7, 1);
+    long.listeners[0].address = "x".repeat(1 << 20);
+    let mut worker = long.listeners[0].workers[0].clone();
+    worker.accept_errors.insert("y".repeat(1 << 20), 1);
+    long.listeners[0].workers.push(worker);
+    long.audit.netns[0].counters.insert("z".repeat(1 << 20), crate::model::AuditCounter::default());
+    assert!(bytes(&mut [long].into_iter()) > 3 << 20);
+}

@@ -5,7 +5,7 @@ use std::{
     collections::{BTreeMap, HashMap},
 };
 
-use super::number;
+use super::{number, size};
 use crate::model::{Wakeups, Worker};
 
 /// Workers that are kept of one listener. What others did is in the row `(others)`.
@@ -17,6 +17,8 @@ type Key = (Option<u32>, Option<u32>);
 #[derive(Default)]
 pub(super) struct WorkersSum {
     rows: HashMap<Key, Row>,
+    /// Memory that the rows take, about.
+    bytes: usize,
 }
 
 struct Row {
@@ -28,20 +30,24 @@ impl WorkersSum {
     /// Adds the workers of a report, by its number.
     pub(super) fn add(&mut self, workers: &[Worker], report: u64) {
         for worker in workers {
-            let row = self.rows.entry((worker.pid, worker.tid)).or_insert_with(|| Row {
-                worker: Worker {
+            let row = self.rows.entry((worker.pid, worker.tid)).or_insert_with(|| {
+                self.bytes += size::of_worker(worker);
+                let worker = Worker {
                     wakeups: Wakeups::default(),
                     accepted: 0,
                     accept_errors: BTreeMap::new(),
                     ..worker.clone()
-                },
-                last_seen: report,
+                };
+                Row { worker, last_seen: report }
             });
             row.last_seen = report;
             if row.worker.comm != worker.comm {
+                self.bytes = (self.bytes + worker.comm.len()).saturating_sub(row.worker.comm.len());
                 row.worker.comm.clone_from(&worker.comm);
             }
-            add(&mut row.worker, worker);
+            if add(&mut row.worker, worker) > 0 {
+                self.bytes += size::of_names(&worker.accept_errors);
+            }
         }
         if self.rows.len() > WORKERS_MAX {
             self.fold(report);
@@ -69,8 +75,16 @@ impl WorkersSum {
             .entry((None, None))
             .or_insert_with(|| Row { worker: nobody("(others)"), last_seen: report });
         for worker in &gone {
-            add(&mut others.worker, worker);
+            let _names = add(&mut others.worker, worker);
         }
+        self.bytes = self.rows.values().map(|row| size::of_worker(&row.worker)).sum();
+        let names = self.rows.values().map(|row| size::of_names(&row.worker.accept_errors));
+        self.bytes += names.sum::<usize>();
+    }
+
+    /// Memory that they take, about.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
     }
 
     /// The busiest first. Of tasks that did nothing, those that the report `last` has: the others are gone.
@@ -88,10 +102,11 @@ impl WorkersSum {
     }
 }
 
-fn add(sum: &mut Worker, worker: &Worker) {
+/// Adds what a worker did. The number of errors of another name is returned.
+fn add(sum: &mut Worker, worker: &Worker) -> usize {
     sum.accepted = sum.accepted.saturating_add(worker.accepted);
-    number::by_name(&mut sum.accept_errors, &worker.accept_errors);
     sum.wakeups = wakeups(&sum.wakeups, &worker.wakeups);
+    number::by_name(&mut sum.accept_errors, &worker.accept_errors)
 }
 
 /// Adds the wakeups of the next interval. One that was open at its beginning is decided in it or is still open, so

@@ -2,13 +2,14 @@
 
 use std::{
     net::{SocketAddr, TcpListener, TcpStream},
-    os::fd::AsRawFd as _,
-    thread::sleep,
+    os::fd::{AsFd as _, AsRawFd as _},
+    thread::{self, sleep},
     time::Duration,
 };
 
 use anyhow::{Context, bail, ensure};
 use nix::{
+    poll::{PollFd, PollFlags, PollTimeout, poll},
     sys::{
         resource::{Resource, setrlimit},
         signal::{SigHandler, SigSet, Signal, kill, signal},
@@ -26,6 +27,16 @@ pub fn play(role: &str) -> Outcome {
         "check-drops" => drops(),
         "check-slow" => slow(),
         "check-errors" => errors(),
+        "check-hangs" => hangs(60).map(drop),
+        "check-hangs-on" | "check-hangs-at-once" => {
+            let _kept = hangs(if role == "check-hangs-on" { 60 } else { 0 })?;
+            say(format!("ready {}", getpid()))?;
+            loop {
+                sleep(Duration::from_secs(3600));
+            }
+        }
+        "check-wakes" => wakes(),
+        "check-many" => many(),
         "check-fails" => {
             serve(3)?;
             std::process::exit(5)
@@ -75,6 +86,55 @@ fn serve(count: usize) -> Outcome {
         drop((client, server));
     }
     Ok(())
+}
+
+/// Connections of those that nobody accepts of a server that hangs.
+const LEFT: usize = 3;
+
+/// Takes so many connections of its own, and leaves others in the queue for a while.
+fn hangs(count: usize) -> anyhow::Result<(TcpListener, Vec<TcpStream>)> {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let address = listener.local_addr()?;
+    for _ in 0..count {
+        let client = TcpStream::connect(address)?;
+        let (server, _) = listener.accept()?;
+        socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
+        drop((client, server));
+    }
+    let clients = (0..LEFT).map(|_| TcpStream::connect(address));
+    let clients = clients.collect::<Result<Vec<_>, _>>()?;
+    sleep(Duration::from_millis(300));
+    Ok((listener, clients))
+}
+
+/// Four threads that one connection wakes, none of which accepts it.
+fn wakes() -> Outcome {
+    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let _client = thread::scope(|scope| {
+        let waiting: Vec<_> = (0..4)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut one = [PollFd::new(listener.as_fd(), PollFlags::POLLIN)];
+                    poll(&mut one, PollTimeout::NONE)
+                })
+            })
+            .collect();
+        // Until all of them sleep.
+        sleep(Duration::from_millis(300));
+        let client = TcpStream::connect(listener.local_addr()?);
+        for thread in waiting {
+            let woken = thread.join().map_err(|_| anyhow::anyhow!("it panicked"))??;
+            ensure!(woken == 1, "nothing was there");
+        }
+        anyhow::Ok(client?)
+    })?;
+    sleep(Duration::from_millis(100));
+    Ok(())
+}
+
+/// More listeners than there is room for, with a connection each.
+fn many() -> Outcome {
+    (0..64).try_for_each(|_| serve(1))
 }
 
 /// Serves, says that it is there, and stays.

@@ -13,7 +13,7 @@ pub fn tests() -> Vec<Test> {
     vec![Test::new("check_command::a_terminal_is_the_commands", Need::Also(lacks), terminal)]
 }
 
-fn lacks() -> Option<String> {
+pub fn lacks() -> Option<String> {
     let there = Command::new("python3").args(["-c", "import pty"]).output();
     (!there.is_ok_and(|output| output.status.success()))
         .then(|| "python3 is not installed".to_owned())
@@ -21,7 +21,7 @@ fn lacks() -> Option<String> {
 
 /// Runs its arguments on a terminal of their own; types a line and Ctrl-C to them; prints what they showed, and
 /// how they ended.
-const DRIVER: &str = r#"
+pub const DRIVER: &str = r#"
 import os, pty, sys
 pid, terminal = pty.fork()
 if pid == 0:

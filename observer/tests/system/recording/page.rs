@@ -13,7 +13,10 @@ use super::{
     made::{header, interval, total},
     text,
 };
-use crate::{Need, Outcome, Test, observer::run};
+use crate::{
+    Need, Outcome, Test,
+    observer::{program, run},
+};
 
 /// A name that would run a script, load an image and end attributes if it were not escaped.
 const HOSTILE: &str =
@@ -23,7 +26,7 @@ pub fn tests() -> Vec<Test> {
     vec![
         Test::new("recording::names_in_the_page_are_escaped", Need::Nothing, escaped),
         Test::new("recording::the_page_in_a_browser", Need::Also(no_browser), browser),
-        Test::new("recording::a_page_needs_a_file", Need::Nothing, needs_a_file),
+        Test::new("recording::a_page_of_standard_input", Need::Nothing, of_standard_input),
     ]
 }
 
@@ -76,9 +79,38 @@ fn escaped() -> Outcome {
     Ok(())
 }
 
-fn needs_a_file() -> Outcome {
-    let said = super::refused(&["report", "-", "--format", "html"], 1)?;
-    ensure!(said.contains("give it as a file"), "{said}");
+/// It takes two readings, and is the same as that of a file.
+fn of_standard_input() -> Outcome {
+    let directory = tempfile::tempdir()?;
+    made(directory.path())?;
+    let recording = directory.path().join("after.ndjson");
+    let of_file = run(&["report", text(&recording)?, "--format", "html"])?;
+    let name = text(&recording)?.replace('/', "&#x2f;");
+    let of_file = String::from_utf8(of_file.stdout)?.replace(&name, "standard input");
+    let of_file = of_file.replace("observer: after.ndjson", "observer: standard input");
+    let mut command = Command::new("sh");
+    // A pipe, which cannot be read again.
+    command.args([
+        "-c",
+        "cat \"$1\" | \"$0\" report - --format html",
+        text(&program())?,
+        text(&recording)?,
+    ]);
+    let output = command.output()?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let page = String::from_utf8(output.stdout)?;
+    ensure!(page == of_file && page.contains("<svg"), "another page: {page}");
+    // Where it cannot be kept, it is said.
+    let mut command = Command::new("sh");
+    command.args([
+        "-c",
+        "\"$0\" report - --format html < \"$1\"",
+        text(&program())?,
+        text(&recording)?,
+    ]);
+    let output = command.env("TMPDIR", "/nonexistent").output()?;
+    let said = String::from_utf8(output.stderr)?;
+    ensure!(output.status.code() == Some(1) && said.contains("/nonexistent"), "{said}");
     Ok(())
 }
 

@@ -1,13 +1,23 @@
 //! What is worse than in the baseline, by how much it must be to count. Pure.
 
-use observer::{findings::id, model::Report, units};
+pub(super) mod accepted;
 
-use super::group::{Before, Group, groups};
+use observer::{
+    findings::id,
+    model::Report,
+    recording::matching::{OF_BASELINES, matched},
+    units,
+};
+
+use super::{
+    Terms,
+    group::{Before, Group, groups},
+};
 use crate::app::{
     check::{
-        doubt::{Needs, doubt, is_estimate},
+        doubt::{Needs, doubt, doubt_of, is_estimate},
         limits::{Judged, Row, State},
-        measure::{float, percent},
+        measure::percent,
         subject::Subject,
     },
     render::text,
@@ -58,13 +68,15 @@ pub(super) const COMPARED: [Compared; 4] = [
     Compared {
         noun: "p99 accept wait",
         needs: Needs { signals: &["accepts", "handshakes"], exact: true },
-        value: |group| group.wait.map(float),
+        value: |group| group.wait,
         samples: |group| group.waits,
         // The one of a hundred that takes longer.
         fewest: 100,
         // What the scheduler makes of a busy machine.
         floor: 10_000_000.0,
-        show: |time| units::time(nanoseconds(time)),
+        show: |time| {
+            if time.is_finite() { units::time(nanoseconds(time)) } else { "never".to_owned() }
+        },
         explained_by: id::SLOW_ACCEPT,
     },
     Compared {
@@ -101,10 +113,7 @@ impl Compared {
     }
 
     fn row(&self, now: &Group, before: &Group, tolerance: f64) -> Row {
-        let mut subject = now.subject.clone();
-        if before.port != now.port {
-            subject.at += &format!(" (port {} then)", before.port);
-        }
+        let subject = now.subject_beside(before);
         let none = |shown: String| Row {
             subject: subject.clone(),
             shown,
@@ -113,18 +122,21 @@ impl Compared {
         };
         let fewer = |group: &Group| (self.samples)(group).is_some_and(|count| count < self.fewest);
         let (value, was) = match ((self.value)(now), (self.value)(before)) {
-            _ if fewer(now) => return none(format!("fewer than {} connections", self.fewest)),
             _ if fewer(before) => {
                 return none(format!("fewer than {} connections in the baseline", self.fewest));
             }
-            (Some(value), Some(was)) => (value, was),
-            (None, _) => return none("not known".to_owned()),
             (_, None) => return none("not known in the baseline".to_owned()),
+            _ if fewer(now) => return none(format!("fewer than {} connections", self.fewest)),
+            (None, Some(was)) => {
+                let shown = format!("not known, was {}", (self.show)(was));
+                return Row { shown, state: State::Broken, weight: f64::INFINITY, subject };
+            }
+            (Some(value), Some(was)) => (value, was),
         };
         let is_worse = value > was * (1.0 + tolerance / 100.0) && value - was > self.floor;
         let weight = if was > 0.0 { value / was } else { value };
         Row {
-            subject: subject.clone(),
+            subject,
             shown: format!("{}, was {}", (self.show)(value), (self.show)(was)),
             state: if is_worse { State::Broken } else { State::Held },
             weight,
@@ -132,32 +144,39 @@ impl Compared {
     }
 }
 
-pub(super) fn compare(
-    baseline: &Before,
-    report: &Report,
-    tolerance: f64,
-    allow_estimates: bool,
-) -> Comparison {
+pub(super) fn compare(baseline: &Before, report: &Report, terms: Terms) -> Comparison {
+    let Terms { tolerance, allow_estimates, .. } = terms;
     let now = groups(report);
-    let (pairs, missing) = matched(&now, &baseline.groups);
-    let judged = COMPARED.iter().map(|compared| {
-        let rows = pairs.iter().map(|(now, before)| compared.row(now, before, tolerance));
-        let of = |providers, audit| doubt(compared.needs, providers, audit, allow_estimates);
-        let now = of(&report.providers, Some(&report.audit));
-        let before =
-            || of(&baseline.providers, None).map(|doubt| format!("in {}, {doubt}", baseline.file));
+    let (pairs, missing) = pairs(&now, &baseline.groups);
+    let judged = |limit: String, needs: Needs, rows: Vec<Row>, explained_by| {
+        let before = || {
+            let doubt = doubt(needs, &baseline.providers, None, allow_estimates)?;
+            Some(format!("in {}, {doubt}", baseline.file))
+        };
         Judged {
-            limit: compared.typed(tolerance),
-            explained_by: compared.explained_by,
-            rows: rows.collect(),
-            doubt: now.or_else(before),
-            estimate: is_estimate(compared.needs, &report.providers)
-                || is_estimate(compared.needs, &baseline.providers),
+            limit,
+            explained_by,
+            rows,
+            doubt: doubt_of(needs, report, allow_estimates).or_else(before),
+            estimate: is_estimate(needs, &report.providers)
+                || is_estimate(needs, &baseline.providers),
         }
+    };
+    let numbers = COMPARED.iter().map(|one| {
+        let rows = pairs.iter().map(|(now, before)| one.row(now, before, tolerance));
+        judged(one.typed(tolerance), one.needs, rows.collect(), one.explained_by)
     });
-    let mut judged: Vec<Judged> = judged.collect();
+    let numbers: Vec<Judged> = numbers.collect();
     let is_compared = |one: &Judged| one.rows.iter().any(|row| row.state != State::NotJudged);
-    if !judged.iter().any(is_compared) {
+    let is_empty = !numbers.iter().any(is_compared);
+    let rows = pairs.iter().map(|&(now, before)| {
+        accepted::row((now, report.window.seconds), (before, baseline.seconds), terms.fewer)
+    });
+    let accepted =
+        judged(accepted::TYPED.to_owned(), accepted::NEEDS, rows.collect(), id::SILENT_CLIENTS);
+    let is_told = accepted.is_broken();
+    let mut judged: Vec<Judged> = numbers.into_iter().chain([accepted]).collect();
+    if is_empty && !is_told {
         judged.push(nothing_compared(baseline, pairs.is_empty()));
     }
     Comparison { judged, notes: notes(baseline, &missing) }
@@ -199,34 +218,22 @@ fn notes(baseline: &Before, missing: &[&Group]) -> Vec<String> {
     notes.iter().map(|note| text::clean(note)).collect()
 }
 
-/// Groups of now with those of before, and those of before that are left: of the same port and program; else of the same
-/// port, where the program of one is not known; else, because tests often listen on whatever port is free, the only ones
-/// of a program that are left on either side.
-fn matched<'a>(
+/// Groups of now with those of before, and those of before that are left.
+fn pairs<'a>(
     now: &'a [Group],
     before: &'a [Group],
 ) -> (Vec<(&'a Group, &'a Group)>, Vec<&'a Group>) {
-    let (mut now, mut before): (Vec<_>, Vec<_>) = (now.iter().collect(), before.iter().collect());
-    let mut pairs = Vec::new();
-    let rules: [fn(&Group, &Group) -> bool; 3] = [
-        |a, b| a.port == b.port && a.name == b.name,
-        |a, b| a.port == b.port && (a.name.is_none() || b.name.is_none()),
-        |a, b| a.name.is_some() && a.name == b.name,
-    ];
-    for fits in rules {
-        let (all_now, all_before) = (now.clone(), before.clone());
-        for one in all_now {
-            let fitting: Vec<&Group> =
-                all_before.iter().copied().filter(|other| fits(one, other)).collect();
-            let rivals = now.iter().filter(|other| fitting.iter().any(|it| fits(other, it)));
-            if let ([other], 1) = (fitting.as_slice(), rivals.count()) {
-                now.retain(|left| !std::ptr::eq(*left, one));
-                before.retain(|left| !std::ptr::eq(*left, *other));
-                pairs.push((one, *other));
-            }
+    let [sought_before, sought_now] =
+        [before, now].map(|all| all.iter().map(Group::sought).collect::<Vec<_>>());
+    let (mut pairs, mut left) = (Vec::new(), Vec::new());
+    for pair in matched(&sought_before, &sought_now, &OF_BASELINES) {
+        match pair {
+            (Some(before_index), Some(index)) => pairs.push((&now[index], &before[before_index])),
+            (Some(index), None) => left.push(&before[index]),
+            (None, _) => {}
         }
     }
-    (pairs, before)
+    (pairs, left)
 }
 
 #[cfg(test)]

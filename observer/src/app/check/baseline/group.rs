@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use observer::model::{Listener, Providers, Report};
+use observer::{
+    model::{Listener, Providers, Report},
+    recording::matching::{Sought, program},
+};
 
 use crate::app::check::{
-    measure::{float, other_errors},
-    subject::{Subject, process_name},
+    measure::{float, length, other_errors},
+    subject::Subject,
+    waits::{self, Slowest, slowest},
 };
 
 /// What a recording of before says, as far as it is compared.
@@ -15,12 +19,19 @@ pub(super) struct Before {
     pub(super) file: String,
     pub(super) groups: Vec<Group>,
     pub(super) providers: Providers,
+    /// Length of the window, in seconds.
+    pub(super) seconds: f64,
 }
 
 impl Before {
     /// What a report says.
     pub(super) fn of(file: String, report: &Report) -> Self {
-        Self { file, groups: groups(report), providers: report.providers.clone() }
+        Self {
+            file,
+            groups: groups(report),
+            providers: report.providers.clone(),
+            seconds: report.window.seconds,
+        }
     }
 }
 
@@ -38,13 +49,28 @@ pub(super) struct Group {
     pub(super) wakeups: Option<u64>,
     pub(super) drops: Option<u64>,
     pub(super) errors: Option<u64>,
-    /// Greatest 99th percentile of accept waits, in nanoseconds.
-    pub(super) wait: Option<u64>,
-    /// Number of accept waits that were measured.
+    /// Greatest 99th percentile of accept waits, in nanoseconds, of those that nobody accepted too; infinite where it
+    /// falls among those.
+    pub(super) wait: Option<f64>,
+    /// Number of connections that the percentile is about.
     pub(super) waits: Option<u64>,
 }
 
 impl Group {
+    /// What it is found by in the other report.
+    pub(super) fn sought(&self) -> Sought<'_> {
+        Sought { netns: None, address: None, port: self.port, program: self.name.as_deref() }
+    }
+
+    /// What is told of it, beside a group of before.
+    pub(super) fn subject_beside(&self, before: &Self) -> Subject {
+        let mut subject = self.subject.clone();
+        if before.port != self.port {
+            subject.at += &format!(" (port {} then)", before.port);
+        }
+        subject
+    }
+
     /// Wakeups for each accepted connection.
     pub(super) fn herd_ratio(&self) -> Option<f64> {
         let accepted = self.accepted.filter(|accepted| *accepted > 0)?;
@@ -62,13 +88,16 @@ impl Group {
 pub(super) fn groups(report: &Report) -> Vec<Group> {
     let mut groups = BTreeMap::<(u16, Option<String>), Vec<(&Listener, Subject)>>::new();
     for (listener, subject) in report.listeners.iter().zip(Subject::each(report)) {
-        let name = process_name(listener).map(str::to_owned);
+        let name = program(&[listener]).map(str::to_owned);
         groups.entry((listener.port, name)).or_default().push((listener, subject));
     }
-    groups.into_iter().map(|((port, name), all)| group(port, name, &all)).collect()
+    groups
+        .into_iter()
+        .map(|((port, name), all)| group(port, name, &all, length(&report.window)))
+        .collect()
 }
 
-fn group(port: u16, name: Option<String>, all: &[(&Listener, Subject)]) -> Group {
+fn group(port: u16, name: Option<String>, all: &[(&Listener, Subject)], window: u64) -> Group {
     let sum = |count: fn(&Listener) -> Option<u64>| {
         all.iter().try_fold(0_u64, |sum, (one, _)| Some(sum.saturating_add(count(one)?)))
     };
@@ -76,7 +105,14 @@ fn group(port: u16, name: Option<String>, all: &[(&Listener, Subject)]) -> Group
     if all.len() > 1 {
         subject.at = format!("port {port}, {} listeners", all.len());
     }
-    let (queued, drops) = (sum(|one| one.queued), sum(|one| one.drops.total));
+    // A drop that may have been one counts: what is not known is no better than before.
+    let (queued, drops) = (sum(|one| one.queued), sum(|one| one.drops.at_most.or(one.drops.total)));
+    let wait = |one: &Listener| match slowest(one, window) {
+        Slowest::Accepted(wait) | Slowest::Waiting { nanoseconds: wait, .. } => Some(float(wait)),
+        Slowest::Never(_) => Some(f64::INFINITY),
+        Slowest::Nothing => Some(0.0),
+        Slowest::Unknown => None,
+    };
     Group {
         port,
         name,
@@ -86,7 +122,7 @@ fn group(port: u16, name: Option<String>, all: &[(&Listener, Subject)]) -> Group
         wakeups: sum(|one| one.wakeups.map(|wakeups| wakeups.total)),
         drops,
         errors: sum(|one| one.accepted.map(|_| other_errors(one))),
-        wait: all.iter().filter_map(|(one, _)| one.accept_wait.p99).max(),
-        waits: sum(|one| one.accept_wait.count),
+        wait: all.iter().try_fold(0.0, |most: f64, (one, _)| Some(most.max(wait(one)?))),
+        waits: sum(waits::count),
     }
 }

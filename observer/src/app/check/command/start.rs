@@ -19,6 +19,9 @@ use nix::{
 
 use super::user::Invoker;
 
+/// Exit status of a child that panicked, as of any program in Rust: it must not look like a success.
+const PANICKED: i32 = 101;
+
 /// What is to be run, and as whom.
 pub(super) struct Program {
     pub(super) words: Vec<OsString>,
@@ -78,7 +81,7 @@ fn of_io(error: io::Error) -> Errno {
     Errno::from_raw(error.raw_os_error().unwrap_or(libc::EINVAL))
 }
 
-/// Runs something in a child, which ends then: of what each of both has copies of after a fork, `ours` stays with this
+/// Runs something in a child, which ends then, with 0 unless it panicked: of what each of both has copies of after a fork, `ours` stays with this
 /// process alone and `theirs` with the child. This process must have one thread.
 pub(super) fn fork_with<Ours, Theirs>(
     ours: Ours,
@@ -91,9 +94,33 @@ pub(super) fn fork_with<Ours, Theirs>(
         ForkResult::Child => {
             drop(ours);
             // What is on this stack above belongs to the parent.
-            let _told = catch_unwind(AssertUnwindSafe(|| what(theirs)));
+            let done = catch_unwind(AssertUnwindSafe(|| what(theirs)));
+            let status = if done.is_ok() { 0 } else { PANICKED };
             // SAFETY: it ends the process, and leaves what is buffered and registered to the parent.
-            unsafe { libc::_exit(0) }
+            unsafe { libc::_exit(status) }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::resume_unwind;
+
+    use nix::sys::wait::{WaitStatus, waitpid};
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_panicked_is_no_success() {
+        // Other tests have threads here: the child takes no lock, which the words of a panic would.
+        for (panics, status) in [(false, 0), (true, PANICKED)] {
+            let child = |()| {
+                if panics {
+                    resume_unwind(Box::new(()))
+                }
+            };
+            let (pid, ()) = fork_with((), (), child).expect("a process");
+            assert_eq!(waitpid(pid, None), Ok(WaitStatus::Exited(pid, status)));
         }
     }
 }

@@ -6,7 +6,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use nix::unistd::{Gid, Uid, User, initgroups, setgroups, setresgid, setresuid};
+use nix::unistd::{
+    Gid, Uid, User, getegid, geteuid, initgroups, setegid, seteuid, setgroups, setresgid, setresuid,
+};
 use observer::error::Failure;
 
 /// Who called sudo.
@@ -75,6 +77,29 @@ impl Invoker {
             ("USER", name.into()),
             ("LOGNAME", name.into()),
         ]
+    }
+
+    /// Does something with what this user and its group may do to files. There must be one thread.
+    ///
+    /// # Errors
+    ///
+    /// When the kernel refuses. It is root again in any case.
+    pub fn acting<T>(&self, what: impl FnOnce() -> T) -> Result<T> {
+        /// Becomes again what it was.
+        struct Back(Uid, Gid);
+        impl Drop for Back {
+            fn drop(&mut self) {
+                if seteuid(self.0).and_then(|()| setegid(self.1)).is_err() {
+                    // Nothing that follows is meant to be done as another user.
+                    std::process::abort();
+                }
+            }
+        }
+        let _back = Back(geteuid(), getegid());
+        setegid(self.gid)
+            .and_then(|()| seteuid(self.uid))
+            .context("cannot act as who called sudo")?;
+        Ok(what())
     }
 
     /// Becomes this user, with all groups, for good.

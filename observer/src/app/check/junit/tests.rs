@@ -51,3 +51,10 @@ fn names_cannot_break_it() {
     let text = document(&with(report, 2.0, ended(End::Exited(1), None)));
     assert!(!text.contains("<x>") && !text.contains('\u{1b}') && !text.contains('\u{1}'), "{text}");
 }
+
+#[test]
+fn what_came_to_no_verdict_is_an_error() {
+    let text = failure("observer: not <possible> here").expect("XML");
+    assert!(text.contains(r#"tests="1" skipped="0" failures="0" errors="1""#), "{text}");
+    assert!(text.contains("not &lt;possible&gt; here"), "{text}");
+}

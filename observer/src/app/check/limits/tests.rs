@@ -67,6 +67,33 @@ fn each_limit_is_held_up_to_itself_and_broken_above() {
 }
 
 #[test]
+fn what_may_be_above_a_limit_does_not_hold_it() {
+    let mut report = report();
+    let drops = &mut report.listeners[0].drops;
+    (drops.total, drops.at_most) = (Some(3), Some(500));
+    let at = |limit| state(&report, |args| args.max_drops = Some(limit));
+    assert_eq!(at(2), (State::Broken, "3 to 500".to_owned()));
+    assert_eq!(at(10), (State::Broken, "3 to 500, not known whether above 10".to_owned()));
+    assert_eq!(at(499).0, State::Broken);
+    assert_eq!(at(500), (State::Held, "3 to 500".to_owned()));
+}
+
+#[test]
+fn connections_that_nobody_takes_break_a_limit_of_waits() {
+    let mut report = report();
+    let one = &mut report.listeners[0];
+    let limit = |args: &mut LimitArgs| args.max_accept_wait_p99 = Some(Duration::from_secs(1));
+    (one.accept_queue.now, one.accept_wait.oldest) = (Some(3), Some(2_000_000_000));
+    let told = "2.0 s (3 connections still wait)".to_owned();
+    assert_eq!(state(&report, limit), (State::Broken, told));
+    report.listeners[0].accept_wait.oldest = Some(1_000_000_000);
+    assert_eq!(state(&report, limit).0, State::Held);
+    report.listeners[0].discarded = Some(3);
+    let told = "3 connections were never accepted".to_owned();
+    assert_eq!(state(&report, limit), (State::Broken, told));
+}
+
+#[test]
 fn limits_are_told_as_they_are_typed() {
     let mut args = none();
     args.max_herd_ratio = Some(2.0);
@@ -116,7 +143,7 @@ fn what_is_not_known_breaks_a_limit_and_what_is_not_there_is_not_judged() {
     assert_eq!(state(&report, |args| args.max_drops = Some(u64::MAX)).0, State::Broken);
     assert_eq!(state(&report, |args| args.max_accept_errors = Some(u64::MAX)).0, State::Broken);
     assert_eq!(state(&report, |args| args.min_accepted = Some(1)).0, State::Broken);
-    report.listeners[0].accepted = Some(0);
+    (report.listeners[0].accepted, report.listeners[0].wakeups) = (Some(0), None);
     let (state_of, shown) = state(&report, |args| args.max_herd_ratio = Some(0.0));
     assert_eq!((state_of, shown.as_str()), (State::NotJudged, "nothing was accepted"));
 }

@@ -59,7 +59,8 @@ fn what_is_in_doubt_is_neither_broken_nor_held() {
     let mut report = fixtures::herd(8);
     report.providers.wakeups = Provider { exact: false, ..report.providers.wakeups };
     let doubtful = with(report.clone(), 2.0, None);
-    assert_eq!(doubtful.status(), 4);
+    // 4 is of kernels, and lets jobs through.
+    assert_eq!(doubtful.status(), 1);
     assert!(doubtful.headline().starts_with("check failed: 1 of 3 limits cannot be decided"));
     // What is sure comes first.
     report.listeners[0].drops.total = Some(1);
@@ -84,4 +85,33 @@ fn the_headline_tells_everything() {
     );
     let empty = with(fixtures::report(Vec::new()), 2.0, None);
     assert_eq!(empty.status(), 3);
+    let mut nothing = fixtures::herd(8);
+    let one = &mut nothing.listeners[0];
+    (one.accepted, one.herd_ratio, one.wakeups) = (Some(0), None, None);
+    let limits = [Limit::Most(&HERD_RATIO, 2.0, "2".to_owned()), Limit::MinAccepted(0)];
+    let against = Against { limits: &limits, baseline: None, allow_estimates: true };
+    let told = Verdict::new(nothing, None, &against).headline();
+    assert!(
+        told.starts_with("check passed: no limit is broken, and 1 of 2 had nothing to judge; "),
+        "{told}"
+    );
+}
+
+#[test]
+fn what_the_audit_says_is_told_and_decides_where_a_limit_rests_on_it() {
+    let mut report = fixtures::herd(8);
+    report.audit.missed_runs = 3;
+    let told = with(report, 9.0, None);
+    assert_eq!(told.status(), 0, "the hooks say what that makes of their numbers");
+    assert!(
+        told.notes.iter().any(|note| note.starts_with("3 runs of observer's")),
+        "{:?}",
+        told.notes
+    );
+    let mut report = fixtures::herd(8);
+    report.audit.no_room.processes = 1;
+    let doubtful = with(report, 9.0, None);
+    assert_eq!(doubtful.status(), 1);
+    let doubts = doubtful.judged.iter().filter(|one| one.doubt.is_some()).count();
+    assert_eq!(doubts, 2, "all but --min-accepted");
 }

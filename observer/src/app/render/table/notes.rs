@@ -50,6 +50,14 @@ pub fn all(report: &Report) -> Vec<(String, Style)> {
     notes
 }
 
+/// Notes on what was lost, had no room, or was counted otherwise by the kernel.
+pub fn of_audit(report: &Report) -> Vec<String> {
+    let mut notes: Vec<_> = no_room(&report.audit).into_iter().collect();
+    notes.extend(losses(report));
+    add(&mut notes, differences(report), "network namespaces in which counts differ");
+    notes.into_iter().map(|(note, _)| note).collect()
+}
+
 fn nothing_accepted(report: &Report) -> Option<String> {
     let unobserved = report.providers.accepts.via == Via::None;
     let mut findings = report.listeners.iter().flat_map(|listener| &listener.findings);

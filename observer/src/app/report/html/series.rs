@@ -2,17 +2,18 @@
 
 use std::{
     collections::HashMap,
-    path::Path,
     time::{Duration, SystemTime},
 };
 
 use anyhow::Result;
 
-use crate::app::report::load::{Part, Recording, span};
+use crate::app::report::{
+    load::{Part, Recording, span},
+    source::Source,
+};
 use observer::{
     Update,
     model::{Listener, Report},
-    recording::Reader,
     report::waits::Histogram,
 };
 
@@ -73,9 +74,9 @@ enum State {
 ///
 /// # Errors
 ///
-/// See [`Reader`].
+/// See [`Source::open`].
 pub fn series(
-    path: &Path,
+    source: &Source,
     part: Part,
     recording: &Recording,
     sets: &[Members],
@@ -98,7 +99,7 @@ pub fn series(
         }
     }
     let length = end.duration_since(start).unwrap_or_default().as_secs_f64();
-    let mut reader = Reader::open(path)?;
+    let mut reader = source.open()?;
     while let Some(update) = reader.next()? {
         let Update::Report(report) = update else { continue };
         let Some((from, to)) = span(&report.window).filter(|_| part.has(&report.window, begin))
