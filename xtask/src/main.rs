@@ -74,7 +74,7 @@ enum Task {
     },
     /// The system tests on other kernels, in virtual machines
     Vm(vm::VmArgs),
-    /// Pictures of the screens for README and docs, from recordings
+    /// The screens of README and docs: pictures from recordings, texts from a virtual machine
     Screens(screens::ScreensArgs),
     /// What observing costs, beside nothing, empty programs and other tools
     Bench(bench::BenchArgs),
@@ -85,6 +85,9 @@ enum Task {
     /// A process that the bench measures or measures with
     #[command(hide = true)]
     BenchRole(bench::role::RoleArgs),
+    /// What the screens of README and docs are taken of, in a virtual machine
+    #[command(hide = true)]
+    Scenes,
     /// The first process of a virtual machine
     #[command(hide = true)]
     Guest,
@@ -132,6 +135,7 @@ fn dispatch(workspace: &Workspace, task: Task) -> Result<ExitCode> {
         }
         Task::Fleet(args) => fleet::fleet(workspace, &args),
         Task::BenchRole(args) => bench::role::run(&args),
+        Task::Scenes => Ok(screens::scenes::play()),
         Task::Guest => vm::init::run(),
     }
 }

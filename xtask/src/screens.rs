@@ -1,8 +1,15 @@
-//! Pictures of observer's screens for README and docs, made by showing recordings in a real terminal (tmux).
+//! Observer's screens in README and docs.
 //!
-//! The same recording gives the same picture on every machine, so that `--check` can tell which are stale.
+//! Pictures are made by showing recordings in a real terminal (tmux): the same recording gives the same picture on every
+//! machine, so that `--check` can tell which are stale. Tables are text, taken of real servers in a virtual machine whose
+//! kernel has all hooks (`machine` boots it, `scenes` and `server` are what runs inside) and kept as files, which
+//! `blocks` puts into the pages.
 
 mod ansi;
+pub(crate) mod blocks;
+mod machine;
+pub(crate) mod scenes;
+mod server;
 mod svg;
 mod terminal;
 
@@ -21,9 +28,12 @@ use crate::{process, workspace::Workspace};
 /// Arguments of `cargo xtask screens`.
 #[derive(Debug, Args)]
 pub(crate) struct ScreensArgs {
-    /// Write nothing, and fail where a picture is not what the screen shows
+    /// Write nothing, and fail where a picture is not what the screen shows, or a page has another text than its file
     #[arg(long)]
     check: bool,
+    /// First take all texts anew in a virtual machine
+    #[arg(long, conflicts_with = "check")]
+    machine: bool,
 }
 
 /// A picture.
@@ -87,8 +97,12 @@ const PICTURES: &[Picture] = &[
     },
 ];
 
-/// Makes all pictures, or compares them.
+/// Makes all pictures and puts the texts into the pages, or compares them.
 pub(crate) fn screens(workspace: &Workspace, args: &ScreensArgs) -> Result<ExitCode> {
+    if args.machine {
+        machine::take(workspace)?;
+    }
+    let pages = blocks::renew(workspace, !args.check)?;
     if process::ask(Command::new("tmux").arg("-V")).is_none() {
         bail!(
             "tmux is not here, in which the screens are shown; cargo xtask setup names its package"
@@ -114,10 +128,11 @@ pub(crate) fn screens(workspace: &Workspace, args: &ScreensArgs) -> Result<ExitC
                 .with_context(|| format!("{} cannot be written", path.display()))?;
         }
     }
+    let stale: Vec<_> = stale.iter().map(ToString::to_string).chain(pages).collect();
     let names = stale.join(", ");
     Ok(match (stale.is_empty(), args.check) {
         (true, _) => {
-            println!("screens: {} pictures are what the screens show", PICTURES.len());
+            println!("screens: {} pictures and the texts of all pages are what the screens show", PICTURES.len());
             ExitCode::SUCCESS
         }
         (false, false) => {

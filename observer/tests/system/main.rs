@@ -18,6 +18,7 @@ mod compare;
 mod cost;
 mod deploy;
 mod events;
+mod examples;
 mod export;
 mod fairness;
 mod faults;
@@ -198,6 +199,7 @@ fn main() -> ExitCode {
         schema::tests(),
         deploy::tests(),
         export::tests(),
+        examples::tests(),
         load::tests(),
         harmless::tests(),
         socket_kinds::last_tests(),

@@ -168,6 +168,8 @@ impl Scope {
             // With tools that no guest has; and what guests run is no program that a descriptor can be given for.
             "capabilities::",
             "deploy::",
+            // Pages that no guest has.
+            "examples::",
             "export::",
             "check_command::",
             "check_files::",
