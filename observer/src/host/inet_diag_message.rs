@@ -26,6 +26,10 @@ const NETLINK_HEADER: usize = 16;
 const REQUEST: usize = 60;
 const STATES: usize = 52;
 
+/// Length of the whole message, as its header has it.
+const LENGTH: u32 = 76;
+const _: () = assert!(LENGTH as usize == NETLINK_HEADER + REQUEST);
+
 /// The message that asks for TCP sockets in these states, of both families.
 pub(super) fn question(states: &StateFlags) -> Vec<u8> {
     let mut bytes = vec![0; NETLINK_HEADER + REQUEST];
@@ -34,8 +38,7 @@ pub(super) fn question(states: &StateFlags) -> Vec<u8> {
             place.copy_from_slice(value);
         }
     };
-    let length = (NETLINK_HEADER + REQUEST) as u32;
-    put(0, &length.to_ne_bytes());
+    put(0, &LENGTH.to_ne_bytes());
     put(4, &TCPDIAG_GETSOCK.to_ne_bytes());
     put(6, &(NLM_F_REQUEST | NLM_F_DUMP).to_ne_bytes());
     // Family, two lengths of prefixes, extensions.

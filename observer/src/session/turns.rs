@@ -75,7 +75,9 @@ impl Turns {
         self.looked.retain(|netns, _| resting.contains(netns));
         self.looked.extend(looked.keys().map(|netns| (*netns, began)));
         // Of few it says little how long they took.
-        if let Some(each) = u32::try_from(looked.len()).ok().filter(|count| *count > FEW as u32) {
+        if looked.len() > FEW
+            && let Ok(each) = u32::try_from(looked.len())
+        {
             let all = u32::try_from(self.looked.len()).unwrap_or(u32::MAX);
             let round = (took / each).saturating_mul(all);
             self.rest = round.saturating_mul(SHARE).clamp(LEAST_REST, MOST_REST);
