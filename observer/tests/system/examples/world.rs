@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    os::unix::{fs::PermissionsExt, process::CommandExt as _},
     path::Path,
     process::{Command, Stdio},
     sync::{
@@ -101,6 +101,7 @@ impl World {
             "python3",
             &format!("case \"$*\" in *exclusive*) {serve};; *) {};; esac", served("epoll")),
         )?;
+        program(at, "make", &serve)?;
         for name in ["server", "load-test"] {
             program(self.files.path(), name, &serve)?;
         }
