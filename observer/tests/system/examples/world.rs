@@ -159,7 +159,9 @@ impl World {
         let is_screen = command.contains("observer top");
         let mut shell = if is_screen {
             let mut script = Command::new("script");
-            script.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm");
+            // A terminal of nobody has no size.
+            let sized = format!("stty cols 80 rows 24; {command}");
+            script.args(["-qec", &sized, "/dev/null"]).env("TERM", "xterm");
             script
         } else {
             let mut shell = Command::new("sh");
