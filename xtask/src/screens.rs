@@ -132,7 +132,10 @@ pub(crate) fn screens(workspace: &Workspace, args: &ScreensArgs) -> Result<ExitC
     let names = stale.join(", ");
     Ok(match (stale.is_empty(), args.check) {
         (true, _) => {
-            println!("screens: {} pictures and the texts of all pages are what the screens show", PICTURES.len());
+            println!(
+                "screens: {} pictures and the texts of all pages are what the screens show",
+                PICTURES.len()
+            );
             ExitCode::SUCCESS
         }
         (false, false) => {

@@ -57,7 +57,10 @@ pub fn of_page(page: &str, text: &str) -> Vec<Example> {
 
 /// Examples of `--help`: lines that are indented and begin as a call of observer.
 pub fn of_help(page: &str, text: &str) -> Vec<Example> {
-    let calls = text.lines().zip(1..).filter(|(line, _)| line.starts_with("  "));
+    let calls = text.lines().zip(1..).filter(|(line, _)| {
+        // Lines of usage are further in.
+        line.starts_with("  ") && !line.starts_with("   ")
+    });
     let calls = calls.map(|(line, number)| (line.trim(), number));
     calls
         .filter(|(line, _)| is_a_call(line))
@@ -96,7 +99,7 @@ pub fn check() -> Outcome {
     ];
     let expected = expected.map(|(line, command, status)| (line, command.to_owned(), status));
     ensure!(found == expected, "{found:?}");
-    let help = "Usage: observer check\n\nExamples:\n  observer check -- ./server\n  and words\n";
+    let help = "Usage: observer check\n       observer <COMMAND>\n\nExamples:\n  observer check -- ./server\n  and words\n";
     let found: Vec<_> = of_help("h", help).into_iter().map(|one| one.command).collect();
     ensure!(found == ["observer check -- ./server"], "{found:?}");
     Ok(())

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    os::unix::{fs::PermissionsExt as _, process::CommandExt as _},
+    os::unix::{fs::PermissionsExt, process::CommandExt as _},
     path::Path,
     process::{Command, Stdio},
     sync::{
@@ -101,6 +101,7 @@ impl World {
             "python3",
             &format!("case \"$*\" in *exclusive*) {serve};; *) {};; esac", served("epoll")),
         )?;
+        program(at, "make", &serve)?;
         for name in ["server", "load-test"] {
             program(self.files.path(), name, &serve)?;
         }
@@ -158,7 +159,9 @@ impl World {
         let is_screen = command.contains("observer top");
         let mut shell = if is_screen {
             let mut script = Command::new("script");
-            script.args(["-qec", &command, "/dev/null"]).env("TERM", "xterm");
+            // A terminal of nobody has no size.
+            let sized = format!("stty cols 80 rows 24; {command}");
+            script.args(["-qec", &sized, "/dev/null"]).env("TERM", "xterm");
             script
         } else {
             let mut shell = Command::new("sh");
