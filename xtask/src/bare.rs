@@ -97,7 +97,7 @@ fn type_all(inside: &Inside<'_>, name: &str, logs: &Path, part: &Part<'_>) -> Re
     let command = "cargo xtask run";
     let begun = Instant::now();
     eprintln!("bare: {name}: {command}");
-    let (good, said) = typed(inside.command(command), RUN, &log)?;
+    let (good, said) = typed(inside.command(command)?, RUN, &log)?;
     match (good, inside.who) {
         (true, Who::Root) => say(command, begun, "ended well"),
         // It cannot load kernel programs, and must say who can, and how.
@@ -106,7 +106,7 @@ fn type_all(inside: &Inside<'_>, name: &str, logs: &Path, part: &Part<'_>) -> Re
             say(command, begun, "built, and told what root types,");
             let begun = Instant::now();
             let root = Inside { root: inside.root, who: Who::Root };
-            if !typed(root.command(&told), RUN, &log)?.0 {
+            if !typed(root.command(&told)?, RUN, &log)?.0 {
                 bail!("{}", failed(&told));
             }
             say(&told, begun, "by root ended well");
@@ -116,7 +116,7 @@ fn type_all(inside: &Inside<'_>, name: &str, logs: &Path, part: &Part<'_>) -> Re
     let Some(command) = tests(part) else { return Ok(()) };
     let begun = Instant::now();
     eprintln!("bare: {name}: {command}");
-    let (good, said) = typed(inside.command(&command), TEST, &log)?;
+    let (good, said) = typed(inside.command(&command)?, TEST, &log)?;
     if !good {
         bail!("{}", failed(&command));
     }

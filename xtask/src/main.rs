@@ -32,7 +32,7 @@ mod unfetched;
 mod vm;
 mod workspace;
 
-use std::process::ExitCode;
+use std::{env, process::ExitCode};
 
 use anyhow::Result;
 use clap::Parser;
@@ -94,9 +94,12 @@ enum Task {
 }
 
 fn main() -> ExitCode {
-    let task = Task::parse();
+    let words: Vec<_> = env::args_os().skip(1).collect();
     let done = Workspace::find().and_then(|workspace| {
-        let done = dispatch(&workspace, task);
+        let done = match Start::read(&words) {
+            Some(start) => start.perform(&workspace),
+            None => dispatch(&workspace, Task::parse()),
+        };
         ownership::give_back(&workspace);
         done
     });

@@ -7,13 +7,10 @@ use std::{
     process::Command,
 };
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result};
 
 use super::inside::Who;
 use crate::process;
-
-/// rustup's name for its toolchain in a root.
-pub(super) const TOOLCHAIN: &str = "stable";
 
 /// What rustup runs as.
 const PROXIES: [&str; 7] =
@@ -22,9 +19,12 @@ const PROXIES: [&str; 7] =
 /// Files that say how this machine reaches the network.
 const NETWORK: [&str; 3] = ["/etc/hosts", "/etc/resolv.conf", "/etc/ssl/certs/ca-certificates.crt"];
 
-/// The directory of the toolchain that runs us.
-pub(super) fn toolchain() -> Option<PathBuf> {
-    process::ask(Command::new("rustc").args(["--print", "sysroot"])).map(PathBuf::from)
+/// The toolchain that runs us: its directory, and rustup's name for it, which says to rustup what it is.
+pub(super) fn toolchain() -> Result<(PathBuf, String)> {
+    let sysroot = process::ask(Command::new("rustc").args(["--print", "sysroot"]));
+    let place = sysroot.map(PathBuf::from).filter(|place| place.join("bin/cargo").is_file());
+    let name = place.as_ref().and_then(|place| Some(place.file_name()?.to_str()?.to_owned()));
+    place.zip(name).context("the toolchain that runs this is not rustup's")
 }
 
 /// Gives a root what a newcomer has, with the archive `tree` unpacked in the home directory.
@@ -50,10 +50,8 @@ pub(super) fn furnish(root: &Path, who: Who, tree: &Path) -> Result<()> {
 fn rustup(home: &Path) -> Result<()> {
     let program = process::which("rustup").context("rustup is not here")?;
     let (cargo, rustup) = (home.join(".cargo"), home.join(".rustup"));
-    let Some(place) = toolchain().filter(|place| place.join("bin/cargo").is_file()) else {
-        bail!("the toolchain that runs this is not rustup's");
-    };
-    for dir in [cargo.join("bin"), rustup.join("toolchains").join(TOOLCHAIN)] {
+    let (_, toolchain) = toolchain()?;
+    for dir in [cargo.join("bin"), rustup.join("toolchains").join(&toolchain)] {
         fs::create_dir_all(&dir).with_context(|| format!("no {}", dir.display()))?;
     }
     copy(&program, &cargo.join("bin/rustup"))?;
@@ -61,10 +59,10 @@ fn rustup(home: &Path) -> Result<()> {
         symlink("rustup", cargo.join("bin").join(name)).context("rustup cannot be copied")?;
     }
     let settings = format!(
-        "version = \"12\"\ndefault_toolchain = \"{TOOLCHAIN}\"\nprofile = \"minimal\"\nauto_self_update = \"disable\"\n"
+        "version = \"12\"\ndefault_toolchain = \"{toolchain}\"\nprofile = \"minimal\"\nauto_self_update = \"disable\"\n"
     );
     fs::write(rustup.join("settings.toml"), settings)
-        .with_context(|| format!("rustup cannot be told of {}", place.display()))?;
+        .with_context(|| format!("rustup cannot be told of {toolchain}"))?;
     let own = env::var_os("CARGO_HOME").map(PathBuf::from);
     let own = own.or_else(|| Some(PathBuf::from(env::var_os("HOME")?).join(".cargo")));
     let Some(config) = own.map(|own| own.join("config.toml")).filter(|file| file.is_file()) else {

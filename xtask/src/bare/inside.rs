@@ -14,7 +14,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::furnish::{TOOLCHAIN, toolchain};
+use super::furnish::toolchain;
 
 /// Who types.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +85,14 @@ exec setpriv --reuid \"$4\" --regid \"$4\" --init-groups sh -c \"$6\"";
 
 impl Inside<'_> {
     /// A command line, typed in the checkout.
-    pub(super) fn command(&self, line: &str) -> Command {
+    pub(super) fn command(&self, line: &str) -> Result<Command> {
         let home = self.who.home();
-        let place = format!("{home}/.rustup/toolchains/{TOOLCHAIN}");
+        let (toolchain, name) = toolchain()?;
+        let place = format!("{home}/.rustup/toolchains/{name}");
         let checkout = format!("{home}/observer");
         let mut command = Command::new("unshare");
         command.args(["--mount", "--propagation", "private", "sh", "-c", ENTER, "sh"]);
-        command.arg(self.root).arg(toolchain().unwrap_or_default()).arg(place);
+        command.arg(self.root).arg(toolchain).arg(place);
         command.args([self.who.name(), &checkout, line]);
         let network: Vec<_> =
             NETWORK.iter().filter_map(|name| Some((name, env::var_os(name)?))).collect();
@@ -102,7 +103,7 @@ impl Inside<'_> {
             "/{home}/.cargo/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
         );
         command.env("PATH", path);
-        command
+        Ok(command)
     }
 }
 
