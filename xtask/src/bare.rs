@@ -6,6 +6,7 @@
 
 mod furnish;
 mod inside;
+mod who;
 
 use std::{
     fs::{self, File},
@@ -18,8 +19,9 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use self::{
-    furnish::furnish,
-    inside::{Inside, Who},
+    furnish::{furnish, unpack},
+    inside::Inside,
+    who::Who,
 };
 use crate::{
     arch::Arch,
@@ -204,13 +206,6 @@ fn tree(workspace: &Workspace, base: &Path) -> Result<PathBuf> {
     let output = format!("--output={}", tree.display());
     git(&["archive", &output, commit]).context("git cannot copy the files")?;
     Ok(tree)
-}
-
-fn unpack(archive: &Path, root: &Path) -> Result<()> {
-    fs::create_dir_all(root).with_context(|| format!("no {}", root.display()))?;
-    let mut tar = Command::new("tar");
-    tar.arg("--extract").arg("--file").arg(archive).arg("--directory").arg(root);
-    process::quietly(tar)
 }
 
 fn remove(dir: &Path) -> Result<()> {

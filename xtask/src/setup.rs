@@ -5,6 +5,7 @@ mod apt_sources;
 mod facts;
 mod goal;
 mod llvm;
+mod needed;
 mod nginx;
 mod plan;
 mod python;
@@ -17,8 +18,6 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-#[cfg(feature = "all")]
-pub(crate) use self::facts::bpf_target;
 pub(crate) use self::{
     act::Missing,
     facts::{Core, LINKED, rustup_run},
@@ -33,6 +32,11 @@ use self::{
     plan::{Extras, Plan, Way, indented},
 };
 use crate::{process, unfetched::is_unfetched, workspace::Workspace};
+
+/// The target that the kernel programs are compiled for.
+pub(crate) fn bpf_target() -> &'static str {
+    needed::bpf_target()
+}
 
 /// A toolchain that compiles the kernel programs.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ mod settings;
 use std::cmp::Reverse;
 
 use self::place::Place;
-use super::matching::{OF_RECORDINGS, Sought, matched};
+use super::matching::{OF_RECORDINGS, matched};
 use crate::model::{
     ComparedListener, ComparedRecording, Comparison, ComparisonLine, Course, Finding, Providers,
     Report, SCHEMA_VERSION, Tool,

@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 
-use super::inside::Who;
+use super::who::{Who, toolchain};
 use crate::process;
 
 /// What rustup runs as.
@@ -18,14 +18,6 @@ const PROXIES: [&str; 7] =
 
 /// Files that say how this machine reaches the network.
 const NETWORK: [&str; 3] = ["/etc/hosts", "/etc/resolv.conf", "/etc/ssl/certs/ca-certificates.crt"];
-
-/// The toolchain that runs us: its directory, and rustup's name for it, which says to rustup what it is.
-pub(super) fn toolchain() -> Result<(PathBuf, String)> {
-    let sysroot = process::ask(Command::new("rustc").args(["--print", "sysroot"]));
-    let place = sysroot.map(PathBuf::from).filter(|place| place.join("bin/cargo").is_file());
-    let name = place.as_ref().and_then(|place| Some(place.file_name()?.to_str()?.to_owned()));
-    place.zip(name).context("the toolchain that runs this is not rustup's")
-}
 
 /// Gives a root what a newcomer has, with the archive `tree` unpacked in the home directory.
 pub(super) fn furnish(root: &Path, who: Who, tree: &Path) -> Result<()> {
@@ -39,12 +31,20 @@ pub(super) fn furnish(root: &Path, who: Who, tree: &Path) -> Result<()> {
     let home = root.join(who.home());
     rustup(&home)?;
     let checkout = home.join("observer");
-    super::unpack(tree, &checkout)?;
+    unpack(tree, &checkout)?;
     // What is copied as root is root's, and archives keep the ids of others.
     let mut own = Command::new("chroot");
     let owner = format!("{0}:{0}", who.name());
     own.arg(root).args(["chown", "--recursive", &owner]).arg(Path::new("/").join(who.home()));
     process::quietly(own)
+}
+
+/// Unpacks an archive into a directory, which is made where it is not there.
+pub(super) fn unpack(archive: &Path, root: &Path) -> Result<()> {
+    fs::create_dir_all(root).with_context(|| format!("no {}", root.display()))?;
+    let mut tar = Command::new("tar");
+    tar.arg("--extract").arg("--file").arg(archive).arg("--directory").arg(root);
+    process::quietly(tar)
 }
 
 fn rustup(home: &Path) -> Result<()> {

@@ -14,32 +14,7 @@ use nix::{
     unistd::Pid,
 };
 
-use super::furnish::toolchain;
-
-/// Who types.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Who {
-    Root,
-    /// One who has no sudo.
-    User,
-}
-
-impl Who {
-    pub(super) fn name(self) -> &'static str {
-        match self {
-            Self::Root => "root",
-            Self::User => "user",
-        }
-    }
-
-    /// The home directory, without the slash that it begins with.
-    pub(super) fn home(self) -> &'static str {
-        match self {
-            Self::Root => "root",
-            Self::User => "home/user",
-        }
-    }
-}
+use super::who::{Who, toolchain};
 
 /// A root, and who is in it.
 #[derive(Clone, Copy, Debug)]

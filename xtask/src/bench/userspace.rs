@@ -10,7 +10,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use nix::unistd::Pid;
+use nix::{time::clock_getcpuclockid, unistd::Pid};
 use serde_json::Value;
 
 use super::{

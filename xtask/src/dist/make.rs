@@ -63,7 +63,7 @@ pub(super) fn make(
             deb::write(workspace, &stage, source, out)?;
             rpm::write(workspace, &stage, source, out)?;
             image::write(workspace, &stage, source, out)?;
-            sbom::write(&stage, out)?;
+            list(&stage, out)?;
         }
     }
     checksums(out)?;
@@ -80,4 +80,11 @@ fn checksums(out: &Path) -> Result<()> {
         writeln!(text, "  {name}")?;
     }
     write(&out.join(CHECKSUMS), text.as_bytes())
+}
+
+/// Writes the list of parts into `out` once more, for those who look for it there.
+fn list(stage: &Stage, out: &Path) -> Result<()> {
+    let list = stage.files.iter().find(|file| file.given == sbom::NAME);
+    let list = list.context("there is no list of parts")?;
+    write(&out.join(format!("{}.{}", stage.name(), sbom::NAME)), &list.bytes)
 }

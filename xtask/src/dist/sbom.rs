@@ -3,22 +3,14 @@
 //! It is made here because the tools that make one of a Cargo package do not see what a build script compiles, which
 //! is where the kernel programs are from, nor what comes with the compiler.
 
-use std::path::Path;
-
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use serde_json::{Value, json};
 
-use super::{contents::Crate, files, source::Source, stage::Stage};
+use super::{contents::Crate, source::Source};
 use crate::arch::Arch;
 
 /// The list's name beside the program.
 pub(super) const NAME: &str = "sbom.cdx.json";
-
-/// Writes it into `out` once more, for those who look for it there.
-pub(super) fn write(stage: &Stage, out: &Path) -> Result<()> {
-    let list = stage.files.iter().find(|file| file.given == NAME).context("there is no list")?;
-    files::write(&out.join(format!("{}.{NAME}", stage.name())), &list.bytes)
-}
 
 /// What is linked in and is no crate: name, version, licence.
 pub(super) type Part = (&'static str, String, &'static str);

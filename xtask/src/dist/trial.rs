@@ -5,6 +5,7 @@
 
 mod deb;
 mod demo;
+mod given;
 mod guest;
 mod image;
 mod root;
@@ -15,11 +16,9 @@ use std::{fs, path::Path};
 use anyhow::{Context as _, Result, bail};
 use nix::unistd::geteuid;
 
+use self::given::Given;
 use super::source::Source;
 use crate::{arch::Arch, workspace::Workspace};
-
-/// A version that is newer than any.
-const NEWER: &str = "999";
 
 /// Tries what is in `out` for these architectures; `false` where something is not as it should be.
 pub(super) fn test(
@@ -59,15 +58,4 @@ pub(super) fn test(
     }
     root::remove(&scratch)?;
     Ok(good)
-}
-
-/// What was made, and of what.
-#[derive(Clone, Copy, Debug)]
-struct Given<'a> {
-    workspace: &'a Workspace,
-    source: &'a Source,
-    arches: &'a [Arch],
-    /// This machine's architecture: programs of others are installed and not run.
-    here: Arch,
-    out: &'a Path,
 }

@@ -9,6 +9,7 @@ use std::{
     process::Command,
 };
 
+use super::needed::{TOOLCHAIN_PACKAGES, bpf_target};
 use super::{llvm, nginx, python, servers, toolchain, trace_engine};
 use crate::{
     process::{self, quoted},
@@ -20,11 +21,6 @@ pub(crate) const LINKED: &str = "observer-bpf";
 
 /// Names a toolchain to use instead of any that would be found.
 pub(crate) const CHOICE: &str = "OBSERVER_BPF_TOOLCHAIN";
-
-/// Debian's packages with a `core` compiled for BPF, and with what bpf-linker is built against.
-/// A C compiler to link with comes with them.
-pub(crate) const TOOLCHAIN_PACKAGES: [&str; 5] =
-    ["cargo-web", "libpolly-22-dev", "libstd-rust-web-dev-bpf", "llvm-22-dev", "rustc-web"];
 
 /// Debian's packages beside which those cannot be installed: its older compilers, and its rustup.
 pub(crate) const IN_THE_WAY: [&str; 3] = ["cargo", "rustc", "rustup"];
@@ -198,11 +194,6 @@ fn core_of(mut rustc: Command) -> Core {
     } else {
         Core::Missing
     }
-}
-
-/// The BPF target of this machine's byte order.
-pub(crate) fn bpf_target() -> &'static str {
-    if cfg!(target_endian = "big") { "bpfeb-unknown-none" } else { "bpfel-unknown-none" }
 }
 
 fn installed_packages() -> HashSet<String> {

@@ -4,7 +4,7 @@
 
 use std::{env, fs, path::Path, process::Command};
 
-use super::facts::bpf_target;
+use super::needed::bpf_target;
 use crate::process;
 
 /// A crate that uses what LLVM describes in words of its own: references, slices, atomics, enums, loops.

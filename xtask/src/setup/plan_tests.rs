@@ -1,5 +1,8 @@
 use super::*;
-use crate::setup::facts::{NGINX_COMMANDS, TEST_COMMANDS, TOOLCHAIN_PACKAGES};
+use crate::setup::{
+    facts::{NGINX_COMMANDS, TEST_COMMANDS},
+    needed::TOOLCHAIN_PACKAGES,
+};
 
 /// Debian, as root, with rustup and everything that set-up makes.
 fn complete() -> Facts {
@@ -244,6 +247,7 @@ fn extras_are_installed_only_for_who_wants_them() {
         "python3-markdown-it",
         "python3-venv",
         "strace",
+        "sudo",
         "tmux",
         "util-linux",
     ];

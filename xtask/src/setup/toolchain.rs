@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use super::facts::{TOOLCHAIN_PACKAGES, bpf_target};
+use super::needed::{TOOLCHAIN_PACKAGES, bpf_target};
 use crate::{archive::Suite, workspace::Workspace};
 
 /// What rustup calls by way of our commands.

@@ -2,6 +2,7 @@
 
 mod compare;
 mod group;
+mod terms;
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use observer::{Update, error::Failure, model::Report, recording::Reader};
 use super::doubt::{Needs, refusal};
 use crate::app::render::text;
 
-pub use self::compare::Comparison;
+pub use self::{compare::Comparison, terms::Terms};
 use self::{
     compare::{COMPARED, accepted},
     group::Before,
@@ -19,17 +20,6 @@ use self::{
 
 /// What a recording of before says, as far as it is compared.
 pub struct Baseline(Before);
-
-/// How numbers are held against a baseline.
-#[derive(Clone, Copy, Debug)]
-pub struct Terms {
-    /// Percent by which a number may be worse.
-    pub tolerance: f64,
-    /// Whether estimates decide too.
-    pub allow_estimates: bool,
-    /// Whether it was said how many connections are enough, so that there may be far fewer than before.
-    pub fewer: bool,
-}
 
 impl Baseline {
     /// Reads the report of a whole window: the last line of a recording, or what `--report` wrote.

@@ -88,7 +88,7 @@ fn soak() -> Outcome {
         let netns = one.netns;
         let of = |name: &str, labels: &str| format!("sum({name}{{netns=\"{netns}\"{labels}}})");
         let is = |expression: String, expected: u64| {
-            let value = || Ok::<_, anyhow::Error>(sum(&prometheus, &expression)?);
+            let value = || sum(&prometheus, &expression);
             #[expect(clippy::cast_precision_loss, reason = "some ten thousand connections")]
             let expected = expected as f64;
             until(|| Ok(value()?.is_some_and(|value| (value - expected).abs() < 0.5)))

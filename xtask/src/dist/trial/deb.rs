@@ -5,7 +5,8 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::{
-    Given, NEWER, demo,
+    demo,
+    given::{Given, NEWER},
     root::{self, Root},
 };
 use crate::{dist::deb, process};

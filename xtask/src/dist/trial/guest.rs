@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{Given, demo};
+use super::{demo, given::Given};
 use crate::{
     arch::Arch,
     dist::program,

@@ -5,7 +5,7 @@ use std::{fs, path::Path, process::Command};
 use anyhow::{Context as _, Result, ensure};
 use serde_json::Value;
 
-use super::{Given, demo, root::Root};
+use super::{demo, given::Given, root::Root};
 use crate::{
     dist::{
         files::{self, below},

@@ -4,7 +4,11 @@ use std::{collections::BTreeSet, path::Path};
 
 use anyhow::{Result, ensure};
 
-use super::{Given, NEWER, demo, root::Root};
+use super::{
+    demo,
+    given::{Given, NEWER},
+    root::Root,
+};
 use crate::dist::rpm;
 
 /// The root's release, and RPM's package there.

@@ -10,8 +10,8 @@ use observer::{
 };
 
 use super::{
-    Terms,
     group::{Before, Group, groups},
+    terms::{FEWEST, Terms},
 };
 use crate::app::{
     check::{
@@ -48,9 +48,6 @@ pub(super) struct Compared {
     show: fn(f64) -> String,
     explained_by: &'static str,
 }
-
-/// Fewest connections from which on shares of them are compared.
-const FEWEST: u64 = 20;
 
 /// What is compared.
 pub(super) const COMPARED: [Compared; 4] = [

@@ -1,8 +1,7 @@
 //! How many connections were accepted, beside the baseline: a server that hangs has no bad numbers, but few. Pure.
 
-use super::FEWEST;
 use crate::app::check::{
-    baseline::group::Group,
+    baseline::{group::Group, terms::FEWEST},
     doubt::Needs,
     limits::{Row, State},
     measure::{counted, float},
