@@ -3,6 +3,7 @@
 use std::{
     env,
     io::{self, IsTerminal as _},
+    mem::ManuallyDrop,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -25,7 +26,9 @@ static TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// A terminal that is taken; it is given back when this is dropped, and when the program panics.
 pub struct Screen {
-    terminal: ratatui::Terminal<CrosstermBackend<Sixteen<Stream>>>,
+    /// Never dropped: it would show the cursor once more, and tell standard error that it could not, which a terminal
+    /// that takes nothing keeps for ever.
+    terminal: ManuallyDrop<ratatui::Terminal<CrosstermBackend<Sixteen<Stream>>>>,
     mouse: bool,
 }
 
@@ -54,7 +57,7 @@ impl Screen {
         // What was taken of it before something failed is given back.
         enter(mouse).inspect_err(|_| leave()).context("cannot take the terminal")?;
         let terminal = ratatui::Terminal::new(backend).inspect_err(|_| leave())?;
-        Ok(Self { terminal, mouse })
+        Ok(Self { terminal: ManuallyDrop::new(terminal), mouse })
     }
 
     /// Draws a frame.

@@ -63,7 +63,7 @@ fn has_form(file: &str, bytes: &[u8]) -> Outcome {
             let text = std::str::from_utf8(bytes)?;
             text.lines().try_for_each(|line| serde_json::from_str::<Value>(line).map(drop))?;
         }
-        "html" => ensure!(bytes.starts_with(b"<!doctype html>"), "no page"),
+        "html" => ensure!(bytes.starts_with(b"<!DOCTYPE html>"), "no page"),
         "xml" => ensure!(bytes.starts_with(b"<?xml"), "no XML"),
         "zst" => ensure!(bytes.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]), "not compressed"),
         other => bail!("nobody knows what a file .{other} should look like"),

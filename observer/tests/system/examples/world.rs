@@ -187,7 +187,9 @@ impl World {
                 break status;
             }
             let said = fs::read_to_string(&err)? + &String::from_utf8_lossy(&fs::read(&out)?);
-            if observing.is_none() && (said.contains("observing") || said.contains("LISTENER")) {
+            // A screen says so too where no listener is.
+            let begins = ["observing", "LISTENER", "LIVE"];
+            if observing.is_none() && begins.iter().any(|word| said.contains(word)) {
                 observing = Some(Instant::now());
             }
             if !interrupted && observing.is_some_and(|since: Instant| since.elapsed() > WHILE) {

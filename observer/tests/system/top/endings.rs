@@ -160,7 +160,8 @@ fn is_cooked(tty: &str) -> anyhow::Result<bool> {
 
 fn stands_still() -> Outcome {
     let terminal = Terminal::open((80, 24), &[])?;
-    terminal.start_top(&live())?;
+    // At its prompt the shell would take each key again.
+    terminal.start_top(&format!("{}; sleep 600", live()))?;
     terminal.shows("LIVE")?;
     let pid = terminal.program()?;
     let programs = programs(pid)?;
