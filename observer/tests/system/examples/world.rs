@@ -24,7 +24,10 @@ use super::extract::Example;
 use crate::{Outcome, observer::program, workload::Workload};
 
 /// Longest that an example may take.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// How often the client comes: most of the machine is the examples'.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// Time in which what does not end shows something.
 const WHILE: Duration = Duration::from_millis(700);
@@ -62,6 +65,7 @@ impl World {
         let client = thread::spawn(move || {
             while !until.load(Relaxed) {
                 workload.round()?;
+                thread::sleep(PAUSE);
             }
             workload.quit()
         });
