@@ -192,6 +192,7 @@ impl Scope {
             "top::",
             "trace::a_viewer",
             "trace::ends",
+            "trace::full_pipe::",
             "truth::rounds_add_up",
         ];
         // The verifier, the kernel's types, which hooks it gives, and how it numbers tasks.
