@@ -126,15 +126,7 @@ impl Suite {
         fs::create_dir_all(&debs).context("no directory for downloads")?;
         let mut download = self.apt("apt-get");
         download.args(["--quiet", "download"]).args(packages).current_dir(&debs);
-        let (status, output) = process::capture(download)?;
-        if !status.success() {
-            bail!(
-                "apt-get cannot fetch {} from {}: {}",
-                packages.join(" "),
-                self.name,
-                said(&output)
-            );
-        }
+        self.fetch(download, &packages.join(" "))?;
         extract(&debs, into)?;
         fs::remove_dir_all(&debs).context("the downloads cannot be removed")
     }
@@ -146,18 +138,19 @@ impl Suite {
         let mut install = self.apt("apt-get");
         install.args(["--quiet", "--yes", "--download-only", "--no-install-recommends", "install"]);
         install.args(packages);
-        let (status, output) = process::capture(install)?;
-        if !status.success() {
-            bail!(
-                "apt-get cannot fetch {} from {}: {}",
-                packages.join(" "),
-                self.name,
-                said(&output)
-            );
-        }
+        self.fetch(install, &packages.join(" "))?;
         let debs = self.root.join("cache/archives");
         extract(&debs, into)?;
         fs::remove_dir_all(&debs).context("the downloads cannot be removed")
+    }
+
+    /// Runs a command that fetches these packages.
+    fn fetch(&self, command: Command, packages: &str) -> Result<()> {
+        let (status, output) = process::capture(command)?;
+        if !status.success() {
+            bail!("apt-get cannot fetch {packages} from {}: {}", self.name, said(&output));
+        }
+        Ok(())
     }
 
     fn apt(&self, program: &str) -> Command {

@@ -27,6 +27,7 @@ use crate::{
     arch::Arch,
     archive::sources_of,
     debian_root::{self, Recipe},
+    directory,
     process::{self, is_root},
     test::child::{End, Limit, stream},
     workspace::Workspace,
@@ -69,14 +70,15 @@ pub(crate) fn bare(workspace: &Workspace, part: &Part<'_>) -> Result<ExitCode> {
             let name = format!("{suite}-{}", who.name());
             let root = base.join(&name);
             let done = archive(workspace, &base, suite).and_then(|archive| {
-                remove(&root)?;
+                directory::remove(&root)?;
                 unpack(&archive, &root)?;
                 furnish(&root, who, &tree)?;
                 type_all(&Inside { root: &root, who }, &name, &base.join("logs"), part)
             });
             let ended = inside::end_all(&root);
             verdicts.push(done.is_ok() && ended.is_ok());
-            for error in [done.err(), ended.err(), remove(&root).err()].iter().flatten() {
+            for error in [done.err(), ended.err(), directory::remove(&root).err()].iter().flatten()
+            {
                 println!("bare: {name}: FAILED: {error:#}");
             }
         }
@@ -206,13 +208,6 @@ fn tree(workspace: &Workspace, base: &Path) -> Result<PathBuf> {
     let output = format!("--output={}", tree.display());
     git(&["archive", &output, commit]).context("git cannot copy the files")?;
     Ok(tree)
-}
-
-fn remove(dir: &Path) -> Result<()> {
-    if dir.exists() {
-        fs::remove_dir_all(dir).with_context(|| format!("{} is in the way", dir.display()))?;
-    }
-    Ok(())
 }
 
 fn minutes(time: Duration) -> String {

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 
 use crate::{
     imports, paths, process,
-    setup::{Core, Ready, bpf_target},
+    setup::{Core, Ready, needed::bpf_target},
     workspace::Workspace,
 };
 

@@ -14,6 +14,8 @@ mod arch;
 #[cfg(target_os = "linux")]
 mod archive;
 #[cfg(target_os = "linux")]
+mod directory;
+#[cfg(target_os = "linux")]
 mod hand_on;
 #[cfg(target_os = "linux")]
 mod ownership;
@@ -37,11 +39,14 @@ fn main() -> ExitCode {
     use std::env;
 
     let words: Vec<_> = env::args_os().skip(1).collect();
-    let done =
-        workspace::Workspace::find().and_then(|workspace| match start::Start::read(&words) {
+    let done = workspace::Workspace::find().and_then(|workspace| {
+        let done = match start::Start::read(&words) {
             Some(start) => start.perform(&workspace),
             None => hand_on::hand_on(&workspace, &words),
-        });
+        };
+        ownership::give_back(&workspace);
+        done
+    });
     done.unwrap_or_else(|error| {
         eprintln!("error: {error:#}");
         ExitCode::FAILURE

@@ -4,7 +4,7 @@
 //! `first` is another program, which is what Cargo starts: it compiles fast, and compiles this one when it has to.
 //! The commands are in the files of their names (`setup`, `run`, `check` with `imports`, `test` with `bare`, `vm`,
 //! `bench`, `dist`, `fleet`, `screens`); what several of them need is in the others (`workspace`, `process`, `arch`,
-//! `archive`, `compiler`, `debian_root`, `not_run`, `ownership`, `skipped`, `start`, `unfetched`).
+//! `archive`, `compiler`, `debian_root`, `directory`, `not_run`, `ownership`, `skipped`, `start`, `unfetched`).
 
 #![expect(clippy::print_stdout, reason = "what these commands print is their result")]
 
@@ -15,6 +15,7 @@ mod bench;
 mod check;
 mod compiler;
 mod debian_root;
+mod directory;
 mod dist;
 mod fleet;
 mod imports;

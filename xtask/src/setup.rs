@@ -5,7 +5,7 @@ mod apt_sources;
 mod facts;
 mod goal;
 mod llvm;
-mod needed;
+pub(crate) mod needed;
 mod nginx;
 mod plan;
 mod python;
@@ -32,11 +32,6 @@ use self::{
     plan::{Extras, Plan, Way, indented},
 };
 use crate::{process, unfetched::is_unfetched, workspace::Workspace};
-
-/// The target that the kernel programs are compiled for.
-pub(crate) fn bpf_target() -> &'static str {
-    needed::bpf_target()
-}
 
 /// A toolchain that compiles the kernel programs.
 #[derive(Debug)]

@@ -5,7 +5,7 @@ use std::{ffi::OsString, process::ExitCode};
 use anyhow::Result;
 
 use crate::{
-    ownership, run,
+    run,
     setup::{Goal, setup},
     workspace::Workspace,
 };
@@ -38,12 +38,6 @@ impl Start {
 
     /// Does it. A run that began well does not return.
     pub(crate) fn perform(self, workspace: &Workspace) -> Result<ExitCode> {
-        let done = self.steps(workspace);
-        ownership::give_back(workspace);
-        done
-    }
-
-    fn steps(self, workspace: &Workspace) -> Result<ExitCode> {
         let ready = setup(workspace, Goal::Build)?;
         match self {
             Self::Setup => ready.lines().iter().for_each(|line| println!("setup: {line}")),

@@ -10,7 +10,7 @@ const WITH_VALUE: [&str; 6] =
 pub struct Chosen {
     /// What the harness is run with. Where there are several filters it has none, and does not count what they leave out.
     pub harness: Arguments,
-    /// The same with each filter alone: a test is chosen that one of them chooses.
+    /// Arguments with one filter each: a test is chosen that one of them chooses.
     each: Vec<Arguments>,
 }
 

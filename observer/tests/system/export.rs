@@ -12,6 +12,7 @@ use std::{collections::BTreeMap, os::unix::process::CommandExt as _, process::Co
 
 use anyhow::ensure;
 
+pub use self::running::play_reborn;
 use self::{page::Page, running::Exporter};
 use crate::{
     Need, Outcome, Test,

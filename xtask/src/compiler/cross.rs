@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use crate::{
     arch::Arch,
     archive::Suite,
-    process,
+    directory, process,
     setup::{LINKED, rustup_run},
     workspace::Workspace,
 };
@@ -65,12 +65,12 @@ impl Cross {
         );
         // It appears under its name when it is whole.
         let partial = workspace.tools().join(".partial-cross-arm64");
-        remove(&partial)?;
+        directory::remove(&partial)?;
         let apt = workspace.target().join("vm/apt");
         let library = fetch(&apt, &partial, &version)?;
         fs::write(partial.join(MARK), format!("{version}\n{library}\n"))
             .context("the compilers for arm64 cannot be kept")?;
-        remove(&root)?;
+        directory::remove(&root)?;
         fs::rename(&partial, &root).context("the compilers for arm64 cannot be kept")?;
         // Paths are in it.
         write_driver(&root)?;
@@ -170,11 +170,4 @@ fn write_driver(root: &Path) -> Result<()> {
     let gcc = quoted("gcc/usr/bin/aarch64-linux-gnu-gcc-12");
     write("aarch64-linux-gnu-gcc", &format!("{gcc} --sysroot={}", quoted("arm64")))?;
     write("aarch64-linux-gnu-ar", &quoted("gcc/usr/bin/aarch64-linux-gnu-ar"))
-}
-
-fn remove(dir: &Path) -> Result<()> {
-    if dir.exists() {
-        fs::remove_dir_all(dir).with_context(|| format!("{} is in the way", dir.display()))?;
-    }
-    Ok(())
 }

@@ -16,7 +16,7 @@ use super::{
     source::{EPOCH, Source},
     stage::{self, Stage},
 };
-use crate::{process, workspace::Workspace};
+use crate::{directory, process, workspace::Workspace};
 
 /// Debian's number of the package of one version.
 const REVISION: u32 = 1;
@@ -43,9 +43,7 @@ pub(super) fn write(
     out: &Path,
 ) -> Result<()> {
     let root = workspace.target().join(format!("dist/deb-{}", stage.arch));
-    if root.exists() {
-        fs::remove_dir_all(&root).with_context(|| format!("{} is in the way", root.display()))?;
-    }
+    directory::remove(&root)?;
     let mut size = 0;
     let mut put = |inside: &str, bytes: &[u8], program: bool| -> Result<()> {
         size += bytes.len();

@@ -17,6 +17,7 @@ use super::{
 use crate::{
     arch::{self, Arch},
     compiler::Compiler,
+    directory,
     workspace::Workspace,
 };
 
@@ -37,9 +38,7 @@ pub(super) fn make(
         ([], Arch::Aarch64) => vec![here],
         (chosen, _) => chosen.to_vec(),
     };
-    if out.exists() {
-        fs::remove_dir_all(out).with_context(|| format!("{} is in the way", out.display()))?;
-    }
+    directory::remove(out)?;
     fs::create_dir_all(out).with_context(|| format!("{} cannot be made", out.display()))?;
     let mut order = wanted.clone();
     order.retain(|arch| *arch != here);

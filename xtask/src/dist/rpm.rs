@@ -2,7 +2,6 @@
 
 use std::{
     fmt::Write as _,
-    fs,
     path::{Path, PathBuf},
     process::Command,
 };
@@ -14,7 +13,7 @@ use super::{
     source::{EPOCH, Source},
     stage::Stage,
 };
-use crate::{arch::Arch, process, workspace::Workspace};
+use crate::{arch::Arch, directory, process, workspace::Workspace};
 
 /// The tool and its version, of the MIT licence.
 const TOOL: &str = "cargo-generate-rpm";
@@ -43,9 +42,7 @@ pub(super) fn write(
     out: &Path,
 ) -> Result<()> {
     let root = staged(workspace, stage.arch);
-    if root.exists() {
-        fs::remove_dir_all(&root).with_context(|| format!("{} is in the way", root.display()))?;
-    }
+    directory::remove(&root)?;
     for file in &stage.files {
         files::write(&root.join(&file.installed), &file.bytes)?;
     }

@@ -18,7 +18,7 @@ use nix::unistd::geteuid;
 
 use self::given::Given;
 use super::source::Source;
-use crate::{arch::Arch, workspace::Workspace};
+use crate::{arch::Arch, directory, workspace::Workspace};
 
 /// Tries what is in `out` for these architectures; `false` where something is not as it should be.
 pub(super) fn test(
@@ -33,7 +33,7 @@ pub(super) fn test(
     let here = Arch::here().context("observer is built on x86_64 and on aarch64")?;
     let given = Given { workspace, source, arches, here, out };
     let scratch = workspace.target().join("dist/roots");
-    root::remove(&scratch)?;
+    directory::remove(&scratch)?;
     fs::create_dir_all(&scratch).with_context(|| format!("no {}", scratch.display()))?;
     let mut good = true;
     let mut tell = |name: &str, said: Result<Vec<String>>| match said {
@@ -56,6 +56,6 @@ pub(super) fn test(
             tell(&format!("Linux {series} and nothing else"), said);
         }
     }
-    root::remove(&scratch)?;
+    directory::remove(&scratch)?;
     Ok(good)
 }

@@ -10,7 +10,7 @@ use super::{
     make::make,
     source::Source,
 };
-use crate::{process, workspace::Workspace};
+use crate::{directory, process, workspace::Workspace};
 
 /// Where the copy is, below the target directory: of another length than the first one, which shows paths that only
 /// moved something else. There the build script finds the tools of this checkout.
@@ -27,9 +27,7 @@ pub(super) fn compare(
         bail!("a second build needs a commit and no modified files: commit them first");
     }
     let copy = workspace.target().join(COPY);
-    if copy.exists() {
-        fs::remove_dir_all(&copy).with_context(|| format!("{} is in the way", copy.display()))?;
-    }
+    directory::remove(&copy)?;
     fs::create_dir_all(&copy).with_context(|| format!("{} cannot be made", copy.display()))?;
     let archive = copy.with_extension("tar");
     let mut git = Command::new("git");

@@ -14,7 +14,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::needed::{TOOLCHAIN_PACKAGES, bpf_target};
-use crate::{archive::Suite, workspace::Workspace};
+use crate::{archive::Suite, directory, workspace::Workspace};
 
 /// What rustup calls by way of our commands.
 const PROGRAMS: [&str; 2] = ["cargo", "rustc"];
@@ -100,7 +100,7 @@ pub(super) fn unpack(workspace: &Workspace) -> Result<()> {
     );
     // It appears under its name when it is whole.
     let partial = kept.with_file_name(".partial-debian-rust");
-    remove(&partial)?;
+    directory::remove(&partial)?;
     fs::create_dir_all(&partial)
         .with_context(|| format!("{} cannot be made", partial.display()))?;
     let done = Suite::of_this_machine(&workspace.target().join("apt"))
@@ -109,7 +109,7 @@ pub(super) fn unpack(workspace: &Workspace) -> Result<()> {
         // Paths are in it.
         .and_then(|()| write_commands(&partial, &kept))
         .and_then(|()| fs::rename(&partial, &kept).context("the BPF toolchain cannot be kept"));
-    remove(&partial)?;
+    directory::remove(&partial)?;
     done
 }
 
@@ -157,13 +157,6 @@ fn command(place: &Path, program: &str) -> Result<String> {
          exec '{place}/{program}' \"$@\"\n",
         libraries.display()
     ))
-}
-
-fn remove(dir: &Path) -> Result<()> {
-    if dir.exists() {
-        fs::remove_dir_all(dir).with_context(|| format!("{} is in the way", dir.display()))?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

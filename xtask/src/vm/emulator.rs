@@ -13,7 +13,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::{arch::Arch, archive::Suite, process, workspace::Workspace};
+use crate::{arch::Arch, archive::Suite, directory, process, workspace::Workspace};
 
 /// QEMU's name, and the package that brings it.
 fn names(arch: Arch) -> (&'static str, &'static str) {
@@ -157,14 +157,14 @@ fn fetch_from(suite: &str, apt: &Path, tools: &Path, arch: Arch) -> Result<Emula
     let archive = Suite::open(apt, suite, Arch::X86_64)?;
     // It appears under its name when it is whole and runs.
     let partial = tools.join(format!(".partial-qemu-{suite}"));
-    remove(&partial)?;
+    directory::remove(&partial)?;
     archive.unpack_with_dependencies(&[names(arch).1], &partial)?;
     if Emulator::unpacked(&partial, arch).is_none() {
-        remove(&partial)?;
+        directory::remove(&partial)?;
         bail!("{suite}'s QEMU does not run on this machine");
     }
     let whole = directory(tools, suite, arch);
-    remove(&whole)?;
+    directory::remove(&whole)?;
     fs::rename(&partial, &whole).context("QEMU cannot be kept")?;
     Emulator::unpacked(&whole, arch).context("QEMU is gone")
 }
@@ -174,13 +174,6 @@ fn directory(tools: &Path, suite: &str, arch: Arch) -> PathBuf {
         Arch::X86_64 => tools.join(format!("qemu-{suite}")),
         Arch::Aarch64 => tools.join(format!("qemu-{suite}-{}", arch.debian())),
     }
-}
-
-fn remove(dir: &Path) -> Result<()> {
-    if dir.exists() {
-        fs::remove_dir_all(dir).with_context(|| format!("{} is in the way", dir.display()))?;
-    }
-    Ok(())
 }
 
 /// The major and minor number in `QEMU emulator version 7.2.22 (…)`.

@@ -8,7 +8,7 @@ use std::{
 use anyhow::{Context as _, Result, bail};
 
 use super::plan::Series;
-use crate::archive::Suite;
+use crate::{archive::Suite, directory};
 
 /// What is kept of a kernel's modules, in the order to load them: Debian builds inet_diag, which
 /// observer asks for queues and cookies, and veth, which tests flood listeners over, as modules.
@@ -103,11 +103,11 @@ fn fetch(vm: &Path, kernels: &Path, series: &Series, suite: &str) -> Result<Kern
         .filter(|package| names.contains(package))
         .collect();
     let unpacked = kernels.join(format!(".unpacked-{release}"));
-    remove(&unpacked)?;
+    directory::remove(&unpacked)?;
     archive.unpack(&packages, &unpacked)?;
     // It appears under its name when it is whole.
     let partial = kernels.join(format!(".partial-{release}"));
-    remove(&partial)?;
+    directory::remove(&partial)?;
     fs::create_dir(&partial).with_context(|| format!("{} cannot be made", partial.display()))?;
     let mut found = Vec::new();
     wanted(&unpacked, &mut found)?;
@@ -115,17 +115,10 @@ fn fetch(vm: &Path, kernels: &Path, series: &Series, suite: &str) -> Result<Kern
         fs::copy(&path, partial.join(name)).context("a kernel cannot be copied")?;
     }
     fs::write(partial.join(LOOKED_FOR), looked_for()).context("a kernel cannot be kept")?;
-    remove(&unpacked)?;
-    remove(&kernels.join(&release))?;
+    directory::remove(&unpacked)?;
+    directory::remove(&kernels.join(&release))?;
     fs::rename(&partial, kernels.join(&release)).context("a kernel cannot be kept")?;
     read(kernels, &release).with_context(|| format!("there is no image in {}", packages.join(", ")))
-}
-
-fn remove(dir: &Path) -> Result<()> {
-    if dir.exists() {
-        fs::remove_dir_all(dir).with_context(|| format!("{} is in the way", dir.display()))?;
-    }
-    Ok(())
 }
 
 /// The image and the modules in an unpacked package, with the names under which they are kept.

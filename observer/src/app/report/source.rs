@@ -8,9 +8,9 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use observer::{error::Failure, recording::Reader};
 
 use crate::app::same_file::is_same;
-use observer::{error::Failure, recording::Reader};
 
 /// Name of standard input in what is said.
 const STDIN: &str = "standard input";
@@ -30,8 +30,8 @@ impl Source {
         Self::Named(path.to_owned())
     }
 
-    /// The same, which can be read several times: what comes on standard input is kept in the directory for temporary
-    /// files until this program ends.
+    /// Recording of this name that can be read several times: what comes on standard input is kept in the directory for
+    /// temporary files until this program ends.
     ///
     /// # Errors
     ///

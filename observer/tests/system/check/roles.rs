@@ -74,8 +74,13 @@ pub fn play(role: &str) -> Outcome {
     }
 }
 
-/// Listens, and takes so many connections of its own.
+/// Listens, takes so many connections of its own, and closes.
 fn serve(count: usize) -> Outcome {
+    listener_that_took(count).map(drop)
+}
+
+/// A listener that has taken so many connections of its own.
+fn listener_that_took(count: usize) -> anyhow::Result<TcpListener> {
     let listener = TcpListener::bind("127.0.0.1:0")?;
     let address = listener.local_addr()?;
     for _ in 0..count {
@@ -85,7 +90,7 @@ fn serve(count: usize) -> Outcome {
         socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
         drop((client, server));
     }
-    Ok(())
+    Ok(listener)
 }
 
 /// Connections of those that nobody accepts of a server that hangs.
@@ -93,14 +98,8 @@ const LEFT: usize = 3;
 
 /// Takes so many connections of its own, and leaves others in the queue for a while.
 fn hangs(count: usize) -> anyhow::Result<(TcpListener, Vec<TcpStream>)> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
+    let listener = listener_that_took(count)?;
     let address = listener.local_addr()?;
-    for _ in 0..count {
-        let client = TcpStream::connect(address)?;
-        let (server, _) = listener.accept()?;
-        socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
-        drop((client, server));
-    }
     let clients = (0..LEFT).map(|_| TcpStream::connect(address));
     let clients = clients.collect::<Result<Vec<_>, _>>()?;
     sleep(Duration::from_millis(300));

@@ -9,7 +9,10 @@ use std::{
 
 use anyhow::{Context, ensure};
 
-use super::{one_line, terminal::DRIVER};
+use super::{
+    one_line,
+    terminal::{COMMAND, DRIVER, has_its_terminal},
+};
 use crate::{
     Need, Outcome, Test,
     observer::{program, provider},
@@ -152,20 +155,9 @@ fn caller() -> Outcome {
     Ok(())
 }
 
-/// It reads from the terminal and takes Ctrl-C, which only who is in the foreground can.
 fn terminal() -> Outcome {
     let host = Host::new()?;
-    let script = "test -t 0 && test -t 1 && test -t 2 && echo what?; read line; trap 'echo interrupted; exit 6' INT; \
-                  echo got $line; while :; do sleep 0.1; done";
     let mut command = host.command();
     command.args(["python3", "-c", DRIVER, "/usr/bin/sudo", "-n"]);
-    let output = command.args(check(&["--", "/bin/sh", "-c", script])).output()?;
-    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    for words in ["got typed line", "interrupted", "the command failed (exit status 6)", "status 6"]
-    {
-        ensure!(shown.contains(words), "nothing of {words:?}: {shown}");
-    }
-    ensure!(shown.matches("interrupted").count() == 1, "twice: {shown}");
-    Ok(())
+    has_its_terminal(&command.args(check(&["--", "/bin/sh", "-c", COMMAND])).output()?)
 }

@@ -1,6 +1,6 @@
 //! A command on a terminal: it stays in the foreground, and gets what is typed.
 
-use std::process::Command;
+use std::process::{Command, Output};
 
 use anyhow::ensure;
 
@@ -45,17 +45,22 @@ while True:
 print(shown.decode(), "status", os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]))
 "#;
 
+/// A command that reads from the terminal and takes Ctrl-C, which only who is in the foreground can.
+pub const COMMAND: &str = "test -t 0 && test -t 1 && test -t 2 && echo what?; read line; \
+                           trap 'echo interrupted; exit 6' INT; echo got $line; while :; do sleep 0.1; done";
+
 fn terminal() -> Outcome {
-    // It reads from the terminal and takes Ctrl-C, which only who is in the foreground can.
-    let script = "test -t 0 && test -t 1 && test -t 2 && echo what?; read line; trap 'echo interrupted; exit 6' INT; \
-                  echo got $line; while :; do sleep 0.1; done";
     let mut command = Command::new("python3");
     command.args(["-c", DRIVER]).arg(program()).args(["check", "--min-accepted", "0"]);
     if let Some(provider) = provider() {
         command.args(["--provider", &provider]);
     }
-    let output = command.args(["--", "/bin/sh", "-c", script]).output()?;
-    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    has_its_terminal(&command.args(["--", "/bin/sh", "-c", COMMAND]).output()?)
+}
+
+/// What the driver printed of a check of [`COMMAND`] says that this got the line and one Ctrl-C.
+pub fn has_its_terminal(output: &Output) -> Outcome {
+    let shown = String::from_utf8_lossy(&output.stdout);
     ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     for words in ["got typed line", "interrupted", "the command failed (exit status 6)", "status 6"]
     {

@@ -7,7 +7,6 @@
 use std::{
     collections::BTreeSet,
     env, fs,
-    net::{Ipv4Addr, TcpListener, TcpStream},
     path::{Path, PathBuf},
     process::Command,
     thread::sleep,
@@ -19,8 +18,9 @@ use anyhow::{Context as _, ensure};
 use super::{prometheus::Prometheus, text};
 use crate::{
     Need, Outcome, Test,
+    export::play_reborn,
     observer::{Observer, program},
-    role::{Actor, own_netns, say, wait_for_count},
+    role::{Actor, own_netns},
     servers::{
         program::Program,
         running::{free_port, until},
@@ -204,25 +204,8 @@ fn never_fall(prometheus: &Prometheus, window: (f64, f64), time: Duration) -> Ou
     Ok(())
 }
 
-/// The role: in a network namespace of its own, for each number that it is told it listens where it did before, accepts
-/// so many connections, and closes.
+/// The role: that of export's tests, in a network namespace of its own.
 pub fn reborn() -> Outcome {
     own_netns()?;
-    let reserved = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    let address = reserved.local_addr()?;
-    drop(reserved);
-    say(address.port())?;
-    loop {
-        let connections = wait_for_count()?;
-        let listener = TcpListener::bind(address)?;
-        for _ in 0..connections {
-            let client = TcpStream::connect(address)?;
-            let (server, _) = listener.accept()?;
-            // The server's end closes last, so that the port is free at once.
-            drop(client);
-            drop(server);
-        }
-        drop(listener);
-        say(connections)?;
-    }
+    play_reborn()
 }

@@ -7,9 +7,9 @@ use anyhow::{Context as _, Result, bail, ensure};
 use super::{
     demo,
     given::{Given, NEWER},
-    root::{self, Root},
+    root::Root,
 };
-use crate::{dist::deb, process};
+use crate::{directory, dist::deb, process};
 
 /// The releases, oldest first: Debian 11, 12 and 13.
 pub(super) const SUITES: [&str; 3] = ["bullseye", "bookworm", "trixie"];
@@ -81,7 +81,7 @@ fn install(root: &Root, package: &Path, runs: bool) -> Result<()> {
 /// Package of a version that replaces the one before.
 fn newer(package: &Path, scratch: &Path) -> Result<std::path::PathBuf> {
     let unpacked = scratch.join("newer");
-    root::remove(&unpacked)?;
+    directory::remove(&unpacked)?;
     let mut unpack = Command::new("dpkg-deb");
     unpack.arg("--raw-extract").arg(package).arg(&unpacked);
     process::quietly(unpack)?;
@@ -96,7 +96,7 @@ fn newer(package: &Path, scratch: &Path) -> Result<std::path::PathBuf> {
     let mut build = Command::new("dpkg-deb");
     build.args(["--root-owner-group", "-Zgzip", "--build"]).arg(&unpacked).arg(&newer);
     process::quietly(build)?;
-    root::remove(&unpacked)?;
+    directory::remove(&unpacked)?;
     if !newer.is_file() {
         bail!("dpkg-deb made no package");
     }

@@ -14,6 +14,7 @@ use crate::{
     arch::Arch,
     archive::sources_of,
     debian_root::{self, Recipe},
+    directory,
     dist::files::below,
     process,
     workspace::Workspace,
@@ -45,7 +46,7 @@ impl Root {
         packages: &[&str],
         path: &Path,
     ) -> Result<Self> {
-        remove(path)?;
+        directory::remove(path)?;
         bootstrap(workspace, suite, arch, packages, path)?;
         fs::create_dir_all(path.join(RUNS)).context("no place for systemd's mark")?;
         let script = format!("#!/bin/sh\necho \"$*\" >> /{CALLS}\n");
@@ -117,18 +118,10 @@ impl Root {
 
 impl Drop for Root {
     fn drop(&mut self) {
-        if let Err(error) = remove(&self.path) {
+        if let Err(error) = directory::remove(&self.path) {
             eprintln!("dist: {error:#}");
         }
     }
-}
-
-/// Removes a directory, if it is there.
-pub(super) fn remove(dir: &Path) -> Result<()> {
-    if dir.exists() {
-        fs::remove_dir_all(dir).with_context(|| format!("{} is in the way", dir.display()))?;
-    }
-    Ok(())
 }
 
 fn bootstrap(
