@@ -1,7 +1,7 @@
 //! Loading: offsets into globals, sizes into maps, programs into the kernel.
 
 use anyhow::{Context as _, Result};
-use aya::{Btf, Ebpf, EbpfLoader};
+use aya::{Btf, Ebpf, EbpfLoader, VerifierLogLevel};
 use observer_common::{
     config::PortSet,
     event::{EventKind, MUTES_SOME, MUTES_STRANGERS},
@@ -26,8 +26,9 @@ pub struct Loaded {
 
 /// Creates the maps and prepares the programs.
 ///
-/// `events` are the kinds of events that they send. `log` keeps their debug lines; without it the verifier sees that their level is
-/// off and removes them.
+/// `events` are the kinds of events that they send. `log` keeps their debug lines, and what the verifier says step by
+/// step of a program that it refuses; without it the verifier sees that their level is off and removes them, and says
+/// how far it went.
 ///
 /// # Errors
 ///
@@ -94,6 +95,10 @@ pub fn load(plan: &Plan, events: &[EventKind], log: bool) -> Result<Loaded> {
         .map_max_entries("RUNS", plan.sizes.runs)
         .map_max_entries("WASTED", plan.sizes.wasted)
         .map_max_entries("PID_TREE", plan.sizes.tree);
+    if !log {
+        // Every step of every path is megabytes, which the kernel formats for each refusal anew.
+        loader.verifier_log_level(VerifierLogLevel::STATS);
+    }
     let ebpf = loader.load(OBJECT).context("the kernel refused observer's maps")?;
     Ok(Loaded { ebpf, btf })
 }

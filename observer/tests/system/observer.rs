@@ -50,6 +50,8 @@ pub struct Observer {
     pub observing: String,
     /// The rest of its standard error.
     rest: Option<mpsc::Receiver<String>>,
+    /// What it printed, to its end, where it is read from the beginning.
+    text: Option<mpsc::Receiver<String>>,
 }
 
 /// What an observer left behind.
@@ -106,7 +108,7 @@ impl Observer {
         loop {
             match lines.recv_timeout(PATIENCE) {
                 Ok(line) if line.starts_with("observing") => {
-                    return Ok(Self { child, observing: line, rest: Some(rest) });
+                    return Ok(Self { child, observing: line, rest: Some(rest), text: None });
                 }
                 Ok(line) => said.push(line),
                 Err(_) => {
@@ -183,15 +185,25 @@ impl Observer {
         self.wait()?.total()
     }
 
-    /// Waits for its end.
-    pub fn wait(mut self) -> anyhow::Result<Ended> {
-        let mut stdout = self.child.stdout.take().context("standard output was taken")?;
+    /// Reads what it prints from now on, however much that is.
+    pub fn read(&mut self) -> Outcome {
+        let mut stdout = self.take_stdout()?;
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             let mut text = String::new();
             let _cut = stdout.read_to_string(&mut text);
             let _gone = sender.send(text);
         });
+        self.text = Some(receiver);
+        Ok(())
+    }
+
+    /// Waits for its end.
+    pub fn wait(mut self) -> anyhow::Result<Ended> {
+        if self.text.is_none() {
+            self.read()?;
+        }
+        let receiver = self.text.take().context("nobody reads it")?;
         let Ok(text) = receiver.recv_timeout(PATIENCE) else {
             self.child.kill()?;
             bail!("observer did not end");

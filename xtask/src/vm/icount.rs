@@ -104,7 +104,7 @@ pub(crate) fn series(names: &[String]) -> Result<Vec<&'static Series>> {
     let machines = machines(names, &[]).map_err(|error| anyhow!(error))?;
     Ok(machines
         .iter()
-        .filter(|machine| machine.scope == Scope::Kernel)
+        .filter(|machine| machine.scope.is_first())
         .map(|machine| machine.series)
         .collect())
 }

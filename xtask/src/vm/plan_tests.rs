@@ -28,22 +28,23 @@ fn every_kernel_runs_what_depends_on_it() {
         let machines = machines.iter().filter(|one| one.scope == scope);
         machines.map(|one| format!("{} {}", one.series.name, one.provider)).collect()
     };
-    assert_eq!(
-        of(&[], Scope::Kernel),
-        ["5.10 fentry", "6.1 auto", "6.12 fentry", "6.18 fentry", "7.2 fentry"]
-    );
+    assert_eq!(of(&[], Scope::Whole), ["5.10 fentry", "7.2 fentry"]);
+    assert_eq!(of(&[], Scope::Kernel), ["6.1 auto", "6.12 fentry", "6.18 fentry"]);
     assert_eq!(of(&[], Scope::Provider), ["5.10 kprobe", "7.2 kprobe"]);
-    assert_eq!(of(&["6.12"], Scope::Kernel), ["6.12 fentry"]);
+    assert_eq!(of(&["6.12"], Scope::Whole), ["6.12 fentry"]);
 }
 
 #[test]
 fn every_machine_counts() {
-    for scope in [Scope::Kernel, Scope::Provider, Scope::Counts, Scope::Variant] {
+    for scope in [Scope::Whole, Scope::Kernel, Scope::Provider, Scope::Counts, Scope::Variant] {
         let left_out = scope.leaves_out();
         let only = scope.only();
-        for name in ["truth::spaced::epoll::ipv4", "overflow::ack::ipv4", "waits::a"] {
+        for name in
+            ["truth::spaced::epoll::ipv4", "overflow::ack::ipv4", "waits::a", "trace::equals_the"]
+        {
             let runs = only.is_empty() || only.iter().any(|part| name.starts_with(part));
-            assert_eq!(runs, scope != Scope::Variant || name != "waits::a", "{scope:?} {name}");
+            let of_all = name.starts_with("truth::") || name.starts_with("overflow::");
+            assert_eq!(runs, scope != Scope::Variant || of_all, "{scope:?} {name}");
             assert!(!left_out.iter().any(|part| name.contains(part)), "{scope:?} {name}");
         }
     }
@@ -51,7 +52,7 @@ fn every_machine_counts() {
 
 #[test]
 fn servers_that_spin_are_where_cpus_disturb_each_other() {
-    for scope in [Scope::Kernel, Scope::Provider, Scope::Counts, Scope::Variant] {
+    for scope in [Scope::Whole, Scope::Kernel, Scope::Provider, Scope::Counts, Scope::Variant] {
         let runs = |name: &str| {
             let begins = |part: &&str| name.starts_with(*part);
             let only = scope.only();
@@ -82,7 +83,7 @@ fn variants_run_what_they_are_for() {
     assert_eq!(scope("6.12-smp"), Scope::Variant);
     assert_eq!(scope("6.1-255"), Scope::Possible);
     assert_eq!(scope("6.12-arm64"), Scope::Variant);
-    assert_eq!(scope("6.12"), Scope::Kernel);
+    assert_eq!(scope("6.12"), Scope::Whole);
     let with = ["6.1", "6.12", "6.12-rt", "6.12-smp"].map(str::to_owned);
     let machines = machines(&with, &[]).expect("known");
     let of = |name: &str, provider: Provider| {

@@ -87,9 +87,11 @@ pub(crate) fn command(
         }
         // One thread: Debian 12's QEMU crashes guests that patch kernel text while another thread
         // runs it. Without cmpxchg16b: it leaves garbage in the flags at times, so that every
-        // fourth boot of a kernel whose slab allocator uses it ends in a double fault.
+        // fourth boot of a kernel whose slab allocator uses it ends in a double fault. Without fast
+        // string operations: QEMU copies and clears by them one byte at a time, which is a quarter of
+        // what observer's start costs a guest.
         (Accel::Tcg | Accel::Counted, Arch::X86_64) => {
-            qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,cx16=off"])
+            qemu.args(["-accel", "tcg,thread=single", "-cpu", "max,cx16=off,erms=off"])
         }
     };
     if accel == Accel::Counted {

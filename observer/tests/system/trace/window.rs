@@ -40,6 +40,13 @@ impl Trace {
         Ok(Self { observer: Observer::spawn(command)?, directory })
     }
 
+    /// One that runs, and whose lines are read as it prints them.
+    pub fn start_read(arguments: &[&str]) -> anyhow::Result<Self> {
+        let mut trace = Self::start(arguments)?;
+        trace.observer.read()?;
+        Ok(trace)
+    }
+
     /// Interrupts it once what happened has come, and reads what it printed.
     pub fn end(self) -> anyhow::Result<Told> {
         thread::sleep(SETTLED);
