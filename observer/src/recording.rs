@@ -40,6 +40,7 @@ mod sum;
 #[cfg(test)]
 mod tests;
 mod writer;
+mod written;
 
 use serde::{Serialize, Serializer};
 
@@ -49,7 +50,8 @@ pub use self::{
     options::Options,
     reader::{Cut, Reader},
     sum::Sum,
-    writer::{Writer, Written},
+    writer::Writer,
+    written::Written,
 };
 pub use crate::model::RecordingHeader as Header;
 use crate::stream::Update;

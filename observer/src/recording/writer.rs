@@ -1,6 +1,7 @@
 //! Writing a recording.
 
 use std::{
+    fs::File,
     io::{self, Write},
     path::{Path, PathBuf},
     time::{Duration, Instant},
@@ -14,32 +15,12 @@ use super::{
     files::{Files, is_compressed, refuse_existing},
     options::Options,
     output::{Output, Target},
+    written::{Written, until},
 };
-use crate::{
-    error::Failure,
-    model::{Report, Window},
-    stream::Update,
-};
+use crate::{error::Failure, stream::Update};
 
 /// How long events may wait in memory.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What was written.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Written {
-    /// Number of lines in the last part, its header included.
-    pub lines: u64,
-    /// Number of reports in all parts, the total not included.
-    pub reports: u64,
-    /// Number of events in all parts.
-    pub events: u64,
-    /// Whether the total was written.
-    pub total: bool,
-    /// Bytes of all parts, as large as they are in their files.
-    pub bytes: u64,
-    /// Time up to which it goes: RFC 3339, UTC; `None` before the first update.
-    pub until: Option<String>,
-}
 
 /// A recording that is being written: each report is in the file when [`write`](Self::write) returns, and each
 /// event a second later at most.
@@ -86,6 +67,18 @@ impl Writer {
         let target = Target::File(files.create()?);
         let name = path.display().to_string();
         Self::begin(name, target, is_compressed(path), header, options.max_size, Some(files))
+    }
+
+    /// Writes to a file that the caller created, compressed where its name ends in `.zst`: whoever chose the name knows
+    /// that nobody else has it. It is not split.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failure`] when it cannot be written.
+    pub fn onto(path: &Path, file: File, header: Header) -> Result<Self> {
+        let files = Files::new(path, &Options::default())?;
+        let name = path.display().to_string();
+        Self::begin(name, Target::File(file), is_compressed(path), header, None, Some(files))
     }
 
     /// Writes to something that is no file, such as standard output.
@@ -203,6 +196,12 @@ impl Writer {
         &self.kept
     }
 
+    /// Bytes of all parts with what waits to be written, as far as it is compressed already.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.before + self.output.size()
+    }
+
     /// Files that are there, the oldest first: the parts, and the file that is written. Empty where the recording
     /// goes to something that is no file.
     #[must_use]
@@ -249,7 +248,7 @@ impl Writer {
     /// Notes that all that was taken is in the file.
     fn keep(&mut self) {
         self.flushed = Instant::now();
-        self.written.bytes = self.before + self.output.size();
+        self.written.bytes = self.size();
         self.kept.clone_from(&self.written);
     }
 
@@ -268,36 +267,6 @@ impl Drop for Writer {
             let _unknown: io::Result<()> = self.output.finish();
         }
     }
-}
-
-impl Written {
-    /// What is kept, where no more can be written.
-    fn words(&self) -> String {
-        let Self { lines, reports, events, until, .. } = self;
-        match until {
-            None => "nothing was recorded; make room, or choose another file".to_owned(),
-            Some(until) => {
-                let reports = counted(*reports, "report");
-                let events = counted(*events, "event");
-                format!(
-                    "what was recorded up to {until} is kept and can be read ({reports}, {events}, up to line {lines} \
-                     of the file); make room, or bound the recording with --max-size and --keep"
-                )
-            }
-        }
-    }
-}
-
-fn counted(count: u64, noun: &str) -> String {
-    if count == 1 { format!("1 {noun}") } else { format!("{count} {noun}s") }
-}
-
-/// End of a report's window.
-fn until(report: &Report) -> Option<String> {
-    let Window { start, seconds, .. } = &report.window;
-    let start = humantime::parse_rfc3339(start).ok()?;
-    let end = start.checked_add(Duration::try_from_secs_f64(*seconds).ok()?)?;
-    Some(humantime::format_rfc3339_millis(end).to_string())
 }
 
 /// Replaces `line` by the value and a line break. All names in it are strings, so that nothing can fail.
