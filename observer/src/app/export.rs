@@ -36,6 +36,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
+use nix::sys::signal::{SigHandler, Signal};
 use tokio::signal::unix::{SignalKind, signal};
 
 use self::{
@@ -64,6 +65,7 @@ pub fn run(args: &ExportArgs) -> Result<ExitCode> {
         output::write(reference::page().as_bytes())?;
         return Ok(ExitCode::SUCCESS);
     }
+    ignore_early_signals()?;
     // All of it is listed each time, so that what is not there is known to be gone.
     let config = Config {
         reports: Reports::Intervals(args.interval),
@@ -165,16 +167,30 @@ impl Face for Exporter<'_> {
     }
 }
 
+/// Ignores SIGUSR1, which would end the program, until somebody [listens](listen_to_signals) to it. Not by a handler:
+/// that would interrupt the kernel while it verifies programs. Nothing is run here that would inherit it.
+fn ignore_early_signals() -> Result<()> {
+    // SAFETY: to ignore a signal runs none of our code.
+    unsafe { nix::sys::signal::signal(Signal::SIGUSR1, SigHandler::SigIgn) }
+        .context("cannot ignore SIGUSR1")?;
+    Ok(())
+}
+
 /// Begins a recording at each SIGUSR1.
 fn listen_to_signals(recorder: Option<Arc<Mutex<Recorder>>>) -> Result<()> {
     let mut asked = signal(SignalKind::user_defined1()).context("cannot listen to SIGUSR1")?;
     tokio::spawn(async move {
+        let mut said = false;
         while asked.recv().await.is_some() {
             match &recorder {
                 Some(recorder) => {
                     recorder.lock().unwrap_or_else(PoisonError::into_inner).asked();
                 }
-                None => say("observer: SIGUSR1 is for --flight-recorder DIR, which was not given"),
+                None if said => {}
+                None => {
+                    say("observer: SIGUSR1 is for --flight-recorder DIR, which was not given");
+                    said = true;
+                }
             }
         }
     });

@@ -38,10 +38,10 @@ pub struct ExportArgs {
     /// or on SIGUSR1
     #[arg(long, value_name = "DIR")]
     pub flight_recorder: Option<PathBuf>,
-    /// How much of the past the flight recorder keeps, as far as 16 MiB hold it
+    /// How much of the past the flight recorder keeps, as far as 16 MiB hold it, or a fifth of --flight-recorder-size
     #[arg(long, value_name = "TIME", value_parser = positive_duration, default_value = "10min", requires = "flight_recorder")]
     pub keep: Duration,
-    /// How long after a recording the flight recorder begins the next at the earliest
+    /// How long after a recording the flight recorder begins the next at the earliest; a minute at least
     #[arg(long, value_name = "TIME", value_parser = positive_duration, default_value = "15min", requires = "flight_recorder")]
     pub cooldown: Duration,
     /// Most that recordings may take in the directory, in MiB; the oldest go

@@ -9,6 +9,7 @@ mod directory;
 mod events;
 mod held;
 mod trigger;
+mod voice;
 
 use std::{
     collections::BTreeSet,
@@ -18,26 +19,36 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use observer::{
     Config,
     model::{Listener, Report, Severity},
 };
+use tokio::sync::oneshot;
 
 use self::{
-    capture::Capture,
+    capture::{Beginning, Capture},
     directory::Directory,
     held::Held,
     trigger::{Critical, Trigger},
+    voice::Voice,
 };
 use super::state::{Flight, State, lock};
-use crate::app::run::say;
 
 /// Most bytes of reports that are held, as they are when compressed.
 const MOST_HELD: usize = 16 << 20;
 
 /// How long a recording goes on after it began.
 const AFTER: Duration = Duration::from_secs(30);
+
+/// Shortest time from one recording to the next, so that none begins while another goes on.
+const SHORTEST_COOLDOWN: Duration = Duration::from_secs(60);
+
+/// Longest time after which a recording that could not be written is tried again.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Most recordings that are written at once: the one that goes on, and one that a disk still keeps.
+const MOST_WRITING: usize = 2;
 
 /// What the recorder is told.
 #[derive(Clone, Debug)]
@@ -54,7 +65,14 @@ pub struct Settings {
     pub config: Config,
 }
 
-/// The recorder.
+/// A recording that is being written.
+struct Writing {
+    number: u64,
+    /// It gives whether the recording could be written.
+    thread: JoinHandle<bool>,
+}
+
+/// The recorder. It is called on the event loop, and nothing in it waits for a disk or for who reads what it says.
 pub struct Recorder {
     directory: Directory,
     held: Held,
@@ -62,7 +80,10 @@ pub struct Recorder {
     /// The recording that goes on, and until when.
     capture: Option<(Instant, Capture)>,
     /// What writes, to be waited for in the end.
-    threads: Vec<JoinHandle<()>>,
+    writing: Vec<Writing>,
+    /// Recordings that were begun.
+    begun: u64,
+    voice: Voice,
     config: Config,
     state: Arc<Mutex<State>>,
     /// What was critical in the last report.
@@ -79,12 +100,16 @@ impl Recorder {
         let Settings { directory, keep, cooldown, most_bytes, config } = settings;
         let directory = Directory::new(directory, most_bytes)?;
         lock(&state).flight = Some(Flight::default());
+        // What is held is in the recording whole, and leaves room for what comes.
+        let half = usize::try_from(directory.of_one() / 2).unwrap_or(usize::MAX);
         Ok(Self {
             directory,
-            held: Held::new(MOST_HELD, keep),
-            trigger: Trigger::new(cooldown),
+            held: Held::new(MOST_HELD.min(half), keep),
+            trigger: Trigger::new(cooldown.max(SHORTEST_COOLDOWN), cooldown.min(RETRY)),
             capture: None,
-            threads: Vec::new(),
+            writing: Vec::new(),
+            begun: 0,
+            voice: Voice::start().context("cannot start a thread for the flight recorder")?,
             config,
             state,
             critical: BTreeSet::new(),
@@ -94,13 +119,13 @@ impl Recorder {
     /// Takes the report of an interval, and begins a recording where it is critical.
     pub fn report(&mut self, report: &Report) {
         let now = Instant::now();
+        self.reap(now);
         let line = self.held.add(report, now);
         lock(&self.state).flight.get_or_insert_default().held = self.held.bytes();
-        if let Some((until, capture)) = &mut self.capture {
-            capture.line(line);
-            if now >= *until {
-                self.end();
-            }
+        if let Some((until, capture)) = &self.capture
+            && (!capture.line(line) || now >= *until)
+        {
+            self.end();
         }
         self.critical = report.listeners.iter().flat_map(critical).collect();
         if self.trigger.is_due(&self.critical, now)
@@ -114,13 +139,14 @@ impl Recorder {
     /// Somebody asks for a recording.
     pub fn asked(&mut self) {
         let now = Instant::now();
+        self.reap(now);
         if self.trigger.may(now) {
             self.begin("SIGUSR1", now);
-        } else {
-            let wait = self.trigger.wait(now).as_secs();
-            say(&format!(
-                "observer: no recording is written for this SIGUSR1: the one before is not older than --cooldown, \
-                 which is over in {wait} s"
+        } else if self.trigger.is_first_refusal() {
+            let wait = self.trigger.wait(now).as_secs() + 1;
+            self.voice.words().say(format!(
+                "observer: no recording is written for SIGUSR1: the one before is not older than --cooldown; ask again \
+                 in {wait} s"
             ));
         }
     }
@@ -128,29 +154,58 @@ impl Recorder {
     fn begin(&mut self, why: &str, now: Instant) {
         self.end();
         self.trigger.fired(&self.critical, now);
-        let path = match self.directory.next() {
-            Ok(path) => path,
-            Err(error) => return self.failed(&format!("{error:#}")),
+        if self.writing.len() >= MOST_WRITING {
+            return self.failed(
+                why,
+                "the ones before are still being written; see to the disk",
+                now,
+            );
+        }
+        let (begun, wait) = oneshot::channel();
+        let beginning = Beginning {
+            directory: self.directory.clone(),
+            why: why.to_owned(),
+            held: self.held.lines(),
+            words: self.voice.words().clone(),
+            begun,
         };
-        say(&format!("observer: {why}: the last minutes are written to {}", path.display()));
-        let limit = self.directory.of_one();
-        match Capture::begin(path, self.held.lines(), limit, self.state.clone()) {
+        match Capture::begin(beginning) {
             Ok((capture, thread)) => {
                 let ports: BTreeSet<u16> = self.critical.iter().map(|(_, port, _)| *port).collect();
                 if !ports.is_empty() {
-                    events::follow(&self.config, &ports, AFTER, capture.sender());
+                    events::follow(&self.config, &ports, AFTER, capture.sender(), wait);
                 }
                 self.capture = Some((now + AFTER, capture));
-                self.threads.retain(|thread| !thread.is_finished());
-                self.threads.push(thread);
+                self.begun += 1;
+                self.writing.push(Writing { number: self.begun, thread });
             }
-            Err(error) => self.failed(&format!("cannot start a thread: {error}")),
+            Err(error) => self.failed(why, &format!("cannot start a thread: {error}"), now),
         }
     }
 
-    fn failed(&self, why: &str) {
-        say(&format!("observer: no recording is written: {why}"));
+    /// None could be begun.
+    fn failed(&mut self, why: &str, reason: &str, now: Instant) {
+        self.voice.words().say(format!("observer: {why}: no recording is written: {reason}"));
         lock(&self.state).flight.get_or_insert_default().failed += 1;
+        self.trigger.failed(now);
+    }
+
+    /// Counts recordings that have ended. Where the last of them could not be written, it is as if there had been none.
+    fn reap(&mut self, now: Instant) {
+        let ended: Vec<_> =
+            self.writing.extract_if(.., |writing| writing.thread.is_finished()).collect();
+        for Writing { number, thread } in ended {
+            // One that panicked has written nothing that is whole.
+            let is_written = thread.join().unwrap_or(false);
+            let mut state = lock(&self.state);
+            let flight = state.flight.get_or_insert_default();
+            *(if is_written { &mut flight.written } else { &mut flight.failed }) += 1;
+            drop(state);
+            if !is_written && number == self.begun {
+                self.end();
+                self.trigger.failed(now);
+            }
+        }
     }
 
     /// Ends a recording that goes on.
@@ -163,7 +218,7 @@ impl Drop for Recorder {
     /// Waits until what is being written is whole. Nobody sends events any more: the event loop is gone.
     fn drop(&mut self) {
         self.end();
-        for thread in self.threads.drain(..) {
+        for Writing { thread, .. } in self.writing.drain(..) {
             let _panicked = thread.join();
         }
     }

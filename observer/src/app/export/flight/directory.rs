@@ -1,12 +1,18 @@
 //! The directory of recordings, which has a bound: the oldest of its own files go, and no others.
+//!
+//! Others may write to it too. So every file is made new, under a name that nobody has, and what is removed is a name:
+//! neither follows a link that somebody put there.
 
 use std::{
-    fs,
+    fs::{self, DirBuilder, File},
+    io,
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
-    time::SystemTime,
+    process,
+    time::{Duration, SystemTime},
 };
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use observer::error::Failure;
 
 /// What the names of recordings begin with.
@@ -17,6 +23,9 @@ const SUFFIX: &str = ".ndjson.zst";
 
 /// Most recordings of one second.
 const OF_A_SECOND: usize = 100;
+
+/// How far ahead a clock may be before a file's time means nothing.
+const AHEAD: Duration = Duration::from_secs(60);
 
 /// A directory of recordings.
 #[derive(Clone, Debug)]
@@ -38,55 +47,81 @@ impl Directory {
                 "the flight recorder cannot write to {name}; choose another directory with --flight-recorder"
             ))
         };
-        fs::create_dir_all(&path).with_context(sentence)?;
-        let probe = path.join(format!(".{PREFIX}{}", std::process::id()));
-        fs::write(&probe, b"").and_then(|()| fs::remove_file(&probe)).with_context(sentence)?;
+        // Recordings hold addresses of clients, which are for nobody else to read.
+        DirBuilder::new().recursive(true).mode(0o700).create(&path).with_context(sentence)?;
+        let probe = path.join(format!(".{PREFIX}{}", process::id()));
+        // One that was left there may be of a process with this number that was killed, or a link to a file of others.
+        remove(&probe)
+            .and_then(|()| new_file(&probe))
+            .and_then(|_| remove(&probe))
+            .with_context(sentence)?;
         Ok(Self { path, most })
     }
 
-    /// Most bytes of one recording: half, so that the one before is not lost for it.
+    /// Size at which a recording ends. Its last line may go beyond that, for which [`next`](Self::next) makes room.
     pub fn of_one(&self) -> u64 {
-        self.most / 2
+        self.most.saturating_mul(2) / 5
     }
 
-    /// Makes room for another recording, and gives its name.
+    /// Makes room for another recording, half of all, so that the one before is not lost for it; and creates its file,
+    /// which nobody had before. What cannot be removed is told to `warn`, and left there.
     ///
     /// # Errors
     ///
-    /// When the directory cannot be read, or the oldest not be removed.
-    pub fn next(&self) -> Result<PathBuf> {
-        self.make_room(self.of_one())?;
+    /// When the directory cannot be read, there is no room, or no file can be created.
+    pub fn next(&self, warn: impl Fn(String)) -> Result<(PathBuf, File)> {
+        self.make_room(self.most / 2, warn)?;
         let now = humantime::format_rfc3339_seconds(SystemTime::now()).to_string();
         let now = now.replace(['-', ':'], "");
-        let name = |number: usize| match number {
-            0 => format!("{PREFIX}{now}{SUFFIX}"),
-            _ => format!("{PREFIX}{now}-{number}{SUFFIX}"),
-        };
-        let paths = (0..OF_A_SECOND).map(|number| self.path.join(name(number)));
-        paths
-            .into_iter()
-            .find(|path| !path.exists())
-            .context("there are too many recordings of this second")
+        for number in 0..OF_A_SECOND {
+            let name = match number {
+                0 => format!("{PREFIX}{now}{SUFFIX}"),
+                _ => format!("{PREFIX}{now}-{number}{SUFFIX}"),
+            };
+            let path = self.path.join(name);
+            match new_file(&path) {
+                Ok(file) => return Ok((path, file)),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                Err(error) => {
+                    return Err(error)
+                        .with_context(|| format!("{} cannot be created", path.display()));
+                }
+            }
+        }
+        let name = self.path.display();
+        bail!("there are {OF_A_SECOND} recordings of this second in {name}; wait for the next")
     }
 
     /// Removes the oldest recordings until all that are there and `more` fit.
-    fn make_room(&self, more: u64) -> Result<()> {
+    fn make_room(&self, more: u64, warn: impl Fn(String)) -> Result<()> {
         let mut all = self.all()?;
-        let mut bytes: u64 = all.iter().map(|(_, _, bytes)| bytes).sum();
+        let mut bytes = all.iter().fold(0_u64, |sum, (_, _, bytes)| sum.saturating_add(*bytes));
         all.sort();
         for (_, path, size) in all {
             if bytes.saturating_add(more) <= self.most {
                 break;
             }
-            fs::remove_file(&path)
-                .with_context(|| format!("{} cannot be removed", path.display()))?;
-            bytes = bytes.saturating_sub(size);
+            match remove(&path) {
+                Ok(()) => bytes = bytes.saturating_sub(size),
+                Err(error) => warn(format!(
+                    "observer: {} cannot be removed: {error}; the next oldest recording goes instead",
+                    path.display()
+                )),
+            }
+        }
+        if bytes.saturating_add(more) > self.most {
+            let name = self.path.display();
+            bail!(
+                "recordings in {name} that cannot be removed take {bytes} bytes, and leave no room; move them away, or \
+                 choose a larger --flight-recorder-size"
+            );
         }
         Ok(())
     }
 
     /// The recordings that are there: when each was written last, and its size.
     fn all(&self) -> Result<Vec<(SystemTime, PathBuf, u64)>> {
+        let latest = SystemTime::now() + AHEAD;
         let mut all = Vec::new();
         let name = || format!("{} cannot be read", self.path.display());
         for entry in fs::read_dir(&self.path).with_context(name)? {
@@ -94,11 +129,38 @@ impl Directory {
             // A link's own: what it leads to is not ours.
             let Ok(metadata) = entry.metadata() else { continue };
             if metadata.is_file() && is_ours(&entry.path()) {
-                let written = metadata.modified().unwrap_or(SystemTime::UNIX_EPOCH);
+                // One of the future, of a clock that was wrong, would be the newest for years.
+                let written = metadata.modified().ok().filter(|written| *written <= latest);
+                let written = written.unwrap_or(SystemTime::UNIX_EPOCH);
                 all.push((written, entry.path(), metadata.len()));
             }
         }
         Ok(all)
+    }
+}
+
+/// Removes a file in which nothing could be written, if it still is the one of this name.
+pub fn remove_empty(path: &Path, file: &File) {
+    let is_same = || {
+        let (own, there) = (file.metadata()?, fs::symlink_metadata(path)?);
+        Ok::<_, io::Error>(own.len() == 0 && (own.dev(), own.ino()) == (there.dev(), there.ino()))
+    };
+    if is_same().unwrap_or(false) {
+        // Whatever keeps it has said so when it was written.
+        let _left = fs::remove_file(path);
+    }
+}
+
+/// Creates a file that was not there, and that nobody else may read.
+fn new_file(path: &Path) -> io::Result<File> {
+    File::options().write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Removes a name, if it is there.
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        result => result,
     }
 }
 
@@ -119,56 +181,4 @@ fn is_ours(path: &Path) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::{
-        fs,
-        path::Path,
-        time::{Duration, SystemTime},
-    };
-
-    use super::{Directory, is_ours};
-
-    #[test]
-    fn only_its_own_files_go_and_the_oldest_first() {
-        let place = tempfile::tempdir().expect("a directory");
-        let directory = Directory::new(place.path().join("a/b"), 1000).expect("a directory");
-        let others = ["notes.txt", "observer-flight-mine.ndjson.zst", "incident.ndjson.zst"];
-        let write = |name: &str, age: u64| {
-            let path = directory.path.join(name);
-            fs::write(&path, [0; 300]).expect("a file");
-            let then = SystemTime::now() - Duration::from_secs(age);
-            fs::File::options()
-                .write(true)
-                .open(path)
-                .and_then(|file| file.set_modified(then))
-                .expect("a time");
-        };
-        for other in others {
-            write(other, 1_000_000);
-        }
-        for (age, day) in (1..=9).enumerate() {
-            write(&format!("observer-flight-2026010{day}T000000Z.ndjson.zst"), 100 - age as u64);
-        }
-        let next = directory.next().expect("a name");
-        assert!(is_ours(&next) && !next.exists(), "{}", next.display());
-        let mut left: Vec<_> = fs::read_dir(&directory.path)
-            .expect("a directory")
-            .map(|entry| entry.expect("an entry").file_name().into_string().expect("a name"))
-            .collect();
-        left.sort();
-        let mut expected = others.map(str::to_owned).to_vec();
-        expected.push("observer-flight-20260109T000000Z.ndjson.zst".into());
-        expected.sort();
-        assert_eq!(left, expected);
-    }
-
-    #[test]
-    fn names_do_not_meet() {
-        let place = tempfile::tempdir().expect("a directory");
-        let directory = Directory::new(place.path().to_owned(), 1000).expect("a directory");
-        let first = directory.next().expect("a name");
-        fs::write(&first, b"").expect("a file");
-        assert_ne!(directory.next().expect("another"), first);
-        assert!(!is_ours(Path::new("observer-flight-2026T.ndjson.zst")));
-    }
-}
+mod tests;

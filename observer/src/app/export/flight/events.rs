@@ -10,6 +10,7 @@ use std::{
 use anyhow::Result;
 use observer::{Config, EventKind, Observer, Reports, Update};
 use tokio::{
+    sync::oneshot,
     task::spawn_blocking,
     time::{Instant, timeout_at},
 };
@@ -19,13 +20,23 @@ use super::capture::More;
 /// Most ports whose events are told.
 const MOST_PORTS: usize = 16;
 
-/// Sends the events of these ports for so long.
-pub fn follow(config: &Config, ports: &BTreeSet<u16>, time: Duration, sender: SyncSender<More>) {
+/// Sends the events of these ports for so long, once a recording has begun that they can be written to.
+pub fn follow(
+    config: &Config,
+    ports: &BTreeSet<u16>,
+    time: Duration,
+    sender: SyncSender<More>,
+    begun: oneshot::Receiver<()>,
+) {
     let mut config = config.clone();
     config.reports = Reports::AtTheEnd;
     config.events = EventKind::ALL.to_vec();
     config.filters.port = ports.iter().copied().take(MOST_PORTS).collect();
     tokio::spawn(async move {
+        if begun.await.is_err() {
+            // It could not be written.
+            return;
+        }
         if let Err(error) = send(config, time, &sender).await {
             log::warn!("the flight recorder has no events: {error:#}");
         }
