@@ -46,6 +46,7 @@ pub fn play(role: &str) -> Outcome {
     match role {
         "export-passed" => running::play_passed(),
         "export-reborn" => running::play_reborn(),
+        "export-exhausted" => flight::play_exhausted(),
         other => anyhow::bail!("no role {other}"),
     }
 }
