@@ -170,7 +170,7 @@ mod tests {
         time::{Duration, Instant},
     };
 
-    use observer::recording::Reader;
+    use observer::{model::WindowKind, recording::Reader};
 
     use super::*;
     use crate::app::{export::flight::held::Held, render::table::fixtures};
@@ -178,7 +178,11 @@ mod tests {
     /// Lines of which none is like another.
     fn lines(count: u16) -> Vec<Line> {
         let mut held = Held::new(usize::MAX, Duration::from_secs(600));
-        let report = |port| fixtures::report(vec![fixtures::listener("127.0.0.1", port)]);
+        let report = |port| {
+            let mut report = fixtures::report(vec![fixtures::listener("127.0.0.1", port)]);
+            report.window.kind = WindowKind::Interval;
+            report
+        };
         (0..count).map(|port| held.add(&report(port), Instant::now())).collect()
     }
 
