@@ -48,7 +48,7 @@ impl Turns {
         now: Instant,
     ) -> BTreeSet<u64> {
         let (namespaces, before) = last;
-        if namespaces.len() <= FEW {
+        if namespaces.len() <= FEW || is_in_doubt(before, counted) {
             return BTreeSet::new();
         }
         let active = active(before, counted);
@@ -88,6 +88,13 @@ impl Turns {
     pub(super) fn oldest(&self, now: Instant) -> Option<Duration> {
         self.looked.values().min().map(|at| now.saturating_duration_since(*at))
     }
+}
+
+/// Whether something was seen since, of which no trace is left: what found no room may have been the only sign of a
+/// listener.
+fn is_in_doubt(before: &Snapshot, counted: &Snapshot) -> bool {
+    let gone = |snapshot: &Snapshot| (snapshot.misc.no_room.total(), snapshot.forgotten);
+    gone(before) != gone(counted)
 }
 
 /// Namespaces in which a kernel program saw anything of a listener.
@@ -186,6 +193,19 @@ mod tests {
         let mut asked = snapshot(1);
         asked.asked.insert(7, 5);
         assert!(!rests(&asked), "listen() was called again");
+    }
+
+    #[test]
+    fn nothing_rests_while_something_finds_no_room() {
+        let Told { turns, last, now } = looked_at(100);
+        let resting = |counted: &Snapshot| turns.resting((&last, &snapshot(1)), counted, now).len();
+        assert_eq!(resting(&snapshot(1)), 100);
+        let mut full = snapshot(1);
+        full.misc.no_room.listeners = 1;
+        assert_eq!(resting(&full), 0);
+        let mut forgotten = snapshot(1);
+        forgotten.forgotten = 1;
+        assert_eq!(resting(&forgotten), 0);
     }
 
     #[test]

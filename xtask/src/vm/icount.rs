@@ -11,7 +11,7 @@ use super::{
     initramfs::{self, Programs, Work},
     job::Job,
     kernel,
-    plan::{Scope, Series, machines},
+    plan::{Series, machines},
     qemu::{self, Accel, Files},
 };
 use crate::{arch::Arch, workspace::Workspace};

@@ -53,8 +53,14 @@ pub(crate) fn build(workspace: &Workspace, vm: &Path, work: Work, arch: Arch) ->
     }
     // Not the machine's binaries: theirs would be built anew by turns.
     cargo.arg("--target-dir").arg(vm.join("build"));
-    // Built often and run once.
-    for setting in ["lto=false", "codegen-units=16", "incremental=true", "strip='debuginfo'"] {
+    // Built often and run once. What validates is a tenth of the optimizer's work, and all else waits for it.
+    for setting in [
+        "lto=false",
+        "codegen-units=16",
+        "incremental=true",
+        "strip='debuginfo'",
+        "package.jsonschema.opt-level=1",
+    ] {
         cargo.arg("--config").arg(format!("profile.release.{setting}"));
     }
     cargo.args(["--message-format", "json-render-diagnostics"]);

@@ -27,7 +27,7 @@ const COMMAND_LINE: &str = "loglevel=5 panic=-1 oops=panic mitigations=off \
 pub(crate) const LIMIT_OF_ONE: Duration = Duration::from_secs(3 * 60);
 
 /// How long a machine of tests may run, and how long any may say nothing.
-pub(crate) const LIMIT: Duration = Duration::from_secs(15 * 60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(20 * 60);
 const SILENCE: Duration = Duration::from_secs(180);
 
 const TICK: Duration = Duration::from_millis(200);

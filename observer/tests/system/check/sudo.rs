@@ -112,7 +112,8 @@ fn check(more: &[&str]) -> Vec<String> {
 
 /// The signals that whatever we start blocks and ignores: what started us may have left it some.
 fn signals_of_a_child() -> anyhow::Result<String> {
-    let output = Command::new("grep").args(["-E", "SigBlk|SigIgn", "/proc/self/status"]).output()?;
+    let output =
+        Command::new("grep").args(["-E", "SigBlk|SigIgn", "/proc/self/status"]).output()?;
     Ok(one_line(&String::from_utf8(output.stdout)?))
 }
 

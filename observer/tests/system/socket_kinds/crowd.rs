@@ -4,9 +4,11 @@ use std::{
     collections::BTreeSet,
     fs,
     net::{Ipv4Addr, TcpStream},
+    thread,
+    time::Duration,
 };
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, bail, ensure};
 use nix::sys::signal::Signal;
 use serde::{Deserialize, Serialize};
 
@@ -75,26 +77,36 @@ pub fn reopen() -> Outcome {
         for _ in 0..accepted {
             let client = TcpStream::connect(address)?;
             drop(socket.accept()?);
-            socket2::SockRef::from(&client).set_linger(Some(std::time::Duration::ZERO))?;
+            socket2::SockRef::from(&client).set_linger(Some(Duration::ZERO))?;
         }
         let left = (0..time % 2).map(|_| TcpStream::connect(address));
         let _left = left.collect::<Result<Vec<_>, _>>()?;
         let inode = inode(&socket)?;
-        lives.push(Life { inode, accepted, queued: accepted + time % 2, sock: sock(inode)? });
+        let sock = sock_with(inode, time % 2)?;
+        lives.push(Life { inode, accepted, queued: accepted + time % 2, sock });
     }
     say(serde_json::to_string(&lives)?)?;
     wait_for_line()
 }
 
-/// What /proc/net/tcp shows of a socket's sock: behind inode and count of references.
-fn sock(inode: u64) -> anyhow::Result<String> {
-    let text = fs::read_to_string("/proc/self/net/tcp")?;
+/// What /proc/net/tcp shows of a listener's sock once so many connections wait in its queue: behind inode and count of
+/// references. A client may have connected before the kernel has gone through its last packet, and a listener that
+/// closes then never had that connection.
+fn sock_with(inode: u64, waiting: u64) -> anyhow::Result<String> {
     let inode = inode.to_string();
-    let found = text.lines().find_map(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        (fields.get(9) == Some(&inode.as_str())).then(|| fields.get(11).copied()).flatten()
-    });
-    Ok(found.context("it is not in /proc/net/tcp")?.to_owned())
+    for _ in 0..10_000 {
+        let text = fs::read_to_string("/proc/self/net/tcp")?;
+        let lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        let mut of_it = lines.filter(|fields| fields.get(9) == Some(&inode.as_str()));
+        let found = of_it.next().context("it is not in /proc/net/tcp")?;
+        let (queues, sock) = found.get(4).zip(found.get(11)).context("fields are missing")?;
+        let (_, queue) = queues.split_once(':').context("no queue")?;
+        if u64::from_str_radix(queue, 16)? == waiting {
+            return Ok((*sock).to_owned());
+        }
+        thread::sleep(Duration::from_millis(1));
+    }
+    bail!("{waiting} connections do not come to wait in the queue")
 }
 
 fn no_room() -> Outcome {
@@ -123,7 +135,7 @@ fn no_room() -> Outcome {
         match (one["queued"].as_u64(), one["accepted"].as_u64()) {
             (Some(CONNECTIONS), Some(CONNECTIONS)) if one["incomplete"] == false => whole += 1,
             (None, None) if one["incomplete"] == true => {}
-            other => anyhow::bail!("{other:?} is neither all nor nothing: {one}"),
+            other => bail!("{other:?} is neither all nor nothing: {one}"),
         }
     }
     // Another listener of this machine may have taken a place.
