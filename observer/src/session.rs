@@ -1,6 +1,7 @@
 //! One window of observing: from the first probe to the last report.
 
 mod budget;
+mod clocks;
 mod events;
 mod events_waiting;
 mod memory;

@@ -75,7 +75,7 @@ impl Session {
     }
 
     fn tell(&mut self, pop: fn(&mut Telling) -> Option<Record>) -> Vec<Event> {
-        let offset = wall_offset();
+        let offset = self.telling.clocks.offset();
         let mut told = Vec::new();
         while let Some(record) = pop(&mut self.telling) {
             told.extend(self.told(&record, offset));
@@ -110,7 +110,7 @@ impl Session {
             return None;
         }
         self.lost_told += count;
-        let time = rfc3339(time, wall_offset());
+        let time = rfc3339(time, self.telling.clocks.offset());
         Some(Event::lost(time, count, LostReason::BufferFull, None))
     }
 
@@ -234,12 +234,6 @@ fn client(end: &Endpoint) -> Option<String> {
         _ => return None,
     };
     Some(SocketAddr::new(address, end.port).to_string())
-}
-
-/// How far the wall clock is ahead of the kernel's monotonic clock.
-fn wall_offset() -> Duration {
-    let wall = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    wall.saturating_sub(Duration::from_nanos(sample::monotonic()))
 }
 
 fn rfc3339(monotonic: u64, offset: Duration) -> String {

@@ -10,6 +10,8 @@ use observer_common::{
     event::Record,
 };
 
+use super::clocks::Clocks;
+
 /// Most events that wait. What comes then is lost, and counted.
 const WAITING: usize = 65_536;
 
@@ -32,6 +34,7 @@ pub(super) struct Telling {
     /// The number that was given last.
     numbered: u64,
     pub(super) places: HashMap<ListenerId, Place>,
+    pub(super) clocks: Clocks,
 }
 
 /// Where a listener is.
