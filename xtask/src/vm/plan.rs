@@ -205,8 +205,7 @@ impl Scope {
             "recording::",
             "top::",
             // Which events are sent is decided in one place for all hooks.
-            "trace::a_neighbour",
-            "trace::a_viewer",
+            "trace::a_",
             "trace::ends",
             "trace::full_pipe::",
             "trace::kinds",
@@ -223,7 +222,6 @@ impl Scope {
             "lifecycle::",
             "pid_namespace::",
             "threads::",
-            "trace::a_",
             "trace::drops_of",
         ];
         // The verifier, the kernel's types, and which hooks it gives.
