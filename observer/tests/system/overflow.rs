@@ -47,7 +47,7 @@ const USUAL: Case = Case {
 };
 
 /// How many SYNs a flood has.
-const FLOOD: u32 = 400;
+const FLOOD: u32 = 200;
 
 /// What is expected of a case.
 type Expect = fn(&Seen<'_>) -> Outcome;
