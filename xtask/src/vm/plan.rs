@@ -214,7 +214,7 @@ impl Scope {
             "truth::rounds_add_up",
         ];
         // What differs from kernel to kernel by little: how full maps become, how listeners begin and end, how it
-        // numbers tasks, what a face makes of counts that are exact, and of whom events are sent.
+        // numbers tasks, what a face makes of counts that are exact, of whom events are sent, and who else is there.
         let whole = [
             "bounds::",
             "check::",
@@ -223,25 +223,23 @@ impl Scope {
             "pid_namespace::",
             "threads::",
             "trace::drops_of",
-        ];
-        // The verifier, the kernel's types, and which hooks it gives.
-        let kernel = ["doctor::", "verifier::"];
-        let provider = [
-            "socket_kinds::",
-            "events::",
-            "truth::passers_by",
-            "truth::two_",
             "trace::the_story",
             "trace::what_",
             "trace::who_",
+            "truth::passers_by",
+            "truth::two_",
         ];
+        // The verifier, the kernel's types, and which hooks it gives.
+        let kernel = ["doctor::", "verifier::"];
+        let provider = ["socket_kinds::", "events::"];
         let mut names = neither.to_vec();
         // CPU time, memory and gaps, of which an emulated machine tells nothing; FUSE and strace, which no guest
         // has. What is left of them is for the variants, which are told so below.
         if self != Self::Variant {
             names.push("harmless::");
         }
-        if self >= Self::Kernel {
+        // What is bounded is what machines with room for many CPUs are for.
+        if self >= Self::Kernel && self != Self::Possible {
             names.extend(whole);
         }
         if self >= Self::Provider {

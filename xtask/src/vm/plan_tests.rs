@@ -51,6 +51,14 @@ fn every_machine_counts() {
 }
 
 #[test]
+fn what_is_bounded_runs_where_there_could_be_many_cpus() {
+    for scope in [Scope::Whole, Scope::Possible] {
+        assert!(!scope.leaves_out().iter().any(|part| "bounds::maps_keep".starts_with(part)));
+    }
+    assert!(Scope::Possible.only().contains(&"bounds::"));
+}
+
+#[test]
 fn servers_that_spin_are_where_cpus_disturb_each_other() {
     for scope in [Scope::Whole, Scope::Kernel, Scope::Provider, Scope::Counts, Scope::Variant] {
         let runs = |name: &str| {
