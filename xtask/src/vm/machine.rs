@@ -27,7 +27,7 @@ use crate::arch::Arch;
 /// What the tests of a guest are cut to where nobody says otherwise: emulation is twenty to fifty
 /// times slower than the host. And that nobody else is on that machine.
 const CUT: [(&str, &str); 4] = [
-    ("OBSERVER_TEST_CONNECTIONS", "20"),
+    ("OBSERVER_TEST_CONNECTIONS", "10"),
     ("OBSERVER_TEST_OWN_MACHINE", "1"),
     ("OBSERVER_TEST_TOGETHER", "1"),
     ("OBSERVER_TEST_WORKERS", "1,2,8"),

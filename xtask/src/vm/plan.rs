@@ -143,9 +143,10 @@ pub(crate) struct Machine {
 /// How much of the tests a machine runs. Each part leaves out what the part before it has more of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Scope {
-    /// All that depends on a kernel or a provider: the first machines of the oldest and of the newest kernel.
+    /// All that depends on a kernel or a provider: the first machine of the oldest kernel, which differs most from the
+    /// one that the native run has.
     Whole,
-    /// What depends on the kernel: the first machine of the kernels between them.
+    /// What depends on the kernel: the first machine of each other kernel.
     Kernel,
     /// What depends on kernel and provider, and the kinds of listeners: kprobes on the oldest and on
     /// the newest kernel.
@@ -231,7 +232,7 @@ impl Scope {
         ];
         // The verifier, the kernel's types, and which hooks it gives.
         let kernel = ["doctor::", "verifier::"];
-        let provider = ["socket_kinds::", "events::"];
+        let provider = ["events::", "overflow::", "socket_kinds::"];
         let mut names = neither.to_vec();
         // CPU time, memory and gaps, of which an emulated machine tells nothing; FUSE and strace, which no guest
         // has. What is left of them is for the variants, which are told so below.
@@ -245,7 +246,7 @@ impl Scope {
         if self >= Self::Provider {
             names.extend(kernel);
         }
-        if self >= Self::Counts {
+        if self == Self::Counts {
             names.extend(provider);
         }
         names
@@ -308,7 +309,7 @@ pub(crate) fn machines(kernels: &[String], providers: &[Provider]) -> Result<Vec
                 scope: match (index, provider) {
                     _ if possible => Scope::Possible,
                     _ if variant => Scope::Variant,
-                    (0, _) if at_an_end => Scope::Whole,
+                    (0, _) if Some(*series) == oldest => Scope::Whole,
                     (0, _) => Scope::Kernel,
                     (_, Provider::Tracepoint) => Scope::Counts,
                     _ if at_an_end => Scope::Provider,

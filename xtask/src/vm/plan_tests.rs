@@ -28,8 +28,8 @@ fn every_kernel_runs_what_depends_on_it() {
         let machines = machines.iter().filter(|one| one.scope == scope);
         machines.map(|one| format!("{} {}", one.series.name, one.provider)).collect()
     };
-    assert_eq!(of(&[], Scope::Whole), ["5.10 fentry", "7.2 fentry"]);
-    assert_eq!(of(&[], Scope::Kernel), ["6.1 auto", "6.12 fentry", "6.18 fentry"]);
+    assert_eq!(of(&[], Scope::Whole), ["5.10 fentry"]);
+    assert_eq!(of(&[], Scope::Kernel), ["6.1 auto", "6.12 fentry", "6.18 fentry", "7.2 fentry"]);
     assert_eq!(of(&[], Scope::Provider), ["5.10 kprobe", "7.2 kprobe"]);
     assert_eq!(of(&["6.12"], Scope::Whole), ["6.12 fentry"]);
 }
@@ -45,7 +45,10 @@ fn every_machine_counts() {
             let runs = only.is_empty() || only.iter().any(|part| name.starts_with(part));
             let of_all = name.starts_with("truth::") || name.starts_with("overflow::");
             assert_eq!(runs, scope != Scope::Variant || of_all, "{scope:?} {name}");
-            assert!(!left_out.iter().any(|part| name.contains(part)), "{scope:?} {name}");
+            // Of drops, `trace` tells where there are counts only.
+            let is_left_out = left_out.iter().any(|part| name.contains(part));
+            let may_be = scope == Scope::Counts && name.starts_with("overflow::");
+            assert_eq!(is_left_out, may_be, "{scope:?} {name}");
         }
     }
 }

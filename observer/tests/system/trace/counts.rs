@@ -91,7 +91,7 @@ fn by_strategy(strategy: &str) -> Outcome {
 
 fn all_strategies() -> anyhow::Result<Vec<Result<(), String>>> {
     let start = |strategy| {
-        let sizes = ["--workers", "4", "--connections", "50", "--netns"];
+        let sizes = ["--workers", "4", "--connections", "20", "--netns"];
         Workload::start(&[&["--strategy", strategy], &sizes[..]].concat())
     };
     let mut workloads =
