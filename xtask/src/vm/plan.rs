@@ -151,8 +151,8 @@ pub(crate) enum Scope {
     /// What depends on kernel and provider, and the kinds of listeners: kprobes on the oldest and on
     /// the newest kernel.
     Provider,
-    /// The counts: kprobes on the kernels between them, and tracepoints, which run all there is
-    /// natively.
+    /// The counts, of drops by `trace` only: kprobes on the kernels between them, and tracepoints, which run all there
+    /// is natively.
     Counts,
     /// The counts where CPUs and tasks disturb each other: wakeups and overflows.
     Variant,
@@ -173,18 +173,6 @@ impl Scope {
             "deploy::",
             // Pages that no guest has.
             "examples::",
-            // What a budget beyond the kernel's means, what is not asked for, and an example.
-            "bounds::a_greater",
-            "cost::is_not",
-            "events::the_example",
-            // What a window in the library is told, while the same kernel programs are held to their counts by
-            // `trace` for every strategy, where descriptors run out, and where connections and events are lost.
-            "events::descriptors_run_out",
-            "events::drops_and",
-            "events::what_finds_no_room",
-            "events::equal_the_report::blocking",
-            "events::equal_the_report::epoll-",
-            "events::equal_the_report::poll",
             "export::",
             "check_command::",
             "check_files::",
@@ -205,14 +193,26 @@ impl Scope {
             // What is written, and a terminal that no guest has.
             "recording::",
             "top::",
-            // Which events are sent is decided in one place for all hooks.
-            "trace::a_",
             "trace::ends",
             "trace::full_pipe::",
+            "truth::rounds_add_up",
+            // Which events are sent is decided in one place for all hooks; and a parser that no guest has.
+            "trace::a_",
             "trace::kinds",
             "trace::the_story_reads",
             "trace::what_a_limit",
-            "truth::rounds_add_up",
+            // What a budget beyond the kernel's means, what is not asked for, and an example.
+            "bounds::a_greater",
+            "cost::is_not",
+            "events::the_example",
+            // What a window in the library is told, while the same kernel programs are held to their counts by
+            // `trace` for every strategy, where descriptors run out, and where connections and events are lost.
+            "events::descriptors_run_out",
+            "events::drops_and",
+            "events::what_finds_no_room",
+            "events::equal_the_report::blocking",
+            "events::equal_the_report::epoll-",
+            "events::equal_the_report::poll",
         ];
         // What differs from kernel to kernel by little: how full maps become, how listeners begin and end, how it
         // numbers tasks, what a face makes of counts that are exact, of whom events are sent, and who else is there.
@@ -232,6 +232,7 @@ impl Scope {
         ];
         // The verifier, the kernel's types, and which hooks it gives.
         let kernel = ["doctor::", "verifier::"];
+        // What is more than counts.
         let provider = ["events::", "overflow::", "socket_kinds::"];
         let mut names = neither.to_vec();
         // CPU time, memory and gaps, of which an emulated machine tells nothing; FUSE and strace, which no guest

@@ -108,8 +108,10 @@ fn all_strategies() -> anyhow::Result<Vec<Result<(), String>>> {
         of_strategy(&told, &kinds, workload, tally).map_err(|error| format!("{error:?}"))
     };
     let results = workloads.iter().zip(&tallies).map(of_workload).collect();
-    let count = workloads.iter().map(|one| one.ready.listeners.len()).sum::<usize>();
-    ensure!(told.report.listeners.len() == count && kinds.len() <= count, "{}", told.json);
+    let listeners = workloads.iter().flat_map(|one| &one.ready.listeners);
+    let inodes: Vec<_> = listeners.map(|at| at.inode).collect();
+    ensure!(kinds.keys().all(|inode| inodes.contains(inode)), "{kinds:?}: {inodes:?}");
+    ensure!(told.report.listeners.len() == inodes.len(), "{}", told.json);
     // What is said of it beside the lines is on standard error.
     let accepted: u64 = kinds.values().filter_map(|of_it| of_it.get("accepted")).sum();
     ensure!(told.stderr.contains(&format!("{accepted} accepted")), "{}", told.stderr);

@@ -8,7 +8,6 @@ use observer::model::What;
 use super::window::Trace;
 use crate::{
     Need, Outcome, Test,
-    observer::provider,
     role::{Actor, connect, say, wait_for_line},
 };
 
@@ -19,9 +18,8 @@ pub const NAME: &str = "trace-late";
 const BEFORE: usize = 40;
 const AFTER: usize = 20;
 
-/// As long as it takes until holders are looked at again, and on an emulated machine that others slow down.
+/// As long as it takes until holders are looked at again, on the slowest machine.
 const LOOKED: Duration = Duration::from_secs(6);
-const LOOKED_IN_A_MACHINE: Duration = Duration::from_secs(20);
 
 pub fn tests() -> Vec<Test> {
     vec![Test::new("trace::a_listener_that_is_chosen_late_is_told", Need::Kernel, late)]
@@ -54,7 +52,7 @@ fn late() -> Outcome {
     }
     server.next()?;
     server.line()?;
-    thread::sleep(if provider().is_some() { LOOKED_IN_A_MACHINE } else { LOOKED });
+    thread::sleep(LOOKED);
     for _ in 0..AFTER {
         connect(port)?;
     }
