@@ -21,9 +21,6 @@ use crate::{
     },
 };
 
-/// How often woken processes are looked at, which may not live until the report.
-const LOOK: Duration = Duration::from_millis(100);
-
 /// How often events are read, where any were asked for.
 const READ: Duration = Duration::from_millis(20);
 
@@ -83,7 +80,6 @@ pub enum Because {
 pub struct Observer {
     session: SessionThread,
     processes: Vec<AsyncFd<OwnedFd>>,
-    looks: Interval,
     reads: Option<Interval>,
     reports: Option<Interval>,
     /// What a report is asked for with.
@@ -130,7 +126,6 @@ impl Observer {
         Ok(Self {
             session: SessionThread::start(session)?,
             processes,
-            looks: ticks(LOOK),
             reads: (!config.events.is_empty()).then(|| ticks(READ)),
             reports: period.map(ticks),
             report,
@@ -170,7 +165,6 @@ impl Observer {
                     self.phase = Phase::Closing(Because::ProcessesEnded);
                 }
                 () = tick(&mut self.reports) => self.session.ask(self.report),
-                _ = self.looks.tick() => self.session.ask(Ask::Look),
                 answer = self.session.answer() => self.take(answer, Because::Closed)?,
                 // Also while some wait, so that the kernel's buffers do not fill up meanwhile; but what waits has a
                 // bound.
@@ -189,7 +183,6 @@ impl Observer {
         match answer
             .context("the thread that looks at the kernel ended early; please report this")?
         {
-            Answer::Looked => {}
             Answer::Events(events) => {
                 self.ready.extend(events.into_iter().map(Update::Event));
             }
