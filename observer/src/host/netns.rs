@@ -132,10 +132,10 @@ fn look() -> Result<Arc<Namespace>> {
 
 /// The limits of the namespace that this thread is in.
 fn settings() -> Namespace {
-    // /proc/sys/net shows the namespace of whoever opens it, and so does thread-self/net. It is opened once: the kernel
-    // goes through those of all namespaces to find that of this one (`proc_sys_compare`).
+    // /proc/sys/net shows the namespace of whoever opens it, and so does thread-self/net. What has a directory for each
+    // namespace is opened once: the kernel goes through those of all to find that of this one (`proc_sys_compare`).
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let directory = openat(CWD, "/proc/sys/net", flags, Mode::empty()).ok();
+    let directory = openat(CWD, "/proc/sys/net/ipv4", flags, Mode::empty()).ok();
     let setting = |path: &str| {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let mut file: File = openat(directory.as_ref()?, path, flags, Mode::empty()).ok()?.into();
@@ -145,10 +145,10 @@ fn settings() -> Namespace {
     };
     Namespace {
         cookie: cookie(),
-        somaxconn: setting("core/somaxconn"),
-        tcp_max_syn_backlog: setting("ipv4/tcp_max_syn_backlog"),
-        syncookies: setting("ipv4/tcp_syncookies"),
-        abort_on_overflow: setting("ipv4/tcp_abort_on_overflow"),
+        somaxconn: setting("../core/somaxconn"),
+        tcp_max_syn_backlog: setting("tcp_max_syn_backlog"),
+        syncookies: setting("tcp_syncookies"),
+        abort_on_overflow: setting("tcp_abort_on_overflow"),
         ..Namespace::default()
     }
 }
