@@ -33,9 +33,6 @@ use crate::{
     workspace::Workspace,
 };
 
-/// The releases: Debian 12 and 13.
-const SUITES: [&str; 2] = ["bookworm", "trixie"];
-
 /// What a newcomer has beside rustup: git and a C compiler; and apt, which Debian's users have.
 const PACKAGES: [&str; 4] = ["ca-certificates", "gcc", "git", "libc6-dev"];
 
@@ -49,12 +46,29 @@ const GRACE: Duration = Duration::from_secs(10);
 pub(crate) struct Part<'a> {
     /// Leave out the virtual machines.
     pub(crate) no_vm: bool,
+    /// Only the roots of these names; all where there are none.
+    pub(crate) roots: &'a [String],
     /// Arguments of the test harnesses; machines are left out where there are any, and `cargo xtask test` is where the
     /// first is `none`.
     pub(crate) filter: &'a [String],
 }
 
-/// Types the commands in every root, and says how each ended.
+/// The roots' names.
+pub(crate) fn names() -> Vec<&'static str> {
+    roots().map(|(name, ..)| name).to_vec()
+}
+
+/// The roots: name, release, and who is in it.
+fn roots() -> [(&'static str, &'static str, Who); 4] {
+    [
+        ("bookworm-root", "bookworm", Who::Root),
+        ("bookworm-user", "bookworm", Who::User),
+        ("trixie-root", "trixie", Who::Root),
+        ("trixie-user", "trixie", Who::User),
+    ]
+}
+
+/// Types the commands in every root that is wanted, and says how each ended.
 pub(crate) fn bare(workspace: &Workspace, part: &Part<'_>) -> Result<ExitCode> {
     if !is_root() {
         bail!(
@@ -65,22 +79,19 @@ pub(crate) fn bare(workspace: &Workspace, part: &Part<'_>) -> Result<ExitCode> {
     fs::create_dir_all(base.join("logs")).with_context(|| format!("no {}", base.display()))?;
     let tree = tree(workspace, &base)?;
     let mut verdicts = Vec::new();
-    for suite in SUITES {
-        for who in [Who::Root, Who::User] {
-            let name = format!("{suite}-{}", who.name());
-            let root = base.join(&name);
-            let done = archive(workspace, &base, suite).and_then(|archive| {
-                directory::remove(&root)?;
-                unpack(&archive, &root)?;
-                furnish(&root, who, &tree)?;
-                type_all(&Inside { root: &root, who }, &name, &base.join("logs"), part)
-            });
-            let ended = inside::end_all(&root);
-            verdicts.push(done.is_ok() && ended.is_ok());
-            for error in [done.err(), ended.err(), directory::remove(&root).err()].iter().flatten()
-            {
-                println!("bare: {name}: FAILED: {error:#}");
-            }
+    let wanted = |name: &str| part.roots.is_empty() || part.roots.iter().any(|one| one == name);
+    for (name, suite, who) in roots().into_iter().filter(|(name, ..)| wanted(name)) {
+        let root = base.join(name);
+        let done = archive(workspace, &base, suite).and_then(|archive| {
+            directory::remove(&root)?;
+            unpack(&archive, &root)?;
+            furnish(&root, who, &tree)?;
+            type_all(&Inside { root: &root, who }, name, &base.join("logs"), part)
+        });
+        let ended = inside::end_all(&root);
+        verdicts.push(done.is_ok() && ended.is_ok());
+        for error in [done.err(), ended.err(), directory::remove(&root).err()].iter().flatten() {
+            println!("bare: {name}: FAILED: {error:#}");
         }
     }
     fs::remove_file(&tree).context("the copy of the tree cannot be removed")?;
@@ -224,7 +235,8 @@ mod tests {
 
     #[test]
     fn the_second_command_is_what_was_asked_for() {
-        let tests = |no_vm, filter: &str| super::tests(&Part { no_vm, filter: &words(filter) });
+        let tests =
+            |no_vm, filter: &str| super::tests(&Part { no_vm, roots: &[], filter: &words(filter) });
         assert_eq!(tests(false, "").as_deref(), Some("cargo xtask test"));
         assert_eq!(tests(true, "").as_deref(), Some("cargo xtask test --no-vm"));
         assert_eq!(tests(false, "truth:: *").as_deref(), Some("cargo xtask test -- truth:: '*'"));

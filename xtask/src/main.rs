@@ -69,6 +69,9 @@ enum Task {
         /// sudo; the filter `none` leaves out the second (an hour and more for each of four)
         #[arg(long)]
         bare: bool,
+        /// With --bare: only this root (repeatable)
+        #[arg(long, requires = "bare", value_name = "ROOT", value_parser = bare::names())]
+        root: Vec<String>,
         /// Arguments of the test harnesses, such as a part of a test's name
         #[arg(last = true, value_name = "FILTER")]
         filter: Vec<String>,
@@ -120,10 +123,10 @@ fn dispatch(workspace: &Workspace, task: Task) -> Result<ExitCode> {
             let ready = setup(workspace, Goal::Check)?;
             check::check(workspace, &ready)
         }
-        Task::Test { no_vm, bare: true, filter } => {
-            bare::bare(workspace, &bare::Part { no_vm, filter: &filter })
+        Task::Test { no_vm, bare: true, root, filter } => {
+            bare::bare(workspace, &bare::Part { no_vm, roots: &root, filter: &filter })
         }
-        Task::Test { no_vm, bare: false, filter } => {
+        Task::Test { no_vm, bare: false, filter, .. } => {
             let ready = setup(workspace, Goal::Test)?;
             test::test(workspace, &filter, no_vm, ready.missing())
         }
