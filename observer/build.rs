@@ -31,6 +31,9 @@ const LINKED: &str = "observer-bpf";
 /// aya-build compiles `core` anew where this is `1` or names the package itself.
 const UNSTABLE: &str = "aya_ebpf,observer";
 
+/// Level of compression: zstd's highest that needs no more memory to unpack.
+const PACKED: i32 = 19;
+
 /// What aya-build leaves in OUT_DIR.
 const OBJECTS: [&str; 2] = ["observer", "noop"];
 
@@ -77,9 +80,21 @@ fn build() -> Result<()> {
         )
     })?;
     let out = PathBuf::from(env::var_os("OUT_DIR").context("Cargo sets OUT_DIR")?);
-    OBJECTS.iter().try_for_each(|object| strip(&out.join(object)))?;
+    OBJECTS.iter().try_for_each(|object| {
+        let path = out.join(object);
+        strip(&path)?;
+        pack(&path)
+    })?;
     println!("cargo::rustc-env=OBSERVER_OBJECT_HASH={}", hash(&out.join(OBJECTS[0]))?);
     Ok(())
+}
+
+/// Writes a file once more, compressed, under the name that the program has it by: an eighth of its size.
+fn pack(path: &Path) -> Result<()> {
+    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let packed = path.with_extension("zst");
+    fs::write(&packed, zstd::bulk::compress(&bytes, PACKED)?)
+        .with_context(|| format!("cannot write {}", packed.display()))
 }
 
 /// SHA-256 of a file, in hexadecimal digits.
@@ -88,14 +103,15 @@ fn hash(path: &Path) -> Result<String> {
     Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Takes the debug information out of an object, which is most of it. The linker has made the BTF from
-/// it, and neither the loader nor the kernel reads it.
+/// Takes the debug information out of an object, which is most of it, and relocations of its BTF. The linker has made
+/// the BTF from it, and neither the loader nor the kernel reads them.
 fn strip(path: &Path) -> Result<()> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut elf = Builder::read(&*bytes)?;
     for section in &mut elf.sections {
         let name = section.name.as_slice();
-        section.delete = name.starts_with(b".debug_") || name.starts_with(b".rel.debug_");
+        let unread: [&[u8]; 3] = [b".debug_", b".rel.debug_", b".rel.BTF"];
+        section.delete = unread.iter().any(|beginning| name.starts_with(beginning));
     }
     elf.delete_orphans();
     // LLVM keeps the names of sections and symbols in one table, and the writer wants two.

@@ -10,11 +10,11 @@ use observer_common::{
 
 use crate::{kernel::calls::Numbers, plan::Plan};
 
-/// The kernel object that this package's build script made.
-static OBJECT: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/observer"));
+/// The kernel object that this package's build script made, packed.
+static OBJECT: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/observer.zst"));
 
-/// Programs of the same names that do nothing.
-static NOOP: &[u8] = aya::include_bytes_aligned!(concat!(env!("OUT_DIR"), "/noop"));
+/// Programs of the same names that do nothing, packed.
+static NOOP: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/noop.zst"));
 
 /// The object in the kernel's hands, its programs not yet loaded.
 pub struct Loaded {
@@ -22,6 +22,11 @@ pub struct Loaded {
     pub ebpf: Ebpf,
     /// The kernel's types, which attaching needs.
     pub btf: Btf,
+}
+
+/// An object that was packed.
+fn unpacked(object: &[u8]) -> Result<Vec<u8>> {
+    zstd::stream::decode_all(object).context("the kernel programs in this file are damaged")
 }
 
 /// Creates the maps and prepares the programs.
@@ -99,7 +104,7 @@ pub fn load(plan: &Plan, events: &[EventKind], log: bool) -> Result<Loaded> {
         // Every step of every path is megabytes, which the kernel formats for each refusal anew.
         loader.verifier_log_level(VerifierLogLevel::STATS);
     }
-    let ebpf = loader.load(OBJECT).context("the kernel refused observer's maps")?;
+    let ebpf = loader.load(&unpacked(OBJECT)?).context("the kernel refused observer's maps")?;
     Ok(Loaded { ebpf, btf })
 }
 
@@ -112,7 +117,7 @@ pub fn load_noop() -> Result<Loaded> {
     let btf = Btf::from_sys_fs().context("the kernel's type information cannot be read")?;
     let mut loader = EbpfLoader::new();
     loader.btf(Some(&btf));
-    let ebpf = loader.load(NOOP).context("the kernel refused the empty programs")?;
+    let ebpf = loader.load(&unpacked(NOOP)?).context("the kernel refused the empty programs")?;
     Ok(Loaded { ebpf, btf })
 }
 

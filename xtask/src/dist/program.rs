@@ -15,6 +15,10 @@ use crate::{arch::Arch, compiler::Compiler, process, workspace::Workspace};
 /// Cargo's profile for what is given away.
 const PROFILE: &str = "dist";
 
+/// What is given to rustc. Of all that differs between two builds a build id tells nothing else; and nobody unwinds a
+/// stack whose functions have no names.
+const FLAGS: [&str; 2] = ["-Clink-arg=-Wl,--build-id=none", "-Cforce-unwind-tables=no"];
+
 /// Paths of this machine, and what they are called in the program.
 type Renamed = Vec<(PathBuf, OsString)>;
 
@@ -34,8 +38,7 @@ pub(super) fn build(
     let renamed = renamed(workspace, compiler);
     let wrapper = target.join("rustc-wrapper");
     write_wrapper(&wrapper, &renamed)?;
-    // Of all that differs between two builds a build id tells nothing else.
-    let mut cargo = compiler.cargo(workspace, &["-Clink-arg=-Wl,--build-id=none".to_owned()]);
+    let mut cargo = compiler.cargo(workspace, &FLAGS.map(str::to_owned));
     cargo.args(["build", "--locked", "--profile", PROFILE, "--target", arch.target()]);
     cargo.args(["--package", "observer", "--bin", "observer", "--target-dir"]).arg(&target);
     cargo.env("RUSTC_WRAPPER", &wrapper).env("CARGO_INCREMENTAL", "0");

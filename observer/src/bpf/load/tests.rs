@@ -2,15 +2,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use object::{Object as _, ObjectSection as _, ObjectSymbol as _, SymbolKind};
 
-use super::{NOOP, OBJECT};
+use super::{NOOP, OBJECT, unpacked};
 use crate::probes::{Kind, probes};
 
 /// The one program that is no probe: it runs when it is asked to (`bpf/watches.rs`).
 const ITERATOR: &str = "watches";
 
 /// The programs of a kernel object, each with the first part of its section's name, which is their kind.
-fn programs(object: &[u8]) -> BTreeMap<String, String> {
-    let object = object::File::parse(object).expect("an object");
+fn programs(packed: &[u8]) -> BTreeMap<String, String> {
+    let object = unpacked(packed).expect("an object that was packed");
+    let object = object::File::parse(&*object).expect("an object");
     let functions =
         object.symbols().filter(|one| one.kind() == SymbolKind::Text && one.is_global());
     let program = |function: object::Symbol<'_, '_>| {
