@@ -20,7 +20,7 @@ pub(super) const FEW: usize = 32;
 
 /// How long one in which nothing happened is left as it was, at least and at most.
 const LEAST_REST: Duration = Duration::from_secs(5);
-const MOST_REST: Duration = Duration::from_secs(60);
+const MOST_REST: Duration = Duration::from_secs(120);
 
 /// Part of the time that looks at those may take in which nothing happened: one in this many, where that is not more
 /// often than [`LEAST_REST`] and not less often than [`MOST_REST`].

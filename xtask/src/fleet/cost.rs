@@ -39,7 +39,7 @@ const HOSTS: [Host; 4] = [
 ];
 
 /// How it is scraped: time between reports, between scrapes, and for which it is looked at.
-const PACES: [(&str, u64, u64); 2] = [("5s", 15, 120), ("1s", 1, 60)];
+const PACES: [(&str, u64, u64); 2] = [("10s", 15, 180), ("1s", 1, 60)];
 
 /// Time for what comes with the start.
 const SETTLE: Duration = Duration::from_secs(12);

@@ -17,7 +17,7 @@ pub struct ExportArgs {
     #[arg(long, value_name = "ADDR:PORT", value_parser = address)]
     pub listen: Option<SocketAddr>,
     /// How often the numbers are renewed; scrapes in between see the same
-    #[arg(long, value_name = "TIME", value_parser = positive_duration, default_value = "5s")]
+    #[arg(long, value_name = "TIME", value_parser = positive_duration, default_value = "10s")]
     pub interval: Duration,
     /// Most series of listeners that are kept; what has no room is counted
     #[arg(long, value_name = "N", default_value_t = 20_000, value_parser = clap::value_parser!(u32).range(100..))]

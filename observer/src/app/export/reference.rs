@@ -14,7 +14,7 @@ Made from the table of metrics by `observer export --describe`; not written by h
 `observer export` serves these at `/metrics`: in OpenMetrics text, in the older Prometheus text or, with native
 histograms, in protobuf, as the scraper asks (`Accept`). A name here is never changed or given another meaning.
 
-The numbers are those of reports, one each `--interval` (5 s). A scrape reads what the last report left: it begins no
+The numbers are those of reports, one each `--interval` (10 s). A scrape reads what the last report left: it begins no
 window and ends none, and all scrapers see the same until the next. `observer_report_timestamp_seconds` says as of
 when.
 
