@@ -48,6 +48,8 @@ pub(crate) struct Part<'a> {
     pub(crate) no_vm: bool,
     /// Only the roots of these names; all where there are none.
     pub(crate) roots: &'a [String],
+    /// Only the virtual machines of these kernels; all where there are none.
+    pub(crate) kernels: &'a [String],
     /// Arguments of the test harnesses; machines are left out where there are any, and `cargo xtask test` is where the
     /// first is `none`.
     pub(crate) filter: &'a [String],
@@ -128,33 +130,39 @@ fn type_all(inside: &Inside<'_>, name: &str, logs: &Path, part: &Part<'_>) -> Re
         }
         _ => bail!("{}", failed(command)),
     }
-    let Some(command) = tests(part) else { return Ok(()) };
-    let begun = Instant::now();
-    eprintln!("bare: {name}: {command}");
-    let (good, said) = typed(inside.command(&command)?, TEST, &log)?;
-    if !good {
-        bail!("{}", failed(&command));
+    for command in tests(part) {
+        let begun = Instant::now();
+        eprintln!("bare: {name}: {command}");
+        let (good, said) = typed(inside.command(&command)?, TEST, &log)?;
+        if !good {
+            bail!("{}", failed(&command));
+        }
+        say(&command, begun, "ended well");
+        let last = said.lines().rev().find(|line| line.contains(" passed, "));
+        println!("bare: {name}: {}", last.context("it said no total")?);
     }
-    say(&command, begun, "ended well");
-    let last = said.lines().rev().find(|line| line.contains(" passed, "));
-    println!("bare: {name}: {}", last.context("it said no total")?);
     Ok(())
 }
 
-/// The second command; `None` where it is not wanted.
-fn tests(part: &Part<'_>) -> Option<String> {
+/// The second command, or two in its place where only some machines are wanted; none where it is not wanted.
+fn tests(part: &Part<'_>) -> Vec<String> {
     let mut words = vec!["cargo xtask test".to_owned()];
-    if part.no_vm {
-        words.push("--no-vm".to_owned());
-    }
     if part.filter.first().is_some_and(|first| first == NO_TESTS) {
-        return None;
+        return Vec::new();
+    }
+    if part.no_vm || !part.kernels.is_empty() {
+        words.push("--no-vm".to_owned());
     }
     if !part.filter.is_empty() {
         words.push("--".to_owned());
         words.extend(part.filter.iter().map(|word| process::quoted(word)));
     }
-    Some(words.join(" "))
+    let mut commands = vec![words.join(" ")];
+    if !part.kernels.is_empty() {
+        let kernels = part.kernels.iter().map(|one| format!(" --kernel {}", process::quoted(one)));
+        commands.push(format!("cargo xtask vm{}", kernels.collect::<String>()));
+    }
+    commands
 }
 
 /// In place of a filter: no test at all.
@@ -235,12 +243,16 @@ mod tests {
 
     #[test]
     fn the_second_command_is_what_was_asked_for() {
-        let tests =
-            |no_vm, filter: &str| super::tests(&Part { no_vm, roots: &[], filter: &words(filter) });
-        assert_eq!(tests(false, "").as_deref(), Some("cargo xtask test"));
-        assert_eq!(tests(true, "").as_deref(), Some("cargo xtask test --no-vm"));
-        assert_eq!(tests(false, "truth:: *").as_deref(), Some("cargo xtask test -- truth:: '*'"));
-        assert_eq!(tests(false, "none"), None);
+        let tests = |no_vm, kernels: &str, filter: &str| {
+            let (kernels, filter) = (words(kernels), words(filter));
+            super::tests(&Part { no_vm, roots: &[], kernels: &kernels, filter: &filter })
+        };
+        assert_eq!(tests(false, "", ""), ["cargo xtask test"]);
+        assert_eq!(tests(true, "", ""), ["cargo xtask test --no-vm"]);
+        assert_eq!(tests(false, "", "truth:: *"), ["cargo xtask test -- truth:: '*'"]);
+        let some = ["cargo xtask test --no-vm", "cargo xtask vm --kernel 6.1 --kernel 6.12"];
+        assert_eq!(tests(false, "6.1 6.12", ""), some);
+        assert!(tests(false, "6.1", "none").is_empty());
     }
 
     #[test]

@@ -72,6 +72,9 @@ enum Task {
         /// With --bare: only this root (repeatable)
         #[arg(long, requires = "bare", value_name = "ROOT", value_parser = bare::names())]
         root: Vec<String>,
+        /// With --bare: only the virtual machines with this kernel (repeatable)
+        #[arg(long, requires = "bare", conflicts_with = "no_vm", value_name = "SERIES")]
+        kernel: Vec<String>,
         /// Arguments of the test harnesses, such as a part of a test's name
         #[arg(last = true, value_name = "FILTER")]
         filter: Vec<String>,
@@ -123,8 +126,9 @@ fn dispatch(workspace: &Workspace, task: Task) -> Result<ExitCode> {
             let ready = setup(workspace, Goal::Check)?;
             check::check(workspace, &ready)
         }
-        Task::Test { no_vm, bare: true, root, filter } => {
-            bare::bare(workspace, &bare::Part { no_vm, roots: &root, filter: &filter })
+        Task::Test { no_vm, bare: true, root, kernel, filter } => {
+            let (roots, kernels) = (&root, &kernel);
+            bare::bare(workspace, &bare::Part { no_vm, roots, kernels, filter: &filter })
         }
         Task::Test { no_vm, bare: false, filter, .. } => {
             let ready = setup(workspace, Goal::Test)?;
