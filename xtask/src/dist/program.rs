@@ -15,9 +15,13 @@ use crate::{arch::Arch, compiler::Compiler, process, workspace::Workspace};
 /// Cargo's profile for what is given away.
 const PROFILE: &str = "dist";
 
-/// What is given to rustc. Of all that differs between two builds a build id tells nothing else; and nobody unwinds a
-/// stack whose functions have no names.
-const FLAGS: [&str; 2] = ["-Clink-arg=-Wl,--build-id=none", "-Cforce-unwind-tables=no"];
+/// What is given to rustc, the same wherever it is built: of all that differs between two builds a build id tells nothing
+/// else. The linker is called in the workspace's root.
+const FLAGS: [&str; 3] = [
+    "-Clink-arg=-Wl,--build-id=none",
+    "-Cforce-unwind-tables=no",
+    "-Clink-arg=-Wl,--script=xtask/src/dist/discard.ld",
+];
 
 /// Paths of this machine, and what they are called in the program.
 type Renamed = Vec<(PathBuf, OsString)>;
