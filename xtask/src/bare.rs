@@ -153,14 +153,15 @@ fn tests(part: &Part<'_>) -> Vec<String> {
     if part.no_vm || !part.kernels.is_empty() {
         words.push("--no-vm".to_owned());
     }
+    let mut filter = String::new();
     if !part.filter.is_empty() {
-        words.push("--".to_owned());
-        words.extend(part.filter.iter().map(|word| process::quoted(word)));
+        filter.push_str(" --");
+        part.filter.iter().for_each(|word| filter.push_str(&format!(" {}", process::quoted(word))));
     }
-    let mut commands = vec![words.join(" ")];
+    let mut commands = vec![words.join(" ") + &filter];
     if !part.kernels.is_empty() {
         let kernels = part.kernels.iter().map(|one| format!(" --kernel {}", process::quoted(one)));
-        commands.push(format!("cargo xtask vm{}", kernels.collect::<String>()));
+        commands.push(format!("cargo xtask vm{}{filter}", kernels.collect::<String>()));
     }
     commands
 }
@@ -252,6 +253,9 @@ mod tests {
         assert_eq!(tests(false, "", "truth:: *"), ["cargo xtask test -- truth:: '*'"]);
         let some = ["cargo xtask test --no-vm", "cargo xtask vm --kernel 6.1 --kernel 6.12"];
         assert_eq!(tests(false, "6.1 6.12", ""), some);
+        let named =
+            ["cargo xtask test --no-vm -- truth::", "cargo xtask vm --kernel 6.1 -- truth::"];
+        assert_eq!(tests(false, "6.1", "truth::"), named);
         assert!(tests(false, "6.1", "none").is_empty());
     }
 

@@ -38,8 +38,8 @@ pub struct Audit {
     #[serde(default)]
     pub unanswered: u64,
     /// Age of the oldest look at a network namespace that has shown listeners, in nanoseconds. Of more than 32 namespaces,
-    /// those in which no hook saw anything of a listener are looked at each five seconds to a minute, by how long that
-    /// takes: their counters and limits are as of then. `null` where this was not noted.
+    /// those in which no hook saw anything of a listener are looked at each five seconds to two minutes, by how long
+    /// that takes: their counters and limits are as of then. `null` where this was not noted.
     #[serde(default)]
     pub oldest_look: Option<u64>,
     /// Age of the oldest count of requests in SYN queues, in nanoseconds: `syn_queue.now` of listeners on which no hook saw

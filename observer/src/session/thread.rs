@@ -161,12 +161,15 @@ fn serve(session: &mut impl Answers, asked: &Receiver<Ask>, answers: &UnboundedS
 mod tests {
     use std::{
         sync::mpsc::{Receiver, Sender, channel},
-        time::Duration,
+        time::{Duration, Instant},
     };
 
     use tokio::time::timeout;
 
     use super::{Answer, Answers, Ask, SessionThread};
+
+    /// Longest that anything may take here before it counts as hanging.
+    const PATIENCE: Duration = Duration::from_secs(30);
 
     /// What a session did.
     #[derive(Debug, PartialEq)]
@@ -184,14 +187,13 @@ mod tests {
 
     impl Answers for Slow {
         fn answer(&mut self, ask: Ask) -> Answer {
-            self.tells.send(Did::Answer(ask)).expect("the test listens");
-            // The test's end is an answer too.
+            // Nobody listens to the last of them, and the test's end is an answer too.
+            let _ended = self.tells.send(Did::Answer(ask));
             let _ended = self.may_answer.recv();
             Answer::Events(Vec::new())
         }
 
         fn look(&mut self) {
-            // Nobody listens to the last of them.
             let _ended = self.tells.send(Did::Look);
             let _ended = self.may_look.recv();
         }
@@ -248,13 +250,18 @@ mod tests {
         run(async |mut thread, hand| {
             assert_eq!(hand.did.recv(), Ok(Did::Look));
             hand.lets_look.send(()).expect("it waits");
+            let began = Instant::now();
             loop {
-                thread.ask(Ask::Events);
+                // One waits while the other is answered.
+                for ask in [Ask::Events, Ask::Interval] {
+                    thread.ask(ask);
+                }
                 match hand.did.recv().expect("the thread is there") {
                     Did::Answer(_) => hand.lets_answer.send(()).expect("it waits"),
                     Did::Look => break,
                 }
                 assert!(thread.answer().await.is_some());
+                assert!(began.elapsed() < PATIENCE, "it does not look");
             }
         });
     }

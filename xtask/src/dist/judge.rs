@@ -21,10 +21,8 @@ pub(super) fn complaints(program: &[u8], local: &[String]) -> Result<Vec<String>
         complaints.push(format!("it has {} bytes, and {LIMIT} are too many", program.len()));
     }
     complaints.extend(needs(program)?);
-    for path in local {
-        if contains(program, path) {
-            complaints.push(format!("this machine's path {path} is in it"));
-        }
+    if let Some(path) = self::local(program, local) {
+        complaints.push(format!("this machine's path {path} is in it"));
     }
     for function in OF_THE_HOST {
         if contains(program, &format!("Using '{function}'")) {
@@ -32,6 +30,11 @@ pub(super) fn complaints(program: &[u8], local: &[String]) -> Result<Vec<String>
         }
     }
     Ok(complaints)
+}
+
+/// The first of these paths of this machine that is in a file.
+pub(super) fn local<'a>(file: &[u8], local: &'a [String]) -> Option<&'a String> {
+    local.iter().find(|path| contains(file, path))
 }
 
 /// What it needs of its host beside a kernel.

@@ -17,9 +17,11 @@ const PROFILE: &str = "dist";
 
 /// What is given to rustc, the same wherever it is built: of all that differs between two builds a build id tells nothing
 /// else. The linker is called in the workspace's root.
-const FLAGS: [&str; 3] = [
+const FLAGS: [&str; 4] = [
     "-Clink-arg=-Wl,--build-id=none",
     "-Cforce-unwind-tables=no",
+    // Rust's own linker does not tell such sections by their files.
+    "-Clink-arg=-fuse-ld=bfd",
     "-Clink-arg=-Wl,--script=xtask/src/dist/discard.ld",
 ];
 
@@ -59,7 +61,24 @@ pub(super) fn build(
     if !complaints.is_empty() {
         bail!("{}: {}", program.display(), complaints.join("; "));
     }
+    for object in objects(workspace, arch)? {
+        if let Some(path) = judge::local(&files::read(&object)?, &local) {
+            bail!("{}: this machine's path {path} is in it", object.display());
+        }
+    }
     Ok(program)
+}
+
+/// The kernel objects, which are packed in the program.
+fn objects(workspace: &Workspace, arch: Arch) -> Result<Vec<PathBuf>> {
+    let scripts = target(workspace, arch).join(arch.target()).join(PROFILE).join("build");
+    let entries = fs::read_dir(&scripts).with_context(|| format!("no {}", scripts.display()))?;
+    let objects = entries.flatten().map(|entry| entry.path().join("out/observer"));
+    let objects: Vec<_> = objects.filter(|path| path.is_file()).collect();
+    if objects.is_empty() {
+        bail!("{} has no kernel object", scripts.display());
+    }
+    Ok(objects)
 }
 
 /// Where Cargo builds: a directory of its own for each, as their compilers differ, and a script that runs here would be

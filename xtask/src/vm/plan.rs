@@ -105,6 +105,11 @@ pub(crate) const SERIES: [Series; 10] = [
     Series::plain("7.2", &["trixie-backports", "forky", "sid"], &EVERY),
 ];
 
+/// The names of all series.
+pub(crate) fn series() -> Vec<&'static str> {
+    SERIES.iter().map(|series| series.name).collect()
+}
+
 impl Series {
     const fn plain(
         name: &'static str,

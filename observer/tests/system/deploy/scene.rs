@@ -59,7 +59,7 @@ impl Scene {
         let port = free_port()?;
         let mut export = Command::new(program());
         export.args(["export", "--listen", &format!("127.0.0.1:{port}")]);
-        export.args(["--interval", if step == 1 { "1s" } else { "5s" }]);
+        export.args(["--interval", if step == 1 { "1s" } else { "10s" }]);
         for pid in servers.pids {
             export.args(["--pid", &pid.to_string()]);
         }
