@@ -170,7 +170,7 @@ impl Run<'_> {
             if !only.is_empty() {
                 job.variables.push(("OBSERVER_TEST_ONLY".to_owned(), only.join(" ")));
             }
-            if machine.scope.is_first() {
+            if self.args.docs && machine.scope.is_first() {
                 job.doctor = ["--format", "json"].map(str::to_owned).to_vec();
             }
         }
