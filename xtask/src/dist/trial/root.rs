@@ -24,7 +24,7 @@ use crate::{
 const LIMIT: &str = "900";
 
 /// What a package manager writes down of everything that was ever installed.
-const BOOKS: [&str; 4] = ["var/lib/dpkg", "var/lib/rpm", "var/log", "var/cache"];
+const BOOKS: [&str; 5] = ["root/.rpmdb", "var/lib/dpkg", "var/lib/rpm", "var/log", "var/cache"];
 
 /// What stands for systemd: where packages look whether it runs, what they call, and what keeps the calls.
 const RUNS: &str = "run/systemd/system";
