@@ -51,9 +51,9 @@ pub(super) fn test(
         tell("image", image::alone(&given, &scratch));
     }
     for arch in arches {
-        for (series, provider) in guest::machines(*arch) {
-            let said = guest::alone(&given, *arch, series, provider);
-            tell(&format!("Linux {series} and nothing else"), said);
+        for machine in guest::machines(*arch) {
+            let said = guest::alone(&given, *arch, *machine);
+            tell(&format!("Linux {} and nothing else", machine.0), said);
         }
     }
     directory::remove(&scratch)?;

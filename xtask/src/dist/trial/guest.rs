@@ -2,18 +2,25 @@
 
 use anyhow::{Context as _, Result, ensure};
 
-use super::{demo, given::Given};
+use super::{
+    demo::{self, Wakeups},
+    given::Given,
+};
 use crate::{
     arch::Arch,
     dist::program,
     vm::alone::{self, Said},
 };
 
-/// The machines, each with the hooks that must work there.
-pub(super) fn machines(arch: Arch) -> &'static [(&'static str, &'static str)] {
+/// A machine: its kernel, the hooks that must work there, and what they must see of wakeups.
+pub(super) type Machine = (&'static str, &'static str, Wakeups);
+
+/// The machines.
+pub(super) fn machines(arch: Arch) -> &'static [Machine] {
     match arch {
-        Arch::X86_64 => &[("5.10", "fentry"), ("6.12", "fentry")],
-        Arch::Aarch64 => &[("6.12-arm64", "fentry")],
+        // There fentry does not see one waiter of a shared epoll instance wake the next, so that nothing is called exact.
+        Arch::X86_64 => &[("5.10", "fentry", Wakeups::Agree), ("6.12", "fentry", Wakeups::Exact)],
+        Arch::Aarch64 => &[("6.12-arm64", "fentry", Wakeups::Exact)],
     }
 }
 
@@ -24,8 +31,7 @@ const TRIES: usize = 3;
 pub(super) fn alone(
     given: &Given<'_>,
     arch: Arch,
-    series: &str,
-    provider: &str,
+    (series, provider, wakeups): Machine,
 ) -> Result<Vec<String>> {
     let program = program::place(given.workspace, arch);
     let mut arguments = vec!["--version".to_owned(), "doctor".to_owned()];
@@ -43,11 +49,12 @@ pub(super) fn alone(
         "`observer --version` says {:?}",
         version.lines
     );
-    let judge = |said: &Said, exact| demo::judge(said.lines.iter().map(String::as_str), exact);
-    counted.iter().try_for_each(|said| judge(said, false)).context("the demo")?;
-    let exact: Vec<_> = counted.iter().map(|said| judge(said, true)).collect();
-    if !exact.iter().any(Result::is_ok) {
-        exact.into_iter().collect::<Result<()>>().context("the demo")?;
+    let judge = |said: &Said, asked| demo::judge(said.lines.iter().map(String::as_str), asked);
+    counted.iter().try_for_each(|said| judge(said, Wakeups::Any)).context("the demo")?;
+    let judged: Vec<_> = counted.iter().map(|said| judge(said, wakeups)).collect();
+    if !judged.iter().any(Result::is_ok) {
+        judged.into_iter().collect::<Result<()>>().context("the demo")?;
     }
-    Ok(vec![format!("doctor is content, and demo counts exactly by {provider}")])
+    let how = if wakeups == Wakeups::Exact { "exactly" } else { "what its server counted" };
+    Ok(vec![format!("doctor is content, and demo counts {how} by {provider}")])
 }
