@@ -1,6 +1,6 @@
 //! The container image, built without a network.
 
-use std::{fs, path::Path, process::Command};
+use std::{fs, os::unix::fs::PermissionsExt as _, path::Path, process::Command};
 
 use anyhow::{Context as _, ensure};
 use nix::sched::CloneFlags;
@@ -20,6 +20,14 @@ fn buildah(directory: &Path) -> anyhow::Result<Command> {
     command.arg("--root").arg(directory.join("storage"));
     command.arg("--runroot").arg(directory.join("run"));
     command.args(["--storage-driver", "vfs"]);
+    // What sets networks up has to be found, though nothing runs in the image that could want one: Debian 13 recommends its
+    // package only.
+    let helper = directory.join("netavark");
+    fs::write(&helper, "#!/bin/false\n")?;
+    fs::set_permissions(&helper, fs::Permissions::from_mode(0o755))?;
+    let settings = directory.join("containers.conf");
+    fs::write(&settings, format!("[engine]\nhelper_binaries_dir = [{directory:?}]\n"))?;
+    command.env("CONTAINERS_CONF", settings);
     // SAFETY: one call of the kernel, between fork and exec.
     unsafe { command.pre_exec(|| Ok(nix::sched::unshare(CloneFlags::CLONE_NEWNET)?)) };
     Ok(command)
