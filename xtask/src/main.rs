@@ -73,7 +73,7 @@ enum Task {
         #[arg(long, requires = "bare", value_name = "ROOT", value_parser = bare::names())]
         root: Vec<String>,
         /// With --bare: only the virtual machines with this kernel (repeatable)
-        #[arg(long, requires = "bare", conflicts_with = "no_vm", value_name = "SERIES", value_parser = vm::series())]
+        #[arg(long, requires = "bare", conflicts_with = "no_vm", value_name = "SERIES", value_parser = vm::series_names())]
         kernel: Vec<String>,
         /// Arguments of the test harnesses, such as a part of a test's name
         #[arg(last = true, value_name = "FILTER")]

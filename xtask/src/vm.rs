@@ -39,7 +39,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 pub(crate) use self::{
     args::VmArgs,
-    plan::{series, to_run_again},
+    plan::{series_names, to_run_again},
     report::{Ended, Totals},
 };
 use self::{

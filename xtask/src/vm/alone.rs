@@ -3,14 +3,15 @@
 
 use std::{fs, io, path::Path};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::{
     console::End,
     cpio::Archive,
     directory,
     emulator::Emulator,
-    icount, kernel,
+    kernel,
+    plan::{Series, machines},
     qemu::{self, Accel, Files, LIMIT},
     shell,
 };
@@ -52,9 +53,7 @@ pub(crate) fn run(
     arguments: &[String],
 ) -> Result<Vec<Said>> {
     let vm = directory(workspace)?;
-    let [series] = icount::series(&[series.to_owned()])?[..] else {
-        bail!("{series} is more than one machine");
-    };
+    let series = named(series)?;
     let emulator = Emulator::obtain(workspace, series.arch)?;
     let kernel = kernel::obtain(&vm, series)?;
     let busybox = shell::obtain(&vm, series.arch)?;
@@ -80,6 +79,12 @@ pub(crate) fn run(
         bail!("it did not come to its end (all that it said: {})", files.log.display());
     }
     Ok(said)
+}
+
+/// The series of this name, a variant too.
+fn named(name: &str) -> Result<&'static Series> {
+    let machines = machines(&[name.to_owned()], &[]).map_err(|error| anyhow!(error))?;
+    Ok(machines.first().context("a series without machines")?.series)
 }
 
 fn script(arguments: &[String]) -> String {
@@ -121,6 +126,14 @@ fn parts(console: &str) -> Vec<Said> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_series_of_the_other_architecture_is_found_too() {
+        for name in ["5.10", "6.12-arm64"] {
+            assert_eq!(named(name).expect("a series").name, name);
+        }
+        assert!(named("6.12-mips").is_err());
+    }
 
     #[test]
     fn what_a_command_said_ends_with_its_status() {

@@ -102,11 +102,9 @@ impl Counted {
 /// Names what is not a series of the matrix.
 pub(crate) fn series(names: &[String]) -> Result<Vec<&'static Series>> {
     let machines = machines(names, &[]).map_err(|error| anyhow!(error))?;
-    let mut all: Vec<&'static Series> = Vec::new();
-    for machine in machines {
-        if !all.contains(&machine.series) {
-            all.push(machine.series);
-        }
-    }
-    Ok(all)
+    Ok(machines
+        .iter()
+        .filter(|machine| machine.scope.is_first())
+        .map(|machine| machine.series)
+        .collect())
 }

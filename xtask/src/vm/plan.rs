@@ -106,7 +106,7 @@ pub(crate) const SERIES: [Series; 10] = [
 ];
 
 /// The names of all series.
-pub(crate) fn series() -> Vec<&'static str> {
+pub(crate) fn series_names() -> Vec<&'static str> {
     SERIES.iter().map(|series| series.name).collect()
 }
 
@@ -289,9 +289,10 @@ pub(crate) fn to_run_again(failed: &[String]) -> &[String] {
 ///
 /// Names what is not a series of the matrix.
 pub(crate) fn machines(kernels: &[String], providers: &[Provider]) -> Result<Vec<Machine>, String> {
-    let known = || SERIES.iter().map(|series| series.name).collect::<Vec<_>>().join(", ");
-    if let Some(name) = kernels.iter().find(|name| !SERIES.iter().any(|one| one.name == **name)) {
-        return Err(format!("no kernel series {name} in the matrix: choose from {}", known()));
+    let known = series_names();
+    if let Some(name) = kernels.iter().find(|name| !known.contains(&name.as_str())) {
+        let known = known.join(", ");
+        return Err(format!("no kernel series {name} in the matrix: choose from {known}"));
     }
     let chosen: Vec<_> = SERIES
         .iter()

@@ -48,9 +48,9 @@ pub(super) fn judge<'a>(lines: impl Iterator<Item = &'a str>, asked: Wakeups) ->
     let line = outcomes.next().context("the demo printed no outcome")?;
     let outcome: Value = serde_json::from_str(line).with_context(|| format!("no JSON: {line}"))?;
     ensure!(outcome["accepted"] == CONNECTIONS && outcome["agrees"] == true, "it counted {line}");
-    let good = (outcome["wakeups_agree"] == true, outcome["exact"] == true);
-    ensure!(asked == Wakeups::Any || good.0, "its wakeups are not those of the server: {line}");
-    ensure!(asked != Wakeups::Exact || good.1, "its wakeups are not exact: {line}");
+    let (agree, exact) = (outcome["wakeups_agree"] == true, outcome["exact"] == true);
+    ensure!(asked == Wakeups::Any || agree, "its wakeups are not those of the server: {line}");
+    ensure!(asked != Wakeups::Exact || exact, "its wakeups are not exact: {line}");
     Ok(())
 }
 
