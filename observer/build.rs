@@ -82,18 +82,16 @@ fn build() -> Result<()> {
     let out = PathBuf::from(env::var_os("OUT_DIR").context("Cargo sets OUT_DIR")?);
     OBJECTS.iter().try_for_each(|object| {
         let path = out.join(object);
-        strip(&path)?;
-        pack(&path)
+        pack(&path, &strip(&path)?)
     })?;
     println!("cargo::rustc-env=OBSERVER_OBJECT_HASH={}", hash(&out.join(OBJECTS[0]))?);
     Ok(())
 }
 
-/// Writes a file once more, compressed, under the name that the program has it by: an eighth of its size.
-fn pack(path: &Path) -> Result<()> {
-    let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
+/// Writes an object once more, compressed, under the name that the program has it by: an eighth of its size.
+fn pack(path: &Path, object: &[u8]) -> Result<()> {
     let packed = path.with_extension("zst");
-    fs::write(&packed, zstd::bulk::compress(&bytes, PACKED)?)
+    fs::write(&packed, zstd::bulk::compress(object, PACKED)?)
         .with_context(|| format!("cannot write {}", packed.display()))
 }
 
@@ -103,9 +101,9 @@ fn hash(path: &Path) -> Result<String> {
     Ok(Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Takes the debug information out of an object, which is most of it, and relocations of its BTF. The linker has made
-/// the BTF from it, and neither the loader nor the kernel reads them.
-fn strip(path: &Path) -> Result<()> {
+/// Takes out of an object what neither the loader nor the kernel reads, and returns what is left: the debug information,
+/// which is most of it and which the linker has made the BTF from, and the BTF's relocations.
+fn strip(path: &Path) -> Result<Vec<u8>> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let mut elf = Builder::read(&*bytes)?;
     for section in &mut elf.sections {
@@ -124,7 +122,8 @@ fn strip(path: &Path) -> Result<()> {
     }
     let mut stripped = Vec::new();
     elf.write(&mut stripped)?;
-    fs::write(path, stripped).with_context(|| format!("cannot write {}", path.display()))
+    fs::write(path, &stripped).with_context(|| format!("cannot write {}", path.display()))?;
+    Ok(stripped)
 }
 
 /// How a toolchain has `core` for BPF.
