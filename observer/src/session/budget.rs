@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 const SHARE: u32 = 200;
 
 /// Part of the time that a look may take which hardly ever finds anything new: one in this many.
-const SMALL_SHARE: u32 = 1000;
+const SMALL_SHARE: u32 = 2000;
 
 /// CPU time for something that is done again and again: the longer it takes, the less often it is done.
 pub(super) struct Budget {

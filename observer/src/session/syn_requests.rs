@@ -18,7 +18,7 @@ use crate::host::{
 
 /// Part of the time that may be spent on namespaces in which something happened, and on others: one in this many.
 const BUSY: u32 = 200;
-const IDLE: u32 = 1000;
+const IDLE: u32 = 2000;
 
 /// So many namespaces are asked before it is known how long one takes.
 const FIRST: usize = 32;

@@ -24,7 +24,7 @@ const MOST_REST: Duration = Duration::from_secs(120);
 
 /// Part of the time that looks at those may take in which nothing happened: one in this many, where that is not more
 /// often than [`LEAST_REST`] and not less often than [`MOST_REST`].
-const SHARE: u32 = 1000;
+const SHARE: u32 = 2000;
 
 /// When each namespace was looked at.
 #[derive(Debug)]

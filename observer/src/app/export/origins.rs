@@ -6,14 +6,16 @@ use std::{
 };
 
 use observer::{
-    host::{identity, identity::Scope, task_state},
+    host::{cpu_time, identity, identity::Scope, task_state},
     model::Listener,
 };
 
 use super::place;
 
-/// How long what was seen of descriptors is good, where the report tells none.
+/// How long what was seen of descriptors is good, where the report tells none: of a process that may have run since, and
+/// of one that has not. Another process may still set that one's limit, or open something in a table that both share.
 const GOOD_FOR: Duration = Duration::from_secs(15);
+const GOOD_AT_REST: Duration = Duration::from_secs(120);
 
 /// Most processes of a listener that are looked at.
 const MOST: usize = 8;
@@ -39,6 +41,8 @@ pub struct Host {
 #[derive(Debug)]
 struct Seen {
     at: Instant,
+    /// CPU time that the process had used before.
+    ran: Option<u64>,
     open: Option<(u64, Option<u64>)>,
     is_asked_for: bool,
 }
@@ -67,12 +71,77 @@ impl Origins for Host {
 
 impl Host {
     fn of(&mut self, pid: u32, now: Instant) -> Option<(u64, Option<u64>)> {
-        let look = || Seen { at: now, open: task_state::open_files(pid), is_asked_for: true };
-        let seen = self.descriptors.entry(pid).or_insert_with(look);
-        if now.saturating_duration_since(seen.at) >= GOOD_FOR {
-            *seen = look();
+        let look =
+            |ran| Seen { at: now, ran, open: task_state::open_files(pid), is_asked_for: true };
+        let seen = self.descriptors.entry(pid).or_insert_with(|| look(cpu_time::of_process(pid)));
+        let age = now.saturating_duration_since(seen.at);
+        if age >= GOOD_FOR {
+            let ran = cpu_time::of_process(pid);
+            if age >= GOOD_AT_REST || ran.is_none() || ran != seen.ran {
+                *seen = look(ran);
+            }
         }
         seen.is_asked_for = true;
         seen.open
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io::{BufRead as _, BufReader, Write as _},
+        process::{Command, Stdio},
+        time::Instant,
+    };
+
+    use super::{GOOD_AT_REST, GOOD_FOR, Host};
+
+    /// Descriptors that a process has open; `None` where this kernel does not give their number.
+    fn open(host: &mut Host, pid: u32, now: Instant) -> Option<u64> {
+        host.of(pid, now).map(|(open, _)| open)
+    }
+
+    #[test]
+    fn who_has_run_is_looked_at_again() {
+        let (mut host, now, own) = (Host::default(), Instant::now(), std::process::id());
+        let Some(_) = open(&mut host, own, now) else { return };
+        let files: Vec<File> =
+            (0..100).map(|_| File::open("/dev/null").expect("a descriptor")).collect();
+        // Other tests of this process open and close some too, and none a hundred.
+        let first = host.descriptors[&own].open;
+        assert_eq!(host.of(own, now + GOOD_FOR / 2), first);
+        let then = open(&mut host, own, now + GOOD_FOR).expect("its number");
+        assert!(then >= first.expect("a number").0 + 50, "{then} after {first:?}");
+        drop(files);
+    }
+
+    #[test]
+    fn who_has_not_run_is_looked_at_once_in_a_while() {
+        let mut child =
+            Command::new("cat").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("cat");
+        let pid = child.id();
+        let mut lines = BufReader::new(child.stdout.take().expect("its output")).lines();
+        let stdin = child.stdin.as_mut().expect("its input");
+        writeln!(stdin, "It has started.").expect("it reads");
+        lines.next().expect("a line").expect("a line");
+        let waits = || {
+            let path = format!("/proc/{pid}/stat");
+            std::fs::read_to_string(path).is_ok_and(|stat| stat.contains("(cat) S "))
+        };
+        while !waits() {
+            std::thread::yield_now();
+        }
+        let (mut host, now) = (Host::default(), Instant::now());
+        let _seen = host.of(pid, now);
+        let at = |host: &Host| host.descriptors[&pid].at;
+        host.of(pid, now + GOOD_FOR);
+        assert_eq!(at(&host), now);
+        host.of(pid, now + GOOD_AT_REST);
+        assert_eq!(at(&host), now + GOOD_AT_REST);
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+        host.of(pid, now + GOOD_AT_REST + GOOD_FOR);
+        assert_eq!(host.descriptors[&pid].open, None);
     }
 }
