@@ -16,6 +16,7 @@ pub use self::running::play_reborn;
 use self::{page::Page, running::Exporter};
 use crate::{
     Need, Outcome, Test,
+    harmless::fuse,
     observer::run,
     role::Actor,
     workload::{Tally, Workload},
@@ -47,6 +48,7 @@ pub fn play(role: &str) -> Outcome {
         "export-passed" => running::play_passed(),
         "export-reborn" => running::play_reborn(),
         "export-exhausted" => flight::play_exhausted(),
+        "export-silent-disk" => fuse::play(fuse::Trap::listing()),
         other => anyhow::bail!("no role {other}"),
     }
 }

@@ -1,7 +1,7 @@
 //! Observing must not change what is observed, and nobody on the host can hurt it: what other processes do
 //! or hold keeps no report back, and costs no more than its due.
 
-mod fuse;
+pub mod fuse;
 mod many_descriptors;
 mod namespaces;
 mod reports;
@@ -30,7 +30,7 @@ pub fn tests() -> Vec<Test> {
 /// Plays one of these roles.
 pub fn play(role: &str) -> Outcome {
     match role {
-        "harmless-fuse" => fuse::play(),
+        "harmless-fuse" => fuse::play(fuse::Trap::readiness()),
         "harmless-silent" => silent_files::serve(),
         "harmless-many" => many_descriptors::serve(),
         "harmless-spinning" => spinning::serve(),

@@ -15,7 +15,7 @@ use std::{
     collections::BTreeSet,
     path::PathBuf,
     sync::{Arc, Mutex},
-    thread::JoinHandle,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -46,6 +46,12 @@ const SHORTEST_COOLDOWN: Duration = Duration::from_secs(60);
 
 /// Longest time after which a recording that could not be written is tried again.
 const RETRY: Duration = Duration::from_secs(60);
+
+/// How long the end waits for a disk that keeps what is being written: one that does not answer may keep it for ever.
+const GRACE: Duration = Duration::from_secs(10);
+
+/// How often it is looked whether it is written.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// Most recordings that are written at once: the one that goes on, and one that a disk still keeps.
 const MOST_WRITING: usize = 2;
@@ -215,11 +221,23 @@ impl Recorder {
 }
 
 impl Drop for Recorder {
-    /// Waits until what is being written is whole. Nobody sends events any more: the event loop is gone.
+    /// Waits until what is being written is whole, for so long. Nobody sends events any more: the event loop is gone, and
+    /// so are the kernel programs.
     fn drop(&mut self) {
         self.end();
+        let until = Instant::now() + GRACE;
         for Writing { thread, .. } in self.writing.drain(..) {
-            let _panicked = thread.join();
+            while !thread.is_finished() && Instant::now() < until {
+                thread::sleep(LOOK);
+            }
+            if thread.is_finished() {
+                let _panicked = thread.join();
+            } else {
+                self.voice.words().say(format!(
+                    "observer: the disk has not taken a recording for {} s: it is cut, or missing; see to the disk",
+                    GRACE.as_secs()
+                ));
+            }
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The flight recorder: what was before is on disk when something is critical, or when somebody asks.
 
+mod disks;
 mod signals;
 
 use std::{
@@ -38,7 +39,7 @@ pub fn tests() -> Vec<Test> {
         Test::new("export::a_full_disk_is_said_and_no_end", Need::Kernel, full_disk),
         Test::new("export::what_had_no_room_is_on_disk_later", Need::Kernel, room_later),
     ];
-    own.into_iter().chain(signals::tests()).collect()
+    own.into_iter().chain(signals::tests()).chain(disks::tests()).collect()
 }
 
 fn recordings(directory: &Path) -> anyhow::Result<Vec<PathBuf>> {

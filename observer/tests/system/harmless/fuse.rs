@@ -1,9 +1,9 @@
-//! A file system in user space with one file, which says once that it can be read, and never again
-//! whether it can (uapi/linux/fuse.h).
+//! A file system in user space that answers nothing any more from some request on (uapi/linux/fuse.h). It has one file,
+//! and takes others that are made and removed.
 
 use std::{
     env,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{ErrorKind, Read as _, Write as _},
     os::fd::{AsFd as _, AsRawFd as _},
 };
@@ -30,10 +30,13 @@ pub const FILE: &str = "silent";
 const LOOKUP: u32 = 1;
 const FORGET: u32 = 2;
 const GETATTR: u32 = 3;
+const UNLINK: u32 = 10;
 const OPEN: u32 = 14;
 const RELEASE: u32 = 18;
 const FLUSH: u32 = 25;
 const INIT: u32 = 26;
+const OPENDIR: u32 = 27;
+const CREATE: u32 = 35;
 const INTERRUPT: u32 = 36;
 const POLL: u32 = 40;
 const BATCH_FORGET: u32 = 42;
@@ -42,9 +45,10 @@ const BATCH_FORGET: u32 = 42;
 const MAJOR: u32 = 7;
 const MINOR: u32 = 31;
 
-/// Nodes: the root's number is the kernel's, that of the file our own.
+/// Nodes: the root's number is the kernel's, those of the file and of one that is made our own.
 const ROOT: u64 = 1;
 const NODE: u64 = 2;
+const NEW_NODE: u64 = 3;
 
 /// `fuse_in_header`: length, request, its number, node, and who asks.
 const HEADER: usize = 40;
@@ -53,9 +57,53 @@ const HEADER: usize = 40;
 const MOST: usize = 1 << 16;
 const MOST_WRITTEN: u32 = 1 << 12;
 
+/// What is not answered.
+pub struct Trap {
+    request: u32,
+    /// How many are answered before.
+    answered: u32,
+    /// Whether who waits is let go when a signal ends it, as by a disk that is mounted over a network. Else only the end of
+    /// the file system ends it.
+    lets_go: bool,
+    /// Requests that were not answered, by their numbers.
+    kept: Vec<u64>,
+}
+
+impl Trap {
+    /// Whether the file can be read, from the second question on.
+    pub fn readiness() -> Self {
+        Self { request: POLL, answered: 1, lets_go: false, kept: Vec::new() }
+    }
+
+    /// What is in the directory.
+    pub fn listing() -> Self {
+        Self { request: OPENDIR, answered: 0, lets_go: true, kept: Vec::new() }
+    }
+
+    /// Whether this request stays without an answer.
+    fn keeps(&mut self, opcode: u32, unique: u64) -> bool {
+        if opcode != self.request {
+            return false;
+        }
+        let keeps = self.answered == 0;
+        self.answered = self.answered.saturating_sub(1);
+        if keeps {
+            self.kept.push(unique);
+        }
+        keeps
+    }
+}
+
+/// Why no such file system can be mounted.
+pub fn missing() -> Option<String> {
+    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
+    let known = known.lines().any(|line| line.split_whitespace().last() == Some("fuse"));
+    (!known || File::open(DEVICE).is_err()).then(|| "this machine has no FUSE".to_owned())
+}
+
 /// The role: mounts it where nobody else sees it, says so, and serves it until its standard input ends. Says
 /// so too when it leaves somebody without an answer.
-pub fn play() -> Outcome {
+pub fn play(mut trap: Trap) -> Outcome {
     let directory = env::var(DIRECTORY)?;
     unshare(CloneFlags::CLONE_NEWNS)?;
     let private = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
@@ -65,7 +113,7 @@ pub fn play() -> Outcome {
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     mount(Some("observer-test"), directory.as_str(), Some("fuse"), flags, Some(options.as_str()))?;
     say("mounted")?;
-    let (stdin, mut asked) = (std::io::stdin(), 0);
+    let stdin = std::io::stdin();
     loop {
         let readable = PollFlags::POLLIN;
         let mut wanted =
@@ -74,12 +122,12 @@ pub fn play() -> Outcome {
         if wanted[1].any().unwrap_or(true) {
             return Ok(());
         }
-        serve(&device, &mut asked)?;
+        serve(&device, &mut trap)?;
     }
 }
 
-/// Answers a request, unless it asks for the file's state and did so before; `asked` counts those.
-fn serve(mut device: &File, asked: &mut u32) -> Outcome {
+/// Answers a request, unless it is one that the trap keeps.
+fn serve(mut device: &File, trap: &mut Trap) -> Outcome {
     let mut request = vec![0; MOST];
     let length = match device.read(&mut request) {
         Ok(length) => length,
@@ -97,20 +145,31 @@ fn serve(mut device: &File, asked: &mut u32) -> Outcome {
         Ok(u64::from_ne_bytes(bytes.try_into()?))
     };
     let (opcode, unique, node) = (word(4)?, long(8)?, long(16)?);
+    if trap.keeps(opcode, unique) {
+        return say("unanswered");
+    }
+    let body = request.get(HEADER..length).context("a short request")?;
+    let mut unique = unique;
     let answer = match opcode {
-        FORGET | BATCH_FORGET | INTERRUPT => return Ok(()),
+        FORGET | BATCH_FORGET => return Ok(()),
+        INTERRUPT => {
+            // `fuse_interrupt_in`: the number of the request that nobody waits for any more.
+            unique = long(HEADER)?;
+            let kept = trap.kept.len();
+            trap.kept.retain(|one| *one != unique);
+            if !trap.lets_go || trap.kept.len() == kept {
+                return Ok(());
+            }
+            Err(libc::EINTR)
+        }
         INIT => Ok(init()),
-        LOOKUP => Ok(entry()),
+        LOOKUP if body == [FILE.as_bytes(), &[0]].concat() => Ok(entry(NODE)),
+        LOOKUP => Err(libc::ENOENT),
+        CREATE => Ok([entry(NEW_NODE), longs(&[NEW_NODE, 0])].concat()),
         GETATTR => Ok([longs(&[u64::from(u32::MAX), 0]), attributes(node)].concat()),
         OPEN => Ok(longs(&[NODE, 0])),
-        RELEASE | FLUSH => Ok(Vec::new()),
-        POLL => {
-            *asked += 1;
-            if *asked > 1 {
-                return say("unanswered");
-            }
-            Ok(words(&[u32::try_from(libc::POLLIN)?, 0]))
-        }
+        RELEASE | FLUSH | UNLINK => Ok(Vec::new()),
+        POLL => Ok(words(&[u32::try_from(libc::POLLIN)?, 0])),
         _ => Err(libc::ENOSYS),
     };
     let (error, body) = match answer {
@@ -146,9 +205,9 @@ fn init() -> Vec<u8> {
 }
 
 /// `fuse_entry_out`: node, generation, how long name and attributes are good for, attributes.
-fn entry() -> Vec<u8> {
+fn entry(node: u64) -> Vec<u8> {
     let good_for = u64::from(u32::MAX);
-    [longs(&[NODE, 0, good_for, good_for, 0]), attributes(NODE)].concat()
+    [longs(&[node, 0, good_for, good_for, 0]), attributes(node)].concat()
 }
 
 /// `fuse_attr`: number, size, blocks and times; parts of the times, mode, links, owner, and what is zero.

@@ -23,7 +23,7 @@ use nix::{
 use tempfile::TempDir;
 
 use super::{
-    fuse::{DEVICE, DIRECTORY, FILE},
+    fuse::{self, DIRECTORY, FILE},
     reports::Reports,
 };
 use crate::{
@@ -44,19 +44,17 @@ const CONNECTIONS: u64 = 5;
 
 pub fn tests() -> Vec<Test> {
     let test = |name: &str, run: fn() -> Outcome| {
-        Test::new(format!("harmless::a_file_that_never_answers::{name}"), Need::Also(no_fuse), run)
+        Test::new(
+            format!("harmless::a_file_that_never_answers::{name}"),
+            Need::Also(fuse::missing),
+            run,
+        )
     };
     vec![
         test("there_before_observer", || beside(true)),
         test("there_later", || beside(false)),
         test("and_sigkill", killed),
     ]
-}
-
-fn no_fuse() -> Option<String> {
-    let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
-    let known = known.lines().any(|line| line.split_whitespace().last() == Some("fuse"));
-    (!known || File::open(DEVICE).is_err()).then(|| "this machine has no FUSE".to_owned())
 }
 
 /// The file system, and who can get stuck in it. Its end lets the file system go first: nobody waits for it any
