@@ -2,6 +2,7 @@
 
 pub mod args;
 mod asleep;
+mod blocked;
 mod child;
 mod client;
 mod interrupt;

@@ -13,7 +13,6 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use clap::Args;
-use nix::mount::{MsFlags, mount};
 use serde_json::Value;
 
 use super::{
@@ -53,9 +52,6 @@ const ROUNDS: u64 = 1000;
 /// The kernel's switch for its statistics of programs.
 const STATISTICS: &str = "/proc/sys/kernel/bpf_stats_enabled";
 
-/// Where tools look for tracefs.
-const TRACEFS: &str = "/sys/kernel/tracing";
-
 /// Measures everything.
 pub(crate) fn run(args: &GuestArgs) -> Result<ExitCode> {
     let mut plan = vec![(With::new(Kind::None, ""), None)];
@@ -69,11 +65,6 @@ pub(crate) fn run(args: &GuestArgs) -> Result<ExitCode> {
         plan.push((With::new(Kind::Observer, provider), command(&["--duration", "10h"])));
         let no_match = ["--duration", "10h", "--port", "1"];
         plan.push((With::new(Kind::Filtered, provider), command(&no_match)));
-    }
-    if !args.peer.is_empty() {
-        // Where classic tracepoints are asked for; observer does without.
-        mount(Some("tracefs"), TRACEFS, Some("tracefs"), MsFlags::empty(), None::<&str>)
-            .context("tracefs cannot be mounted")?;
     }
     for peer in &args.peer {
         let command = Command::new(format!("/bin/{peer}"));

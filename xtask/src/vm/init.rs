@@ -29,9 +29,11 @@ use super::{
 };
 
 /// What init mounts, and where.
-const MOUNTS: [(&str, &str); 7] = [
+const MOUNTS: [(&str, &str); 8] = [
     ("proc", "/proc"),
     ("sysfs", "/sys"),
+    // Where the tests' own counters ask for a tracepoint's number, and classic tools for theirs.
+    ("tracefs", "/sys/kernel/tracing"),
     ("devtmpfs", "/dev"),
     ("tmpfs", "/tmp"),
     ("tmpfs", "/run"),

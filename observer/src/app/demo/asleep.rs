@@ -14,7 +14,7 @@ use std::{
 
 use anyhow::{Context, bail};
 
-use super::{protocol::WorkerId, server::Server, strategy::Strategy};
+use super::{blocked::Blocked, protocol::WorkerId, server::Server, strategy::Strategy};
 
 /// How long the workers may go on without all being asleep.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -32,6 +32,17 @@ struct Task {
     status: File,
     /// `None` where this kernel has no such file.
     syscall: Option<File>,
+    /// Counts sleeps for locks; only where they happen in the wait call, and where perf may be used.
+    blocked: Option<Blocked>,
+}
+
+/// How often a task has gone to sleep.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Sleeps {
+    /// For any reason.
+    pub(super) voluntary: u64,
+    /// For a lock of the kernel, where that was asked for and could be counted.
+    pub(super) blocked: Option<u64>,
 }
 
 /// Where a task sleeps.
@@ -55,7 +66,12 @@ impl<'a> Watch<'a> {
                 let path = format!("/proc/{}/task/{}", worker.pid, worker.tid);
                 let status = File::open(format!("{path}/status"))
                     .with_context(|| format!("{path}/status cannot be read; is /proc mounted?"))?;
-                Ok(Task { worker, status, syscall: File::open(format!("{path}/syscall")).ok() })
+                let syscall = File::open(format!("{path}/syscall")).ok();
+                let is_shared = server.strategy() == Strategy::EpollShared;
+                let blocked = is_shared.then(|| Blocked::of_task(worker.tid)).and_then(|blocked| {
+                    blocked.inspect_err(|error| log::debug!("sleeps for locks: {error}")).ok()
+                });
+                Ok(Task { worker, status, syscall, blocked })
             })
             .collect::<anyhow::Result<_>>()?;
         Ok(Self { server, tasks })
@@ -66,7 +82,7 @@ impl<'a> Watch<'a> {
     ///
     /// Two looks that agree: one worker may have woken another between the first look at each,
     /// but that one then sleeps once more than it did, or does not sleep.
-    pub(super) fn all_asleep(&self) -> anyhow::Result<Vec<u64>> {
+    pub(super) fn all_asleep(&self) -> anyhow::Result<Vec<Sleeps>> {
         let deadline = Instant::now() + PATIENCE;
         let mut before = None;
         loop {
@@ -86,7 +102,7 @@ impl<'a> Watch<'a> {
     }
 
     /// One look at each worker: `None` unless all sleep where they should.
-    fn look(&self) -> anyhow::Result<Option<Vec<u64>>> {
+    fn look(&self) -> anyhow::Result<Option<Vec<Sleeps>>> {
         let mut places = Vec::with_capacity(self.tasks.len());
         let mut counts = Vec::with_capacity(self.tasks.len());
         for task in &self.tasks {
@@ -115,8 +131,8 @@ fn at_rest(strategy: Strategy, places: &[Place]) -> bool {
 }
 
 impl Task {
-    /// Where it sleeps, and its count of sleeps; `None` if it does not sleep.
-    fn look(&self) -> io::Result<Option<(Place, u64)>> {
+    /// Where it sleeps, and its counts of sleeps; `None` if it does not sleep.
+    fn look(&self) -> io::Result<Option<(Place, Sleeps)>> {
         let mut buffer = [0; 4096];
         let place = match &self.syscall {
             // An error is a kernel or a policy that does not let us look.
@@ -130,7 +146,11 @@ impl Task {
             None => Place::Unknown,
         };
         let length = self.status.read_at(&mut buffer, 0)?;
-        Ok(sleeps(&String::from_utf8_lossy(&buffer[..length])).map(|count| (place, count)))
+        let Some(voluntary) = sleeps(&String::from_utf8_lossy(&buffer[..length])) else {
+            return Ok(None);
+        };
+        let blocked = self.blocked.as_ref().map(Blocked::count).transpose()?;
+        Ok(Some((place, Sleeps { voluntary, blocked })))
     }
 }
 

@@ -76,8 +76,8 @@ pub(super) struct Counts {
     pub(super) wait_returns: u64,
     /// Sleeps, by the kernel's count: wakeups that never left the wait call included.
     pub(super) voluntary_switches: u64,
-    /// Those of the sleeps that were outside the wait call: for the accept mutex, or for the
-    /// kernel's own lock of the listener. `voluntary_switches - lock_sleeps` is the wakeups.
+    /// Those of the sleeps that were for a lock: for the accept mutex, for the kernel's own lock of the listener, or for
+    /// that of an epoll instance that all share. `voluntary_switches - lock_sleeps` is the wakeups.
     pub(super) lock_sleeps: u64,
 }
 
