@@ -154,11 +154,11 @@ mod tests {
         let (since, second) = (Instant::now(), Duration::from_secs(1));
         let of = |each| Allowance { since, share: IDLE, each };
         assert_eq!(of(None).now(since), FIRST);
-        let each = of(Some(Duration::from_millis(2)));
-        assert_eq!(each.now(since + second), 0);
+        let each = of(Some(second / IDLE));
+        assert_eq!(each.now(since + second / 2), 0);
         // What was not spent is there later.
-        assert_eq!(each.now(since + 2 * second), 1);
-        assert_eq!(each.now(since + 60 * second), 30);
+        assert_eq!(each.now(since + second), 1);
+        assert_eq!(each.now(since + 30 * second), 30);
         assert_eq!(of(Some(Duration::ZERO)).now(since), 0);
     }
 }

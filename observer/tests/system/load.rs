@@ -8,9 +8,10 @@ mod neighbours;
 mod role;
 mod watching;
 
-use std::env;
+use std::{env, os::unix::process::CommandExt as _, process::Command};
 
 use anyhow::{Context as _, bail, ensure};
+use nix::sys::resource::{Resource, setrlimit};
 use serde_json::json;
 
 pub use self::role::play;
@@ -18,7 +19,7 @@ use self::watching::{Often, Watching};
 use crate::{
     Need, Outcome, Test,
     compare::{compare, compare_spaced},
-    observer::number,
+    observer::{number, program},
     role::Actor,
     workload::{Tally, WorkerTally, Workload},
 };
@@ -49,6 +50,11 @@ pub fn tests() -> Vec<Test> {
         test("load::connections_at_the_highest_rate", highest_rate),
         test("load::ten_thousand_listeners", many::ten_thousand),
         test("load::a_thousand_workers_beside_forks", herd),
+        Test::new(
+            "load::more_workers_than_a_shell_has_descriptors",
+            Need::Nothing,
+            few_descriptors,
+        ),
         test("load::workers_that_come_and_go", short_lives),
         test("load::listeners_that_come_and_go", many::come_and_go),
         test("load::listeners_without_room_are_said", many::without_room),
@@ -85,6 +91,20 @@ fn nothing_lost(watched: &Watching) -> Outcome {
     // Unknown where nothing can be compared: tracepoints alone see no refusals.
     ensure!(audit["closes"] != false, "the audit does not close: {audit}");
     Ok(())
+}
+
+/// The usual limit of a shell on descriptors is no limit on workers, each of which the workload keeps files of.
+fn few_descriptors() -> Outcome {
+    let mut command = Command::new(program());
+    command.args(["workload", "--strategy", "epoll-shared", "--workers", "500"]);
+    command.args(["--connections", "20"]);
+    let limit = || setrlimit(Resource::RLIMIT_NOFILE, 1024, 4096).map_err(Into::into);
+    // SAFETY: one system call, which a forked child may make.
+    unsafe { command.pre_exec(limit) };
+    let mut server = Workload::spawn(command)?;
+    let tally = server.round()?;
+    ensure!(tally.workers.len() == 500 && tally.connections == 20, "{tally:?}");
+    server.quit()
 }
 
 /// Two clients that never pause, and four workers of whom one is woken for each connection: what came

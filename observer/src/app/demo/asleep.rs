@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::{Context, bail};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 
 use super::{blocked::Blocked, protocol::WorkerId, server::Server, strategy::Strategy};
 
@@ -57,8 +58,11 @@ enum Place {
 }
 
 impl<'a> Watch<'a> {
-    /// Opens the files of each worker.
+    /// Opens the files of each worker: up to three, for which most shells' limit of 1,024 descriptors is too low.
     pub(super) fn new(server: &'a Server) -> anyhow::Result<Self> {
+        // Where it cannot be raised, and too many are wanted, opening says so.
+        let _unchanged = getrlimit(Resource::RLIMIT_NOFILE)
+            .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
         let tasks = server
             .workers
             .iter()
