@@ -60,10 +60,10 @@ enum Place {
 impl<'a> Watch<'a> {
     /// Opens the files of each worker: up to three, for which most shells' limit of 1,024 descriptors is too low.
     pub(super) fn new(server: &'a Server) -> anyhow::Result<Self> {
-        // Where it cannot be raised, and too many are wanted, opening says so.
+        // Where it cannot be raised, what can be left out is.
         let _unchanged = getrlimit(Resource::RLIMIT_NOFILE)
             .and_then(|(_, hard)| setrlimit(Resource::RLIMIT_NOFILE, hard, hard));
-        let tasks = server
+        let mut tasks = server
             .workers
             .iter()
             .map(|&worker| {
@@ -71,13 +71,21 @@ impl<'a> Watch<'a> {
                 let status = File::open(format!("{path}/status"))
                     .with_context(|| format!("{path}/status cannot be read; is /proc mounted?"))?;
                 let syscall = File::open(format!("{path}/syscall")).ok();
-                let is_shared = server.strategy() == Strategy::EpollShared;
-                let blocked = is_shared.then(|| Blocked::of_task(worker.tid)).and_then(|blocked| {
-                    blocked.inspect_err(|error| log::debug!("sleeps for locks: {error}")).ok()
-                });
-                Ok(Task { worker, status, syscall, blocked })
+                Ok(Task { worker, status, syscall, blocked: None })
             })
-            .collect::<anyhow::Result<_>>()?;
+            .collect::<anyhow::Result<Vec<Task>>>()?;
+        if server.strategy() == Strategy::EpollShared {
+            // After the files that must be there, and of all workers or of none.
+            let counters = tasks.iter().map(|task| Blocked::of_task(task.worker.tid));
+            match counters.collect::<io::Result<Vec<_>>>() {
+                Ok(counters) => {
+                    for (task, counter) in tasks.iter_mut().zip(counters) {
+                        task.blocked = Some(counter);
+                    }
+                }
+                Err(error) => log::debug!("sleeps for locks are not counted: {error}"),
+            }
+        }
         Ok(Self { server, tasks })
     }
 

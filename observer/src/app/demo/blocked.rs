@@ -2,7 +2,8 @@
 //!
 //! Workers that share an epoll instance may sleep within their wait call for that instance's mutex (`ep_send_events`),
 //! which the count of voluntary switches does not tell from the sleep that a connection ends. The first is
-//! TASK_UNINTERRUPTIBLE, the second is not.
+//! TASK_UNINTERRUPTIBLE, the second is not. Before Linux 5.18 the tracepoint reads the task's state when the wakeup may have
+//! changed it already: a sleep that ends at once may be missed.
 
 use std::{
     fs::{self, File},
@@ -39,7 +40,7 @@ const _: () = assert!(size_of::<Attributes>() == 64);
 pub(super) struct Blocked(File);
 
 impl Blocked {
-    /// Counts from now on.
+    /// Counts from now on; what it begins with means nothing, because the filter comes a moment later.
     ///
     /// # Errors
     ///
@@ -83,7 +84,7 @@ impl Blocked {
         Ok(Self(counter))
     }
 
-    /// How often it slept so.
+    /// How often it slept so, beside what it began with.
     pub(super) fn count(&self) -> io::Result<u64> {
         let mut count = [0; size_of::<u64>()];
         (&self.0).read_exact(&mut count)?;
@@ -93,7 +94,13 @@ impl Blocked {
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, process::Command, thread, time::Duration};
+    use std::{
+        fs,
+        io::ErrorKind::{PermissionDenied, Unsupported},
+        process::Command,
+        thread,
+        time::Duration,
+    };
 
     use super::{Blocked, NUMBERS};
 
@@ -102,9 +109,14 @@ mod tests {
     fn a_task_that_only_waits_slept_for_no_lock() {
         let tid = nix::unistd::gettid().as_raw().cast_unsigned();
         let is_there = NUMBERS.iter().any(|path| fs::read_to_string(path).is_ok());
-        let Ok(blocked) = Blocked::of_task(tid) else {
-            assert!(!is_there || !nix::unistd::geteuid().is_root(), "there is a tracefs");
-            return;
+        let blocked = match Blocked::of_task(tid) {
+            Ok(blocked) => blocked,
+            Err(error) => {
+                let kind = error.kind();
+                let is_refused = kind == PermissionDenied || kind == Unsupported;
+                assert!(!is_there || is_refused, "there is a tracefs: {error}");
+                return;
+            }
         };
         let before = blocked.count().expect("a count");
         for _ in 0..20 {
@@ -121,9 +133,11 @@ mod tests {
         let tid = nix::unistd::gettid().as_raw().cast_unsigned();
         let Ok(blocked) = Blocked::of_task(tid) else { return };
         let before = blocked.count().expect("a count");
-        for _ in 0..5 {
+        // One that loses its CPU meanwhile does not have to wait.
+        let is_counted = (0..200).any(|_| {
             Command::new("true").status().expect("true");
-        }
-        assert!(blocked.count().expect("a count") > before);
+            blocked.count().expect("a count") > before
+        });
+        assert!(is_counted);
     }
 }

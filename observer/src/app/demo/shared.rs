@@ -12,7 +12,7 @@ use nix::{
     sys::mman::{MapFlags, ProtFlags, mmap_anonymous, munmap},
 };
 
-use super::{asleep::Sleeps, lock::Lock, protocol::Counts};
+use super::{lock::Lock, protocol::Counts};
 
 /// One worker's counters, on a cache line of their own so that counting disturbs nobody.
 #[repr(C, align(64))]
@@ -28,15 +28,14 @@ pub(super) struct Slot {
 }
 
 impl Slot {
-    /// The counts so far; the kernel's own counts come from whoever reads them. Where these tell the sleeps for locks, all
-    /// are among them, also those that the worker has seen.
-    pub(super) fn counts(&self, sleeps: Sleeps) -> Counts {
+    /// The counts so far; the kernel's own count comes from whoever reads it.
+    pub(super) fn counts(&self, voluntary_switches: u64) -> Counts {
         Counts {
             accepted: self.accepted.load(Relaxed),
             eagain: self.eagain.load(Relaxed),
             wait_returns: self.wait_returns.load(Relaxed),
-            voluntary_switches: sleeps.voluntary,
-            lock_sleeps: sleeps.blocked.unwrap_or_else(|| self.lock_sleeps.load(Relaxed)),
+            voluntary_switches,
+            lock_sleeps: self.lock_sleeps.load(Relaxed),
         }
     }
 
@@ -114,8 +113,7 @@ mod tests {
         assert_eq!(shared.slots().len(), 3);
         shared.slots()[1].accepted.store(7, Relaxed);
         shared.slots()[2].error.store(24, Relaxed);
-        let accepted = shared.slots().iter().map(|slot| slot.counts(Sleeps::default()).accepted);
-        let accepted: Vec<_> = accepted.collect();
+        let accepted: Vec<_> = shared.slots().iter().map(|slot| slot.counts(0).accepted).collect();
         assert_eq!(accepted, [0, 7, 0]);
         assert_eq!(shared.slots()[2].failure(), Some(Errno::EMFILE));
         assert_eq!(shared.slots()[0].failure(), None);

@@ -92,8 +92,11 @@ mod tests {
         fs::File,
         io::{BufRead as _, BufReader, Write as _},
         process::{Command, Stdio},
-        time::Instant,
+        thread,
+        time::{Duration, Instant},
     };
+
+    use observer::host::cpu_time;
 
     use super::{GOOD_AT_REST, GOOD_FOR, Host};
 
@@ -125,12 +128,11 @@ mod tests {
         let stdin = child.stdin.as_mut().expect("its input");
         writeln!(stdin, "It has started.").expect("it reads");
         lines.next().expect("a line").expect("a line");
-        let waits = || {
-            let path = format!("/proc/{pid}/stat");
-            std::fs::read_to_string(path).is_ok_and(|stat| stat.contains("(cat) S "))
-        };
-        while !waits() {
-            std::thread::yield_now();
+        // Until it has come to rest: its time does not grow any more.
+        let mut ran = None;
+        while ran.is_none() || ran != cpu_time::of_process(pid) {
+            ran = cpu_time::of_process(pid);
+            thread::sleep(Duration::from_millis(20));
         }
         let (mut host, now) = (Host::default(), Instant::now());
         let _seen = host.of(pid, now);

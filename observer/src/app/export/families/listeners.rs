@@ -223,7 +223,7 @@ pub const FAMILIES: &[Family] = &[
         help: "Soft limit on descriptors of that process.",
         of: Of::Listener,
         labels: &[],
-        from: "RLIMIT_NOFILE; absent where it is unlimited or not known",
+        from: "RLIMIT_NOFILE, of the same time; absent where it is unlimited or not known",
         samples: |state, out| {
             gauges(state, out, |gauges| gauges.descriptors?.1.map(Value::Count));
         },
