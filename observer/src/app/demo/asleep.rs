@@ -76,8 +76,7 @@ impl<'a> Watch<'a> {
             .collect::<anyhow::Result<Vec<Task>>>()?;
         if server.strategy() == Strategy::EpollShared {
             // After the files that must be there, and of all workers or of none.
-            let counters = tasks.iter().map(|task| Blocked::of_task(task.worker.tid));
-            match counters.collect::<io::Result<Vec<_>>>() {
+            match Blocked::of_tasks(tasks.iter().map(|task| task.worker.tid)) {
                 Ok(counters) => {
                     for (task, counter) in tasks.iter_mut().zip(counters) {
                         task.blocked = Some(counter);

@@ -40,18 +40,24 @@ const _: () = assert!(size_of::<Attributes>() == 64);
 pub(super) struct Blocked(File);
 
 impl Blocked {
-    /// Counts from now on; what it begins with means nothing, because the filter comes a moment later.
+    /// Counters of these tasks.
     ///
     /// # Errors
     ///
-    /// When there is no tracefs, or perf may not be used.
-    pub(super) fn of_task(tid: u32) -> io::Result<Self> {
+    /// When there is no tracefs, perf may not be used, or there are too few descriptors for all.
+    pub(super) fn of_tasks(tids: impl Iterator<Item = u32>) -> io::Result<Vec<Self>> {
         let number = NUMBERS.iter().find_map(|path| fs::read_to_string(path).ok());
         let number = number.and_then(|number| number.trim().parse().ok());
+        let number = number.ok_or(io::ErrorKind::NotFound)?;
+        tids.map(|tid| Self::of_task(tid, number)).collect()
+    }
+
+    /// Counts from now on; what it begins with means nothing, because the filter comes a moment later.
+    fn of_task(tid: u32, tracepoint: u64) -> io::Result<Self> {
         let attributes = Attributes {
             kind: PERF_TYPE_TRACEPOINT,
             size: u32::try_from(size_of::<Attributes>()).map_err(io::Error::other)?,
-            config: number.ok_or(io::ErrorKind::NotFound)?,
+            config: tracepoint,
             rest: [0; 6],
         };
         let tid = libc::pid_t::try_from(tid).map_err(io::Error::other)?;
@@ -109,8 +115,8 @@ mod tests {
     fn a_task_that_only_waits_slept_for_no_lock() {
         let tid = nix::unistd::gettid().as_raw().cast_unsigned();
         let is_there = NUMBERS.iter().any(|path| fs::read_to_string(path).is_ok());
-        let blocked = match Blocked::of_task(tid) {
-            Ok(blocked) => blocked,
+        let blocked = match Blocked::of_tasks([tid].into_iter()) {
+            Ok(mut all) => all.remove(0),
             Err(error) => {
                 let kind = error.kind();
                 let is_refused = kind == PermissionDenied || kind == Unsupported;
@@ -131,7 +137,8 @@ mod tests {
     #[test]
     fn a_task_that_waits_for_its_child_to_begin_is_blocked() {
         let tid = nix::unistd::gettid().as_raw().cast_unsigned();
-        let Ok(blocked) = Blocked::of_task(tid) else { return };
+        let Ok(mut all) = Blocked::of_tasks([tid].into_iter()) else { return };
+        let blocked = all.remove(0);
         let before = blocked.count().expect("a count");
         // One that loses its CPU meanwhile does not have to wait.
         let is_counted = (0..200).any(|_| {

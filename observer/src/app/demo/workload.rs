@@ -113,11 +113,12 @@ pub fn run(args: WorkloadArgs) -> anyhow::Result<()> {
                     sum: Counts::default(),
                 };
                 for ((&worker, before), after) in server.workers.iter().zip(before).zip(after) {
-                    let mut counts = after.0.since(before.0);
+                    let ((before, blocked_before), (after, blocked)) = (before, after);
+                    let mut counts = after.since(before);
                     // All sleeps for locks, where the kernel's counter tells them; before Linux 5.18 it misses one where
                     // the wakeup comes at once (`trace_sched_switch` reads the state late), which the worker may have seen.
-                    if let (Some(before), Some(after)) = (before.1, after.1) {
-                        counts.lock_sleeps = counts.lock_sleeps.max(after - before);
+                    if let (Some(before), Some(blocked)) = (blocked_before, blocked) {
+                        counts.lock_sleeps = counts.lock_sleeps.max(blocked - before);
                     }
                     tally.sum += counts;
                     tally.workers.push(WorkerTally { worker, counts });

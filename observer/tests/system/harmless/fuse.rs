@@ -15,10 +15,15 @@ use nix::{
     sched::{CloneFlags, unshare},
 };
 
-use crate::{Outcome, role::say};
+use tempfile::TempDir;
+
+use crate::{
+    Outcome, Skip,
+    role::{Actor, as_role, say},
+};
 
 /// Where it is mounted, as the role is told by the environment.
-pub const DIRECTORY: &str = "OBSERVER_TEST_DIRECTORY";
+const DIRECTORY: &str = "OBSERVER_TEST_DIRECTORY";
 
 /// The device whose requests the file system answers.
 pub const DEVICE: &str = "/dev/fuse";
@@ -65,7 +70,7 @@ pub struct Trap {
     /// Whether who waits is let go when a signal ends it, as by a disk that is mounted over a network. Else only the end of
     /// the file system ends it.
     lets_go: bool,
-    /// Requests that were not answered, by their numbers.
+    /// Requests that were not answered and may be let go, by their numbers.
     kept: Vec<u64>,
 }
 
@@ -87,7 +92,7 @@ impl Trap {
         }
         let keeps = self.answered == 0;
         self.answered = self.answered.saturating_sub(1);
-        if keeps {
+        if keeps && self.lets_go {
             self.kept.push(unique);
         }
         keeps
@@ -99,6 +104,20 @@ pub fn missing() -> Option<String> {
     let known = fs::read_to_string("/proc/filesystems").unwrap_or_default();
     let known = known.lines().any(|line| line.split_whitespace().last() == Some("fuse"));
     (!known || File::open(DEVICE).is_err()).then(|| "this machine has no FUSE".to_owned())
+}
+
+/// Starts a role that mounts it: the directory, who serves it, and the path that leads there from outside, because it is
+/// mounted where only its own process sees it.
+pub fn start(role: &str) -> anyhow::Result<(TempDir, Actor, String)> {
+    let directory = tempfile::tempdir()?;
+    let mut command = as_role(role)?;
+    command.env(DIRECTORY, directory.path());
+    let mut files = Actor::spawn(command)?;
+    if files.line()?.trim() != "mounted" {
+        return Err(Skip("no FUSE file system can be mounted here".to_owned()).into());
+    }
+    let path = format!("/proc/{}/root{}", files.pid(), directory.path().display());
+    Ok((directory, files, path))
 }
 
 /// The role: mounts it where nobody else sees it, says so, and serves it until its standard input ends. Says
@@ -157,7 +176,7 @@ fn serve(mut device: &File, trap: &mut Trap) -> Outcome {
             unique = long(HEADER)?;
             let kept = trap.kept.len();
             trap.kept.retain(|one| *one != unique);
-            if !trap.lets_go || trap.kept.len() == kept {
+            if trap.kept.len() == kept {
                 return Ok(());
             }
             Err(libc::EINTR)

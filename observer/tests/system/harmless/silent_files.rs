@@ -23,11 +23,11 @@ use nix::{
 use tempfile::TempDir;
 
 use super::{
-    fuse::{self, DIRECTORY, FILE},
+    fuse::{self, FILE},
     reports::Reports,
 };
 use crate::{
-    Need, Outcome, Skip, Test,
+    Need, Outcome, Test,
     observer::only_on_port,
     role::{Actor, as_role, say, wait_for_count},
 };
@@ -76,17 +76,9 @@ struct Stage {
 
 impl Scene {
     fn new() -> anyhow::Result<Self> {
-        let directory = tempfile::tempdir()?;
-        let mut command = as_role("harmless-fuse")?;
-        command.env(DIRECTORY, directory.path());
-        let mut files = Actor::spawn(command)?;
-        if files.line()?.trim() != "mounted" {
-            return Err(Skip("no FUSE file system can be mounted here".to_owned()).into());
-        }
+        let (directory, files, path) = fuse::start("harmless-fuse")?;
         let mut command = as_role("harmless-silent")?;
-        // It is mounted where only its own process sees it.
-        let path = format!("/proc/{}/root{}/{FILE}", files.pid(), directory.path().display());
-        command.env(PATH, path);
+        command.env(PATH, format!("{path}/{FILE}"));
         let mut server = Actor::spawn(command)?;
         let port = server.port()?;
         let stage = Stage { server, port, reports: None };

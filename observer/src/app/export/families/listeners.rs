@@ -210,8 +210,8 @@ pub const FAMILIES: &[Family] = &[
         help: "Descriptors that the holder with the fewest left has open.",
         of: Of::Listener,
         labels: &[],
-        from: "`holder_states`, else the size of `/proc/PID/fd` up to 15 s ago, or two minutes while the process has not run; absent before Linux 6.2 while nothing \
-               is wrong",
+        from: "`holder_states`, else the size of `/proc/PID/fd` up to 15 s ago, or two minutes while the process has not \
+               run; absent before Linux 6.2 while nothing is wrong",
         samples: |state, out| {
             gauges(state, out, |gauges| gauges.descriptors.map(|(open, _)| Value::Count(open)));
         },

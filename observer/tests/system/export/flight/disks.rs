@@ -13,13 +13,7 @@ use nix::{
 };
 
 use super::{recordings, until};
-use crate::{
-    Need, Outcome, Skip, Test,
-    export::running::Exporter,
-    gone,
-    harmless::fuse::{self, DIRECTORY},
-    role::{Actor, as_role},
-};
+use crate::{Need, Outcome, Test, export::running::Exporter, gone, harmless::fuse};
 
 pub fn tests() -> Vec<Test> {
     let fuse = Need::Also(fuse::missing);
@@ -30,15 +24,7 @@ pub fn tests() -> Vec<Test> {
 }
 
 fn silent() -> Outcome {
-    let place = tempfile::tempdir()?;
-    let mut command = as_role("export-silent-disk")?;
-    command.env(DIRECTORY, place.path());
-    let mut files = Actor::spawn(command)?;
-    if files.line()?.trim() != "mounted" {
-        return Err(Skip("no FUSE file system can be mounted here".to_owned()).into());
-    }
-    // It is mounted where only its own process sees it.
-    let path = format!("/proc/{}/root{}", files.pid(), place.path().display());
+    let (_place, mut files, path) = fuse::start("export-silent-disk")?;
     let exporter = Exporter::start(&["--port", "1", "--flight-recorder", &path])?;
     exporter.next_report()?;
     exporter.observer.signal(Signal::SIGUSR1)?;
